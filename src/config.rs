@@ -1,0 +1,549 @@
+//! config.json, checked: what was typed becomes values that the rest can use without asking again.
+//!
+//! A mistake is an [`Error`] that names the file, the key, what stood there and what was expected.
+//! Not for the token file (`oauth`) and not for the command line (`cli`).
+
+use std::fmt;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chrono::{NaiveDate, TimeDelta};
+use serde_json::{Map, Value};
+use zeroize::Zeroize;
+
+use crate::error::{Error, Result, shown};
+use crate::message::Time;
+
+/// A password or token. It never shows itself, and is wiped when it goes.
+#[derive(Clone)]
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    pub fn new(value: T) -> Secret<T> {
+        Secret(value)
+    }
+
+    /// The secret itself: for the place that puts it on the wire, and for masking it.
+    pub fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// TLS from the first byte (RFC 8314).
+    Implicit,
+    /// Plain text first, then STARTTLS (RFC 3501 6.2.1); a server without it is refused.
+    StartTls,
+    /// No protection: only to this machine itself.
+    None,
+}
+
+/// Where a server is and how to reach it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    /// Replaces the built-in roots.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// What proves to the target that we may come in.
+#[derive(Clone, Debug)]
+pub enum TargetLogin {
+    /// A Gmail app password, blanks removed.
+    Password(Secret<String>),
+    /// A token file in google-auth's format; `oauth` reads it.
+    TokenFile(PathBuf),
+}
+
+/// How far back the first sync reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    All,
+    Days(u32),
+    Date(NaiveDate),
+}
+
+impl Since {
+    /// The moment itself, for a first run at `now`.
+    pub fn start(self, now: Time) -> Time {
+        let midnight = |d: NaiveDate| d.and_time(chrono::NaiveTime::MIN).and_utc();
+        match self {
+            Since::All => Time::UNIX_EPOCH - TimeDelta::days(365 * 1000),
+            Since::Days(n) => now - TimeDelta::days(i64::from(n)),
+            Since::Date(d) => midnight(d),
+        }
+    }
+}
+
+/// One route: a source account into a Gmail account.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub source: Endpoint,
+    pub source_user: String,
+    pub source_pass: Secret<String>,
+    pub target: Endpoint,
+    pub target_user: String,
+    pub target_login: TargetLogin,
+    pub since: Since,
+    /// Sessions with the target at most.
+    pub connections: usize,
+    pub state_file: PathBuf,
+}
+
+/// Every interval of the program, in one place, so that tests can shorten them.
+#[derive(Clone, Debug)]
+pub struct Intervals {
+    /// To connect, shake hands and be greeted.
+    pub connect: Duration,
+    /// For the answer to a command that moves little; failed sign-ins can be slow (servers.md 3.14).
+    pub command: Duration,
+    /// For the answer to an APPEND, counted from its last byte (gmail.md 3.9).
+    pub append: Duration,
+    /// Between reconnects: the first wait, doubling up to the second figure.
+    pub reconnect: (Duration, Duration),
+    /// How long `--once` retries a server that is out of reach.
+    pub once_patience: Duration,
+    /// The absence of a message whose APPEND ended unseen is believed this long after its last byte.
+    pub late_commit: Duration,
+    /// The same on Gmail, for a message without Message-ID or Date.
+    pub late_commit_anonymous: Duration,
+    /// Between the two empty looks before a message is `gone`.
+    pub second_look: Duration,
+    /// Between attempts at one message: the first wait, doubling up to the second figure.
+    pub backoff: (Duration, Duration),
+    /// From the first charge until a message is `failed`.
+    pub give_up: Duration,
+    /// Between two signs of life in the ledger.
+    pub heartbeat: Duration,
+    /// What an APPEND under way is given when a person ends the program.
+    pub farewell: Duration,
+}
+
+impl Default for Intervals {
+    fn default() -> Intervals {
+        let s = Duration::from_secs;
+        Intervals {
+            connect: s(30),
+            command: s(90),
+            append: s(300),
+            reconnect: (s(5), s(300)),
+            once_patience: s(120),
+            late_commit: s(30),
+            late_commit_anonymous: s(300),
+            second_look: s(60),
+            backoff: (s(60), s(6 * 3600)),
+            give_up: s(2 * 24 * 3600),
+            heartbeat: s(15),
+            farewell: s(5),
+        }
+    }
+}
+
+const KEYS: &[&str] = &[
+    "source_server",
+    "source_user",
+    "source_pass",
+    "source_pass_file",
+    "source_pass_command",
+    "source_port",
+    "source_tls",
+    "source_ca_file",
+    "target_user",
+    "target_token_file",
+    "target_pass",
+    "target_pass_file",
+    "target_server",
+    "target_port",
+    "target_tls",
+    "target_ca_file",
+    "since",
+    "connections",
+    "state_file",
+];
+
+const EXAMPLE_HINT: &str =
+    "config.json.example shows a complete one; the README has a table of the keys";
+
+impl Config {
+    /// Reads and checks the file at `path`, the files it names and the output of its password
+    /// command included. `now` decides whether a date of `since` lies in the future.
+    pub fn load(path: &Path, now: Time) -> Result<Config> {
+        let text = fs::read_to_string(path).map_err(|e| {
+            Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
+                "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one",
+            )
+        })?;
+        let value: Value = serde_json::from_str(&text).map_err(|e| {
+            Error::usage(format!(
+                "{}: not JSON at line {}, column {}: {}",
+                path.display(),
+                e.line(),
+                e.column(),
+                plain_json_error(&e)
+            ))
+            .hint("a comma too many or too few, or a missing quotation mark, is the usual cause")
+        })?;
+        let Value::Object(map) = value else {
+            return Err(Error::usage(format!(
+                "{}: got a JSON value that is not an object, expected {{\"source_server\": ...}}",
+                path.display()
+            ))
+            .hint(EXAMPLE_HINT));
+        };
+        Reader { path, map: &map }.config(now)
+    }
+}
+
+/// serde_json's sentence without the position that it appends.
+fn plain_json_error(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_string(),
+        None => text,
+    }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    map: &'a Map<String, Value>,
+}
+
+impl Reader<'_> {
+    fn config(&self, now: Time) -> Result<Config> {
+        self.known_keys()?;
+        Ok(Config {
+            source: self.endpoint("source", self.required("source_server")?)?,
+            source_user: self.required("source_user")?,
+            source_pass: self.source_pass()?,
+            target: self.endpoint(
+                "target",
+                self.text("target_server")?
+                    .unwrap_or_else(|| "imap.gmail.com".into()),
+            )?,
+            target_user: self.required("target_user")?,
+            target_login: self.target_login()?,
+            since: self.since(now)?,
+            connections: self.connections()?,
+            state_file: self
+                .text("state_file")?
+                .unwrap_or_else(|| "sync_state.db".into())
+                .into(),
+        })
+    }
+
+    fn error(&self, key: &str, what: impl fmt::Display) -> Error {
+        Error::usage(format!("{}: `{key}`: {what}", self.path.display()))
+    }
+
+    fn known_keys(&self) -> Result<()> {
+        for key in self.map.keys() {
+            if !KEYS.contains(&key.as_str()) {
+                let name = shown(key.as_bytes());
+                let error = Error::usage(format!("{}: unknown key `{name}`", self.path.display()));
+                let near = KEYS
+                    .iter()
+                    .map(|k| (strsim::damerau_levenshtein(k, key), k))
+                    .min()
+                    .filter(|(distance, _)| *distance <= 4);
+                return Err(error.hint(match near {
+                    Some((_, k)) => format!("did you mean `{k}`?"),
+                    None => format!("the keys are {}", KEYS.join(", ")),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>> {
+        match self.map.get(key) {
+            None => Ok(None),
+            Some(Value::String(s)) if s.trim().is_empty() => {
+                Err(self.error(key, "got an empty string, expected some text"))
+            }
+            Some(Value::String(s)) if s.contains(['\0', '\r', '\n']) => Err(self.error(
+                key,
+                "got text with a line break or NUL in it, expected one line",
+            )),
+            Some(Value::String(s)) => Ok(Some(s.clone())),
+            Some(other) => Err(self.error(key, format!("got {}, expected a string", kind(other)))),
+        }
+    }
+
+    fn required(&self, key: &str) -> Result<String> {
+        self.text(key)?.ok_or_else(|| self.missing(&[key]))
+    }
+
+    fn missing(&self, forms: &[&str]) -> Error {
+        let names: Vec<String> = forms.iter().map(|k| format!("`{k}`")).collect();
+        Error::usage(format!(
+            "{}: {} is missing",
+            self.path.display(),
+            names.join(" or ")
+        ))
+        .hint(EXAMPLE_HINT)
+    }
+
+    /// The one key of `forms` that is there.
+    fn one_of<'k>(&self, forms: &[&'k str]) -> Result<&'k str> {
+        let given: Vec<&str> = forms
+            .iter()
+            .copied()
+            .filter(|k| self.map.contains_key(*k))
+            .collect();
+        match given[..] {
+            [one] => Ok(one),
+            [] => Err(self.missing(forms)),
+            [first, second, ..] => Err(Error::usage(format!(
+                "{}: got both `{first}` and `{second}`, expected one of them",
+                self.path.display()
+            ))
+            .hint("delete the one that you do not use")),
+        }
+    }
+
+    fn source_pass(&self) -> Result<Secret<String>> {
+        match self.one_of(&["source_pass", "source_pass_file", "source_pass_command"])? {
+            "source_pass_command" => self.command_output("source_pass_command"),
+            "source_pass_file" => self.first_line_of("source_pass_file"),
+            key => Ok(Secret::new(self.required(key)?)),
+        }
+    }
+
+    fn target_login(&self) -> Result<TargetLogin> {
+        let key = self.one_of(&["target_token_file", "target_pass", "target_pass_file"])?;
+        let password = match key {
+            "target_token_file" => return Ok(TargetLogin::TokenFile(self.required(key)?.into())),
+            "target_pass_file" => self.first_line_of(key)?,
+            _ => Secret::new(self.required(key)?),
+        };
+        // Google shows app passwords in four groups of four letters (gmail.md 8.1).
+        let joined: String = password
+            .reveal()
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
+        Ok(TargetLogin::Password(Secret::new(joined)))
+    }
+
+    fn first_line_of(&self, key: &str) -> Result<Secret<String>> {
+        let path = self.required(key)?;
+        let text = Secret::new(
+            fs::read_to_string(&path)
+                .map_err(|e| self.error(key, format!("{path} cannot be read: {e}")))?,
+        );
+        first_line(&text).ok_or_else(|| {
+            self.error(
+                key,
+                format!("the first line of {path} is empty, expected the password"),
+            )
+        })
+    }
+
+    fn command_output(&self, key: &str) -> Result<Secret<String>> {
+        let argv: Vec<String> = match self.map.get(key) {
+            Some(Value::Array(items)) if !items.is_empty() => items
+                .iter()
+                .map(|v| v.as_str().map(str::to_string))
+                .collect::<Option<_>>()
+                .ok_or_else(|| {
+                    self.error(key, "got an array with something else than strings in it")
+                })?,
+            Some(other) => {
+                return Err(self.error(
+                    key,
+                    format!(
+                        "got {}, expected an array like [\"pass\", \"show\", \"mail\"]",
+                        kind(other)
+                    ),
+                ));
+            }
+            None => return Err(self.missing(&[key])),
+        };
+        let output = Command::new(&argv[0])
+            .args(&argv[1..])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|e| {
+                self.error(
+                    key,
+                    format!("`{}` cannot be run: {e}", shown(argv[0].as_bytes())),
+                )
+            })?;
+        if !output.status.success() {
+            return Err(self.error(
+                key,
+                format!(
+                    "`{}` ended with {}",
+                    shown(argv[0].as_bytes()),
+                    output.status
+                ),
+            ));
+        }
+        let text = Secret::new(String::from_utf8(output.stdout).map_err(|_| {
+            self.error(
+                key,
+                format!("what `{}` printed is not UTF-8", shown(argv[0].as_bytes())),
+            )
+        })?);
+        first_line(&text).ok_or_else(|| {
+            self.error(
+                key,
+                format!(
+                    "`{}` printed no password on its first line",
+                    shown(argv[0].as_bytes())
+                ),
+            )
+        })
+    }
+
+    fn endpoint(&self, side: &str, host: String) -> Result<Endpoint> {
+        let host = host.trim().to_string();
+        let tls_key = format!("{side}_tls");
+        let tls = match self.text(&tls_key)?.as_deref() {
+            None | Some("implicit") => Tls::Implicit,
+            Some("starttls") => Tls::StartTls,
+            Some("none") => Tls::None,
+            Some(other) => {
+                return Err(self.error(
+                    &tls_key,
+                    format!(
+                        "got `{}`, expected \"implicit\", \"starttls\" or \"none\"",
+                        shown(other.as_bytes())
+                    ),
+                ));
+            }
+        };
+        if tls == Tls::None && !is_this_machine(&host) {
+            return Err(self
+                .error(
+                    &tls_key,
+                    format!("\"none\" would send the password to {} in clear", shown(host.as_bytes())),
+                )
+                .hint("\"none\" is for localhost, 127.0.0.1 and ::1 only; use \"implicit\" or \"starttls\""));
+        }
+        let port_key = format!("{side}_port");
+        let port = match self.map.get(&port_key) {
+            None if tls == Tls::Implicit => 993,
+            None => 143,
+            Some(v) => v
+                .as_u64()
+                .and_then(|n| u16::try_from(n).ok())
+                .filter(|n| *n > 0)
+                .ok_or_else(|| {
+                    self.error(
+                        &port_key,
+                        format!("got {}, expected a number from 1 to 65535", value_text(v)),
+                    )
+                })?,
+        };
+        let ca_file = self.text(&format!("{side}_ca_file"))?.map(PathBuf::from);
+        Ok(Endpoint {
+            host,
+            port,
+            tls,
+            ca_file,
+        })
+    }
+
+    fn since(&self, now: Time) -> Result<Since> {
+        let Some(text) = self.text("since")? else {
+            return Ok(Since::Days(7));
+        };
+        let wrong = |got: &str| {
+            self.error(
+                "since",
+                format!(
+                    "got `{}`, expected days like \"30d\", a date like \"2024-01-31\", or \"all\"",
+                    shown(got.as_bytes())
+                ),
+            )
+        };
+        if text == "all" {
+            return Ok(Since::All);
+        }
+        if let Some(days) = text.strip_suffix('d') {
+            return match days.parse::<u32>() {
+                Ok(n) if n <= 36_500 && days.bytes().all(|b| b.is_ascii_digit()) => {
+                    Ok(Since::Days(n))
+                }
+                _ => Err(wrong(&text)),
+            };
+        }
+        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| wrong(&text))?;
+        if date > now.date_naive() {
+            return Err(self.error("since", format!("got {date}, which lies in the future")));
+        }
+        Ok(Since::Date(date))
+    }
+
+    fn connections(&self) -> Result<usize> {
+        match self.map.get("connections") {
+            None => Ok(3),
+            Some(v) => match v.as_u64() {
+                Some(n @ 1..=10) => Ok(n as usize),
+                _ => Err(self
+                    .error(
+                        "connections",
+                        format!("got {}, expected a number from 1 to 10", value_text(v)),
+                    )
+                    .hint("Gmail allows 15 connections to an account, all of its mail programs together")),
+            },
+        }
+    }
+}
+
+fn first_line(text: &Secret<String>) -> Option<Secret<String>> {
+    let line = text.reveal().lines().next()?;
+    (!line.is_empty()).then(|| Secret::new(line.to_string()))
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| match ip {
+                IpAddr::V4(v4) => v4.is_loopback(),
+                IpAddr::V6(v6) => v6.is_loopback(),
+            })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A number or string as typed, anything else by its kind.
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Number(n) => n.to_string(),
+        Value::String(s) => format!("`{}`", shown(s.as_bytes())),
+        other => kind(other).to_string(),
+    }
+}

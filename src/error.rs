@@ -1,0 +1,148 @@
+//! What went wrong, whom it concerns, and the words for it.
+//!
+//! An [`Error`] is made where the cause is known (the server's words, the file's name) and printed
+//! once, in `main`, or kept in the ledger. Its [`Fault`] says how far the trouble reaches; the
+//! reaction to each fault is in `engine::settle` and nowhere else. Not for logging and not for
+//! exit statuses: those are `cli`'s.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How far a trouble reaches (design: "Faults: one enum, one reaction each").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// One session: reconnect. No message is charged.
+    Connection,
+    /// This attempt at one message: try again later.
+    Transient,
+    /// One message, for good.
+    Permanent,
+    /// The whole account, for a while.
+    Throttled,
+    /// The whole account, until a person acts.
+    NeedsUser,
+    /// The process.
+    Fatal,
+    /// The command line or the configuration: nothing was begun.
+    Usage,
+}
+
+impl Fault {
+    /// The name under which the ledger and `status --json` know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::Connection => "connection",
+            Fault::Transient => "transient",
+            Fault::Permanent => "permanent",
+            Fault::Throttled => "throttled",
+            Fault::NeedsUser => "needs_user",
+            Fault::Fatal => "fatal",
+            Fault::Usage => "usage",
+        }
+    }
+}
+
+/// One trouble: a sentence that says what, where, got and expected, and what a person can do.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub fault: Fault,
+    pub message: String,
+    pub hint: Option<String>,
+    /// How long the server asked us to wait, when it said so.
+    pub delay: Option<Duration>,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn new(fault: Fault, message: impl Into<String>) -> Error {
+        Error {
+            fault,
+            message: message.into(),
+            hint: None,
+            delay: None,
+        }
+    }
+
+    pub fn connection(message: impl Into<String>) -> Error {
+        Error::new(Fault::Connection, message)
+    }
+
+    pub fn fatal(message: impl Into<String>) -> Error {
+        Error::new(Fault::Fatal, message)
+    }
+
+    pub fn usage(message: impl Into<String>) -> Error {
+        Error::new(Fault::Usage, message)
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Error {
+        self.fault = fault;
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The most characters of foreign text that one sentence, log line or row holds.
+pub const SHOWN_MAX: usize = 400;
+
+/// Foreign bytes (a server's words, a header) as text that is safe to print: one line, control
+/// characters and invisible direction marks escaped, at most [`SHOWN_MAX`] characters.
+pub fn shown(bytes: &[u8]) -> String {
+    shown_within(bytes, SHOWN_MAX)
+}
+
+/// As [`shown`], with a bound of `max` characters.
+pub fn shown_within(bytes: &[u8], max: usize) -> String {
+    // A character has at most 4 bytes, so nothing past this can be shown anyway.
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(max.saturating_mul(4) + 4)]);
+    let mut out = String::new();
+    for (n, c) in text.chars().enumerate() {
+        if n == max {
+            out.push('…');
+            break;
+        }
+        match c {
+            '\t' => out.push(' '),
+            c if c.is_control() || is_direction_mark(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Unicode's bidirectional controls and line separators can make a line read as another one.
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_move_the_cursor_or_grow() {
+        assert_eq!(shown(b"a\x1b[2Jb\r\n"), "a\\u{1b}[2Jb\\u{d}\\u{a}");
+        assert_eq!(
+            shown("abc\u{202e}txt".as_bytes()),
+            "abc\\u{202e}txt".to_string()
+        );
+        assert_eq!(shown(b"J\xf6rg"), "J\u{fffd}rg");
+        assert_eq!(shown_within(b"abcdef", 3), "abc…");
+        assert!(shown(&vec![b'x'; 1 << 20]).len() < SHOWN_MAX + 8);
+    }
+}

@@ -1,0 +1,340 @@
+//! What a message is to this program: where it lies, what names it, when it came. No I/O.
+//!
+//! Identity is (mailbox incarnation, UID). Message-ID and Date only help to recognise a message
+//! elsewhere, so they are kept in a form in which equal means equal: unfolded, trimmed, printable
+//! and bounded, with a hash in place of what was cut off.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sha2::{Digest, Sha256};
+
+use crate::error::shown_within;
+
+/// A moment, to the second, in UTC.
+pub type Time = DateTime<Utc>;
+
+/// How the ledger and `status` write a moment: text that sorts and reads.
+pub fn time_text(t: Time) -> String {
+    t.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Reads what [`time_text`] wrote.
+pub fn parse_time(text: &str) -> Option<Time> {
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|t| t.with_timezone(&Utc))
+}
+
+/// A message's number in one incarnation of one mailbox (RFC 3501 2.3.1.1): never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub u32);
+
+/// The number that changes when a mailbox's UIDs change their meaning (RFC 3501 2.3.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UidValidity(pub u32);
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for UidValidity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// UIDs as an IMAP sequence set (RFC 3501 9), runs joined: `1:3,7`. `uids` must ascend.
+pub fn uid_set(uids: &[Uid]) -> String {
+    let mut out = String::new();
+    let mut i = 0;
+    while i < uids.len() {
+        let mut j = i;
+        while j + 1 < uids.len() && uids[j + 1].0 == uids[j].0 + 1 {
+            j += 1;
+        }
+        if !out.is_empty() {
+            out.push(',');
+        }
+        out.push_str(&uids[i].to_string());
+        if j > i {
+            out.push(':');
+            out.push_str(&uids[j].to_string());
+        }
+        i = j + 1;
+    }
+    out
+}
+
+/// The flags that are carried over. Everything else a source says of a message stays there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    pub seen: bool,
+    pub answered: bool,
+    pub flagged: bool,
+    pub draft: bool,
+}
+
+impl Flags {
+    /// Takes note of one flag; case does not matter (RFC 3501 9), unknown ones are passed over.
+    pub fn insert(&mut self, name: &[u8]) {
+        match name.to_ascii_lowercase().as_slice() {
+            b"\\seen" => self.seen = true,
+            b"\\answered" => self.answered = true,
+            b"\\flagged" => self.flagged = true,
+            b"\\draft" => self.draft = true,
+            _ => {}
+        }
+    }
+
+    /// Reads what `to_string` wrote.
+    pub fn parse(text: &str) -> Flags {
+        let mut flags = Flags::default();
+        for name in text.split_ascii_whitespace() {
+            flags.insert(name.as_bytes());
+        }
+        flags
+    }
+
+    /// These flags as they may stand on a message outside Drafts (gmail.md 3.4).
+    #[must_use]
+    pub fn outside_drafts(mut self) -> Flags {
+        self.draft = false;
+        self
+    }
+}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [
+            (self.seen, "\\Seen"),
+            (self.answered, "\\Answered"),
+            (self.flagged, "\\Flagged"),
+            (self.draft, "\\Draft"),
+        ];
+        let set: Vec<&str> = names.iter().filter(|n| n.0).map(|n| n.1).collect();
+        f.write_str(&set.join(" "))
+    }
+}
+
+/// A Message-ID (RFC 5322 3.6.4): what people read, and what is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageId {
+    /// Printable, at most 250 characters.
+    pub text: String,
+    /// Of the raw value, so that no two ids are mixed up by how they are shown.
+    pub hash: [u8; 16],
+}
+
+impl MessageId {
+    /// From a header's raw value. The first `<...>` in it counts, else the whole value; None when
+    /// there is nothing. Brackets are no part of what is compared: the predecessor's state file has
+    /// ids in both forms.
+    pub fn parse(raw: &[u8]) -> Option<MessageId> {
+        let value = unfold(raw);
+        let inner = match value.iter().position(|&b| b == b'<') {
+            Some(open) => match value[open + 1..].iter().position(|&b| b == b'>') {
+                Some(len) => &value[open + 1..open + 1 + len],
+                None => &value[open + 1..],
+            },
+            None => &value[..],
+        };
+        if inner.trim_ascii().is_empty() {
+            return None;
+        }
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&Sha256::digest(inner)[..16]);
+        Some(MessageId {
+            text: shown_within(&value, 250),
+            hash,
+        })
+    }
+}
+
+/// A Date header's value in the form in which it is kept and compared: unfolded, trimmed,
+/// printable; None when empty.
+pub fn date_text(raw: &[u8]) -> Option<String> {
+    let value = unfold(raw);
+    if value.is_empty() {
+        return None;
+    }
+    let printable = value.iter().all(|&b| (b' '..=b'~').contains(&b));
+    if printable && value.len() <= 80 {
+        return String::from_utf8(value).ok();
+    }
+    let digest = Sha256::digest(&value);
+    let hash: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+    Some(format!("{} #{hash}", shown_within(&value, 60)))
+}
+
+/// Header folding undone (RFC 5322 2.2.3), blanks at both ends dropped.
+fn unfold(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len());
+    for &b in raw {
+        if b == b'\t' {
+            out.push(b' ');
+        } else if b != b'\r' && b != b'\n' {
+            out.push(b);
+        }
+    }
+    out.trim_ascii().to_vec()
+}
+
+/// What a look at a mailbox tells of one message, without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    pub uid: Uid,
+    pub message_id: Option<MessageId>,
+    /// As [`date_text`] gives it.
+    pub date: Option<String>,
+    /// None where the server gave none that can be read.
+    pub internal_date: Option<Time>,
+    /// RFC822.SIZE in bytes; None when the server would not tell (the message's metadata could
+    /// not be fetched: they are taken from its body later).
+    pub size: Option<u64>,
+    pub flags: Flags,
+}
+
+/// A message with its body, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub about: Discovered,
+    pub body: Vec<u8>,
+}
+
+/// SHA-256 of a message's bytes: equal bytes are delivered once per route.
+pub fn sha256(body: &[u8]) -> [u8; 32] {
+    Sha256::digest(body).into()
+}
+
+/// A hash that a copy keeps whatever a server did to its line ends and NULs: CRs are dropped, NUL
+/// counts as 0x80 (what Dovecot stores in its place), line ends at the end do not count.
+pub fn canonical_hash(body: &[u8]) -> [u8; 32] {
+    let mut end = body.len();
+    while end > 0 && matches!(body[end - 1], b'\r' | b'\n') {
+        end -= 1;
+    }
+    let mut hash = Sha256::new();
+    for chunk in body[..end].chunks(16 << 10) {
+        let cleaned: Vec<u8> = chunk
+            .iter()
+            .filter(|&&b| b != b'\r')
+            .map(|&b| if b == 0 { 0x80 } else { b })
+            .collect();
+        hash.update(&cleaned);
+    }
+    hash.finalize().into()
+}
+
+/// Has this body a CR or LF that is not part of a CRLF?
+pub fn has_bare_line_end(body: &[u8]) -> bool {
+    let mut before = 0;
+    for &b in body {
+        if (b == b'\n') != (before == b'\r') {
+            return true;
+        }
+        before = b;
+    }
+    before == b'\r'
+}
+
+/// The body with every line end as CRLF.
+pub fn with_crlf(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + body.len() / 32);
+    let mut rest = body.iter().copied().peekable();
+    while let Some(b) = rest.next() {
+        match b {
+            b'\r' => {
+                if rest.peek() == Some(&b'\n') {
+                    rest.next();
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            b'\n' => out.extend_from_slice(b"\r\n"),
+            b => out.push(b),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(raw: &str) -> MessageId {
+        MessageId::parse(raw.as_bytes()).expect("an id")
+    }
+
+    #[test]
+    fn message_ids_compare_by_what_stands_between_the_brackets() {
+        assert_eq!(id("<a@b>").hash, id("a@b").hash);
+        assert_eq!(id("\r\n <a@b>").hash, id(" <a@b> (added by x)").hash);
+        assert_ne!(id("<a@b>").hash, id("<A@b>").hash);
+        assert_eq!(MessageId::parse(b" \r\n\t"), None);
+        assert_eq!(MessageId::parse(b"<>"), None);
+        let long = id(&format!("<{}>", "x".repeat(5000)));
+        assert!(long.text.len() < 260);
+        assert_ne!(long.hash, id(&format!("<{}>", "x".repeat(4999))).hash);
+        assert!(!id("<a\x07b@\u{202e}>").text.contains('\x07'));
+    }
+
+    #[test]
+    fn dates_that_differ_stay_different() {
+        assert_eq!(
+            date_text(b" Mon, 1 Jan\r\n 2024 ").as_deref(),
+            Some("Mon, 1 Jan 2024")
+        );
+        let long = "x".repeat(100);
+        assert_ne!(
+            date_text(format!("{long}1").as_bytes()),
+            date_text(format!("{long}2").as_bytes())
+        );
+        assert_ne!(date_text(b"\xff"), date_text(b"\xfe"));
+        assert_eq!(date_text(b"  "), None);
+    }
+
+    #[test]
+    fn uid_sets_join_runs() {
+        let set = |v: &[u32]| uid_set(&v.iter().map(|&n| Uid(n)).collect::<Vec<_>>());
+        assert_eq!(set(&[1, 2, 3, 7, 9, 10]), "1:3,7,9:10");
+        assert_eq!(set(&[]), "");
+        assert_eq!(set(&[u32::MAX - 1, u32::MAX]), "4294967294:4294967295");
+    }
+
+    #[test]
+    fn canonical_hash_forgives_what_servers_rewrite_and_no_more() {
+        let base = canonical_hash(b"a: b\r\n\r\nx\x80y\r\n");
+        assert_eq!(base, canonical_hash(b"a: b\n\nx\0y"));
+        assert_eq!(base, canonical_hash(b"a: b\r\n\r\nx\x80y\r\n\r\n"));
+        assert_ne!(base, canonical_hash(b"a: b\r\n\r\nx\x80 y\r\n"));
+    }
+
+    #[test]
+    fn bare_line_ends_are_found_and_mended() {
+        assert!(!has_bare_line_end(b"a\r\nb\r\n"));
+        for body in [&b"a\nb"[..], b"a\rb", b"a\r\r\nb", b"a\r", b"\n"] {
+            assert!(has_bare_line_end(body), "{body:?}");
+            assert!(!has_bare_line_end(&with_crlf(body)), "{body:?}");
+        }
+        assert_eq!(with_crlf(b"a\nb\rc\r\nd"), b"a\r\nb\r\nc\r\nd");
+    }
+
+    #[test]
+    fn flags_keep_only_what_is_carried() {
+        let mut flags = Flags::default();
+        for name in [
+            &b"\\SEEN"[..],
+            b"\\Deleted",
+            b"\\Recent",
+            b"$Junk",
+            b"\\Draft",
+        ] {
+            flags.insert(name);
+        }
+        assert_eq!(flags.to_string(), "\\Seen \\Draft");
+        assert_eq!(Flags::parse("\\Seen \\Draft"), flags);
+        assert_eq!(flags.outside_drafts().to_string(), "\\Seen");
+    }
+}

@@ -1,0 +1,573 @@
+//! What a server said: one response (RFC 3501 7), cut into tokens.
+//!
+//! This parser takes any bytes: 8-bit text, flags that are no atoms, unknown items, deep nesting.
+//! What it cannot read becomes `None` for that one response; nothing panics, nothing is read twice.
+//! The bytes come framed from `wire`; what the parts mean for a session is said in `session`.
+
+use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text};
+
+/// How deep parentheses may nest. Ours need 3; 100,000 would eat the stack.
+const MAX_DEPTH: usize = 40;
+
+/// One piece of a framed response: text up to a line end, or a literal's bytes.
+#[derive(Debug)]
+pub enum Part {
+    Text(Vec<u8>),
+    Literal(Vec<u8>),
+}
+
+/// One value within a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Token {
+    Atom(Vec<u8>),
+    /// A quoted string, unescaped, or a literal.
+    Text(Vec<u8>),
+    List(Vec<Token>),
+}
+
+impl Token {
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Token::Atom(b) if b.eq_ignore_ascii_case(b"NIL") => None,
+            Token::Atom(b) | Token::Text(b) => Some(b),
+            Token::List(_) => None,
+        }
+    }
+
+    fn number<N: std::str::FromStr>(&self) -> Option<N> {
+        std::str::from_utf8(self.bytes()?).ok()?.parse().ok()
+    }
+}
+
+/// The three answers to a command, and the two that come on their own (RFC 3501 7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    No,
+    Bad,
+    PreAuth,
+    Bye,
+}
+
+/// A status response's text, its code in brackets apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusText {
+    pub status: Status,
+    /// What stood in the brackets, as sent.
+    pub code: Option<Vec<u8>>,
+    /// Everything behind the status word, code included: the server's words.
+    pub words: Vec<u8>,
+}
+
+impl StatusText {
+    /// From the bytes behind `*` or the tag: `NO [LIMIT] too big`.
+    pub fn parse(line: &[u8]) -> Option<StatusText> {
+        let (word, rest) = word(line);
+        let status = match word.to_ascii_uppercase().as_slice() {
+            b"OK" => Status::Ok,
+            b"NO" => Status::No,
+            b"BAD" => Status::Bad,
+            b"PREAUTH" => Status::PreAuth,
+            b"BYE" => Status::Bye,
+            _ => return None,
+        };
+        let words = rest.trim_ascii();
+        let code = words.strip_prefix(b"[").and_then(|w| {
+            w.iter()
+                .position(|&b| b == b']')
+                .map(|end| w[..end].to_vec())
+        });
+        Some(StatusText {
+            status,
+            code,
+            words: words.to_vec(),
+        })
+    }
+
+    /// The arguments of the response code `name`, when it is that one.
+    pub fn code_args(&self, name: &str) -> Option<&[u8]> {
+        let (first, rest) = word(self.code.as_deref()?);
+        first.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
+    }
+
+    /// The one number behind the response code `name`.
+    pub fn code_number(&self, name: &str) -> Option<u32> {
+        ascii_number(self.code_args(name)?)
+    }
+
+    /// UIDVALIDITY and UID of an APPENDUID code (RFC 4315 3).
+    pub fn append_uid(&self) -> Option<(u32, u32)> {
+        let (validity, uid) = word(self.code_args("APPENDUID")?);
+        Some((ascii_number(validity)?, ascii_number(uid)?))
+    }
+}
+
+fn ascii_number(bytes: &[u8]) -> Option<u32> {
+    std::str::from_utf8(bytes.trim_ascii()).ok()?.parse().ok()
+}
+
+/// The first word and what follows its blank.
+pub fn word(line: &[u8]) -> (&[u8], &[u8]) {
+    match line.iter().position(|&b| b == b' ') {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (line, b""),
+    }
+}
+
+/// What one message of a FETCH response tells (RFC 3501 7.4.2). Items nobody asked for are dropped.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    pub uid: Option<Uid>,
+    pub size: Option<u64>,
+    pub flags: Option<Flags>,
+    /// None when absent, NIL or unreadable.
+    pub internal_date: Option<Time>,
+    /// The header block of a HEADER.FIELDS item.
+    pub header: Option<Vec<u8>>,
+    /// BODY[], None when absent or NIL.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Fetched {
+    /// As the watcher keeps it; None without a UID (an unsolicited update).
+    pub fn discovered(&self) -> Option<Discovered> {
+        let header = self.header.as_deref();
+        Some(Discovered {
+            uid: self.uid?,
+            message_id: header
+                .and_then(|h| header_value(h, "message-id"))
+                .and_then(|v| MessageId::parse(&v)),
+            date: header
+                .and_then(|h| header_value(h, "date"))
+                .and_then(|v| date_text(&v)),
+            internal_date: self.internal_date,
+            size: self.size,
+            flags: self.flags.unwrap_or_default(),
+        })
+    }
+}
+
+/// One untagged response, as far as this program knows it.
+#[derive(Clone, Debug)]
+pub enum Untagged {
+    Status(StatusText),
+    Capability(Vec<String>),
+    Exists(u32),
+    Fetch(Box<Fetched>),
+    Search(Vec<Uid>),
+    /// Attributes and name, still in modified UTF-7.
+    List {
+        attributes: Vec<Vec<u8>>,
+        name: Vec<u8>,
+    },
+    Other,
+}
+
+/// Reads one untagged response, the leading `* ` included. None: not a response we can read.
+pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
+    let Some(Part::Text(first)) = parts.first() else {
+        return None;
+    };
+    let line = first.strip_prefix(b"* ")?;
+    if let Some(status) = StatusText::parse(line) {
+        return Some(Untagged::Status(status));
+    }
+    let (head, rest) = word(line);
+    match head.to_ascii_uppercase().as_slice() {
+        b"CAPABILITY" => return Some(Untagged::Capability(words(rest))),
+        b"SEARCH" => return search(rest).map(Untagged::Search),
+        b"LIST" => {
+            let skip = first.len() - rest.len();
+            return list(&tokens(parts, skip)?);
+        }
+        _ => {}
+    }
+    let Some(number) = ascii_number(head) else {
+        return Some(Untagged::Other);
+    };
+    let (kind, _) = word(rest);
+    if kind.eq_ignore_ascii_case(b"EXISTS") {
+        return Some(Untagged::Exists(number));
+    }
+    if !kind.eq_ignore_ascii_case(b"FETCH") {
+        return Some(Untagged::Other);
+    }
+    let skip = first.len() - rest.len() + kind.len();
+    match tokens(parts, skip)?.into_iter().next() {
+        Some(Token::List(items)) => Some(Untagged::Fetch(Box::new(fetched(items)))),
+        _ => None,
+    }
+}
+
+fn words(line: &[u8]) -> Vec<String> {
+    line.split(|&b| b == b' ')
+        .filter(|w| !w.is_empty())
+        .map(|w| String::from_utf8_lossy(w).to_ascii_uppercase())
+        .collect()
+}
+
+/// `1 5 9`, and whatever a server appends in parentheses (MODSEQ) passed over.
+fn search(rest: &[u8]) -> Option<Vec<Uid>> {
+    let numbers = rest.split(|&b| b == b'(').next().unwrap_or_default();
+    numbers
+        .split(|&b| b == b' ')
+        .filter(|w| !w.is_empty())
+        .map(|w| ascii_number(w).filter(|n| *n > 0).map(Uid))
+        .collect()
+}
+
+fn list(tokens: &[Token]) -> Option<Untagged> {
+    let [Token::List(attributes), _delimiter, name, ..] = tokens else {
+        return None;
+    };
+    Some(Untagged::List {
+        attributes: attributes
+            .iter()
+            .filter_map(|t| t.bytes().map(<[u8]>::to_vec))
+            .collect(),
+        name: match name {
+            Token::Atom(b) | Token::Text(b) => b.clone(),
+            Token::List(_) => return None,
+        },
+    })
+}
+
+fn fetched(items: Vec<Token>) -> Fetched {
+    let mut out = Fetched::default();
+    let mut items = items.into_iter();
+    while let (Some(Token::Atom(name)), Some(value)) = (items.next(), items.next()) {
+        let name = name.to_ascii_uppercase();
+        match name.as_slice() {
+            b"UID" => out.uid = value.number().filter(|n| *n > 0).map(Uid),
+            b"RFC822.SIZE" => out.size = value.number(),
+            b"INTERNALDATE" => out.internal_date = value.bytes().and_then(internal_date),
+            b"FLAGS" => {
+                let mut flags = Flags::default();
+                if let Token::List(names) = &value {
+                    names
+                        .iter()
+                        .filter_map(Token::bytes)
+                        .for_each(|n| flags.insert(n));
+                }
+                out.flags = Some(flags);
+            }
+            b"BODY[]" => out.body = text(value),
+            name if name.starts_with(b"BODY[HEADER.FIELDS") => out.header = text(value),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn text(value: Token) -> Option<Vec<u8>> {
+    match value {
+        Token::Text(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time).
+fn internal_date(bytes: &[u8]) -> Option<Time> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z")
+        .ok()
+        .map(|t| t.to_utc())
+}
+
+/// A header's raw value from a header block; the first one where there are several. Names are
+/// compared without regard to case (imap4d answers in capitals, servers.md 3.10).
+pub fn header_value(block: &[u8], name: &str) -> Option<Vec<u8>> {
+    // A crafted block costs mailparse quadratic time: nobody's Message-ID and Date need more.
+    let block = &block[..block.len().min(64 << 10)];
+    let start = block
+        .iter()
+        .position(|b| !b" \t\r\n".contains(b))
+        .unwrap_or(block.len());
+    let (headers, _) = mailparse::parse_headers(&block[start..]).ok()?;
+    headers
+        .iter()
+        .find(|h| {
+            h.get_key_raw()
+                .trim_ascii()
+                .eq_ignore_ascii_case(name.as_bytes())
+        })
+        .map(|h| h.get_value_raw().to_vec())
+}
+
+/// The tokens of a response from byte `skip` of its first part on.
+fn tokens(parts: Vec<Part>, skip: usize) -> Option<Vec<Token>> {
+    let mut open: Vec<Vec<Token>> = vec![Vec::new()];
+    let last = parts.len() - 1;
+    for (i, part) in parts.into_iter().enumerate() {
+        match part {
+            Part::Literal(bytes) => open.last_mut()?.push(Token::Text(bytes)),
+            Part::Text(line) => {
+                let line = if i == 0 { line.get(skip..)? } else { &line };
+                text_tokens(line, i < last, &mut open)?;
+            }
+        }
+    }
+    match open.len() {
+        1 => open.pop(),
+        _ => None,
+    }
+}
+
+/// The tokens of one line; with `before_literal` its closing `{n}` is left out.
+fn text_tokens(line: &[u8], before_literal: bool, open: &mut Vec<Vec<Token>>) -> Option<()> {
+    let line = match before_literal {
+        true => &line[..literal_start(line)?],
+        false => line,
+    };
+    let mut at = 0;
+    while let Some(&b) = line.get(at) {
+        match b {
+            b' ' => at += 1,
+            b'(' => {
+                if open.len() > MAX_DEPTH {
+                    return None;
+                }
+                open.push(Vec::new());
+                at += 1;
+            }
+            b')' => {
+                let list = open.pop()?;
+                open.last_mut()?.push(Token::List(list));
+                at += 1;
+            }
+            b'"' => {
+                let (text, len) = quoted(&line[at + 1..])?;
+                open.last_mut()?.push(Token::Text(text));
+                at += 1 + len;
+            }
+            _ => {
+                let len = atom_len(&line[at..]);
+                open.last_mut()?
+                    .push(Token::Atom(line[at..at + len].to_vec()));
+                at += len;
+            }
+        }
+    }
+    Some(())
+}
+
+/// A quoted string from behind its opening quote: its text, and the bytes it took.
+fn quoted(line: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let mut text = Vec::new();
+    let mut at = 0;
+    loop {
+        match *line.get(at)? {
+            b'"' => return Some((text, at + 1)),
+            b'\\' => {
+                text.push(*line.get(at + 1)?);
+                at += 2;
+            }
+            b => {
+                text.push(b);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// Up to a blank or parenthesis, sections in brackets included: `BODY[HEADER.FIELDS (DATE)]<0>`.
+/// A bracket that never closes is an ordinary byte, as in Gmail's flag `OIB-Seen-[Gmail]/All`.
+fn atom_len(line: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&b) = line.get(at) {
+        match b {
+            b' ' | b'(' | b')' => break,
+            b'[' if line[..at].eq_ignore_ascii_case(b"BODY") => {
+                match line[at..].iter().position(|&b| b == b']') {
+                    Some(len) => at += len + 1,
+                    None => at += 1,
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    at.max(1)
+}
+
+/// Where the `{n}` (also `{n+}`, `~{n}`) at the end of a line begins.
+fn literal_start(line: &[u8]) -> Option<usize> {
+    let open = line.iter().rposition(|&b| b == b'{')?;
+    Some(if open > 0 && line[open - 1] == b'~' {
+        open - 1
+    } else {
+        open
+    })
+}
+
+/// The length of the literal that this line announces at its end (RFC 3501 4.3, RFC 7888).
+pub fn announced_literal(line: &[u8]) -> Option<u64> {
+    let inner = line.strip_suffix(b"}")?;
+    let open = inner.iter().rposition(|&b| b == b'{')?;
+    let digits = inner[open + 1..]
+        .strip_suffix(b"+")
+        .unwrap_or(&inner[open + 1..]);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    // A number that does not fit is still an announcement: of more than we take.
+    Some(
+        std::str::from_utf8(digits)
+            .ok()?
+            .parse()
+            .unwrap_or(u64::MAX),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Option<Untagged> {
+        untagged(vec![Part::Text(text.as_bytes().to_vec())])
+    }
+
+    fn fetch(parts: Vec<Part>) -> Fetched {
+        match untagged(parts) {
+            Some(Untagged::Fetch(f)) => *f,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_fetch_is_read_whatever_the_order_and_the_strangers_in_it() {
+        let f = fetch(vec![
+            Part::Text(b"* 7 FETCH (X-GM-LABELS (\"\\\\Inbox\" foo) BODY[HEADER.FIELDS (\"MESSAGE-ID\" Date)] {38}".to_vec()),
+            Part::Literal(b"MESSAGE-ID: <a@b>\r\nDate: Thu\r\n\r\n".to_vec()),
+            Part::Text(b" RFC822.SIZE 44 FLAGS (\\Seen OIB-Seen-[Gmail]/All Mail $x \\flagged) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" BODY[] {3}".to_vec()),
+            Part::Literal(b"a\0b".to_vec()),
+            Part::Text(b" UID 12)".to_vec()),
+        ]);
+        assert_eq!(f.uid, Some(Uid(12)));
+        assert_eq!(f.size, Some(44));
+        assert_eq!(
+            f.flags.map(|f| f.to_string()).as_deref(),
+            Some("\\Seen \\Flagged")
+        );
+        assert_eq!(f.internal_date.map(|t| t.timestamp()), Some(837_596_665));
+        assert_eq!(f.body.as_deref(), Some(&b"a\0b"[..]));
+        let d = f.discovered().expect("has a UID");
+        assert_eq!(d.message_id.map(|m| m.text).as_deref(), Some("<a@b>"));
+        assert_eq!(d.date.as_deref(), Some("Thu"));
+    }
+
+    #[test]
+    fn bodies_come_quoted_or_nil_too() {
+        let f = fetch(vec![Part::Text(
+            b"* 1 FETCH (BODY[] \"a \\\"b\\\" \xe9\" UID 3 INTERNALDATE NIL)".to_vec(),
+        )]);
+        assert_eq!(f.body.as_deref(), Some(&b"a \"b\" \xe9"[..]));
+        assert_eq!(f.internal_date, None);
+        let f = fetch(vec![Part::Text(
+            b"* 1 FETCH (BODY[] NIL UID 3 RFC822.SIZE 99999999999999999999)".to_vec(),
+        )]);
+        assert_eq!((f.body, f.size), (None, None));
+    }
+
+    #[test]
+    fn a_body_that_looks_like_a_response_stays_a_body() {
+        let body = b")\r\na5 OK done\r\n* BYE\r\n{99999}\r\n".to_vec();
+        let f = fetch(vec![
+            Part::Text(b"* 1 FETCH (UID 3 BODY[] {30}".to_vec()),
+            Part::Literal(body.clone()),
+            Part::Text(b")".to_vec()),
+        ]);
+        assert_eq!(f.body, Some(body));
+    }
+
+    #[test]
+    fn nesting_and_rubbish_are_refused_not_followed() {
+        assert!(line(&format!("* 1 FETCH (BODYSTRUCTURE {}", "(".repeat(100_000))).is_none());
+        for text in [
+            "* 1 FETCH (",
+            "* 1 FETCH )",
+            "* 1 FETCH \"",
+            "* LIST",
+            "* LIST () \"/\"",
+            "* SEARCH 1 x",
+            "x",
+        ] {
+            assert!(line(text).is_none(), "{text}");
+        }
+        assert!(matches!(
+            line("* 99999999999 EXISTS"),
+            Some(Untagged::Other)
+        ));
+        assert!(matches!(line("* "), Some(Untagged::Other)));
+    }
+
+    #[test]
+    fn names_come_unescaped_from_lists() {
+        let Some(Untagged::List { attributes, name }) =
+            line("* LIST (\\HasNoChildren \\ALL) NIL \"a\\\"q\\\\x\"")
+        else {
+            panic!("not a LIST");
+        };
+        assert_eq!(name, b"a\"q\\x");
+        assert_eq!(attributes, [b"\\HasNoChildren".to_vec(), b"\\ALL".to_vec()]);
+        assert!(
+            matches!(line("* LIST () \"/\" NIL"), Some(Untagged::List { name, .. }) if name == b"NIL")
+        );
+    }
+
+    #[test]
+    fn codes_are_found_in_status_texts() {
+        let s = StatusText::parse(b"OK [APPENDUID 641429830 111](Success)").expect("status");
+        assert_eq!(s.append_uid(), Some((641_429_830, 111)));
+        let s = StatusText::parse(
+            b"no [NONEXISTENT] Unknown Mailbox: [Gmail] (now in authenticated state) (Failure)",
+        )
+        .expect("status");
+        assert_eq!(
+            (s.status, s.code.as_deref()),
+            (Status::No, Some(&b"NONEXISTENT"[..]))
+        );
+        assert!(s.words.ends_with(b"(Failure)"));
+        assert_eq!(
+            StatusText::parse(b"OK [UIDNEXT 5] x").and_then(|s| s.code_number("uidnext")),
+            Some(5)
+        );
+        assert_eq!(StatusText::parse(b"OK [UIDNEXT").and_then(|s| s.code), None);
+        assert!(StatusText::parse(b"OKAY then").is_none());
+    }
+
+    #[test]
+    fn literals_are_recognised_at_the_end_of_a_line() {
+        assert_eq!(announced_literal(b"BODY[] {30}"), Some(30));
+        assert_eq!(announced_literal(b"{5+}"), Some(5));
+        assert_eq!(
+            announced_literal(b"{99999999999999999999999}"),
+            Some(u64::MAX)
+        );
+        for line in [&b"{}"[..], b"{x}", b"5}", b"{5} "] {
+            assert_eq!(announced_literal(line), None);
+        }
+    }
+
+    #[test]
+    fn searches_tell_uids_and_pass_over_the_rest() {
+        assert!(
+            matches!(line("* SEARCH 2 84 882 (MODSEQ 917162500)"), Some(Untagged::Search(u)) if u.len() == 3)
+        );
+        assert!(matches!(line("* SEARCH"), Some(Untagged::Search(u)) if u.is_empty()));
+    }
+
+    #[test]
+    fn odd_headers_are_read() {
+        assert_eq!(
+            header_value(b"MESSAGE-ID:\r\n <a>\r\n\r\n", "message-id")
+                .map(|v| v.trim_ascii().to_vec()),
+            Some(b"<a>".to_vec())
+        );
+        assert_eq!(
+            header_value(b" \r\nDate : x\r\n\r\n", "date"),
+            Some(b"x".to_vec())
+        );
+        assert_eq!(header_value(b"\r\n", "date"), None);
+        assert!(header_value(&b"=?a?b?".repeat(300_000), "date").is_none());
+    }
+}

@@ -1,0 +1,549 @@
+//! A signed-in IMAP session: greeting, sign-in, capabilities, fresh views, FETCH and APPEND, and
+//! the server's refusals classified where its words still are.
+//!
+//! After any error but a tagged NO or BAD the session is of no use: its state is unknown. Not for
+//! what is fetched or sent (`source`, `gmail`), nor for the reaction to an error (`engine`).
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use log::warn;
+
+use crate::config::{Endpoint, Intervals, Secret};
+use crate::error::{Error, Fault, Result};
+use crate::message::{Flags, Time, Uid, UidValidity};
+use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
+use crate::wire::{Answer, Masks, Sent, Wire};
+
+mod refusal;
+
+pub use refusal::{Phase, classify};
+
+/// How many times a view is looked at again because mail came in meanwhile.
+const LOOKS_MAX: usize = 10;
+/// A literal that goes out without waiting to be asked for (LITERAL-, RFC 7888 5).
+const LITERAL_MINUS_MAX: usize = 4096;
+/// Bytes of header fields that one message's metadata may bring.
+pub const METADATA_MAX: u64 = 64 << 10;
+
+/// What proves who we are.
+#[derive(Clone, Debug)]
+pub enum Login {
+    Password {
+        user: String,
+        password: Secret<String>,
+    },
+    /// An OAuth 2 access token (XOAUTH2).
+    Token { user: String, token: Secret<String> },
+}
+
+/// A mailbox as EXAMINE showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    pub uid_validity: UidValidity,
+    /// Every message of this view has a lower UID.
+    pub uid_next: u32,
+    pub exists: u32,
+}
+
+/// How an APPEND ended.
+#[derive(Debug)]
+pub enum Appended {
+    /// OK, with APPENDUID where the server knows UIDPLUS.
+    Done(Option<(UidValidity, Uid)>),
+    /// A tagged NO or BAD. `Sent` tells whether the server had the literal.
+    Refused(Error, Sent),
+    /// No answer came. Nobody knows what the server did, unless `Sent` says that it cannot have
+    /// the whole message.
+    Lost(Error, Sent),
+}
+
+/// What came back for one command: what was heard before it ended, and how it ended.
+pub struct Heard {
+    pub untagged: Vec<Untagged>,
+    pub end: Result<StatusText>,
+}
+
+impl Heard {
+    fn exists(&self) -> bool {
+        self.untagged
+            .iter()
+            .any(|u| matches!(u, Untagged::Exists(_)))
+    }
+}
+
+pub struct Session {
+    imap: imap::Session<Wire>,
+    wire: Wire,
+    capabilities: Vec<String>,
+    selected: Option<(String, View)>,
+    usable: bool,
+    times: Intervals,
+}
+
+impl Session {
+    /// Connects and signs in.
+    ///
+    /// # Errors
+    /// `Connection`: try again. `NeedsUser`: credentials or certificate refused. `Throttled`: the
+    /// server has enough of us for now.
+    pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Session> {
+        let (wire, greeting) = Wire::connect(endpoint, times.connect)?;
+        match greeting.status {
+            Status::Ok => {}
+            Status::PreAuth => {
+                return Err(Error::new(
+                    Fault::NeedsUser,
+                    format!("{} signs us in before we said who we are", wire.name()),
+                )
+                .hint("nobody can say whose mail that would be: use a server that asks for a password"));
+            }
+            _ => return Err(refused(&wire, Phase::Greeting, &greeting)),
+        }
+        let mut client = imap::Client::new(wire.clone());
+        client.greeting_read = true;
+        let before = match capability_code(&greeting) {
+            Some(known) => known,
+            None => {
+                wire.expect(times.command, 0);
+                let _ = client.capabilities();
+                heard(&wire, Phase::SignIn).capabilities()?
+            }
+        };
+        let (imap, after) = sign_in(client, &wire, &before, login, times)?;
+        let mut session = Session {
+            imap,
+            wire,
+            capabilities: Vec::new(),
+            selected: None,
+            usable: true,
+            times: times.clone(),
+        };
+        session.capabilities = match after {
+            Some(known) => known,
+            None => {
+                let heard = session.run(Phase::SignIn, "CAPABILITY", times.command, 0);
+                heard.capabilities()?
+            }
+        };
+        Ok(session)
+    }
+
+    /// `host:port`.
+    pub fn name(&self) -> String {
+        self.wire.name()
+    }
+
+    /// Does the server offer this, now that we are signed in?
+    pub fn offers(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|c| c == capability)
+    }
+
+    /// The largest message that the server takes, in bytes, where it says so (RFC 7889).
+    pub fn append_limit(&self) -> Option<u64> {
+        self.capabilities
+            .iter()
+            .find_map(|c| c.strip_prefix("APPENDLIMIT="))
+            .and_then(|n| n.parse().ok())
+    }
+
+    /// False once an error has left the session in an unknown state.
+    pub fn usable(&self) -> bool {
+        self.usable
+    }
+
+    /// The view that is open, when it is of this mailbox.
+    pub fn view_of(&self, mailbox: &str) -> Option<View> {
+        self.selected
+            .as_ref()
+            .filter(|(name, _)| name == mailbox)
+            .map(|(_, view)| *view)
+    }
+
+    /// Opens a mailbox for reading, afresh even when it is open already: the view that comes is of
+    /// this moment.
+    pub fn examine(&mut self, mailbox: &str) -> Result<View> {
+        self.selected = None;
+        let command = format!("EXAMINE {}", quoted(mailbox)?);
+        let heard = self.run(Phase::Examine, &command, self.times.command, 0);
+        heard.end?;
+        let mut exists = 0;
+        let (mut validity, mut next) = (None, None);
+        for response in &heard.untagged {
+            match response {
+                Untagged::Exists(n) => exists = *n,
+                Untagged::Status(s) => {
+                    validity = s.code_number("UIDVALIDITY").or(validity);
+                    next = s.code_number("UIDNEXT").or(next);
+                }
+                _ => {}
+            }
+        }
+        let uid_validity = UidValidity(validity.ok_or_else(|| {
+            Error::connection(format!("{} gave no UIDVALIDITY for {mailbox}", self.name()))
+        })?);
+        let uid_next = match next {
+            Some(n) => n,
+            // Courier does not say (servers.md 3.8).
+            None if exists == 0 => 1,
+            None => {
+                let (last, end) = self.uid_fetch("*", "(UID)", 0);
+                end?;
+                last.iter()
+                    .filter_map(|f| f.uid)
+                    .map(|u| u.0)
+                    .max()
+                    .map_or(1, |n| n.saturating_add(1))
+            }
+        };
+        let view = View {
+            uid_validity,
+            uid_next,
+            exists,
+        };
+        self.selected = Some((mailbox.to_string(), view));
+        Ok(view)
+    }
+
+    /// The UIDs that a search finds, ascending. `criteria` must be ours: it is not quoted.
+    pub fn uid_search(&mut self, criteria: &str) -> Result<Vec<Uid>> {
+        let heard = self.run(
+            Phase::Fetch,
+            &format!("UID SEARCH {criteria}"),
+            self.times.command,
+            0,
+        );
+        heard.end?;
+        let mut uids: Vec<Uid> = heard
+            .untagged
+            .into_iter()
+            .filter_map(|u| match u {
+                Untagged::Search(uids) => Some(uids),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        uids.sort_unstable();
+        uids.dedup();
+        Ok(uids)
+    }
+
+    /// What the server tells of these messages, as far as it came: a connection that dies in the
+    /// middle does not take along what was there. `literals`: how many bytes may come.
+    pub fn uid_fetch(
+        &mut self,
+        set: &str,
+        items: &str,
+        literals: u64,
+    ) -> (Vec<Fetched>, Result<()>) {
+        let command = format!("UID FETCH {set} {items}");
+        let heard = self.run(Phase::Fetch, &command, self.times.command, literals);
+        let end = heard.end.map(|_| ());
+        (fetched(heard.untagged), end)
+    }
+
+    /// As [`uid_fetch`](Self::uid_fetch), but of this moment: a session sees what it last synced,
+    /// so NOOP goes along, and when that brings an EXISTS the look is repeated.
+    pub fn uid_fetch_fresh(
+        &mut self,
+        set: &str,
+        items: &str,
+        literals: u64,
+    ) -> Result<Vec<Fetched>> {
+        let command = format!("UID FETCH {set} {items}");
+        for _ in 0..LOOKS_MAX {
+            self.wire.send_ahead(&["NOOP"]);
+            let first = self.run(Phase::Fetch, &command, self.times.command, literals);
+            let second = match self.usable {
+                true => self.run(Phase::Fetch, "NOOP", self.times.command, 0),
+                false => {
+                    return Err(first
+                        .end
+                        .err()
+                        .unwrap_or_else(|| Error::connection("the connection was lost")));
+                }
+            };
+            let more_came = first.exists() || second.exists();
+            first.end?;
+            second.end?;
+            if !more_came {
+                return Ok(fetched(first.untagged));
+            }
+        }
+        Err(Error::connection(format!(
+            "{} had new mail at each of {LOOKS_MAX} looks, so no look was complete",
+            self.name()
+        )))
+    }
+
+    /// Adds a message to a mailbox (RFC 3501 6.3.11).
+    pub fn append(
+        &mut self,
+        mailbox: &str,
+        flags: Flags,
+        date: Option<Time>,
+        body: Arc<Vec<u8>>,
+    ) -> Appended {
+        let size = body.len();
+        let plus =
+            match size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+") {
+                true => "+",
+                false => "",
+            };
+        let date = date.map_or_else(String::new, |t| {
+            format!("\"{}\" ", t.format("%d-%b-%Y %H:%M:%S +0000"))
+        });
+        let name = match quoted(mailbox) {
+            Ok(name) => name,
+            Err(e) => return Appended::Lost(e, Sent::Nothing),
+        };
+        let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
+        self.wire.expect(self.times.append, 0);
+        self.wire.send_literal(body);
+        let _ = self.imap.run(&command);
+        let sent = self.wire.sent();
+        let heard = self.listen(Phase::Append);
+        match heard.end {
+            Ok(status) => {
+                Appended::Done(status.append_uid().map(|(v, u)| (UidValidity(v), Uid(u))))
+            }
+            Err(e) if self.usable => Appended::Refused(e, sent),
+            Err(e) => Appended::Lost(e, sent),
+        }
+    }
+
+    /// Is the other side still there?
+    pub fn noop(&mut self) -> Result<()> {
+        self.run(Phase::Fetch, "NOOP", self.times.command, 0)
+            .end
+            .map(|_| ())
+    }
+
+    /// Says goodbye; whether it is heard does not matter.
+    pub fn logout(mut self) {
+        if self.usable {
+            let _ = self.run(Phase::Fetch, "LOGOUT", Duration::from_secs(5), 0);
+        }
+    }
+
+    fn run(&mut self, phase: Phase, command: &str, limit: Duration, literals: u64) -> Heard {
+        self.wire.expect(limit, literals);
+        let _ = self.imap.run(command);
+        self.listen(phase)
+    }
+
+    /// What the wire heard. The crate's own verdict is not needed: it saw the same answer.
+    fn listen(&mut self, phase: Phase) -> Heard {
+        let answer = self.wire.take_answer();
+        self.usable = answer.tagged.is_some() && answer.broken.is_none();
+        judge(&self.wire, phase, answer)
+    }
+}
+
+impl Heard {
+    fn capabilities(self) -> Result<Vec<String>> {
+        let end = self.end?;
+        let listed = self.untagged.into_iter().rev().find_map(|u| match u {
+            Untagged::Capability(list) => Some(list),
+            Untagged::Status(s) => capability_code(&s),
+            _ => None,
+        });
+        Ok(capability_code(&end).or(listed).unwrap_or_default())
+    }
+}
+
+fn heard(wire: &Wire, phase: Phase) -> Heard {
+    judge(wire, phase, wire.take_answer())
+}
+
+fn judge(wire: &Wire, phase: Phase, answer: Answer) -> Heard {
+    let mut untagged_responses = Vec::new();
+    let mut bye = None;
+    for parts in answer.untagged {
+        match untagged(parts) {
+            Some(Untagged::Status(s)) if s.status == Status::Bye => bye = Some(s),
+            Some(Untagged::Status(s))
+                if matches!(s.status, Status::No | Status::Bad)
+                    || s.code_args("ALERT").is_some() =>
+            {
+                warn!("{} says: {}", wire.name(), wire.words(&s.words));
+            }
+            Some(response) => untagged_responses.push(response),
+            // One response that cannot be read is as if it had not come; the next ones are fine.
+            None => {}
+        }
+    }
+    let end = match answer.tagged {
+        Some(status) if status.status == Status::Ok => Ok(status),
+        Some(status) => Err(refused(wire, phase, &status)),
+        None => Err(match bye {
+            Some(status) => refused(wire, phase, &status),
+            None => Error::connection(format!(
+                "the connection to {} was lost: {}",
+                wire.name(),
+                answer.broken.as_deref().unwrap_or("no answer came")
+            )),
+        }),
+    };
+    Heard {
+        untagged: untagged_responses,
+        end,
+    }
+}
+
+fn refused(wire: &Wire, phase: Phase, status: &StatusText) -> Error {
+    classify(
+        phase,
+        status.status,
+        &wire.name(),
+        &wire.words(&status.words),
+    )
+}
+
+fn fetched(untagged: Vec<Untagged>) -> Vec<Fetched> {
+    untagged
+        .into_iter()
+        .filter_map(|u| match u {
+            // Unsolicited updates come without UID (RFC 3501 7.4.2).
+            Untagged::Fetch(f) if f.uid.is_some() => Some(*f),
+            _ => None,
+        })
+        .collect()
+}
+
+fn capability_code(status: &StatusText) -> Option<Vec<String>> {
+    let list = status.code_args("CAPABILITY")?;
+    Some(
+        list.split(|&b| b == b' ')
+            .map(|w| String::from_utf8_lossy(w).to_ascii_uppercase())
+            .collect(),
+    )
+}
+
+/// A mailbox name as a quoted string.
+fn quoted(name: &str) -> Result<String> {
+    if name.contains(['\r', '\n', '\0']) {
+        return Err(Error::usage("a mailbox name cannot hold line breaks"));
+    }
+    Ok(format!(
+        "\"{}\"",
+        name.replace('\\', "\\\\").replace('"', "\\\"")
+    ))
+}
+
+/// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2
+/// token brings a challenge that wants an empty answer (gmail.md 2.2).
+struct Responses<'a> {
+    first: Option<&'a [u8]>,
+    given: Cell<bool>,
+}
+
+impl imap::Authenticator for Responses<'_> {
+    type Response = Vec<u8>;
+
+    fn process(&self, _challenge: &[u8]) -> Vec<u8> {
+        match (self.first, self.given.replace(true)) {
+            (Some(response), false) => response.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+type SignedIn = (imap::Session<Wire>, Option<Vec<String>>);
+
+fn sign_in(
+    client: imap::Client<Wire>,
+    wire: &Wire,
+    offered: &[String],
+    login: &Login,
+    times: &Intervals,
+) -> Result<SignedIn> {
+    let offers = |name: &str| offered.iter().any(|c| c == name);
+    let with_response = offers("SASL-IR");
+    let (mechanism, shown, response, secret) = match login {
+        Login::Token { user, token } => {
+            let response = format!("user={user}\x01auth=Bearer {}\x01\x01", token.reveal());
+            (
+                "XOAUTH2",
+                "AUTHENTICATE XOAUTH2 (credentials)",
+                response,
+                token,
+            )
+        }
+        Login::Password { user, password } if offers("AUTH=PLAIN") => {
+            let response = format!("\0{user}\0{}", password.reveal());
+            (
+                "PLAIN",
+                "AUTHENTICATE PLAIN (credentials)",
+                response,
+                password,
+            )
+        }
+        Login::Password { user, password } => {
+            if offers("LOGINDISABLED") {
+                return Err(Error::new(
+                    Fault::NeedsUser,
+                    format!("{} takes no password on this connection", wire.name()),
+                )
+                .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth"));
+            }
+            wire.expect(times.command, 0);
+            wire.sign_in("LOGIN (credentials)", Masks::new(password.reveal(), b""));
+            let done = client.login(user, password.reveal());
+            return finish_sign_in(wire, done);
+        }
+    };
+    wire.expect(times.command, 0);
+    wire.sign_in(shown, Masks::new(secret.reveal(), response.as_bytes()));
+    let done = if with_response {
+        let command = Secret::new(format!("{mechanism} {}", STANDARD.encode(&response)));
+        let nothing = Responses {
+            first: None,
+            given: Cell::new(false),
+        };
+        client.authenticate(command.reveal(), &nothing)
+    } else {
+        let once = Responses {
+            first: Some(response.as_bytes()),
+            given: Cell::new(false),
+        };
+        client.authenticate(mechanism, &once)
+    };
+    finish_sign_in(wire, done)
+}
+
+fn finish_sign_in(
+    wire: &Wire,
+    done: std::result::Result<imap::Session<Wire>, (imap::Error, imap::Client<Wire>)>,
+) -> Result<SignedIn> {
+    let heard = heard(wire, Phase::SignIn);
+    match done {
+        Ok(imap) => {
+            let pushed = heard
+                .untagged
+                .iter()
+                .any(|u| matches!(u, Untagged::Capability(_)));
+            let coded = heard
+                .end
+                .as_ref()
+                .is_ok_and(|s| capability_code(s).is_some());
+            let known = if pushed || coded {
+                Some(heard.capabilities()?)
+            } else {
+                None
+            };
+            Ok((imap, known))
+        }
+        Err((error, _)) => {
+            heard.end?;
+            // Only a user name or password that cannot be put into a command gets here.
+            let _ = error;
+            Err(Error::usage(
+                "the user name or password holds characters that IMAP cannot carry",
+            ))
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! A server's refusal, turned into a fault: by its words, and by what was being done.
+//!
+//! Words are matched without regard to case; codes of RFC 5530 where servers send them. In doubt a
+//! refusal is transient. What a fault leads to is decided in `engine::settle`.
+
+use std::time::Duration;
+
+use crate::error::{Error, Fault};
+use crate::reply::Status;
+
+/// What was being done when the server refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Greeting,
+    SignIn,
+    Examine,
+    /// FETCH, SEARCH, NOOP.
+    Fetch,
+    Append,
+}
+
+/// The fault behind `words`, which `server` said in a NO, BAD or BYE during `phase`.
+pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Error {
+    let lower = words.to_lowercase();
+    let has = |needles: &[&str]| needles.iter().any(|n| lower.contains(n));
+
+    if let Some(error) = throttled(phase, server, words, &lower) {
+        return error;
+    }
+    let temporary = has(&[
+        "[unavailable]",
+        "[inuse]",
+        "[serverbug]",
+        "temporar",
+        "system error",
+        "try again",
+    ]);
+    let lost = status == Status::Bye;
+    match phase {
+        Phase::Greeting => Error::connection(format!("{server} does not let us in now: {words}")),
+        _ if lost => Error::connection(format!("{server} closed the connection: {words}")),
+        Phase::SignIn if temporary || status == Status::Bad => {
+            Error::connection(format!("{server} could not sign us in: {words}"))
+        }
+        Phase::SignIn => sign_in_refused(server, words, &lower),
+        Phase::Examine if temporary => {
+            Error::connection(format!("{server} could not open the mailbox: {words}"))
+        }
+        Phase::Examine
+            if has(&[
+                "[nonexistent]",
+                "exist",
+                "[noperm]",
+                "[authorizationfailed]",
+                "unknown mailbox",
+            ]) =>
+        {
+            Error::new(
+                Fault::NeedsUser,
+                format!("{server} does not open the mailbox: {words}"),
+            )
+            .hint("does this account have an INBOX that its IMAP users may read?")
+        }
+        Phase::Examine => {
+            Error::connection(format!("{server} could not open the mailbox: {words}"))
+        }
+        Phase::Fetch => Error::new(
+            Fault::Transient,
+            format!("{server} did not hand the message over: {words}"),
+        ),
+        Phase::Append if temporary => Error::new(
+            Fault::Transient,
+            format!("{server} refused the message for now: {words}"),
+        ),
+        Phase::Append => append_refused(server, words, &lower),
+    }
+}
+
+fn throttled(phase: Phase, server: &str, words: &str, lower: &str) -> Option<Error> {
+    let too_many = [
+        "too many",
+        "command or bandwidth limits",
+        "is throttled",
+        "rate limit",
+    ]
+    .iter()
+    .any(|n| lower.contains(n));
+    // Dovecot: "NO [LIMIT] Maximum number of connections from user+IP exceeded".
+    let limit_at_door = matches!(phase, Phase::SignIn | Phase::Greeting)
+        && (lower.contains("[limit]") || lower.contains("maximum number of connections"));
+    if !too_many && !limit_at_door {
+        return None;
+    }
+    let mut error = Error::new(
+        Fault::Throttled,
+        format!("{server} asks us to slow down: {words}"),
+    );
+    error.delay = stated_delay(lower);
+    Some(error)
+}
+
+/// `Suggested Backoff Time: 92415 milliseconds` (Exchange Online, seen 2024).
+fn stated_delay(lower: &str) -> Option<Duration> {
+    let (_, rest) = lower.split_once("backoff time:")?;
+    let digits: String = rest
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
+    Some(Duration::from_millis(digits.parse().ok()?))
+}
+
+fn sign_in_refused(server: &str, words: &str, lower: &str) -> Error {
+    let hint = if lower.contains("application-specific password") {
+        "this account has 2-Step Verification: make an app password and use that"
+    } else if lower.contains("web") && lower.contains("log") {
+        "open the account once in a web browser and confirm that the sign-in was you"
+    } else if lower.contains("imap")
+        && (lower.contains("disabled") || lower.contains("not enabled"))
+    {
+        "switch IMAP on in the account's settings, or ask its administrator to"
+    } else {
+        "check user name and password (or sign in again, if a token is used); nothing is lost meanwhile"
+    };
+    Error::new(
+        Fault::NeedsUser,
+        format!("{server} refused the sign-in: {words}"),
+    )
+    .hint(hint)
+}
+
+fn append_refused(server: &str, words: &str, lower: &str) -> Error {
+    let has = |needles: &[&str]| needles.iter().any(|n| lower.contains(n));
+    let about_size = has(&["size", "too large", "too big", "larger"]);
+    let permanent = has(&[
+        "[toobig]",
+        "[limit]",
+        "[cannot]",
+        "invalid arguments",
+        "unable to parse",
+        "zero byte",
+    ]) || has(&[
+        "bare newline",
+        "invalid header",
+        "nul character",
+        "contains nul",
+        "invalid character",
+    ]) || (has(&["[overquota]"]) && about_size);
+    if permanent {
+        return Error::new(
+            Fault::Permanent,
+            format!("{server} refuses this message: {words}"),
+        );
+    }
+    if has(&["[overquota]", "quota exceeded"]) {
+        return Error::new(
+            Fault::NeedsUser,
+            format!("the target account is full: {words}"),
+        )
+        .hint("free some space there; delivery goes on by itself");
+    }
+    if has(&["[trycreate]", "[nonexistent]", "exist"]) {
+        return Error::new(
+            Fault::NeedsUser,
+            format!("the delivery mailbox is missing: {words}"),
+        )
+        .hint("create it in the target account; delivery goes on by itself");
+    }
+    Error::new(
+        Fault::Transient,
+        format!("{server} refused the message: {words}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_is_known_by_its_words_and_the_phase() {
+        use Fault::{Connection, NeedsUser, Permanent, Throttled, Transient};
+        use Phase::{Append, Examine, Fetch, Greeting, SignIn};
+        use Status::{Bad, Bye, No};
+        for (phase, status, words, fault) in [
+            (Greeting, Bye, "too many connections", Throttled),
+            (Greeting, Bye, "disconnected for inactivity", Connection),
+            (
+                SignIn,
+                No,
+                "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+                NeedsUser,
+            ),
+            (SignIn, No, "LOGIN failed.", NeedsUser),
+            (
+                SignIn,
+                No,
+                "[UNAVAILABLE] Temporary authentication failure",
+                Connection,
+            ),
+            (
+                SignIn,
+                No,
+                "[LIMIT] Maximum number of connections from user+IP exceeded",
+                Throttled,
+            ),
+            (
+                SignIn,
+                No,
+                "[ALERT] Too many simultaneous connections. (Failure)",
+                Throttled,
+            ),
+            (
+                SignIn,
+                Bad,
+                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
+                Throttled,
+            ),
+            (SignIn, Bad, "Could not parse command", Connection),
+            (
+                Examine,
+                No,
+                "[NONEXISTENT] Mailbox doesn't exist: INBOX",
+                NeedsUser,
+            ),
+            (Examine, No, "System Error (Failure)", Connection),
+            (Fetch, No, "[SERVERBUG] Internal error occurred", Transient),
+            (
+                Fetch,
+                Bye,
+                "[OVERQUOTA] Account exceeded command or bandwidth limits.",
+                Throttled,
+            ),
+            (
+                Append,
+                No,
+                "[LIMIT] Mail size is larger than the maximum size allowed by server",
+                Permanent,
+            ),
+            (
+                Append,
+                No,
+                "[OVERQUOTA] Quota exceeded (mailbox for user is full)",
+                NeedsUser,
+            ),
+            (Append, No, "[OVERQUOTA] message too large", Permanent),
+            (
+                Append,
+                No,
+                "[TRYCREATE] Mailbox doesn't exist: INBOX",
+                NeedsUser,
+            ),
+            (Append, Bad, "[TOOBIG] Message too large.", Permanent),
+            (
+                Append,
+                Bad,
+                "Invalid Arguments: Unable to parse message",
+                Permanent,
+            ),
+            (Append, No, "Can't save a zero byte message.", Permanent),
+            (
+                Append,
+                No,
+                "[UNAVAILABLE] Temporary System Problem",
+                Transient,
+            ),
+            (
+                Append,
+                No,
+                "Unable to append message to folder (Failure)",
+                Transient,
+            ),
+            (
+                Append,
+                Bye,
+                "Session expired, please login again.",
+                Connection,
+            ),
+        ] {
+            let error = classify(phase, status, "host:993", words);
+            assert_eq!(error.fault, fault, "{phase:?} {words}: {error}");
+            assert!(error.message.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_stated_delay_is_kept() {
+        let e = classify(
+            Phase::Fetch,
+            Status::Bad,
+            "h",
+            "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
+        );
+        assert_eq!(e.delay, Some(Duration::from_millis(92_415)));
+    }
+}

@@ -1,0 +1,705 @@
+//! The bytes under the `imap` crate: TCP, TLS, STARTTLS, deadlines, bounds, literals, and what of
+//! it all may be logged.
+//!
+//! [`Wire`] is the stream that `imap::Client` reads and writes. What a server says is framed here
+//! and kept for `session`; the crate itself is shown only that its command has been answered OK, NO
+//! or BAD, or that the server wants to hear more. So the crate's parser, which panics, overflows
+//! its stack or loses its place on lines that real servers send, never meets a server's byte.
+//! Not for what responses mean: that is `reply` and `session`.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use log::{debug, log_enabled};
+
+use crate::config::{Endpoint, Tls};
+use crate::error::{Error, Fault, Result, shown};
+use crate::reply::{Part, Status, StatusText, announced_literal, word};
+
+mod mask;
+mod tls;
+
+pub use mask::Masks;
+
+/// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
+const LINE_MAX: usize = 16 << 20;
+/// Responses to one command, literals apart.
+const RESPONSES_MAX: usize = 500_000;
+/// Bytes of responses to one command, literals apart.
+const TEXT_MAX: usize = 64 << 20;
+/// What one command may be sent beyond what its caller expects in literals.
+const LITERAL_SLACK: u64 = 4 << 20;
+/// Sign-in asks to hear more twice at most (token, then the empty answer to a refusal).
+const CHALLENGES_MAX: usize = 3;
+/// A literal goes out in pieces of this size, so that we know when its last byte does.
+const PIECE: usize = 64 << 10;
+/// The slowest link that is still waited for, in bytes per second.
+const SLOWEST: u64 = 8 << 10;
+
+/// What became of a literal that was to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub enum Sent {
+    /// The server did not ask for it, or nothing was sent.
+    Nothing,
+    /// A part of it: a server cannot have the whole message.
+    Part,
+    /// Perhaps its last byte too.
+    Whole,
+}
+
+/// What the server may ask for while a command runs.
+enum Continuation {
+    /// Nothing: a `+` is a fault.
+    Refuse,
+    /// The credentials (the crate has them).
+    Challenge(usize),
+    /// The message of an APPEND.
+    Literal(Arc<Vec<u8>>),
+}
+
+/// What a server said to one command, beside the tagged line.
+#[derive(Default)]
+pub struct Answer {
+    pub untagged: Vec<Vec<Part>>,
+    pub tagged: Option<StatusText>,
+    /// Why the connection cannot go on, if so.
+    pub broken: Option<String>,
+}
+
+/// A stream for `imap::Client`, and with its clones the handle by which `session` steers it.
+#[derive(Clone)]
+pub struct Wire(Arc<Mutex<Core>>);
+
+struct Core {
+    stream: Stream,
+    /// Which server this is, for people: `imap.example.org:993`.
+    name: String,
+    inbox: Vec<u8>,
+    inbox_at: usize,
+    /// What the crate has written and not yet flushed.
+    outbox: Vec<u8>,
+    /// What the crate is to read next.
+    for_crate: Vec<u8>,
+    for_crate_at: usize,
+    tag: Vec<u8>,
+    continuation: Continuation,
+    sent: Sent,
+    answer: Answer,
+    text_bytes: usize,
+    literal_budget: u64,
+    /// Commands to be sent behind the next one without waiting, and those already sent.
+    ahead: Vec<String>,
+    already_sent: Vec<Vec<u8>>,
+    masks: Masks,
+    /// What the next command line is logged as, when it holds a secret.
+    logged_as: Option<&'static str>,
+}
+
+impl Wire {
+    /// Connects, protects the connection and reads the greeting. All of it within `limit`.
+    ///
+    /// # Errors
+    /// `Connection` when the server is out of reach; `NeedsUser` when its certificate is refused
+    /// or it has no STARTTLS.
+    pub fn connect(endpoint: &Endpoint, limit: Duration) -> Result<(Wire, StatusText)> {
+        let name = format!("{}:{}", shown(endpoint.host.as_bytes()), endpoint.port);
+        let deadline = Instant::now() + limit;
+        let tls = match endpoint.tls {
+            Tls::None => None,
+            Tls::Implicit | Tls::StartTls => Some(tls::Client::new(endpoint)?),
+        };
+        let mut socket = Socket {
+            tcp: dial(endpoint, &name, limit)?,
+            deadline,
+        };
+        let mut greeting = None;
+        let stream = match (endpoint.tls, tls) {
+            (Tls::Implicit, Some(tls)) => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
+            (Tls::StartTls, Some(tls)) => {
+                greeting = Some(starttls(&mut socket, &name)?);
+                Stream::Tls(Box::new(tls.handshake(socket, &name)?))
+            }
+            _ => Stream::Plain(socket),
+        };
+        let mut core = Core::new(stream, name);
+        let greeting = match greeting {
+            Some(greeting) => greeting,
+            None => core.greeting()?,
+        };
+        Ok((Wire(Arc::new(Mutex::new(core))), greeting))
+    }
+
+    /// Prepares for one command: until when it must be answered, how many bytes of literals it
+    /// may bring.
+    pub fn expect(&self, limit: Duration, literals: u64) {
+        let mut core = self.core();
+        let transfer = Duration::from_secs(literals / SLOWEST);
+        *core.stream.deadline() = Instant::now() + limit + transfer;
+        core.literal_budget = literals.saturating_add(LITERAL_SLACK);
+        core.answer = Answer::default();
+        core.text_bytes = 0;
+        core.continuation = Continuation::Refuse;
+        core.sent = Sent::Nothing;
+    }
+
+    /// The next command ends in the announcement of this literal; with `at_once` it goes out with
+    /// the command, else when the server asks for it.
+    pub fn send_literal(&self, literal: Arc<Vec<u8>>) {
+        self.core().continuation = Continuation::Literal(literal);
+    }
+
+    /// The next command signs in: it is logged as `shown` and may be asked for more.
+    pub fn sign_in(&self, shown: &'static str, masks: Masks) {
+        let mut core = self.core();
+        core.continuation = Continuation::Challenge(0);
+        core.logged_as = Some(shown);
+        core.masks = masks;
+    }
+
+    /// These commands are sent together with the next one; each must then be run in this order.
+    pub fn send_ahead(&self, commands: &[&str]) {
+        self.core().ahead = commands.iter().map(ToString::to_string).collect();
+    }
+
+    /// What the server said to the last command.
+    pub fn take_answer(&self) -> Answer {
+        std::mem::take(&mut self.core().answer)
+    }
+
+    /// How much of the last literal the server may have.
+    pub fn sent(&self) -> Sent {
+        self.core().sent
+    }
+
+    /// `host:port`.
+    pub fn name(&self) -> String {
+        self.core().name.clone()
+    }
+
+    /// A server's words as they may be shown: escaped, bounded, without what we sent to sign in.
+    pub fn words(&self, words: &[u8]) -> String {
+        self.core().masks.apply(&shown(words))
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        // A panic of another thread in here leaves a connection that ends at its next error.
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut core = self.core();
+        if core.for_crate_at == core.for_crate.len()
+            && let Err(e) = core.answer_for_crate()
+        {
+            core.answer.broken.get_or_insert_with(|| e.to_string());
+            return Err(e);
+        }
+        let rest = &core.for_crate[core.for_crate_at..];
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        core.for_crate_at += n;
+        Ok(n)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.core().outbox.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut core = self.core();
+        core.send_command().inspect_err(|e| {
+            core.answer.broken.get_or_insert_with(|| e.to_string());
+        })
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl Core {
+    fn new(stream: Stream, name: String) -> Core {
+        Core {
+            stream,
+            name,
+            inbox: Vec::new(),
+            inbox_at: 0,
+            outbox: Vec::new(),
+            for_crate: Vec::new(),
+            for_crate_at: 0,
+            tag: Vec::new(),
+            continuation: Continuation::Refuse,
+            sent: Sent::Nothing,
+            answer: Answer::default(),
+            text_bytes: 0,
+            literal_budget: LITERAL_SLACK,
+            ahead: Vec::new(),
+            already_sent: Vec::new(),
+            masks: Masks::default(),
+            logged_as: None,
+        }
+    }
+
+    fn greeting(&mut self) -> Result<StatusText> {
+        let line = self
+            .line()
+            .map_err(|e| Error::connection(format!("{} sent no greeting: {e}", self.name)))?;
+        self.log("S:", &line);
+        read_greeting(&line, &self.name)
+    }
+
+    /// Sends what the crate flushed: a command line, or an answer to a challenge.
+    fn send_command(&mut self) -> io::Result<()> {
+        let out = std::mem::take(&mut self.outbox);
+        if out.is_empty() {
+            return Ok(());
+        }
+        let is_challenge_answer = matches!(self.continuation, Continuation::Challenge(n) if n > 0);
+        if is_challenge_answer {
+            self.log("C:", b"(credentials)");
+            return self.stream.send(&out);
+        }
+        let (tag, command) = word(out.trim_ascii_end());
+        self.tag = tag.to_vec();
+        match self.logged_as.take() {
+            Some(shown) => self.log(
+                "C:",
+                format!("{} {shown}", String::from_utf8_lossy(tag)).as_bytes(),
+            ),
+            None => self.log("C:", out.trim_ascii_end()),
+        }
+        if !self.already_sent.is_empty() {
+            // Ours to keep in step: a command sent ahead is run next or the connection is of no use.
+            let sent = self.already_sent.remove(0);
+            return match sent == command {
+                true => Ok(()),
+                false => Err(io::Error::other("a command was sent ahead and not run")),
+            };
+        }
+        let mut out = out.clone();
+        let mut number = tag_number(tag);
+        for command in std::mem::take(&mut self.ahead) {
+            number += 1;
+            out.extend_from_slice(format!("a{number} {command}\r\n").as_bytes());
+            self.already_sent.push(command.into_bytes());
+        }
+        let at_once = announced_literal(out.trim_ascii_end()).is_some() && out.ends_with(b"+}\r\n");
+        match &self.continuation {
+            Continuation::Literal(literal) if at_once => {
+                let literal = Arc::clone(literal);
+                self.send_body(&out, &literal)
+            }
+            _ => self.stream.send(&out),
+        }
+    }
+
+    /// Sends a literal behind `before` and takes note of how far it got. A server may act on the
+    /// message once it has its last byte, so it counts as whole before that byte is handed over.
+    fn send_body(&mut self, before: &[u8], literal: &[u8]) -> io::Result<()> {
+        let transfer = Duration::from_secs(literal.len() as u64 / SLOWEST);
+        *self.stream.deadline() += transfer;
+        if log_enabled!(log::Level::Debug) {
+            self.log("C:", format!("({} bytes)", literal.len()).as_bytes());
+        }
+        let mut out = before.to_vec();
+        let mut pieces = literal.chunks(PIECE).peekable();
+        if literal.is_empty() {
+            self.sent = Sent::Whole;
+        }
+        while let Some(piece) = pieces.next() {
+            self.sent = if pieces.peek().is_some() {
+                Sent::Part
+            } else {
+                Sent::Whole
+            };
+            out.extend_from_slice(piece);
+            if pieces.peek().is_some() {
+                self.stream.send(&out)?;
+                out.clear();
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        self.stream.send(&out)
+    }
+
+    /// Reads until the crate has something to do: a tagged line, or a `+` that is its affair.
+    fn answer_for_crate(&mut self) -> io::Result<()> {
+        self.for_crate.clear();
+        self.for_crate_at = 0;
+        loop {
+            let line = self.line()?;
+            self.log("S:", &line);
+            if line.starts_with(b"+") {
+                if self.continue_request()? {
+                    return Ok(());
+                }
+                continue;
+            }
+            if line.starts_with(b"* ") {
+                let parts = self.with_literals(line)?;
+                self.keep(parts)?;
+                continue;
+            }
+            return self.tagged(&line);
+        }
+    }
+
+    /// The server wants to hear more. True when the crate is to answer.
+    fn continue_request(&mut self) -> io::Result<bool> {
+        match std::mem::replace(&mut self.continuation, Continuation::Refuse) {
+            Continuation::Literal(literal) => {
+                self.send_body(b"", &literal)?;
+                Ok(false)
+            }
+            Continuation::Challenge(n) if n < CHALLENGES_MAX => {
+                self.continuation = Continuation::Challenge(n + 1);
+                self.for_crate.extend_from_slice(b"+ \r\n");
+                Ok(true)
+            }
+            _ => Err(broken(
+                "the server asked for more where nothing was left to say",
+            )),
+        }
+    }
+
+    fn tagged(&mut self, line: &[u8]) -> io::Result<()> {
+        let (tag, rest) = word(line);
+        if tag != self.tag {
+            return Err(broken(
+                "the server answered something else than our command",
+            ));
+        }
+        let Some(status) = StatusText::parse(rest) else {
+            return Err(broken("the server's answer is neither OK nor NO nor BAD"));
+        };
+        let verdict = match status.status {
+            Status::Ok => "OK",
+            Status::No => "NO",
+            Status::Bad => "BAD",
+            Status::Bye | Status::PreAuth => {
+                return Err(broken("the server's answer is neither OK nor NO nor BAD"));
+            }
+        };
+        self.answer.tagged = Some(status);
+        self.continuation = Continuation::Refuse;
+        self.for_crate.extend_from_slice(
+            format!("{} {verdict} answered\r\n", String::from_utf8_lossy(tag)).as_bytes(),
+        );
+        Ok(())
+    }
+
+    /// The rest of an untagged response: its literals and the lines between them. A status text is
+    /// free text: what looks like a literal there is none.
+    fn with_literals(&mut self, line: Vec<u8>) -> io::Result<Vec<Part>> {
+        let free_text = StatusText::parse(&line[2..]).is_some();
+        let mut announced = announced_literal(&line).filter(|_| !free_text);
+        let mut parts = vec![Part::Text(line)];
+        while let Some(len) = announced {
+            if len > self.literal_budget {
+                return Err(broken(format!(
+                    "the server announced {len} bytes where at most {} were expected",
+                    self.literal_budget
+                )));
+            }
+            self.literal_budget -= len;
+            parts.push(Part::Literal(self.exactly(len as usize)?));
+            let line = self.line()?;
+            announced = announced_literal(&line);
+            parts.push(Part::Text(line));
+            self.count(1)?;
+        }
+        Ok(parts)
+    }
+
+    fn keep(&mut self, parts: Vec<Part>) -> io::Result<()> {
+        self.count(1)?;
+        self.answer.untagged.push(parts);
+        Ok(())
+    }
+
+    /// A server that answers for ever is cut off.
+    fn count(&mut self, responses: usize) -> io::Result<()> {
+        self.text_bytes += responses * (TEXT_MAX / RESPONSES_MAX);
+        match self.text_bytes > TEXT_MAX {
+            true => Err(broken("the server's answer has no end")),
+            false => Ok(()),
+        }
+    }
+
+    /// One line, its line end dropped. A bare LF ends a line too.
+    fn line(&mut self) -> io::Result<Vec<u8>> {
+        let mut looked = self.inbox_at;
+        loop {
+            if let Some(len) = self.inbox[looked..].iter().position(|&b| b == b'\n') {
+                let line = &self.inbox[self.inbox_at..looked + len];
+                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
+                self.inbox_at = looked + len + 1;
+                self.text_bytes += line.len();
+                self.count(0)?;
+                return Ok(line);
+            }
+            if self.inbox.len() - self.inbox_at > LINE_MAX {
+                return Err(broken("the server's line has no end"));
+            }
+            let seen = self.inbox.len() - self.inbox_at;
+            self.fill()?;
+            looked = self.inbox_at + seen;
+        }
+    }
+
+    /// The next `len` bytes. Memory grows with what comes, not with what was announced.
+    fn exactly(&mut self, len: usize) -> io::Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(len.min(1 << 20));
+        while out.len() < len {
+            if self.inbox_at == self.inbox.len() {
+                self.fill()?;
+            }
+            let n = (self.inbox.len() - self.inbox_at).min(len - out.len());
+            if out.capacity() - out.len() < n {
+                out.reserve_exact((out.len() / 2).max(n).min(len - out.len()));
+            }
+            out.extend_from_slice(&self.inbox[self.inbox_at..self.inbox_at + n]);
+            self.inbox_at += n;
+        }
+        Ok(out)
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.inbox.drain(..self.inbox_at);
+        self.inbox_at = 0;
+        let old = self.inbox.len();
+        self.inbox.resize(old + (64 << 10), 0);
+        let n = self.stream.receive(&mut self.inbox[old..]);
+        self.inbox.truncate(old + *n.as_ref().unwrap_or(&0));
+        match n? {
+            0 => Err(broken("the server closed the connection")),
+            _ => Ok(()),
+        }
+    }
+
+    fn log(&self, who: &str, line: &[u8]) {
+        debug!(target: "imap_to_gmail::protocol", "{} {who} {}", self.name, self.masks.apply(&shown(line)));
+    }
+}
+
+/// The crate numbers its tags: `a7`.
+fn tag_number(tag: &[u8]) -> u32 {
+    std::str::from_utf8(tag.get(1..).unwrap_or_default())
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0)
+}
+
+fn broken(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+fn read_greeting(line: &[u8], name: &str) -> Result<StatusText> {
+    line.strip_prefix(b"* ")
+        .and_then(StatusText::parse)
+        .ok_or_else(|| {
+            Error::connection(format!(
+                "{name} greets with something that is not IMAP: {}",
+                shown(line)
+            ))
+            .hint("is this the port of the IMAP server, and is the kind of encryption right?")
+        })
+}
+
+/// RFC 3501 6.2.1. Whatever was said before encryption is forgotten: capabilities are asked anew,
+/// and bytes that came along with the OK would be an attacker's.
+fn starttls(socket: &mut Socket, name: &str) -> Result<StatusText> {
+    let mut lines = PlainLines { socket, name };
+    let first = lines.read()?;
+    let greeting = read_greeting(&first, name)?;
+    if greeting.status != Status::Ok {
+        return Ok(greeting);
+    }
+    let refused = |what: String| {
+        Error::new(Fault::NeedsUser, what).hint(
+            "if the server has an encrypted port, use `\"…_tls\": \"implicit\"` with it (993)",
+        )
+    };
+    lines.write("s1 CAPABILITY\r\n")?;
+    let mut offered = false;
+    loop {
+        let line = lines.read()?;
+        if line.starts_with(b"s1 ") {
+            break;
+        }
+        offered |= line.starts_with(b"* ")
+            && line[2..]
+                .split(|&b| b == b' ')
+                .any(|w| w.eq_ignore_ascii_case(b"STARTTLS"));
+    }
+    if !offered {
+        return Err(refused(format!(
+            "{name} does not offer STARTTLS, so the password was not sent"
+        )));
+    }
+    lines.write("s2 STARTTLS\r\n")?;
+    loop {
+        let line = lines.read()?;
+        let Some(rest) = line.strip_prefix(b"s2 ") else {
+            continue;
+        };
+        return match StatusText::parse(rest) {
+            Some(s) if s.status == Status::Ok => Ok(greeting),
+            _ => Err(refused(format!("{name} refused STARTTLS: {}", shown(rest)))),
+        };
+    }
+}
+
+/// Lines before encryption, read byte by byte so that nothing behind the OK is ever taken as ours:
+/// what an attacker put there reaches the TLS handshake and breaks it.
+struct PlainLines<'a> {
+    socket: &'a mut Socket,
+    name: &'a str,
+}
+
+impl PlainLines<'_> {
+    fn lost(&self, e: &io::Error) -> Error {
+        Error::connection(format!(
+            "{} was lost before encryption began: {e}",
+            self.name
+        ))
+    }
+
+    fn read(&mut self) -> Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while line.len() < 8 << 10 {
+            match self.socket.read(&mut byte).map_err(|e| self.lost(&e))? {
+                0 => return Err(self.lost(&broken("the server closed the connection"))),
+                _ if byte[0] == b'\n' => {
+                    return Ok(line.strip_suffix(b"\r").unwrap_or(&line).to_vec());
+                }
+                _ => line.push(byte[0]),
+            }
+        }
+        Err(self.lost(&broken("the server's line has no end")))
+    }
+
+    fn write(&mut self, line: &str) -> Result<()> {
+        self.socket
+            .write_all(line.as_bytes())
+            .map_err(|e| self.lost(&e))
+    }
+}
+
+fn dial(endpoint: &Endpoint, name: &str, limit: Duration) -> Result<TcpStream> {
+    let host = endpoint.host.trim_matches(['[', ']']);
+    let addresses = (host, endpoint.port)
+        .to_socket_addrs()
+        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, limit) {
+            Ok(tcp) => {
+                watch_over(&tcp).map_err(|e| Error::connection(format!("{name}: {e}")))?;
+                return Ok(tcp);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(Error::connection(format!(
+        "{name} cannot be reached: {last}"
+    )))
+}
+
+/// A peer that vanished without a word is noticed within two minutes.
+fn watch_over(tcp: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(tcp);
+    tcp.set_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15)),
+    )?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
+    Ok(())
+}
+
+/// A TCP stream on which every read and write ends at the deadline, however slowly bytes drip.
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    deadline: Instant,
+}
+
+impl Socket {
+    fn left(&self) -> io::Result<Duration> {
+        match self.deadline.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Ok(left),
+            _ => Err(out_of_time()),
+        }
+    }
+}
+
+fn out_of_time() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")
+}
+
+fn as_timeout(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => out_of_time(),
+        _ => e,
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.read(buf).map_err(as_timeout)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.write(buf).map_err(as_timeout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+enum Stream {
+    Plain(Socket),
+    Tls(Box<tls::Protected>),
+}
+
+impl Stream {
+    fn deadline(&mut self) -> &mut Instant {
+        match self {
+            Stream::Plain(socket) => &mut socket.deadline,
+            Stream::Tls(tls) => &mut tls.sock.deadline,
+        }
+    }
+
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buf),
+            Stream::Tls(tls) => tls.read(buf),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        }
+    }
+}

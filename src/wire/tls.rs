@@ -1,0 +1,201 @@
+//! TLS: which certificates are believed, and words for why one is not.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    StreamOwned,
+};
+
+use super::Socket;
+use crate::config::Endpoint;
+use crate::error::{Error, Fault, Result, shown};
+
+pub(super) type Protected = StreamOwned<ClientConnection, Socket>;
+
+/// What is needed to begin TLS with one server.
+pub(super) struct Client {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Client {
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Client> {
+        let host = endpoint.host.trim_matches(['[', ']']).to_string();
+        let name = ServerName::try_from(host).map_err(|_| {
+            Error::usage(format!(
+                "{} is not a host name",
+                shown(endpoint.host.as_bytes())
+            ))
+        })?;
+        let mut roots = RootCertStore::empty();
+        let mut pinned = Vec::new();
+        match &endpoint.ca_file {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(path) => {
+                let unreadable = |e: String| {
+                    Error::usage(format!(
+                        "{}: no certificates can be read from it: {e}",
+                        path.display()
+                    ))
+                };
+                for cert in
+                    CertificateDer::pem_file_iter(path).map_err(|e| unreadable(e.to_string()))?
+                {
+                    let cert = cert.map_err(|e| unreadable(e.to_string()))?;
+                    // A self-signed server certificate need not be good as a root.
+                    let _ = roots.add(cert.clone());
+                    pinned.push(cert);
+                }
+                if pinned.is_empty() {
+                    return Err(unreadable("it holds no PEM certificate".into()));
+                }
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = match roots.is_empty() {
+            true => None,
+            false => Some(
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                    .build()
+                    .map_err(|e| {
+                        Error::fatal(format!("the certificate verifier cannot be made: {e}"))
+                    })?,
+            ),
+        };
+        let verifier = Verifier {
+            roots,
+            pinned,
+            provider: Arc::clone(&provider),
+        };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::fatal(format!("TLS cannot be set up: {e}")))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Client {
+            config: Arc::new(config),
+            name,
+        })
+    }
+
+    /// Shakes hands until the connection is protected, so that a refused certificate is told from
+    /// a refused password.
+    pub(super) fn handshake(self, mut socket: Socket, name: &str) -> Result<Protected> {
+        let mut tls = ClientConnection::new(self.config, self.name)
+            .map_err(|e| Error::fatal(format!("TLS cannot be set up: {e}")))?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)
+                .map_err(|e| refusal(&e, name))?;
+        }
+        Ok(StreamOwned::new(tls, socket))
+    }
+}
+
+/// Built-in or given roots, and certificates that are accepted because they are the very ones.
+#[derive(Debug)]
+struct Verifier {
+    roots: Option<Arc<WebPkiServerVerifier>>,
+    pinned: Vec<CertificateDer<'static>>,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        if self
+            .pinned
+            .iter()
+            .any(|p| p.as_ref() == end_entity.as_ref())
+        {
+            return Ok(ServerCertVerified::assertion());
+        }
+        match &self.roots {
+            Some(roots) => roots.verify_server_cert(end_entity, intermediates, name, ocsp, now),
+            None => Err(rustls::CertificateError::UnknownIssuer.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+fn refusal(e: &io::Error, name: &str) -> Error {
+    let inner = e
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            Error::new(Fault::NeedsUser, format!("the certificate of {name} is refused: {}", certificate_words(why)))
+                .hint("if the server is yours and signs its own certificate, name its PEM file as `source_ca_file` (or `target_ca_file`)")
+        }
+        Some(rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)) => {
+            Error::new(Fault::NeedsUser, format!("{name} offers only TLS that is too old: TLS 1.2 is the least"))
+                .hint("ask its operator to switch TLS 1.2 or 1.3 on")
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            Error::connection(format!("{name} does not speak TLS on this port"))
+                .hint("`\"starttls\"` belongs to port 143, `\"implicit\"` to port 993")
+        }
+        _ => Error::connection(format!("TLS with {name} broke off: {e}")),
+    }
+}
+
+fn certificate_words(why: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as C;
+    match why {
+        C::Expired | C::ExpiredContext { .. } => "it has expired".into(),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            "it is not valid yet; is this machine's clock right?".into()
+        }
+        C::UnknownIssuer => "it is signed by nobody we know".into(),
+        C::NotValidForName | C::NotValidForNameContext { .. } => {
+            "it is for another host name".into()
+        }
+        C::Revoked => "it has been revoked".into(),
+        other => shown(other.to_string().as_bytes()),
+    }
+}

@@ -1,0 +1,666 @@
+//! A private Dovecot 2.3 in a directory of its own: real IMAP, real TLS, real Maildirs, whose files tests put there and
+//! read back. Every user name exists; its password is `pw`. Nothing outside the directory is touched, and nothing of
+//! the program is used: what the program did is judged by another client (`imap.rs`) and by the files.
+//!
+//! Run as root, mail belongs to `nobody`; run by anybody else, to the caller.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+use super::eventually;
+use super::imap::{self, Client};
+use super::introspection::Introspection;
+
+/// Whether Dovecot is here. Where it is not, says so, and panics in CI, where a test that did not run is a failure.
+pub fn available() -> bool {
+    let found = program("dovecot").is_some();
+    if !found {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "dovecot is not installed: install dovecot-imapd");
+        eprintln!("dovecot is not installed: this test was not run");
+    }
+    found
+}
+
+/// A running Dovecot. Dropping it ends it and removes its directory.
+#[derive(Debug)]
+pub struct Dovecot {
+    /// The certificate authority that signed the server's certificate (PEM).
+    pub ca_file: PathBuf,
+    /// The server's certificate (PEM), for `localhost` and 127.0.0.1.
+    pub leaf_file: PathBuf,
+    /// Which access tokens are good, and whose they are (token, user). Only with `xoauth2`.
+    pub tokens: Arc<Mutex<HashMap<String, String>>>,
+    /// The HTTP status of the token check: 500 makes Dovecot answer `NO [UNAVAILABLE]`, a fault that passes.
+    pub introspection_status: Arc<AtomicU16>,
+    introspection: Introspection,
+    dir: TempDir,
+    owner: Owner,
+    builder: Builder,
+    ports: Ports,
+    since: u64,
+    master: Option<Child>,
+}
+
+/// What is special about a Dovecot to be started.
+#[derive(Debug, Default)]
+pub struct Builder {
+    store: Option<&'static str>,
+    xoauth2: bool,
+    mailbox_quota: Option<String>,
+    max_mail_size: Option<String>,
+    capability: Option<String>,
+    extra: String,
+    rawlog: bool,
+}
+
+/// A message as the server serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub uid: u32,
+    /// Sorted, without `\Recent`.
+    pub flags: Vec<String>,
+    /// Unix time.
+    pub internal_date: i64,
+    pub bytes: Vec<u8>,
+}
+
+/// Messages whose body Dovecot cannot serve: each FETCH of it ends the connection, every time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    /// RFC822.SIZE says 10, the file has 434 bytes: the connection ends without a reply.
+    SizeTooSmall,
+    /// A literal of 99,999 bytes is announced, 434 come: the connection ends in the middle of the literal.
+    SizeTooBig,
+    /// The file may not be read.
+    Unreadable,
+}
+
+impl Builder {
+    /// How mail is stored: `maildir` (the default) or `sdbox` (more appends a second, but nothing can be planted).
+    pub fn store(mut self, store: &'static str) -> Builder {
+        self.store = Some(store);
+        self
+    }
+
+    /// Offers XOAUTH2 and OAUTHBEARER beside the password; `tokens` says which tokens are good.
+    pub fn xoauth2(mut self, on: bool) -> Builder {
+        self.xoauth2 = on;
+        self
+    }
+
+    /// Lets all mailboxes of a user hold no more than this ("3M"): then `NO [OVERQUOTA]`.
+    pub fn mailbox_quota(mut self, size: &str) -> Builder {
+        self.mailbox_quota = Some(size.to_owned());
+        self
+    }
+
+    /// Refuses bigger messages ("2M") with `NO [LIMIT]`.
+    pub fn max_mail_size(mut self, size: &str) -> Builder {
+        self.max_mail_size = Some(size.to_owned());
+        self
+    }
+
+    /// What CAPABILITY says, before and after login; commands that it hides still work.
+    pub fn capability(mut self, capability: &str) -> Builder {
+        self.capability = Some(capability.to_owned());
+        self
+    }
+
+    /// Lines for the end of dovecot.conf, where they override what stands above. Braces on lines of their own.
+    pub fn extra(mut self, lines: &str) -> Builder {
+        self.extra.push_str(lines);
+        self.extra.push('\n');
+        self
+    }
+
+    /// Keeps what clients send, for `commands`.
+    pub fn rawlog(mut self, on: bool) -> Builder {
+        self.rawlog = on;
+        self
+    }
+
+    /// Starts it, and returns once it answers on both ports.
+    pub fn start(self) -> Dovecot {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner::find();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        for sub in ["mail", "home", "raw"] {
+            owner.create_dir(&dir.path().join(sub));
+        }
+        write_certificates(dir.path());
+        let introspection = Introspection::start();
+        let mut dovecot = Dovecot {
+            ca_file: dir.path().join("ca.pem"),
+            leaf_file: dir.path().join("leaf.pem"),
+            tokens: Arc::clone(&introspection.tokens),
+            introspection_status: Arc::clone(&introspection.status),
+            introspection,
+            dir,
+            owner,
+            builder: self,
+            ports: Ports::find(),
+            since: unix_now(),
+            master: None,
+        };
+        dovecot.launch_on_any_port();
+        dovecot
+    }
+}
+
+impl Dovecot {
+    /// Begins a description; `.start()` ends it.
+    pub fn build() -> Builder {
+        Builder::default()
+    }
+
+    /// The port of plain IMAP, which offers STARTTLS.
+    pub fn port(&self) -> u16 {
+        self.ports.plain
+    }
+
+    /// The port of IMAP over TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.ports.tls
+    }
+
+    /// Ends it, as a server goes down: connections are closed. Returns when nothing listens any more.
+    pub fn stop(&mut self) {
+        let Some(mut master) = self.master.take() else { return };
+        let _ = Command::new("sh").args(["-c", &format!("kill {}", master.id())]).status();
+        master.wait().unwrap();
+        let ports = self.ports;
+        eventually("dovecot's ports are free", || free(ports.plain) && free(ports.tls));
+    }
+
+    /// Ends it, unless it is stopped, and starts it again: same ports, same mail.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.launch().unwrap();
+    }
+
+    /// Closes the connections of a user, without BYE. Returns whether there were any.
+    pub fn kick(&self, user: &str) -> bool {
+        self.doveadm(&["kick", user]).status.success()
+    }
+
+    /// Runs `doveadm` on this instance.
+    pub fn doveadm(&self, args: &[&str]) -> Output {
+        let doveadm = program("doveadm").expect("doveadm beside dovecot");
+        Command::new(doveadm).arg("-c").arg(self.conf()).args(args).output().unwrap()
+    }
+
+    /// What Dovecot logged, for the message of a failing test.
+    pub fn log(&self) -> String {
+        ["stderr", "log"].map(|name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()).concat()
+    }
+
+    /// Puts a message into the user's INBOX as a file, so that Dovecot serves exactly these bytes (but LF as CRLF and
+    /// NUL as 0x80). `flags` are Maildir's letters: D(raft) F(lagged) R(eplied) S(een). UIDs ascend in planting order.
+    pub fn plant(&self, user: &str, bytes: &[u8], flags: &str, internal_date_unix: i64) -> PathBuf {
+        self.plant_as(user, bytes, "", flags, internal_date_unix)
+    }
+
+    /// Puts a message into the user's INBOX that cannot be fetched.
+    pub fn plant_poison(&self, user: &str, kind: Poison) -> PathBuf {
+        let now = i64::try_from(unix_now()).unwrap();
+        let sizes = match kind {
+            Poison::SizeTooSmall => ",S=10,W=10",
+            Poison::SizeTooBig => ",S=99999,W=99999",
+            Poison::Unreadable => "",
+        };
+        let path = self.plant_as(user, &poison_message(), sizes, "S", now);
+        if kind == Poison::Unreadable {
+            fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        }
+        path
+    }
+
+    /// Makes the user's mailboxes lose their UIDVALIDITY, and the messages their UIDs. No session may be open.
+    pub fn reset_uidvalidity(&self, user: &str) {
+        let old = self.uid_validity(user, "INBOX");
+        eventually("the second that UIDVALIDITY was made in is over", || unix_now() > u64::from(old));
+        remove_indexes(&self.maildir(user));
+        assert_ne!(self.uid_validity(user, "INBOX"), old, "UIDVALIDITY did not change");
+    }
+
+    /// The messages of a mailbox in the order of their UIDs. Panics where there is no such mailbox, and on poison.
+    pub fn mailbox(&self, user: &str, name: &str) -> Vec<Stored> {
+        let mut client = self.client(user);
+        client.command(&format!("EXAMINE {}", imap::quoted(name)));
+        let responses = client.command("UID FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])");
+        let mut mails: Vec<Stored> = responses.iter().filter_map(Stored::read).collect();
+        mails.sort_by_key(|mail| mail.uid);
+        mails
+    }
+
+    /// The UIDVALIDITY of a mailbox.
+    pub fn uid_validity(&self, user: &str, name: &str) -> u32 {
+        let responses = self.client(user).command(&format!("EXAMINE {}", imap::quoted(name)));
+        responses.iter().find_map(|response| response.number_after("[UIDVALIDITY")).expect("a UIDVALIDITY")
+    }
+
+    /// Appends a message by IMAP, with flags such as `\Seen $Forwarded`; makes the mailbox if need be. Returns the UID.
+    pub fn append(&self, user: &str, name: &str, bytes: &[u8], flags: &str, internal_date: i64) -> u32 {
+        let mut client = self.client(user);
+        let mut reply = client.append(name, bytes, flags, internal_date).unwrap();
+        if reply.status.contains("[TRYCREATE]") {
+            client.command(&format!("CREATE {}", imap::quoted(name)));
+            reply = client.append(name, bytes, flags, internal_date).unwrap();
+        }
+        reply.append_uid().unwrap_or_else(|| panic!("APPEND to {name}: {}", reply.status))
+    }
+
+    /// Removes a message.
+    pub fn expunge(&self, user: &str, name: &str, uid: u32) {
+        let mut client = self.client(user);
+        client.command(&format!("SELECT {}", imap::quoted(name)));
+        client.command(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"));
+        client.command(&format!("UID EXPUNGE {uid}"));
+    }
+
+    /// A session of the fixture's own client. `commands` leaves it out.
+    pub fn client(&self, user: &str) -> Client {
+        Client::login(self.port(), user, "pw")
+    }
+
+    /// Every command line that clients sent after login since the start, session by session, without literals (but with
+    /// their `{size}`) and without what the fixture itself sent.
+    pub fn commands(&self) -> Vec<String> {
+        assert!(self.builder.rawlog, "commands() needs rawlog(true)");
+        let entries = fs::read_dir(self.dir.path().join("raw")).unwrap().map(|entry| entry.unwrap().path());
+        let mut sessions: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "in")).collect();
+        sessions.sort();
+        sessions.iter().flat_map(|path| command_lines(&fs::read(path).unwrap(), self.since)).collect()
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.dir.path().join("dovecot.conf")
+    }
+
+    fn maildir(&self, user: &str) -> PathBuf {
+        assert_eq!(self.builder.store.unwrap_or("maildir"), "maildir", "only a Maildir's files can be handled");
+        self.dir.path().join("mail").join(user)
+    }
+
+    /// Plants a message; `sizes` goes into the file name, where Dovecot believes it.
+    fn plant_as(&self, user: &str, bytes: &[u8], sizes: &str, flags: &str, internal_date: i64) -> PathBuf {
+        let maildir = self.maildir(user);
+        if !maildir.join("cur").exists() {
+            ["", "cur", "new", "tmp"].iter().for_each(|sub| self.owner.create_dir(&maildir.join(sub)));
+        }
+        let name = unique_name();
+        let temporary = maildir.join("tmp").join(&name);
+        let mut file = File::create_new(&temporary).unwrap();
+        file.write_all(bytes).unwrap();
+        file.set_modified(system_time(internal_date)).unwrap();
+        self.owner.take(&temporary);
+        let mut flags: Vec<char> = flags.chars().collect();
+        flags.sort_unstable();
+        let path = maildir.join("cur").join(format!("{name}{sizes}:2,{}", String::from_iter(flags)));
+        fs::rename(&temporary, &path).unwrap();
+        path
+    }
+
+    /// Starts it on the ports found; where somebody else was quicker to take one, on others.
+    fn launch_on_any_port(&mut self) {
+        for _ in 0..5 {
+            match self.launch() {
+                Ok(()) => return,
+                Err(log) if log.contains("Address already in use") => self.ports = Ports::find(),
+                Err(log) => panic!("{log}"),
+            }
+        }
+        panic!("no free ports for dovecot");
+    }
+
+    /// Starts the master process and waits until both ports answer; otherwise returns what was logged.
+    fn launch(&mut self) -> Result<(), String> {
+        let pid_file = self.dir.path().join("run/master.pid");
+        let _ = fs::remove_file(&pid_file);
+        fs::write(self.conf(), self.configuration()).unwrap();
+        let mut master = Command::new(program("dovecot").expect("dovecot, see available()"))
+            .arg("-F")
+            .arg("-c")
+            .arg(self.conf())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(self.dir.path().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut ended = None;
+        eventually("dovecot answers", || {
+            ended = master.try_wait().unwrap();
+            ended.is_some() || (pid_file.exists() && greets(self.ports.plain) && !free(self.ports.tls))
+        });
+        match ended {
+            Some(status) => Err(format!("dovecot ended, {status}: {}", self.log())),
+            None => {
+                self.master = Some(master);
+                Ok(())
+            }
+        }
+    }
+
+    fn configuration(&self) -> String {
+        let dir = self.dir.path().display();
+        let Owner { uid, gid, .. } = self.owner;
+        let Ports { plain, tls } = self.ports;
+        let builder = &self.builder;
+        let store = builder.store.unwrap_or("maildir");
+        let mut conf = format!(
+            "base_dir = {dir}/run
+state_dir = {dir}/state
+log_path = {dir}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = yes
+ssl_cert = <{dir}/leaf.pem
+ssl_key = <{dir}/key.pem
+disable_plaintext_auth = no
+first_valid_uid = 0
+auth_failure_delay = 0
+mail_fsync = never
+mail_location = {store}:{dir}/mail/%u
+mail_max_userip_connections = 100
+service imap-login {{
+  chroot =
+  inet_listener imap {{
+    port = {plain}
+  }}
+  inet_listener imaps {{
+    port = {tls}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={dir}/home/%u
+}}
+namespace inbox {{
+  inbox = yes
+  separator = /
+}}
+"
+        );
+        conf += &self.owner.configuration();
+        conf += &self.authentication();
+        conf += &builder.quota();
+        if let Some(capability) = &builder.capability {
+            conf += &format!("imap_capability = {capability}\n");
+        }
+        if builder.rawlog {
+            conf += &format!("rawlog_dir = {dir}/raw\n");
+        }
+        conf + &builder.extra
+    }
+
+    /// The password database, and before it that of tokens with the file it wants.
+    fn authentication(&self) -> String {
+        if !self.builder.xoauth2 {
+            return "auth_mechanisms = plain login\npassdb {\n  driver = static\n  args = password=pw\n}\n".to_owned();
+        }
+        let oauth2 = self.dir.path().join("oauth2.conf.ext");
+        let port = self.introspection.port;
+        let settings = format!(
+            "introspection_mode = post
+introspection_url = http://127.0.0.1:{port}/introspect
+username_attribute = username
+active_attribute = active
+active_value = true
+"
+        );
+        fs::write(&oauth2, settings).unwrap();
+        format!(
+            "auth_mechanisms = plain login xoauth2 oauthbearer
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {}
+}}
+passdb {{
+  driver = static
+  mechanisms = plain login
+  args = password=pw
+}}
+",
+            oauth2.display()
+        )
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Builder {
+    fn quota(&self) -> String {
+        if self.mailbox_quota.is_none() && self.max_mail_size.is_none() {
+            return String::new();
+        }
+        let rule = self.mailbox_quota.as_ref().map(|size| format!("  quota_rule = *:storage={size}\n"));
+        let limit = self.max_mail_size.as_ref().map(|size| format!("  quota_max_mail_size = {size}\n"));
+        format!(
+            "mail_plugins = quota\nplugin {{\n  quota = count:User\n  quota_vsizes = yes\n{}{}}}\n",
+            rule.unwrap_or_default(),
+            limit.unwrap_or_default()
+        )
+    }
+}
+
+impl Stored {
+    /// A message from a FETCH response that has its body.
+    fn read(response: &imap::Response) -> Option<Stored> {
+        let items = response.fetch_items()?;
+        let bytes = items.get("BODY[]")?.bytes();
+        let mut flags = items["FLAGS"].texts();
+        flags.retain(|flag| flag != "\\Recent");
+        flags.sort();
+        let uid = items["UID"].text().parse().unwrap();
+        Some(Stored { uid, flags, internal_date: imap::unix_time(&items["INTERNALDATE"].text()), bytes })
+    }
+}
+
+/// Whom mail belongs to: `nobody` when root runs the tests, otherwise the caller.
+#[derive(Debug)]
+struct Owner {
+    uid: u32,
+    gid: u32,
+    root: bool,
+}
+
+impl Owner {
+    fn find() -> Owner {
+        let caller = fs::metadata("/proc/self").unwrap();
+        if caller.uid() != 0 {
+            return Owner { uid: caller.uid(), gid: caller.gid(), root: false };
+        }
+        let passwd = fs::read_to_string("/etc/passwd").unwrap();
+        let nobody: Vec<&str> = passwd.lines().map(|line| line.split(':').collect()).find(is_nobody).expect("user nobody");
+        Owner { uid: nobody[2].parse().unwrap(), gid: nobody[3].parse().unwrap(), root: true }
+    }
+
+    fn take(&self, path: &Path) {
+        if self.root {
+            chown(path, Some(self.uid), Some(self.gid)).unwrap();
+        }
+    }
+
+    fn create_dir(&self, path: &Path) {
+        fs::create_dir_all(path).unwrap();
+        self.take(path);
+    }
+
+    /// Without root Dovecot can neither change its user nor its root directory.
+    fn configuration(&self) -> String {
+        if self.root {
+            return String::new();
+        }
+        let (user, group) = (id_name("-un"), id_name("-gn"));
+        format!("default_internal_user = {user}\ndefault_login_user = {user}\ndefault_internal_group = {group}\n")
+    }
+}
+
+fn is_nobody(fields: &Vec<&str>) -> bool {
+    fields[0] == "nobody"
+}
+
+fn id_name(option: &str) -> String {
+    let output = Command::new("id").arg(option).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    plain: u16,
+    tls: u16,
+}
+
+impl Ports {
+    /// Ports below those that the kernel gives to clients: while Dovecot is stopped, a client that knocks there could
+    /// else be given the very port as its own, and be connected to itself.
+    fn find() -> Ports {
+        let mut free_ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).filter(|&port| free(port));
+        Ports { plain: free_ports.next().unwrap(), tls: free_ports.next().unwrap() }
+    }
+}
+
+fn free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Whether an IMAP server greets on this port.
+fn greets(port: u16) -> bool {
+    Client::connect(port).is_ok()
+}
+
+/// Where a program of Dovecot's is; /usr/sbin is not on everybody's PATH.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/bin".into()]);
+    dirs.find_map(|dir: PathBuf| Some(dir.join(name)).filter(|file| file.is_file()))
+}
+
+/// A certificate authority (`ca.pem`) and what it signed for the server (`leaf.pem`, `key.pem`).
+fn write_certificates(dir: &Path) {
+    let ca_key = KeyPair::generate().unwrap();
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "fixture CA");
+    fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
+
+    let leaf_key = KeyPair::generate().unwrap();
+    let mut leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.distinguished_name.push(DnType::CommonName, "localhost");
+    let leaf = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).unwrap();
+    fs::write(dir.join("leaf.pem"), leaf.pem()).unwrap();
+    fs::write(dir.join("key.pem"), leaf_key.serialize_pem()).unwrap();
+}
+
+/// Deletes what Dovecot derives UIDs and UIDVALIDITY from, in all mailboxes of a Maildir.
+fn remove_indexes(maildir: &Path) {
+    for entry in fs::read_dir(maildir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name.starts_with('.') {
+            remove_indexes(&path);
+        } else if ["dovecot-uidlist", "dovecot-uidvalidity", "dovecot.index", "dovecot.list.index"].iter().any(|begin| name.starts_with(begin)) {
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}
+
+/// A Maildir file name like Dovecot's own, later than any before it: new files get UIDs in the order of their names.
+fn unique_name() -> String {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = u64::try_from(since_epoch().as_micros()).unwrap();
+    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1))).unwrap();
+    let stamp = now.max(last + 1);
+    format!("{}.M{:06}P{}.fixture", stamp / 1_000_000, stamp % 1_000_000, std::process::id())
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+fn unix_now() -> u64 {
+    since_epoch().as_secs()
+}
+
+fn system_time(unix: i64) -> SystemTime {
+    let distance = Duration::from_secs(unix.unsigned_abs());
+    if unix < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+}
+
+/// 434 bytes with CRLF line ends.
+fn poison_message() -> Vec<u8> {
+    let mut message = b"From: a@example.org\r\nSubject: poison\r\nMessage-ID: <poison@example.org>\r\n\r\n".to_vec();
+    message.resize(432, b'x');
+    message.extend_from_slice(b"\r\n");
+    message
+}
+
+/// The command lines of one session's raw log, in which Dovecot puts the time before each line (and within one of over
+/// 8 kB). `since` and now bound what is taken for such a time.
+fn command_lines(log: &[u8], since: u64) -> Vec<String> {
+    let sent = without_times(log, since..=unix_now());
+    let mut lines = Vec::new();
+    let mut rest = &sent[..];
+    let mut command = Vec::new();
+    while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+        let (line, after) = rest.split_at(end + 1);
+        command.extend_from_slice(line.trim_ascii_end());
+        rest = match imap::literal_size(line) {
+            Some(size) => &after[size.min(after.len())..],
+            None => {
+                lines.push(String::from_utf8_lossy(&std::mem::take(&mut command)).into_owned());
+                after
+            }
+        };
+    }
+    lines.retain(|line| !line.starts_with(imap::TAG));
+    lines
+}
+
+/// Drops each `1795402534.862706 ` of this time.
+fn without_times(log: &[u8], times: std::ops::RangeInclusive<u64>) -> Vec<u8> {
+    const LENGTH: usize = "1795402534.862706 ".len();
+    let is_time = |bytes: &[u8]| {
+        let (seconds, micros) = (&bytes[..10], &bytes[11..17]);
+        let seconds = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok());
+        seconds.is_some_and(|seconds| times.contains(&seconds))
+            && bytes[10] == b'.'
+            && micros.iter().all(u8::is_ascii_digit)
+            && bytes[17] == b' '
+    };
+    let mut kept = Vec::with_capacity(log.len());
+    let mut at = 0;
+    while at < log.len() {
+        if log.get(at..at + LENGTH).is_some_and(is_time) {
+            at += LENGTH;
+        } else {
+            kept.push(log[at]);
+            at += 1;
+        }
+    }
+    kept
+}

@@ -180,35 +180,53 @@ const KEYS: &[&str] = &[
     "state_file",
 ];
 
+/// The ledger, where nothing else is said.
+pub const DEFAULT_LEDGER: &str = "sync_state.db";
+
 const EXAMPLE_HINT: &str =
     "config.json.example shows a complete one; the README has a table of the keys";
+
+/// The `state_file` of the configuration at `path`, without a look at the rest: no password is
+/// read and no command run.
+pub fn state_file(path: &Path) -> Result<PathBuf> {
+    let map = read_object(path)?;
+    let reader = Reader { path, map: &map };
+    reader.known_keys()?;
+    reader.state_file()
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>> {
+    let text = fs::read_to_string(path).map_err(|e| {
+        Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
+            "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one",
+        )
+    })?;
+    let value: Value = serde_json::from_str(&text).map_err(|e| {
+        Error::usage(format!(
+            "{}: not JSON at line {}, column {}: {}",
+            path.display(),
+            e.line(),
+            e.column(),
+            plain_json_error(&e)
+        ))
+        .hint("a comma too many or too few, or a missing quotation mark, is the usual cause")
+    })?;
+    match value {
+        Value::Object(map) => Ok(map),
+        other => Err(Error::usage(format!(
+            "{}: got {}, expected an object like {{\"source_server\": ...}}",
+            path.display(),
+            kind(&other)
+        ))
+        .hint(EXAMPLE_HINT)),
+    }
+}
 
 impl Config {
     /// Reads and checks the file at `path`, the files it names and the output of its password
     /// command included. `now` decides whether a date of `since` lies in the future.
     pub fn load(path: &Path, now: Time) -> Result<Config> {
-        let text = fs::read_to_string(path).map_err(|e| {
-            Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
-                "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one",
-            )
-        })?;
-        let value: Value = serde_json::from_str(&text).map_err(|e| {
-            Error::usage(format!(
-                "{}: not JSON at line {}, column {}: {}",
-                path.display(),
-                e.line(),
-                e.column(),
-                plain_json_error(&e)
-            ))
-            .hint("a comma too many or too few, or a missing quotation mark, is the usual cause")
-        })?;
-        let Value::Object(map) = value else {
-            return Err(Error::usage(format!(
-                "{}: got a JSON value that is not an object, expected {{\"source_server\": ...}}",
-                path.display()
-            ))
-            .hint(EXAMPLE_HINT));
-        };
+        let map = read_object(path)?;
         Reader { path, map: &map }.config(now)
     }
 }
@@ -243,11 +261,14 @@ impl Reader<'_> {
             target_login: self.target_login()?,
             since: self.since(now)?,
             connections: self.connections()?,
-            state_file: self
-                .text("state_file")?
-                .unwrap_or_else(|| "sync_state.db".into())
-                .into(),
+            state_file: self.state_file()?,
         })
+    }
+
+    fn state_file(&self) -> Result<PathBuf> {
+        Ok(self
+            .text("state_file")?
+            .map_or_else(|| DEFAULT_LEDGER.into(), PathBuf::from))
     }
 
     fn error(&self, key: &str, what: impl fmt::Display) -> Error {

@@ -239,7 +239,8 @@ fn fetched(items: Vec<Token>) -> Fetched {
         let name = name.to_ascii_uppercase();
         match name.as_slice() {
             b"UID" => out.uid = value.number().filter(|n| *n > 0).map(Uid),
-            b"RFC822.SIZE" => out.size = value.number(),
+            // What no message can have is as good as no answer, and must fit the ledger.
+            b"RFC822.SIZE" => out.size = value.number().filter(|n| *n < 1 << 53),
             b"INTERNALDATE" => out.internal_date = value.bytes().and_then(internal_date),
             b"FLAGS" => {
                 let mut flags = Flags::default();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
 use log::warn;
 
 use crate::config::{Endpoint, Intervals, Secret};
@@ -22,10 +23,14 @@ mod refusal;
 
 pub use refusal::{Phase, classify};
 
-/// How many times a view is looked at again because mail came in meanwhile.
-const LOOKS_MAX: usize = 10;
 /// A literal that goes out without waiting to be asked for (LITERAL-, RFC 7888 5).
 const LITERAL_MINUS_MAX: usize = 4096;
+/// How many messages are listed with one command.
+const LISTED_MAX: u32 = 50_000;
+/// How many UIDs one command names at most: Courier resets the connection at 60 kB.
+pub const SET_MAX: usize = 1000;
+/// The largest message that is carried, in bytes: three times what Gmail takes.
+pub const MESSAGE_MAX: u64 = 100 << 20;
 /// Bytes of header fields that one message's metadata may bring.
 pub const METADATA_MAX: u64 = 64 << 10;
 
@@ -208,26 +213,70 @@ impl Session {
         Ok(view)
     }
 
-    /// The UIDs that a search finds, ascending. `criteria` must be ours: it is not quoted.
-    pub fn uid_search(&mut self, criteria: &str) -> Result<Vec<Uid>> {
-        let heard = self.run(
-            Phase::Fetch,
-            &format!("UID SEARCH {criteria}"),
-            self.times.command,
-            0,
-        );
-        heard.end?;
-        let mut uids: Vec<Uid> = heard
-            .untagged
-            .into_iter()
-            .filter_map(|u| match u {
-                Untagged::Search(uids) => Some(uids),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+    /// The UIDs in the open view whose INTERNALDATE may lie between these moments, ascending: a day
+    /// more on either side, since SEARCH compares days in the server's time zone (RFC 3501 6.4.4).
+    /// A SEARCH that finds nothing in a mailbox that holds something is not believed
+    /// (servers.md 3.3), and one for everything is not made: the messages are listed instead.
+    pub fn uids_between(
+        &mut self,
+        view: &View,
+        since: Option<Time>,
+        before: Option<Time>,
+    ) -> Result<Vec<Uid>> {
+        let mut uids = match since {
+            Some(since) => self.uids_found(since, before)?,
+            None => Vec::new(),
+        };
+        if uids.is_empty() {
+            uids = self.uids_listed(view, since, before)?;
+        }
         uids.sort_unstable();
         uids.dedup();
+        Ok(uids)
+    }
+
+    fn uids_found(&mut self, since: Time, before: Option<Time>) -> Result<Vec<Uid>> {
+        let day = |t: Time| t.format("%d-%b-%Y").to_string();
+        let mut command = format!("UID SEARCH SINCE {}", day(since - TimeDelta::days(1)));
+        if let Some(before) = before {
+            command.push_str(&format!(" BEFORE {}", day(before + TimeDelta::days(2))));
+        }
+        let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
+        heard.end?;
+        let found = heard.untagged.into_iter().filter_map(|u| match u {
+            Untagged::Search(uids) => Some(uids),
+            _ => None,
+        });
+        Ok(found.flatten().collect())
+    }
+
+    fn uids_listed(
+        &mut self,
+        view: &View,
+        since: Option<Time>,
+        before: Option<Time>,
+    ) -> Result<Vec<Uid>> {
+        let wanted = |t: Time| {
+            since.is_none_or(|s| t >= s - TimeDelta::days(1))
+                && before.is_none_or(|b| t <= b + TimeDelta::days(1))
+        };
+        let mut uids = Vec::new();
+        let mut first = 1;
+        while first <= view.exists {
+            let last = first.saturating_add(LISTED_MAX - 1).min(view.exists);
+            // By sequence number: UIDs may have gaps of a billion. No EXPUNGE can come during a
+            // FETCH (RFC 3501 7.4.1), so the numbers hold.
+            let command = format!("FETCH {first}:{last} (UID INTERNALDATE)");
+            let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
+            heard.end?;
+            uids.extend(
+                fetched(heard.untagged)
+                    .into_iter()
+                    .filter(|f| f.internal_date.is_none_or(wanted))
+                    .filter_map(|f| f.uid),
+            );
+            first = last.saturating_add(1);
+        }
         Ok(uids)
     }
 
@@ -245,8 +294,10 @@ impl Session {
         (fetched(heard.untagged), end)
     }
 
-    /// As [`uid_fetch`](Self::uid_fetch), but of this moment: a session sees what it last synced,
-    /// so NOOP goes along, and when that brings an EXISTS the look is repeated.
+    /// As [`uid_fetch`](Self::uid_fetch), but of this moment: a session sees what it last synced
+    /// (Dovecot answers from the old view, then says EXISTS). NOOP goes along with the FETCH; when
+    /// one of them brings an EXISTS the view is new and is looked at again. What comes after that
+    /// came after this call.
     pub fn uid_fetch_fresh(
         &mut self,
         set: &str,
@@ -254,29 +305,20 @@ impl Session {
         literals: u64,
     ) -> Result<Vec<Fetched>> {
         let command = format!("UID FETCH {set} {items}");
-        for _ in 0..LOOKS_MAX {
-            self.wire.send_ahead(&["NOOP"]);
-            let first = self.run(Phase::Fetch, &command, self.times.command, literals);
-            let second = match self.usable {
-                true => self.run(Phase::Fetch, "NOOP", self.times.command, 0),
-                false => {
-                    return Err(first
-                        .end
-                        .err()
-                        .unwrap_or_else(|| Error::connection("the connection was lost")));
-                }
-            };
-            let more_came = first.exists() || second.exists();
-            first.end?;
-            second.end?;
-            if !more_came {
-                return Ok(fetched(first.untagged));
-            }
+        self.wire.send_ahead(&["NOOP"]);
+        let first = self.run(Phase::Fetch, &command, self.times.command, literals);
+        if !self.usable {
+            return first.end.map(|_| Vec::new());
         }
-        Err(Error::connection(format!(
-            "{} had new mail at each of {LOOKS_MAX} looks, so no look was complete",
-            self.name()
-        )))
+        let second = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
+        let more_came = first.exists() || second.exists();
+        first.end?;
+        second.end?;
+        if !more_came {
+            return Ok(fetched(first.untagged));
+        }
+        let (again, end) = self.uid_fetch(set, items, literals);
+        end.map(|()| again)
     }
 
     /// Adds a message to a mailbox (RFC 3501 6.3.11).

@@ -6,27 +6,40 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
-use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use tempfile::TempDir;
 
-use super::eventually;
 use super::imap::{self, Client};
 use super::introspection::Introspection;
+use super::maildir::{Maildir, Owner};
+use super::rawlog;
+use super::{eventually, unix_now};
+
+pub use super::maildir::Poison;
+
+/// Becomes Dovecot's master process in a process group of its own. Beside it waits a shell for the end of the test, in
+/// whichever way that ends, and kills the group: Dovecot's children outlive a killed master by half a minute.
+const LAUNCHER: &str =
+    "exec 3<&0; (read -r _ <&3; kill -KILL 0) & exec \"$0\" -F -c \"$1\" </dev/null 3<&-";
 
 /// Whether Dovecot is here. Where it is not, says so, and panics in CI, where a test that did not run is a failure.
 pub fn available() -> bool {
     let found = program("dovecot").is_some();
     if !found {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "dovecot is not installed: install dovecot-imapd");
+        assert!(
+            !super::in_ci(),
+            "dovecot is not installed: install dovecot-imapd"
+        );
         eprintln!("dovecot is not installed: this test was not run");
     }
     found
@@ -73,17 +86,6 @@ pub struct Stored {
     /// Unix time.
     pub internal_date: i64,
     pub bytes: Vec<u8>,
-}
-
-/// Messages whose body Dovecot cannot serve: each FETCH of it ends the connection, every time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Poison {
-    /// RFC822.SIZE says 10, the file has 434 bytes: the connection ends without a reply.
-    SizeTooSmall,
-    /// A literal of 99,999 bytes is announced, 434 come: the connection ends in the middle of the literal.
-    SizeTooBig,
-    /// The file may not be read.
-    Unreadable,
 }
 
 impl Builder {
@@ -174,13 +176,19 @@ impl Dovecot {
         self.ports.tls
     }
 
-    /// Ends it, as a server goes down: connections are closed. Returns when nothing listens any more.
+    /// Ends it, as a server goes down: sessions get a BYE. Takes up to a second; then nothing listens any more.
     pub fn stop(&mut self) {
-        let Some(mut master) = self.master.take() else { return };
-        let _ = Command::new("sh").args(["-c", &format!("kill {}", master.id())]).status();
+        let Some(mut master) = self.master.take() else {
+            return;
+        };
+        let _lifeline = master.stdin.take(); // wait() would close it, and the launcher's shell kill all
+        signal_group(master.id(), "TERM");
         master.wait().unwrap();
+        signal_group(master.id(), "KILL"); // login processes would stay for another second
         let ports = self.ports;
-        eventually("dovecot's ports are free", || free(ports.plain) && free(ports.tls));
+        eventually("dovecot's ports are free", || {
+            free(ports.plain) && free(ports.tls)
+        });
     }
 
     /// Ends it, unless it is stopped, and starts it again: same ports, same mail.
@@ -189,7 +197,7 @@ impl Dovecot {
         self.launch().unwrap();
     }
 
-    /// Closes the connections of a user, without BYE. Returns whether there were any.
+    /// Closes the connections of a user, with a BYE. Returns whether there were any.
     pub fn kick(&self, user: &str) -> bool {
         self.doveadm(&["kick", user]).status.success()
     }
@@ -197,41 +205,48 @@ impl Dovecot {
     /// Runs `doveadm` on this instance.
     pub fn doveadm(&self, args: &[&str]) -> Output {
         let doveadm = program("doveadm").expect("doveadm beside dovecot");
-        Command::new(doveadm).arg("-c").arg(self.conf()).args(args).output().unwrap()
+        Command::new(doveadm)
+            .arg("-c")
+            .arg(self.conf())
+            .args(args)
+            .output()
+            .unwrap()
     }
 
     /// What Dovecot logged, for the message of a failing test.
     pub fn log(&self) -> String {
-        ["stderr", "log"].map(|name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()).concat()
+        ["stderr", "log"]
+            .map(|name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default())
+            .concat()
     }
 
     /// Puts a message into the user's INBOX as a file, so that Dovecot serves exactly these bytes (but LF as CRLF and
     /// NUL as 0x80). `flags` are Maildir's letters: D(raft) F(lagged) R(eplied) S(een). UIDs ascend in planting order.
     pub fn plant(&self, user: &str, bytes: &[u8], flags: &str, internal_date_unix: i64) -> PathBuf {
-        self.plant_as(user, bytes, "", flags, internal_date_unix)
+        self.maildir(user)
+            .plant(bytes, "", flags, internal_date_unix)
     }
 
     /// Puts a message into the user's INBOX that cannot be fetched.
     pub fn plant_poison(&self, user: &str, kind: Poison) -> PathBuf {
-        let now = i64::try_from(unix_now()).unwrap();
-        let sizes = match kind {
-            Poison::SizeTooSmall => ",S=10,W=10",
-            Poison::SizeTooBig => ",S=99999,W=99999",
-            Poison::Unreadable => "",
-        };
-        let path = self.plant_as(user, &poison_message(), sizes, "S", now);
-        if kind == Poison::Unreadable {
-            fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
-        }
-        path
+        self.maildir(user).plant_poison(kind)
     }
 
     /// Makes the user's mailboxes lose their UIDVALIDITY, and the messages their UIDs. No session may be open.
     pub fn reset_uidvalidity(&self, user: &str) {
         let old = self.uid_validity(user, "INBOX");
-        eventually("the second that UIDVALIDITY was made in is over", || unix_now() > u64::from(old));
-        remove_indexes(&self.maildir(user));
-        assert_ne!(self.uid_validity(user, "INBOX"), old, "UIDVALIDITY did not change");
+        let maildir = self.maildir(user);
+        let newest = maildir.newest_uid_validity();
+        // Dovecot takes the current second, or one more than the newest.
+        eventually("the second of the old UIDVALIDITY is over", || {
+            unix_now() > newest
+        });
+        maildir.remove_indexes();
+        assert_ne!(
+            self.uid_validity(user, "INBOX"),
+            old,
+            "UIDVALIDITY did not change"
+        );
     }
 
     /// The messages of a mailbox in the order of their UIDs. Panics where there is no such mailbox, and on poison.
@@ -246,19 +261,33 @@ impl Dovecot {
 
     /// The UIDVALIDITY of a mailbox.
     pub fn uid_validity(&self, user: &str, name: &str) -> u32 {
-        let responses = self.client(user).command(&format!("EXAMINE {}", imap::quoted(name)));
-        responses.iter().find_map(|response| response.number_after("[UIDVALIDITY")).expect("a UIDVALIDITY")
+        let responses = self
+            .client(user)
+            .command(&format!("EXAMINE {}", imap::quoted(name)));
+        responses
+            .iter()
+            .find_map(|response| response.number_after("[UIDVALIDITY"))
+            .expect("a UIDVALIDITY")
     }
 
     /// Appends a message by IMAP, with flags such as `\Seen $Forwarded`; makes the mailbox if need be. Returns the UID.
-    pub fn append(&self, user: &str, name: &str, bytes: &[u8], flags: &str, internal_date: i64) -> u32 {
+    pub fn append(
+        &self,
+        user: &str,
+        name: &str,
+        bytes: &[u8],
+        flags: &str,
+        internal_date: i64,
+    ) -> u32 {
         let mut client = self.client(user);
         let mut reply = client.append(name, bytes, flags, internal_date).unwrap();
         if reply.status.contains("[TRYCREATE]") {
             client.command(&format!("CREATE {}", imap::quoted(name)));
             reply = client.append(name, bytes, flags, internal_date).unwrap();
         }
-        reply.append_uid().unwrap_or_else(|| panic!("APPEND to {name}: {}", reply.status))
+        reply
+            .append_uid()
+            .unwrap_or_else(|| panic!("APPEND to {name}: {}", reply.status))
     }
 
     /// Removes a message.
@@ -278,38 +307,33 @@ impl Dovecot {
     /// their `{size}`) and without what the fixture itself sent.
     pub fn commands(&self) -> Vec<String> {
         assert!(self.builder.rawlog, "commands() needs rawlog(true)");
-        let entries = fs::read_dir(self.dir.path().join("raw")).unwrap().map(|entry| entry.unwrap().path());
-        let mut sessions: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "in")).collect();
+        let entries = fs::read_dir(self.dir.path().join("raw"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut sessions: Vec<PathBuf> = entries
+            .filter(|path| path.extension().is_some_and(|end| end == "in"))
+            .collect();
         sessions.sort();
-        sessions.iter().flat_map(|path| command_lines(&fs::read(path).unwrap(), self.since)).collect()
+        sessions
+            .iter()
+            .flat_map(|path| rawlog::commands(&fs::read(path).unwrap(), self.since))
+            .collect()
     }
 
     fn conf(&self) -> PathBuf {
         self.dir.path().join("dovecot.conf")
     }
 
-    fn maildir(&self, user: &str) -> PathBuf {
-        assert_eq!(self.builder.store.unwrap_or("maildir"), "maildir", "only a Maildir's files can be handled");
-        self.dir.path().join("mail").join(user)
-    }
-
-    /// Plants a message; `sizes` goes into the file name, where Dovecot believes it.
-    fn plant_as(&self, user: &str, bytes: &[u8], sizes: &str, flags: &str, internal_date: i64) -> PathBuf {
-        let maildir = self.maildir(user);
-        if !maildir.join("cur").exists() {
-            ["", "cur", "new", "tmp"].iter().for_each(|sub| self.owner.create_dir(&maildir.join(sub)));
+    fn maildir(&self, user: &str) -> Maildir<'_> {
+        assert_eq!(
+            self.builder.store_name(),
+            "maildir",
+            "only a Maildir's files can be handled"
+        );
+        Maildir {
+            path: self.dir.path().join("mail").join(user),
+            owner: &self.owner,
         }
-        let name = unique_name();
-        let temporary = maildir.join("tmp").join(&name);
-        let mut file = File::create_new(&temporary).unwrap();
-        file.write_all(bytes).unwrap();
-        file.set_modified(system_time(internal_date)).unwrap();
-        self.owner.take(&temporary);
-        let mut flags: Vec<char> = flags.chars().collect();
-        flags.sort_unstable();
-        let path = maildir.join("cur").join(format!("{name}{sizes}:2,{}", String::from_iter(flags)));
-        fs::rename(&temporary, &path).unwrap();
-        path
     }
 
     /// Starts it on the ports found; where somebody else was quicker to take one, on others.
@@ -329,11 +353,12 @@ impl Dovecot {
         let pid_file = self.dir.path().join("run/master.pid");
         let _ = fs::remove_file(&pid_file);
         fs::write(self.conf(), self.configuration()).unwrap();
-        let mut master = Command::new(program("dovecot").expect("dovecot, see available()"))
-            .arg("-F")
-            .arg("-c")
+        let mut master = Command::new("sh")
+            .args(["-c", LAUNCHER])
+            .arg(program("dovecot").expect("dovecot, see available()"))
             .arg(self.conf())
-            .stdin(Stdio::null())
+            .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(File::create(self.dir.path().join("stderr")).unwrap())
             .spawn()
@@ -341,7 +366,8 @@ impl Dovecot {
         let mut ended = None;
         eventually("dovecot answers", || {
             ended = master.try_wait().unwrap();
-            ended.is_some() || (pid_file.exists() && greets(self.ports.plain) && !free(self.ports.tls))
+            ended.is_some()
+                || (pid_file.exists() && greets(self.ports.plain) && !free(self.ports.tls))
         });
         match ended {
             Some(status) => Err(format!("dovecot ended, {status}: {}", self.log())),
@@ -357,7 +383,7 @@ impl Dovecot {
         let Owner { uid, gid, .. } = self.owner;
         let Ports { plain, tls } = self.ports;
         let builder = &self.builder;
-        let store = builder.store.unwrap_or("maildir");
+        let store = builder.store_name();
         let mut conf = format!(
             "base_dir = {dir}/run
 state_dir = {dir}/state
@@ -447,17 +473,30 @@ passdb {{
 
 impl Drop for Dovecot {
     fn drop(&mut self) {
-        self.stop();
+        if let Some(mut master) = self.master.take() {
+            drop(master.stdin.take());
+            let _ = master.wait();
+        }
     }
 }
 
 impl Builder {
+    fn store_name(&self) -> &str {
+        self.store.unwrap_or("maildir")
+    }
+
     fn quota(&self) -> String {
         if self.mailbox_quota.is_none() && self.max_mail_size.is_none() {
             return String::new();
         }
-        let rule = self.mailbox_quota.as_ref().map(|size| format!("  quota_rule = *:storage={size}\n"));
-        let limit = self.max_mail_size.as_ref().map(|size| format!("  quota_max_mail_size = {size}\n"));
+        let rule = self
+            .mailbox_quota
+            .as_ref()
+            .map(|size| format!("  quota_rule = *:storage={size}\n"));
+        let limit = self
+            .max_mail_size
+            .as_ref()
+            .map(|size| format!("  quota_max_mail_size = {size}\n"));
         format!(
             "mail_plugins = quota\nplugin {{\n  quota = count:User\n  quota_vsizes = yes\n{}{}}}\n",
             rule.unwrap_or_default(),
@@ -475,57 +514,19 @@ impl Stored {
         flags.retain(|flag| flag != "\\Recent");
         flags.sort();
         let uid = items["UID"].text().parse().unwrap();
-        Some(Stored { uid, flags, internal_date: imap::unix_time(&items["INTERNALDATE"].text()), bytes })
+        Some(Stored {
+            uid,
+            flags,
+            internal_date: imap::unix_time(&items["INTERNALDATE"].text()),
+            bytes,
+        })
     }
 }
 
-/// Whom mail belongs to: `nobody` when root runs the tests, otherwise the caller.
-#[derive(Debug)]
-struct Owner {
-    uid: u32,
-    gid: u32,
-    root: bool,
-}
-
-impl Owner {
-    fn find() -> Owner {
-        let caller = fs::metadata("/proc/self").unwrap();
-        if caller.uid() != 0 {
-            return Owner { uid: caller.uid(), gid: caller.gid(), root: false };
-        }
-        let passwd = fs::read_to_string("/etc/passwd").unwrap();
-        let nobody: Vec<&str> = passwd.lines().map(|line| line.split(':').collect()).find(is_nobody).expect("user nobody");
-        Owner { uid: nobody[2].parse().unwrap(), gid: nobody[3].parse().unwrap(), root: true }
-    }
-
-    fn take(&self, path: &Path) {
-        if self.root {
-            chown(path, Some(self.uid), Some(self.gid)).unwrap();
-        }
-    }
-
-    fn create_dir(&self, path: &Path) {
-        fs::create_dir_all(path).unwrap();
-        self.take(path);
-    }
-
-    /// Without root Dovecot can neither change its user nor its root directory.
-    fn configuration(&self) -> String {
-        if self.root {
-            return String::new();
-        }
-        let (user, group) = (id_name("-un"), id_name("-gn"));
-        format!("default_internal_user = {user}\ndefault_login_user = {user}\ndefault_internal_group = {group}\n")
-    }
-}
-
-fn is_nobody(fields: &Vec<&str>) -> bool {
-    fields[0] == "nobody"
-}
-
-fn id_name(option: &str) -> String {
-    let output = Command::new("id").arg(option).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+/// Signals all processes of a group; none left is fine.
+fn signal_group(leader: u32, signal: &str) {
+    let kill = format!("kill -{signal} -{leader} 2>/dev/null");
+    Command::new("sh").args(["-c", &kill]).status().unwrap();
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -538,8 +539,12 @@ impl Ports {
     /// Ports below those that the kernel gives to clients: while Dovecot is stopped, a client that knocks there could
     /// else be given the very port as its own, and be connected to itself.
     fn find() -> Ports {
-        let mut free_ports = std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).filter(|&port| free(port));
-        Ports { plain: free_ports.next().unwrap(), tls: free_ports.next().unwrap() }
+        let mut free_ports =
+            std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).filter(|&port| free(port));
+        Ports {
+            plain: free_ports.next().unwrap(),
+            tls: free_ports.next().unwrap(),
+        }
     }
 }
 
@@ -568,99 +573,12 @@ fn write_certificates(dir: &Path) {
     fs::write(dir.join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
 
     let leaf_key = KeyPair::generate().unwrap();
-    let mut leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let mut leaf =
+        CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    leaf.distinguished_name.push(DnType::CommonName, "localhost");
+    leaf.distinguished_name
+        .push(DnType::CommonName, "localhost");
     let leaf = leaf.signed_by(&leaf_key, &Issuer::new(ca, ca_key)).unwrap();
     fs::write(dir.join("leaf.pem"), leaf.pem()).unwrap();
     fs::write(dir.join("key.pem"), leaf_key.serialize_pem()).unwrap();
-}
-
-/// Deletes what Dovecot derives UIDs and UIDVALIDITY from, in all mailboxes of a Maildir.
-fn remove_indexes(maildir: &Path) {
-    for entry in fs::read_dir(maildir).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && name.starts_with('.') {
-            remove_indexes(&path);
-        } else if ["dovecot-uidlist", "dovecot-uidvalidity", "dovecot.index", "dovecot.list.index"].iter().any(|begin| name.starts_with(begin)) {
-            fs::remove_file(&path).unwrap();
-        }
-    }
-}
-
-/// A Maildir file name like Dovecot's own, later than any before it: new files get UIDs in the order of their names.
-fn unique_name() -> String {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = u64::try_from(since_epoch().as_micros()).unwrap();
-    let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(now.max(last + 1))).unwrap();
-    let stamp = now.max(last + 1);
-    format!("{}.M{:06}P{}.fixture", stamp / 1_000_000, stamp % 1_000_000, std::process::id())
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
-}
-
-fn unix_now() -> u64 {
-    since_epoch().as_secs()
-}
-
-fn system_time(unix: i64) -> SystemTime {
-    let distance = Duration::from_secs(unix.unsigned_abs());
-    if unix < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
-}
-
-/// 434 bytes with CRLF line ends.
-fn poison_message() -> Vec<u8> {
-    let mut message = b"From: a@example.org\r\nSubject: poison\r\nMessage-ID: <poison@example.org>\r\n\r\n".to_vec();
-    message.resize(432, b'x');
-    message.extend_from_slice(b"\r\n");
-    message
-}
-
-/// The command lines of one session's raw log, in which Dovecot puts the time before each line (and within one of over
-/// 8 kB). `since` and now bound what is taken for such a time.
-fn command_lines(log: &[u8], since: u64) -> Vec<String> {
-    let sent = without_times(log, since..=unix_now());
-    let mut lines = Vec::new();
-    let mut rest = &sent[..];
-    let mut command = Vec::new();
-    while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-        let (line, after) = rest.split_at(end + 1);
-        command.extend_from_slice(line.trim_ascii_end());
-        rest = match imap::literal_size(line) {
-            Some(size) => &after[size.min(after.len())..],
-            None => {
-                lines.push(String::from_utf8_lossy(&std::mem::take(&mut command)).into_owned());
-                after
-            }
-        };
-    }
-    lines.retain(|line| !line.starts_with(imap::TAG));
-    lines
-}
-
-/// Drops each `1795402534.862706 ` of this time.
-fn without_times(log: &[u8], times: std::ops::RangeInclusive<u64>) -> Vec<u8> {
-    const LENGTH: usize = "1795402534.862706 ".len();
-    let is_time = |bytes: &[u8]| {
-        let (seconds, micros) = (&bytes[..10], &bytes[11..17]);
-        let seconds = std::str::from_utf8(seconds).ok().and_then(|text| text.parse().ok());
-        seconds.is_some_and(|seconds| times.contains(&seconds))
-            && bytes[10] == b'.'
-            && micros.iter().all(u8::is_ascii_digit)
-            && bytes[17] == b' '
-    };
-    let mut kept = Vec::with_capacity(log.len());
-    let mut at = 0;
-    while at < log.len() {
-        if log.get(at..at + LENGTH).is_some_and(is_time) {
-            at += LENGTH;
-        } else {
-            kept.push(log[at]);
-            at += 1;
-        }
-    }
-    kept
 }

@@ -51,7 +51,10 @@ impl Client {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        let mut client = Client { stream: BufReader::new(socket), tags: 0 };
+        let mut client = Client {
+            stream: BufReader::new(socket),
+            tags: 0,
+        };
         client.read_response()?;
         Ok(client)
     }
@@ -65,7 +68,9 @@ impl Client {
 
     /// Sends a command that has to succeed; panics unless the answer is OK. Returns the untagged responses.
     pub fn command(&mut self, command: &str) -> Vec<Response> {
-        let reply = self.attempt(command).unwrap_or_else(|error| panic!("{command}: {error}"));
+        let reply = self
+            .attempt(command)
+            .unwrap_or_else(|error| panic!("{command}: {error}"));
         assert!(reply.is_ok(), "{command}: {}", reply.status);
         reply.untagged
     }
@@ -78,17 +83,30 @@ impl Client {
     }
 
     /// Appends a message with these flags (`\Seen $Forwarded`) and this INTERNALDATE (unix time).
-    pub fn append(&mut self, mailbox: &str, bytes: &[u8], flags: &str, internal_date: i64) -> io::Result<Reply> {
-        let date = DateTime::from_timestamp(internal_date, 0).unwrap().format(DATE_FORMAT);
+    pub fn append(
+        &mut self,
+        mailbox: &str,
+        bytes: &[u8],
+        flags: &str,
+        internal_date: i64,
+    ) -> io::Result<Reply> {
+        let date = DateTime::from_timestamp(internal_date, 0)
+            .unwrap()
+            .format(DATE_FORMAT);
         let mailbox = quoted(mailbox);
-        let tag = self.send(&format!("APPEND {mailbox} ({flags}) \"{date}\" {{{}}}", bytes.len()))?;
+        let tag = self.send(&format!(
+            "APPEND {mailbox} ({flags}) \"{date}\" {{{}}}",
+            bytes.len()
+        ))?;
         self.read_reply(&tag, bytes)
     }
 
     fn send(&mut self, command: &str) -> io::Result<String> {
         self.tags += 1;
         let tag = format!("{TAG}{}", self.tags);
-        self.stream.get_mut().write_all(format!("{tag} {command}\r\n").as_bytes())?;
+        self.stream
+            .get_mut()
+            .write_all(format!("{tag} {command}\r\n").as_bytes())?;
         Ok(tag)
     }
 
@@ -98,13 +116,20 @@ impl Client {
         loop {
             let response = self.read_response()?;
             if response.raw.starts_with(b"+") {
-                self.stream.get_mut().write_all(&[continuation, b"\r\n"].concat())?;
+                self.stream
+                    .get_mut()
+                    .write_all(&[continuation, b"\r\n"].concat())?;
             } else if response.raw.starts_with(b"* ") {
                 untagged.push(response);
             } else {
                 let line = response.line();
-                let status = line.strip_prefix(tag).unwrap_or_else(|| panic!("not the answer to {tag}: {line}"));
-                return Ok(Reply { untagged, status: status.trim().to_owned() });
+                let status = line
+                    .strip_prefix(tag)
+                    .unwrap_or_else(|| panic!("not the answer to {tag}: {line}"));
+                return Ok(Reply {
+                    untagged,
+                    status: status.trim().to_owned(),
+                });
             }
         }
     }
@@ -115,9 +140,14 @@ impl Client {
             let line_start = raw.len();
             self.stream.read_until(b'\n', &mut raw)?;
             if !raw.ends_with(b"\n") {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the server closed the connection",
+                ));
             }
-            let Some(size) = literal_size(&raw[line_start..]) else { break };
+            let Some(size) = literal_size(&raw[line_start..]) else {
+                break;
+            };
             let literal_start = raw.len();
             raw.resize(literal_start + size, 0);
             self.stream.read_exact(&mut raw[literal_start..])?;
@@ -131,7 +161,10 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if self.send("LOGOUT").is_ok() {
-            let _ = self.stream.get_ref().set_read_timeout(Some(Duration::from_secs(5)));
+            let _ = self
+                .stream
+                .get_ref()
+                .set_read_timeout(Some(Duration::from_secs(5)));
             let _ = io::copy(&mut self.stream, &mut io::sink());
         }
     }
@@ -171,8 +204,18 @@ impl Response {
         if words.next()? != b"FETCH" {
             return None;
         }
-        let Value::List(items) = Parser { rest: words.next()? }.value() else { panic!("not a list: {}", self.line()) };
-        Some(items.chunks(2).map(|pair| (pair[0].text(), pair[1].clone())).collect())
+        let Value::List(items) = Parser {
+            rest: words.next()?,
+        }
+        .value() else {
+            panic!("not a list: {}", self.line())
+        };
+        Some(
+            items
+                .chunks(2)
+                .map(|pair| (pair[0].text(), pair[1].clone()))
+                .collect(),
+        )
     }
 }
 
@@ -194,7 +237,9 @@ impl Value {
 
     /// The elements of a list, as text.
     pub fn texts(&self) -> Vec<String> {
-        let Value::List(values) = self else { panic!("not a list: {self:?}") };
+        let Value::List(values) = self else {
+            panic!("not a list: {self:?}")
+        };
         values.iter().map(Value::text).collect()
     }
 }
@@ -258,14 +303,21 @@ impl Parser<'_> {
         let (atom, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
         let atom = String::from_utf8_lossy(atom).into_owned();
-        if atom == "NIL" { Value::Nil } else { Value::Atom(atom) }
+        if atom == "NIL" {
+            Value::Nil
+        } else {
+            Value::Atom(atom)
+        }
     }
 }
 
 /// The size of the literal that a line announces at its end: `{12}`, `{12+}` or `{12-}` before the line end.
 pub fn literal_size(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"\n")?;
-    let line = line.strip_suffix(b"\r").unwrap_or(line).strip_suffix(b"}")?;
+    let line = line
+        .strip_suffix(b"\r")
+        .unwrap_or(line)
+        .strip_suffix(b"}")?;
     let open = line.iter().rposition(|&byte| byte == b'{')?;
     let size = std::str::from_utf8(&line[open + 1..]).ok()?;
     size.trim_end_matches(['+', '-']).parse().ok()
@@ -279,5 +331,6 @@ pub fn quoted(text: &str) -> String {
 /// The unix time of an INTERNALDATE such as ` 1-Jan-2024 00:00:00 +0000`.
 pub fn unix_time(internal_date: &str) -> i64 {
     let date = DateTime::parse_from_str(internal_date.trim(), DATE_FORMAT);
-    date.unwrap_or_else(|error| panic!("INTERNALDATE {internal_date}: {error}")).timestamp()
+    date.unwrap_or_else(|error| panic!("INTERNALDATE {internal_date}: {error}"))
+        .timestamp()
 }

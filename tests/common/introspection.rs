@@ -32,7 +32,11 @@ impl Introspection {
         let status = Arc::new(AtomicU16::new(200));
         let closing = Arc::<AtomicBool>::default();
         let server = thread::spawn({
-            let (tokens, status, closing) = (Arc::clone(&tokens), Arc::clone(&status), Arc::clone(&closing));
+            let (tokens, status, closing) = (
+                Arc::clone(&tokens),
+                Arc::clone(&status),
+                Arc::clone(&closing),
+            );
             move || {
                 for stream in listener.incoming().flatten() {
                     if closing.load(Ordering::SeqCst) {
@@ -42,7 +46,13 @@ impl Introspection {
                 }
             }
         });
-        Introspection { port, tokens, status, closing, server: Some(server) }
+        Introspection {
+            port,
+            tokens,
+            status,
+            closing,
+            server: Some(server),
+        }
     }
 }
 
@@ -54,19 +64,27 @@ impl Drop for Introspection {
     }
 }
 
-fn answer(stream: TcpStream, tokens: &Mutex<HashMap<String, String>>, status: &AtomicU16) -> io::Result<()> {
+fn answer(
+    stream: TcpStream,
+    tokens: &Mutex<HashMap<String, String>>,
+    status: &AtomicU16,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut stream = BufReader::new(stream);
     let token = asked_token(&mut stream)?;
-    let body = match tokens.lock().unwrap().get(&token) {
-        Some(user) => json!({ "active": true, "username": user }),
-        None => json!({ "active": false }),
-    }
-    .to_string();
     let status = status.load(Ordering::SeqCst);
+    let body = match tokens.lock().unwrap().get(&token) {
+        _ if status != 200 => String::new(), // Dovecot would believe a good answer even with status 401
+        Some(user) => json!({ "active": true, "username": user }).to_string(),
+        None => json!({ "active": false }).to_string(),
+    };
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
-    stream.get_mut().write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
+    let head = format!(
+        "HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+    );
+    stream
+        .get_mut()
+        .write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes())
 }
 
 /// Reads a request and returns the token in its body.
@@ -86,7 +104,10 @@ fn asked_token(stream: &mut impl BufRead) -> io::Result<String> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     let body = String::from_utf8_lossy(&body);
-    let token = body.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or_default();
+    let token = body
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="))
+        .unwrap_or_default();
     Ok(percent_decoded(token))
 }
 

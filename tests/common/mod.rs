@@ -1,7 +1,7 @@
 //! What the tests that speak to real servers share: a private Dovecot, a proxy that breaks connections on demand,
 //! a minimal IMAP client to look at the result with, and mail to copy.
 //!
-//! Nothing here uses the crate under test, so that a test never judges the program by the program's own code.
+//! Nothing here judges the program by its own code: only `world` knows it, and only to start it.
 
 // Every test binary uses another part of this; a fixture that cannot go on has nothing better to do than panic.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
@@ -10,9 +10,17 @@ pub mod corpus;
 pub mod dovecot;
 pub mod imap;
 mod introspection;
+mod maildir;
 pub mod proxy;
+mod rawlog;
+pub mod world;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Whether this is the project's own check (`.ci/run`), where a test that did not run is a failure.
+fn in_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
+}
 
 /// Waits until `check` holds, for things that announce themselves by no event. Panics after 20 s, naming `what`.
 pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
@@ -21,4 +29,11 @@ pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited 20 s in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }

@@ -65,7 +65,11 @@ impl Proxy {
             let state = Arc::clone(&state);
             move || accept(&listener, upstream_port, &state)
         });
-        Proxy { port, state, acceptor: Some(acceptor) }
+        Proxy {
+            port,
+            state,
+            acceptor: Some(acceptor),
+        }
     }
 
     /// Where clients connect.
@@ -146,7 +150,10 @@ impl Pair {
 
     /// The socket that traffic in this direction comes from, and the one it goes to.
     fn ends(&self, side: Side) -> (TcpStream, TcpStream) {
-        let (client, server) = (self.client.try_clone().unwrap(), self.server.try_clone().unwrap());
+        let (client, server) = (
+            self.client.try_clone().unwrap(),
+            self.server.try_clone().unwrap(),
+        );
         match side {
             Side::ToServer => (client, server),
             Side::ToClient => (server, client),
@@ -159,13 +166,25 @@ impl State {
     fn judge(&mut self, side: Side, seen: &[u8], chunk: &[u8]) -> Verdict {
         let verdict = if side == Side::ToClient && self.is_fatal_reply(seen, chunk) {
             self.fatal_reply = None;
-            Verdict { pass: 0, then: Then::Cut }
+            Verdict {
+                pass: 0,
+                then: Then::Cut,
+            }
         } else if let Some(pass) = countdown(&mut self.cut[side as usize], chunk.len()) {
-            Verdict { pass, then: Then::Cut }
+            Verdict {
+                pass,
+                then: Then::Cut,
+            }
         } else if let Some(pass) = countdown(&mut self.stall[side as usize], chunk.len()) {
-            Verdict { pass, then: Then::Stall }
+            Verdict {
+                pass,
+                then: Then::Stall,
+            }
         } else {
-            Verdict { pass: chunk.len(), then: Then::GoOn }
+            Verdict {
+                pass: chunk.len(),
+                then: Then::GoOn,
+            }
         };
         self.bytes[side as usize] += verdict.pass as u64;
         self.cuts += usize::from(verdict.then == Then::Cut);
@@ -174,9 +193,14 @@ impl State {
 
     /// Whether the pattern ends in this chunk; it may have begun before.
     fn is_fatal_reply(&self, seen: &[u8], chunk: &[u8]) -> bool {
-        let Some(pattern) = &self.fatal_reply else { return false };
+        let Some(pattern) = &self.fatal_reply else {
+            return false;
+        };
         let carry = &seen[seen.len().saturating_sub(pattern.len() - 1)..];
-        [carry, chunk].concat().windows(pattern.len()).any(|window| window == &pattern[..])
+        [carry, chunk]
+            .concat()
+            .windows(pattern.len())
+            .any(|window| window == &pattern[..])
     }
 
     /// Closes both sockets of a connection, unless that is done already.

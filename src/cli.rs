@@ -1,0 +1,304 @@
+//! The command line: what was typed, what it sets in motion, what is printed, how it exits.
+//!
+//! The only place that prints (with `main`). An error is `error: sentence`, a blank line, `hint:
+//! what to do`, on stderr; data goes to stdout.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use chrono::Utc;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{self, Config, Intervals};
+use crate::engine::{Ended, Engine, Forecast};
+use crate::error::{Error, Fault, Result};
+use crate::ledger::{self, Ledger};
+use crate::logging;
+use crate::status::{Report, bytes_text, thousands};
+
+const HELP_HINT: &str = "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
+
+/// Copies the mail of another account into Gmail: complete, once each.
+#[derive(Parser, Debug)]
+#[command(
+    name = "imap-to-gmail",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Option<RunArgs>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Copy what is new
+    ///
+    /// Records every message of the source's INBOX in the ledger, then copies each pending one
+    /// into the target's INBOX. Running it again copies nothing twice.
+    Run(RunArgs),
+    /// Say what has been delivered, what waits, and what is wrong
+    Status(StatusArgs),
+    /// Give failed messages another try, or give them up for good
+    RetryFailed(RetryArgs),
+}
+
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// The configuration (JSON)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
+    #[arg(long, value_name = "FILE")]
+    state_file: Option<PathBuf>,
+    /// Try everything that waits once, then end (needed: watching is not built yet)
+    #[arg(long)]
+    once: bool,
+    /// Only say what would be done; nothing is written
+    #[arg(long)]
+    dry_run: bool,
+    /// Where the log goes: stdout or stderr
+    #[arg(long, value_name = "PLACE", default_value = "stdout")]
+    log: String,
+    /// Log details and the protocol, without passwords and message bodies
+    #[arg(long)]
+    debug: bool,
+}
+
+#[derive(Args, Debug)]
+struct LedgerArgs {
+    /// The configuration, for its `state_file`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
+    #[arg(long, value_name = "FILE")]
+    state_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct StatusArgs {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    /// Each failed message too, with its id and the server's words
+    #[arg(long)]
+    failed: bool,
+}
+
+#[derive(Args, Debug)]
+struct RetryArgs {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    /// Give them up for good instead
+    #[arg(long)]
+    skip: bool,
+    /// Ids as `status --failed` shows them; none means all
+    #[arg(value_name = "ID")]
+    ids: Vec<i64>,
+}
+
+/// Does what the command line says and returns the exit status: 0 done, 1 failed, 2 wrong usage,
+/// 3 rows failed or pending, 4 a person must act.
+pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let end = match (cli.command, cli.run) {
+        // How the Python script was called.
+        (None, Some(args)) | (Some(Command::Run(args)), _) => run(&args, times),
+        (Some(Command::Status(args)), _) => status(&args),
+        (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
+        (None, None) => Err(Error::usage("nothing to do").hint(HELP_HINT)),
+    };
+    match end {
+        Ok(code) => code,
+        Err(e) => {
+            say_error(&e);
+            match e.fault {
+                Fault::Usage => 2,
+                Fault::NeedsUser => 4,
+                Fault::Throttled => 3,
+                Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => 1,
+            }
+        }
+    }
+}
+
+fn say_error(e: &Error) {
+    let hint = e
+        .hint
+        .as_ref()
+        .map(|h| format!("\nhint: {h}\n"))
+        .unwrap_or_default();
+    // Nobody is left to tell when stderr is closed.
+    let _ = write!(std::io::stderr(), "error: {e}\n{hint}");
+}
+
+/// Data for stdout; a reader that has seen enough (`| head`) is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// What clap found wrong, in our form; help and version as they are.
+fn usage(e: &clap::Error) -> u8 {
+    if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        say(&e.to_string());
+        return 0;
+    }
+    let text = e.to_string();
+    let sentence = text.split("\n\n").next().unwrap_or_default();
+    let sentence: Vec<&str> = sentence.lines().map(str::trim).collect();
+    let sentence = sentence.join(" ");
+    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
+        .iter()
+        .find_map(|kind| match e.get(*kind) {
+            Some(ContextValue::String(s)) => Some(s.clone()),
+            Some(ContextValue::Strings(s)) => s.first().cloned(),
+            _ => None,
+        });
+    let mut error = Error::usage(sentence.strip_prefix("error: ").unwrap_or(&sentence));
+    if matches!(
+        e.kind(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        error.message = "nothing to do".into();
+    }
+    error.hint = Some(match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => HELP_HINT.into(),
+    });
+    say_error(&error);
+    2
+}
+
+fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
+    if !args.once && !args.dry_run {
+        return Err(
+            Error::usage("`run` needs --once: this version copies what is there and ends, it cannot watch for new mail yet")
+                .hint("add --once; running it again, by hand or by a timer, copies what came since"),
+        );
+    }
+    let config = Config::load(&args.config, Utc::now())?;
+    let path = args
+        .state_file
+        .clone()
+        .unwrap_or_else(|| config.state_file.clone());
+    logging::start(if args.dry_run { "stderr" } else { &args.log }, args.debug)?;
+    if args.dry_run {
+        return dry_run(config, times, &path);
+    }
+    let _lock = ledger::lock(&path)?;
+    let ledger = Ledger::open_or_create(&path, true)?;
+    let target = config.target_user.clone();
+    let engine = Engine::new(config, times, ledger)?;
+    let stopper = engine.stopper();
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
+    let handle = signals.handle();
+    let listener = thread::spawn(move || signals.forever().for_each(|_| stopper.stop()));
+    let ended = engine.run_once();
+    handle.close();
+    let _ = listener.join();
+    Ok(match ended? {
+        Ended::Done => {
+            log::info!("done: everything is in {target}");
+            0
+        }
+        Ended::Stopped => {
+            log::info!("stopped; the next run goes on from here");
+            0
+        }
+        Ended::Left { pending, failed } => {
+            log::warn!(
+                "ended with {pending} messages waiting and {failed} failed; `imap-to-gmail status --failed` says why"
+            );
+            3
+        }
+    })
+}
+
+fn dry_run(config: Config, times: Intervals, path: &Path) -> Result<u8> {
+    let scratch = tempfile::tempdir()
+        .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
+    let ledger = Ledger::open_scratch(path, scratch.path())?;
+    let target = config.target_user.clone();
+    let forecast = Engine::new(config, times, ledger)?.forecast()?;
+    say(&forecast_text(&forecast, &target));
+    Ok(0)
+}
+
+fn forecast_text(f: &Forecast, target: &str) -> String {
+    let mut out = format!(
+        "would send {} to {target}: {}\n",
+        bytes_text(f.send_bytes),
+        messages(f.send)
+    );
+    for (count, what) in [
+        (f.found, "in the target already"),
+        (f.too_big, "bigger than the target takes"),
+        (
+            f.unresolved,
+            "left open by an earlier run: looked for in the target first",
+        ),
+    ] {
+        if count > 0 {
+            out.push_str(&format!("{}: {what}\n", messages(count)));
+        }
+    }
+    out
+}
+
+fn messages(n: u64) -> String {
+    match n {
+        1 => "1 message".into(),
+        n => format!("{} messages", thousands(n)),
+    }
+}
+
+/// Which ledger is meant.
+fn ledger_path(args: &LedgerArgs) -> Result<PathBuf> {
+    if let Some(path) = &args.state_file {
+        return Ok(path.clone());
+    }
+    match &args.config {
+        Some(config) => config::state_file(config),
+        None => Ok(config::DEFAULT_LEDGER.into()),
+    }
+}
+
+fn status(args: &StatusArgs) -> Result<u8> {
+    let path = ledger_path(&args.ledger)?;
+    let ledger = Ledger::open_existing(&path)?;
+    let report = Report::new(&ledger, &path, args.failed, Utc::now())?;
+    match args.json {
+        true => say(&format!("{}\n", report.json())),
+        false => say(&report.text()),
+    }
+    Ok(0)
+}
+
+fn retry_failed(args: &RetryArgs) -> Result<u8> {
+    let path = ledger_path(&args.ledger)?;
+    let mut ledger = Ledger::open_existing(&path)?;
+    let changed = ledger.retry_failed(&args.ids, args.skip, Utc::now())? as u64;
+    say(&match args.skip {
+        true => format!("{} skipped for good\n", messages(changed)),
+        false => format!(
+            "{} pending again; the next run tries them\n",
+            messages(changed)
+        ),
+    });
+    Ok(0)
+}

@@ -1,0 +1,616 @@
+//! One worker: claims a batch, finds out what the target has of it, fetches the rest, and sends it.
+//!
+//! Every row of a batch leaves through `settle`, each by itself. What is not begun when a session
+//! dies is released; what may have arrived stays in flight and is resolved by looking.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use chrono::Utc;
+use log::{debug, info, warn};
+
+use super::reader::{Got, sender_and_subject};
+use super::settle::{Outcome, settle};
+use super::{Engine, Unseen, recognise};
+use crate::error::{Error, Fault, Result};
+use crate::gmail::Account;
+use crate::ledger::{Change, Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
+use crate::message::{Flags, Message, Uid, canonical_hash, has_bare_line_end, sha256, with_crlf};
+use crate::session::{Appended, SET_MAX};
+use crate::source::MAILBOX;
+use crate::wire::Sent;
+
+/// Bytes of messages that a batch may hold; a bigger message goes alone.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// A message that is about to be sent.
+struct Parcel {
+    row: Row,
+    flags: Flags,
+    body: Arc<Vec<u8>>,
+    intent: Intent,
+}
+
+impl Engine {
+    /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
+    pub(super) fn work(&self, batch: usize) -> Result<()> {
+        let mut account = self.open_account()?;
+        let mut end = self.resolve_and_verify(&mut account);
+        while end.is_ok() && !self.stopping() {
+            let claim = Claim {
+                count: batch,
+                bytes: BATCH_BYTES,
+                once: true,
+            };
+            let rows = self.ledger.step(|l| l.claim(claim, Utc::now()))?;
+            if rows.is_empty() {
+                break;
+            }
+            end = self.deliver(&mut account, rows);
+        }
+        account.logout();
+        end
+    }
+
+    /// What earlier attempts left open comes first.
+    pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
+        let _one_at_a_time = self.index.lock();
+        self.resolve(account)?;
+        recognise::verify(account, &self.ledger, Utc::now())
+    }
+
+    fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
+        let mut open = Flight { engine: self, rows };
+        let (boxes, mut copies) = {
+            let _one_at_a_time = self.index.lock();
+            let now = Utc::now();
+            let mut boxes = recognise::refresh(account, &self.ledger, now)?;
+            let copies = recognise::copies(account, &self.ledger, &mut boxes, &open.rows, now)?;
+            (boxes, copies)
+        };
+        self.take_found(&mut open, &mut copies)?;
+        self.refuse_too_big(&mut open, account.size_limit())?;
+        let messages = self.fetch(&mut open)?;
+        let parcels = self.compare(account, &mut open, messages, &copies)?;
+        self.send(account, &mut open, parcels, &boxes)?;
+        let _one_at_a_time = self.index.lock();
+        recognise::verify(account, &self.ledger, Utc::now())
+    }
+
+    /// Rows that one copy in the target vouches for. Where other rows have the same Message-ID and
+    /// Date, bytes must decide whose copy it is: those rows go on.
+    fn take_found(
+        &self,
+        open: &mut Flight<'_>,
+        copies: &mut HashMap<i64, Vec<Place>>,
+    ) -> Result<()> {
+        for row in open.rows.clone() {
+            let Some(place) = copies.get(&row.id).and_then(|c| c.first().copied()) else {
+                continue;
+            };
+            if !self.ledger.step(|l| l.rivals(&row))?.is_empty() {
+                continue;
+            }
+            info!("found {} in the target", named(&row));
+            open.settle(
+                &row,
+                Outcome::Delivered {
+                    proof: Proof::Found,
+                    place: Some(place),
+                    altered: false,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn refuse_too_big(&self, open: &mut Flight<'_>, limit: u64) -> Result<()> {
+        for row in open.rows.clone() {
+            let Some(size) = row.about.size.filter(|s| *s > limit) else {
+                continue;
+            };
+            let header = self.reader().envelope(row.about.uid).unwrap_or_default();
+            open.refuse(&row, too_big(size, limit), &header)?;
+        }
+        Ok(())
+    }
+
+    /// The messages themselves. What cannot be had, or is no longer there, is settled here.
+    fn fetch(&self, open: &mut Flight<'_>) -> Result<Vec<(Row, Message)>> {
+        if open.rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut uids: Vec<Uid> = open.rows.iter().map(|r| r.about.uid).collect();
+        uids.sort_unstable();
+        let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
+        let nameless = open.rows.iter().any(|r| r.about.size.is_none());
+        let Got { found, poison } = {
+            let mut reader = self.reader();
+            if open.rows.iter().any(|r| self.was_absent(r.id)) {
+                reader.refresh()?;
+            }
+            reader.messages(&uids, bytes, nameless)?
+        };
+        let mut messages: HashMap<Uid, Message> =
+            found.into_iter().map(|m| (m.about.uid, m)).collect();
+        let poison: HashMap<Uid, Error> = poison.into_iter().collect();
+        let mut out = Vec::with_capacity(messages.len());
+        for row in open.rows.clone() {
+            match (messages.remove(&row.about.uid), poison.get(&row.about.uid)) {
+                (Some(message), _) => {
+                    self.not_absent(row.id);
+                    if row.about.size.is_none() {
+                        // Now that it has a name it may be recognised: it goes back to be claimed.
+                        self.ledger.step(|l| l.learn(row.id, &message.about))?;
+                        open.settle(&row, Outcome::NotBegun)?;
+                        continue;
+                    }
+                    let (ours, theirs) = (&row.about.message_id, &message.about.message_id);
+                    if ours.as_ref().map(|m| m.hash) != theirs.as_ref().map(|m| m.hash) {
+                        self.reader().renumbered = true;
+                        return Err(Error::connection(format!(
+                            "{MAILBOX} UID {} of the source is another message now: its UIDs have changed their meaning",
+                            row.about.uid
+                        )));
+                    }
+                    out.push((row, message));
+                }
+                (None, Some(error)) => open.settle(&row, Outcome::Unreadable(error.clone()))?,
+                (None, None) => {
+                    let second = self.absent(row.id);
+                    open.settle(&row, Outcome::Absent { second })?;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Equal bytes are delivered once; messages that share a name with others are told apart by
+    /// their bytes. What is left is to be sent.
+    fn compare(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        messages: Vec<(Row, Message)>,
+        copies: &HashMap<i64, Vec<Place>>,
+    ) -> Result<Vec<Parcel>> {
+        let mut parcels = Vec::with_capacity(messages.len());
+        for (row, message) in messages {
+            let body = Arc::new(message.body);
+            let (sha256, canonical) = (sha256(&body), canonical_hash(&body));
+            self.hash_rivals(account, &row)?;
+            match self.ledger.step(|l| l.twin(row.id, &sha256))? {
+                Some(Twin::Delivered) => {
+                    info!(
+                        "{} has the same bytes as a message that was delivered",
+                        named(&row)
+                    );
+                    self.ledger
+                        .step(|l| l.set_hashes(row.id, &sha256, &canonical))?;
+                    open.settle(
+                        &row,
+                        Outcome::Delivered {
+                            proof: Proof::Same,
+                            place: None,
+                            altered: false,
+                        },
+                    )?;
+                    continue;
+                }
+                Some(Twin::GivenUp(before)) => {
+                    open.settle(&row, Outcome::GivenUpBefore { row: before })?;
+                    continue;
+                }
+                None => {}
+            }
+            if let Some((place, altered)) =
+                self.copy_with_bytes(account, copies.get(&row.id), &sha256, &canonical)?
+            {
+                info!("found {} in the target", named(&row));
+                self.ledger
+                    .step(|l| l.set_hashes(row.id, &sha256, &canonical))?;
+                let proof = Proof::Found;
+                open.settle(
+                    &row,
+                    Outcome::Delivered {
+                        proof,
+                        place: Some(place),
+                        altered,
+                    },
+                )?;
+                continue;
+            }
+            let size = body.len() as u64;
+            if size > account.size_limit() {
+                open.refuse(&row, too_big(size, account.size_limit()), &body)?;
+                continue;
+            }
+            let intent = Intent {
+                row: row.id,
+                sha256,
+                canonical,
+                size,
+                flags: message.about.flags,
+            };
+            parcels.push(Parcel {
+                flags: message.about.flags,
+                row,
+                body,
+                intent,
+            });
+        }
+        Ok(parcels)
+    }
+
+    /// Rows with this row's Message-ID and Date that were recognised by those alone: now it matters
+    /// what they are. Their message is hashed, or where it is gone from the source, its copy.
+    fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
+        let rivals = self
+            .ledger
+            .step(|l| l.rivals(row).and_then(|r| l.delivered_unhashed(&r)))?;
+        for (rival, place) in rivals {
+            let mut body = None;
+            if rival.mailbox_id == row.mailbox_id {
+                let got = self.reader().messages(
+                    &[rival.about.uid],
+                    rival.about.size.unwrap_or(0),
+                    false,
+                )?;
+                body = got.found.into_iter().next().map(|m| m.body);
+            }
+            if body.is_none()
+                && let Some(place) = place
+            {
+                body = self.copy(account, place)?;
+            }
+            if let Some(body) = body {
+                self.ledger
+                    .step(|l| l.set_hashes(rival.id, &sha256(&body), &canonical_hash(&body)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&self, account: &mut Account, place: Place) -> Result<Option<Vec<u8>>> {
+        for name in account.index_mailboxes() {
+            if self.ledger.step(|l| l.index_id(name))? == Some(place.mailbox) {
+                let view = account.view(name, false)?;
+                if view.uid_validity == place.uid_validity {
+                    return account.body(place.uid);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The copy among these that has these bytes, and whether the target altered it.
+    fn copy_with_bytes(
+        &self,
+        account: &mut Account,
+        places: Option<&Vec<Place>>,
+        sha: &[u8; 32],
+        canonical: &[u8; 32],
+    ) -> Result<Option<(Place, bool)>> {
+        for place in places.into_iter().flatten() {
+            if let Some(body) = self.copy(account, *place)?
+                && canonical_hash(&body) == *canonical
+            {
+                return Ok(Some((*place, sha256(&body) != *sha)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Intent first, then effect, message by message.
+    fn send(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        parcels: Vec<Parcel>,
+        boxes: &[IndexMailbox],
+    ) -> Result<()> {
+        let intents: Vec<Intent> = parcels.iter().map(|p| p.intent).collect();
+        if intents.is_empty() {
+            return Ok(());
+        }
+        self.ledger
+            .step(|l| l.mark(&intents, &recognise::marks(boxes), Utc::now()))?;
+        for parcel in parcels {
+            if self.stopping() {
+                break;
+            }
+            self.send_one(account, open, &parcel, &boxes[0])?;
+        }
+        Ok(())
+    }
+
+    fn send_one(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        parcel: &Parcel,
+        delivery: &IndexMailbox,
+    ) -> Result<()> {
+        let Parcel {
+            row, flags, body, ..
+        } = parcel;
+        let mut altered = false;
+        let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
+        if let Appended::Refused(error, _) = &end
+            && error.fault == Fault::Permanent
+            && is_about_form(error)
+            && has_bare_line_end(body)
+        {
+            debug!("{}: tried again with CRLF line ends: {error}", named(row));
+            altered = true;
+            end = account.append(*flags, row.internal_date, Arc::new(with_crlf(body)));
+        }
+        match end {
+            Appended::Done(place) => {
+                let place = place.map(|(uid_validity, uid)| Place {
+                    mailbox: delivery.id,
+                    uid_validity,
+                    uid,
+                });
+                open.settle(
+                    row,
+                    Outcome::Delivered {
+                        proof: Proof::Appended,
+                        place,
+                        altered,
+                    },
+                )?;
+                info!("delivered {}", named(row));
+                Ok(())
+            }
+            // RFC 3501 knows no temporary NO: a server that has the message and says "not now" may
+            // have stored it all the same.
+            Appended::Refused(error, Sent::Whole) if error.fault == Fault::Transient => {
+                warn!("{}: {error}; looking whether it arrived", named(row));
+                self.unseen_from_now(row.id, Some(error));
+                open.leave_in_flight(row);
+                Ok(())
+            }
+            Appended::Refused(error, _) => {
+                let stop = !matches!(error.fault, Fault::Permanent | Fault::Transient);
+                open.refuse(row, error.clone(), body)?;
+                if stop { Err(error) } else { Ok(()) }
+            }
+            Appended::Lost(error, Sent::Whole) => {
+                self.unseen_from_now(row.id, None);
+                open.leave_in_flight(row);
+                Err(error)
+            }
+            Appended::Lost(error, Sent::Part) => {
+                open.settle(row, Outcome::Died(error.clone()))?;
+                Err(error)
+            }
+            Appended::Lost(error, Sent::Nothing) => Err(error),
+        }
+    }
+
+    /// Rows of earlier attempts that nobody saw the end of.
+    fn resolve(&self, account: &mut Account) -> Result<()> {
+        let mine = self.unseen_rows();
+        if mine.is_empty() {
+            return Ok(());
+        }
+        let in_flight = self.ledger.step(|l| l.in_flight())?;
+        let rows: Vec<Row> = in_flight
+            .into_iter()
+            .filter(|r| mine.contains(&r.id))
+            .collect();
+        let (marked, unmarked): (Vec<Row>, Vec<Row>) =
+            rows.into_iter().partition(|r| r.mark.is_some());
+        let mut open = Flight {
+            engine: self,
+            rows: Vec::new(),
+        };
+        for row in unmarked {
+            // No mark: not a byte of it was sent.
+            self.seen(row.id);
+            open.settle(&row, Outcome::NotBegun)?;
+        }
+        if marked.is_empty() {
+            return Ok(());
+        }
+        // Old enough before the look, so that the look is what counts.
+        let believed: HashMap<i64, bool> = marked
+            .iter()
+            .map(|r| (r.id, self.absence_counts(r.id)))
+            .collect();
+        for set in marked.chunks(SET_MAX) {
+            for one in recognise::resolve(account, &self.ledger, set.to_vec())? {
+                let row = one.row;
+                match one.found {
+                    Some((place, altered)) => {
+                        self.seen(row.id);
+                        info!("{} did arrive", named(&row));
+                        open.settle(
+                            &row,
+                            Outcome::Delivered {
+                                proof: Proof::Found,
+                                place: Some(place),
+                                altered,
+                            },
+                        )?;
+                    }
+                    None if believed[&row.id] => {
+                        info!("{} did not arrive", named(&row));
+                        let refused = self.seen(row.id).and_then(|u| u.refused);
+                        open.settle(&row, Outcome::FoundAbsent { refused })?;
+                    }
+                    None => debug!("{} has not arrived so far", named(&row)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
+/// released when this goes.
+struct Flight<'a> {
+    engine: &'a Engine,
+    rows: Vec<Row>,
+}
+
+impl Flight<'_> {
+    fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
+        let now = Utc::now();
+        let change = settle(outcome, row, now, &self.engine.times);
+        tell(row, &change);
+        if let Change::Later { .. } = change {
+            self.engine
+                .wake_later(row.id, Instant::now() + self.engine.times.second_look);
+        }
+        self.engine
+            .ledger
+            .step(|l| l.settle(row.id, &change, now))?;
+        self.rows.retain(|r| r.id != row.id);
+        if !matches!(change, Change::Released { .. }) {
+            self.engine.progress();
+        }
+        Ok(())
+    }
+
+    /// The target does not have it and will not: with sender and subject, so that a person
+    /// recognises it.
+    fn refuse(&mut self, row: &Row, error: Error, header: &[u8]) -> Result<()> {
+        let (sender, subject) = sender_and_subject(header);
+        self.settle(
+            row,
+            Outcome::Refused {
+                error,
+                sender,
+                subject,
+            },
+        )
+    }
+
+    fn leave_in_flight(&mut self, row: &Row) {
+        self.rows.retain(|r| r.id != row.id);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What was under way is unknown: the supervisor has it resolved.
+            return;
+        }
+        for row in std::mem::take(&mut self.rows) {
+            if let Err(e) = self.settle(&row, Outcome::NotBegun) {
+                // It stays in flight, and the next run resolves it.
+                debug!("{} could not be released: {e}", named(&row));
+                break;
+            }
+        }
+    }
+}
+
+fn tell(row: &Row, change: &Change) {
+    match change {
+        Change::Retry { error, at } => warn!("{}: {error}; tried again after {at:.0}", named(row)),
+        Change::Failed { error, .. } => warn!("{} failed: {error}", named(row)),
+        Change::Gone => info!("{} is no longer in the source", named(row)),
+        Change::Later { .. } => info!(
+            "{} is not in the source now; looking once more later",
+            named(row)
+        ),
+        Change::Delivered { .. } | Change::Released { .. } | Change::AsBefore { .. } => {}
+    }
+}
+
+/// A message in the log: no subject, no sender.
+fn named(row: &Row) -> String {
+    let id = row
+        .about
+        .message_id
+        .as_ref()
+        .map_or("no Message-ID", |m| &m.text);
+    format!(
+        "{MAILBOX} UID {} (message {}, {} bytes, {id})",
+        row.about.uid,
+        row.id,
+        row.about.size.unwrap_or(0)
+    )
+}
+
+fn too_big(size: u64, limit: u64) -> Error {
+    Error::new(
+        Fault::Permanent,
+        format!("the message has {size} bytes, the target takes at most {limit}"),
+    )
+}
+
+/// Refusals that CRLF line ends may cure.
+fn is_about_form(error: &Error) -> bool {
+    let lower = error.message.to_lowercase();
+    [
+        "bare newline",
+        "unable to parse",
+        "invalid arguments",
+        "invalid header",
+    ]
+    .iter()
+    .any(|n| lower.contains(n))
+}
+
+impl Engine {
+    pub(super) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Nobody saw how this row's APPEND ended: it waits for resolution.
+    fn unseen_from_now(&self, id: i64, refused: Option<Error>) {
+        let unseen = Unseen {
+            last_byte: Instant::now(),
+            refused,
+        };
+        self.state().unseen.insert(id, unseen);
+    }
+
+    fn seen(&self, id: i64) -> Option<Unseen> {
+        self.state().unseen.remove(&id)
+    }
+
+    fn unseen_rows(&self) -> Vec<i64> {
+        self.state().unseen.keys().copied().collect()
+    }
+
+    /// A server may commit late: only after this time is absence believed.
+    fn absence_counts(&self, id: i64) -> bool {
+        let state = self.state();
+        state
+            .unseen
+            .get(&id)
+            .is_some_and(|u| u.last_byte.elapsed() >= self.times.late_commit)
+    }
+
+    fn was_absent(&self, id: i64) -> bool {
+        self.state().absent.contains_key(&id)
+    }
+
+    fn not_absent(&self, id: i64) {
+        self.state().absent.remove(&id);
+    }
+
+    /// Takes note that a message is not in the source. True when that was seen before, long enough
+    /// ago.
+    fn absent(&self, id: i64) -> bool {
+        let mut state = self.state();
+        let first = *state.absent.entry(id).or_insert_with(Instant::now);
+        first.elapsed() >= self.times.second_look
+    }
+
+    fn wake_later(&self, id: i64, at: Instant) {
+        self.state().later.push((at, id));
+    }
+
+    fn progress(&self) {
+        self.state().last_progress = Instant::now();
+    }
+}

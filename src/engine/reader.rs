@@ -1,0 +1,214 @@
+//! The route's one session with the source, reopened as often as it takes, and sets of messages
+//! fetched through it in such a way that one message that cannot be had does not hold up the rest.
+
+use log::{debug, warn};
+
+use crate::config::{Config, Intervals};
+use crate::error::{Error, Fault, Result, shown};
+use crate::message::{Discovered, Message, Uid, UidValidity};
+use crate::session::{SET_MAX, View};
+use crate::source::{MAILBOX, Source};
+
+/// How often a message, alone, may end a healthy connection before it is to blame.
+const DEATHS_MAX: u32 = 3;
+
+pub(super) struct Reader {
+    config: Config,
+    times: Intervals,
+    source: Option<Source>,
+    /// The UIDVALIDITY that our UIDs belong to, once known.
+    incarnation: Option<UidValidity>,
+    /// The mailbox was found with another one.
+    pub(super) renumbered: bool,
+}
+
+/// What came of a set of messages. What is in neither list is not in the mailbox.
+pub(super) struct Got<T> {
+    pub(super) found: Vec<T>,
+    /// Messages that cannot be had, and why.
+    pub(super) poison: Vec<(Uid, Error)>,
+}
+
+impl Reader {
+    pub(super) fn new(config: Config, times: Intervals) -> Reader {
+        Reader {
+            config,
+            times,
+            source: None,
+            incarnation: None,
+            renumbered: false,
+        }
+    }
+
+    /// The mailbox as of this moment. Its UIDs are ours from now on.
+    pub(super) fn look(&mut self) -> Result<View> {
+        let view = match self.source.as_mut().filter(|s| s.usable()) {
+            Some(source) => source.look_again(),
+            None => {
+                let source = Source::open(&self.config, &self.times)?;
+                Ok(self.source.insert(source).view())
+            }
+        }?;
+        self.incarnation = Some(view.uid_validity);
+        self.renumbered = false;
+        Ok(view)
+    }
+
+    /// Opens the mailbox again, so that what is absent is absent now.
+    pub(super) fn refresh(&mut self) -> Result<()> {
+        let source = self.source()?;
+        let view = source.look_again()?;
+        self.same_incarnation(view)
+    }
+
+    /// The session, opened anew when the last one was lost.
+    pub(super) fn source(&mut self) -> Result<&mut Source> {
+        if self.source.as_ref().is_none_or(|s| !s.usable()) {
+            let source = Source::open(&self.config, &self.times)?;
+            let view = source.view();
+            self.source = Some(source);
+            self.same_incarnation(view)?;
+        }
+        self.source
+            .as_mut()
+            .ok_or_else(|| Error::connection("the source was lost"))
+    }
+
+    fn same_incarnation(&mut self, view: View) -> Result<()> {
+        match self.incarnation {
+            Some(ours) if ours != view.uid_validity => {
+                self.renumbered = true;
+                Err(Error::connection(format!(
+                    "{MAILBOX} of the source has new UIDs (UIDVALIDITY {}, expected {ours})",
+                    view.uid_validity
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn metadata(&mut self, uids: &[Uid]) -> Result<Got<Discovered>> {
+        self.fetch(uids, |source, set| {
+            let (found, end) = source.metadata(set);
+            (found.into_iter().map(|d| (d.uid, d)).collect(), end)
+        })
+    }
+
+    /// Whole messages; `bytes`: what is expected of them together. `plain`: see `Source::messages`.
+    pub(super) fn messages(
+        &mut self,
+        uids: &[Uid],
+        bytes: u64,
+        plain: bool,
+    ) -> Result<Got<Message>> {
+        self.fetch(uids, |source, set| {
+            let (found, end) = source.messages(set, bytes, plain);
+            (found.into_iter().map(|m| (m.about.uid, m)).collect(), end)
+        })
+    }
+
+    /// Sender and subject as they may be shown.
+    pub(super) fn envelope(&mut self, uid: Uid) -> Option<Vec<u8>> {
+        self.source().ok()?.envelope(uid)
+    }
+
+    /// Fetches a set. When that ends the connection, what came is kept and the rest is halved,
+    /// until the message that does it is alone; `uids` must ascend.
+    fn fetch<T>(
+        &mut self,
+        uids: &[Uid],
+        mut fetch: impl FnMut(&mut Source, &[Uid]) -> (Vec<(Uid, T)>, Result<()>),
+    ) -> Result<Got<T>> {
+        let mut got = Got {
+            found: Vec::with_capacity(uids.len()),
+            poison: Vec::new(),
+        };
+        let mut missing = Vec::new();
+        let mut last_end = None;
+        let mut work: Vec<(Vec<Uid>, u32)> = uids
+            .chunks(SET_MAX)
+            .rev()
+            .map(|c| (c.to_vec(), 0))
+            .collect();
+        while let Some((mut set, deaths)) = work.pop() {
+            let (found, end) = fetch(self.source()?, &set);
+            for (uid, item) in found {
+                // Only what was asked for, and once: servers repeat themselves.
+                if let Ok(at) = set.binary_search(&uid) {
+                    set.remove(at);
+                    got.found.push(item);
+                }
+            }
+            let Err(error) = end else {
+                missing.append(&mut set);
+                continue;
+            };
+            debug!(
+                "fetching {} messages of {MAILBOX} ended early: {error}",
+                set.len()
+            );
+            match set.len() {
+                0 => {}
+                1 if deaths + 1 == DEATHS_MAX => {
+                    warn!("{MAILBOX} UID {} cannot be fetched: {error}", set[0]);
+                    got.poison.push((set[0], error.clone()));
+                }
+                1 => work.push((set, deaths + 1)),
+                n => {
+                    let rest = set.split_off(n / 2);
+                    work.push((rest, 0));
+                    work.push((set, 0));
+                }
+            }
+            last_end = Some(error);
+        }
+        // Where nothing at all could be had it is not these messages' fault.
+        if let Some(error) = last_end.filter(|_| got.found.is_empty() && got.poison.len() > 1) {
+            return Err(error);
+        }
+        missing.sort_unstable();
+        self.tell_withheld_from_absent(&missing, &mut got.poison)?;
+        Ok(got)
+    }
+
+    /// A message that did not come may be there all the same: its answer could not be read, or the
+    /// server gave NIL. Only what is not even listed is absent.
+    fn tell_withheld_from_absent(
+        &mut self,
+        missing: &[Uid],
+        poison: &mut Vec<(Uid, Error)>,
+    ) -> Result<()> {
+        for set in missing.chunks(SET_MAX) {
+            for uid in self.source()?.listed(set)? {
+                let error = Error::new(
+                    Fault::Transient,
+                    "the source lists this message and does not hand it over",
+                );
+                poison.push((uid, error));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn logout(&mut self) {
+        if let Some(source) = self.source.take() {
+            source.logout();
+        }
+    }
+}
+
+/// Sender and subject of a header block, decoded and made safe to show.
+pub(super) fn sender_and_subject(block: &[u8]) -> (Option<String>, Option<String>) {
+    // Encoded words cost mailparse quadratic time: the first kilobytes tell enough.
+    let block = &block[..block.len().min(8 << 10)];
+    let Ok((headers, _)) = mailparse::parse_headers(block) else {
+        return (None, None);
+    };
+    let value = |name: &str| {
+        let header = headers
+            .iter()
+            .find(|h| h.get_key_ref().eq_ignore_ascii_case(name))?;
+        Some(shown(header.get_value().as_bytes())).filter(|v| !v.is_empty())
+    };
+    (value("From"), value("Subject"))
+}

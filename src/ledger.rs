@@ -1,0 +1,453 @@
+//! The ledger: a SQLite file in which every message is a row, and every SQL statement there is.
+//!
+//! Callers use verbs (record, claim, mark, settle ...) and never see SQL. Each verb is one
+//! transaction; what it needs to know about the moment is passed in. It knows no IMAP: UIDs and
+//! hashes are numbers and bytes to it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+
+use crate::error::{Error, Result};
+use crate::message::{Time, time_text};
+
+mod deliver;
+mod index;
+mod people;
+mod watch;
+
+pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verification};
+pub use index::{IndexMailbox, Indexed};
+pub use people::{FailedRow, Summary, Trouble};
+pub use watch::{MailboxRow, Progress};
+
+/// Marks the file as one of ours: "i2gm".
+const APPLICATION_ID: i32 = 0x6932_676d;
+
+/// Each file of migrations/, in order. A test compares this list with the directory.
+const MIGRATIONS: &[(&str, &str)] = &[("V1__ledger", include_str!("../migrations/V1__ledger.sql"))];
+
+/// The two accounts that a ledger belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub source_user: String,
+    pub source_server: String,
+    pub target_user: String,
+    pub target_server: String,
+}
+
+impl Route {
+    /// Users and hosts are compared in lower case.
+    pub fn new(
+        source_user: &str,
+        source_server: &str,
+        target_user: &str,
+        target_server: &str,
+    ) -> Route {
+        Route {
+            source_user: source_user.to_lowercase(),
+            source_server: source_server.to_lowercase(),
+            target_user: target_user.to_lowercase(),
+            target_server: target_server.to_lowercase(),
+        }
+    }
+
+    /// The source as people read it.
+    pub fn source(&self) -> String {
+        match self.source_user.contains('@') {
+            true => self.source_user.clone(),
+            false => format!("{}@{}", self.source_user, self.source_server),
+        }
+    }
+}
+
+pub struct Ledger {
+    db: Connection,
+    path: PathBuf,
+}
+
+/// A ledger that several threads use, each for one step at a time.
+pub struct Shared(Mutex<Ledger>);
+
+impl Shared {
+    pub fn new(ledger: Ledger) -> Shared {
+        Shared(Mutex::new(ledger))
+    }
+
+    pub fn step<T>(&self, work: impl FnOnce(&mut Ledger) -> Result<T>) -> Result<T> {
+        // A panic in a step rolled its transaction back: the ledger is as it was before.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The lock of the one `run` that a ledger can have. It goes with the process.
+#[derive(Debug)]
+pub struct Lock(#[allow(dead_code, reason = "held, not read")] File);
+
+/// Takes the lock beside the ledger at `path`.
+///
+/// # Errors
+/// `Fatal` when another process has it.
+pub fn lock(path: &Path) -> Result<Lock> {
+    let lock_path = beside(path, ".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|e| Error::fatal(format!("{}: cannot be opened: {e}", lock_path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::fatal(format!(
+            "{}: another imap-to-gmail is running with this ledger",
+            path.display()
+        ))
+        .hint("`imap-to-gmail status` shows it; one process per ledger is enough")),
+        Err(TryLockError::Error(e)) => Err(Error::fatal(format!(
+            "{}: cannot be locked: {e}",
+            lock_path.display()
+        ))),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+impl Ledger {
+    /// Opens the ledger at `path` for `run` or `import-state`: makes it where there is none, and
+    /// with `migrate` brings an older one up to date.
+    pub fn open_or_create(path: &Path, migrate: bool) -> Result<Ledger> {
+        refuse_strangers(path)?;
+        if !path.exists() {
+            // SQLite gives -wal and -shm the mode of the file itself.
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|e| {
+                    Error::fatal(format!(
+                        "{}: the ledger cannot be made: {e}",
+                        path.display()
+                    ))
+                    .hint("is the directory there, and may you write in it?")
+                })?;
+        }
+        let mut ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let fresh = ledger.is_empty()?;
+        ledger.check_version(fresh || migrate)?;
+        ledger.use_wal()?;
+        ledger.migrate(fresh)?;
+        ledger.prepare_run()?;
+        Ok(ledger)
+    }
+
+    /// Opens an existing ledger for a look or a small change beside a running `run`.
+    ///
+    /// # Errors
+    /// `Fatal` when there is none, or when it is of another version.
+    pub fn open_existing(path: &Path) -> Result<Ledger> {
+        refuse_strangers(path)?;
+        if !path.exists() {
+            return Err(Error::fatal(format!("{}: there is no ledger here", path.display()))
+                .hint("the first `imap-to-gmail run` makes it; --state-file or --config says where it is"));
+        }
+        let ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if ledger.is_empty()? {
+            return Err(
+                Error::fatal(format!("{}: this ledger is empty", path.display()))
+                    .hint("the first `imap-to-gmail run` fills it"),
+            );
+        }
+        ledger.check_version(false)?;
+        Ok(ledger)
+    }
+
+    /// A ledger that is thrown away, with what the one at `path` holds, if there is one: for a dry
+    /// run, which writes nothing. `scratch` is an empty directory of the caller's.
+    pub fn open_scratch(path: &Path, scratch: &Path) -> Result<Ledger> {
+        refuse_strangers(path)?;
+        let copy = scratch.join("ledger.db");
+        for suffix in ["", "-wal"] {
+            let from = beside(path, suffix);
+            if from.exists() {
+                fs::copy(&from, beside(&copy, suffix)).map_err(|e| {
+                    Error::fatal(format!("{}: cannot be read: {e}", from.display()))
+                })?;
+            }
+        }
+        let mut ledger = Ledger::open_or_create(&copy, true)?;
+        ledger.path = path.to_path_buf();
+        Ok(ledger)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Ledger> {
+        let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|e| explain(&e, path))?;
+        let ledger = Ledger {
+            db,
+            path: path.to_path_buf(),
+        };
+        ledger.configure().map_err(|e| explain(&e, path))?;
+        Ok(ledger)
+    }
+
+    fn configure(&self) -> rusqlite::Result<()> {
+        self.db.busy_timeout(Duration::from_secs(10))?;
+        // An intent must be on disk before its effect, also when the power fails.
+        self.db.pragma_update(None, "synchronous", "FULL")?;
+        self.db.pragma_update(None, "foreign_keys", "ON")?;
+        self.db.pragma_update(None, "cache_size", -2048)?;
+        self.db
+            .pragma_update(None, "journal_size_limit", 16 << 20)?;
+        self.db.set_prepared_statement_cache_capacity(64);
+        // The first read shows a damaged or foreign file.
+        self.db
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    }
+
+    fn use_wal(&self) -> Result<()> {
+        let set = |mode: &str| {
+            self.db
+                .pragma_update_and_check(None, "journal_mode", mode, |r| r.get::<_, String>(0))
+                .map_err(|e| self.explain(&e))
+        };
+        if set("WAL")? != "wal" {
+            // Network file systems have no shared memory.
+            log::warn!(
+                "{}: no write-ahead log is possible here (a network file system?); commits are slower",
+                self.path.display()
+            );
+            set("TRUNCATE")?;
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        self.db
+            .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |r| r.get(0))
+            .map_err(|e| self.explain(&e))
+    }
+
+    fn check_version(&self, migrate: bool) -> Result<()> {
+        let found: Option<i64> = match self.is_empty()? {
+            true => None,
+            false => {
+                let id: i32 = self
+                    .db
+                    .query_row("PRAGMA application_id", [], |r| r.get(0))
+                    .map_err(|e| self.explain(&e))?;
+                if id != APPLICATION_ID {
+                    return Err(Error::fatal(format!(
+                        "{}: a database of another program, expected a ledger",
+                        self.path.display()
+                    ))
+                    .hint("give another path with --state-file or `state_file`"));
+                }
+                self.db
+                    .query_row(
+                        "SELECT max(version) FROM refinery_schema_history",
+                        [],
+                        |r| r.get(0),
+                    )
+                    .map_err(|e| self.explain(&e))?
+            }
+        };
+        let ours = MIGRATIONS.len() as i64;
+        match found {
+            Some(version) if version > ours => Err(Error::fatal(format!(
+                "{}: the ledger is of version {version}, this program knows up to {ours}",
+                self.path.display()
+            ))
+            .hint("use the newer imap-to-gmail that made it")),
+            Some(version) if version < ours && !migrate => Err(Error::fatal(format!(
+                "{}: the ledger is of version {version}, this program wants {ours}",
+                self.path.display()
+            ))
+            .hint("the next `imap-to-gmail run` brings it up to date")),
+            None if !migrate => Err(Error::fatal(format!(
+                "{}: this ledger is empty",
+                self.path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn migrate(&mut self, fresh: bool) -> Result<()> {
+        if fresh {
+            self.db
+                .pragma_update(None, "application_id", APPLICATION_ID)
+                .map_err(|e| self.explain(&e))?;
+        }
+        let migrations: Vec<refinery::Migration> = MIGRATIONS
+            .iter()
+            .map(|(name, sql)| refinery::Migration::unapplied(name, sql))
+            .collect::<std::result::Result<_, _>>()
+            .map_err(|e| Error::fatal(format!("a migration of this program is wrong: {e}")))?;
+        refinery::Runner::new(&migrations)
+            .set_grouped(true)
+            .run(&mut self.db)
+            .map_err(|e| {
+                Error::fatal(format!(
+                    "{}: the ledger cannot be brought up to date: {e}",
+                    self.path.display()
+                ))
+                .hint("nothing in it was changed; is the disk full?")
+            })?;
+        Ok(())
+    }
+
+    /// What only a run needs: which rows this run has tried lives as long as the connection.
+    fn prepare_run(&self) -> Result<()> {
+        self.db
+            .execute_batch("CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT")
+            .map_err(|e| self.explain(&e))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The accounts it belongs to, once a run has said so.
+    pub fn route(&self) -> Result<Option<Route>> {
+        self.db
+            .query_row(
+                "SELECT source_user, source_server, target_user, target_server FROM route",
+                [],
+                |r| {
+                    Ok(Route {
+                        source_user: r.get(0)?,
+                        source_server: r.get(1)?,
+                        target_user: r.get(2)?,
+                        target_server: r.get(3)?,
+                    })
+                },
+            )
+            .optional()
+            .map_err(|e| self.explain(&e))
+    }
+
+    /// Makes it this route's ledger, or makes sure that it is.
+    ///
+    /// # Errors
+    /// `Fatal` when it is another's.
+    pub fn belong_to(&mut self, route: &Route, now: Time) -> Result<()> {
+        match self.route()? {
+            Some(found) if found == *route => Ok(()),
+            Some(found) => Err(Error::fatal(format!(
+                "{}: this ledger is for {} ({}) into {} ({}), the configuration says {} ({}) into {} ({})",
+                self.path.display(),
+                found.source_user,
+                found.source_server,
+                found.target_user,
+                found.target_server,
+                route.source_user,
+                route.source_server,
+                route.target_user,
+                route.target_server,
+            ))
+            .hint("each pair of accounts needs a ledger of its own: give another path with `state_file`")),
+            None => self.write(|t| {
+                t.execute(
+                    "INSERT INTO route VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+                    params![
+                        route.source_user,
+                        route.source_server,
+                        route.target_user,
+                        route.target_server,
+                        time_text(now)
+                    ],
+                )?;
+                Ok(())
+            }),
+        }
+    }
+
+    /// One transaction that means to write. IMMEDIATE: a deferred one that reads first fails at
+    /// once when somebody else commits in between, whatever the busy timeout.
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let path = &self.path;
+        let transaction = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| explain(&e, path))?;
+        let out = work(&transaction).map_err(|e| explain(&e, path))?;
+        transaction.commit().map_err(|e| explain(&e, path))?;
+        Ok(out)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        work(&self.db).map_err(|e| self.explain(&e))
+    }
+
+    fn explain(&self, e: &rusqlite::Error) -> Error {
+        explain(e, &self.path)
+    }
+}
+
+/// What SQLite could not do, for people.
+fn explain(e: &rusqlite::Error, path: &Path) -> Error {
+    let path = path.display();
+    match e.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            Error::fatal(format!("{path}: the ledger is damaged: {e}")).hint(
+                "keep a copy of it, then try `sqlite3 LEDGER .recover`; a new ledger would find what the target has by Message-ID",
+            )
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::fatal(format!("{path}: another program keeps the ledger locked"))
+                .hint("does a `sqlite3` shell have a transaction open?")
+        }
+        Some(ErrorCode::DiskFull) => Error::fatal(format!("{path}: the disk is full")).hint("make room, then start again: nothing is lost"),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            Error::fatal(format!("{path}: the ledger cannot be written: {e}")).hint("may you write the file and its directory?")
+        }
+        _ => Error::fatal(format!("{path}: the ledger failed: {e}")),
+    }
+}
+
+/// A JSON file here is the predecessor's state file; anything else that is no database is refused
+/// before SQLite sees it.
+fn refuse_strangers(path: &Path) -> Result<()> {
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    let mut head = Vec::new();
+    file.take(64).read_to_end(&mut head).map_err(|e| {
+        Error::fatal(format!(
+            "{}: the ledger cannot be read: {e}",
+            path.display()
+        ))
+    })?;
+    if head.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::usage(format!(
+            "{}: a JSON file, expected a ledger (SQLite)",
+            path.display()
+        ))
+        .hint("if it is the state file of the Python script, take it over once with `imap-to-gmail import-state` and give the ledger another name"));
+    }
+    if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") {
+        return Err(Error::fatal(format!("{}: not a ledger, and not a database at all", path.display()))
+            .hint("give another path with --state-file or `state_file`; if this was the ledger, it is damaged"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

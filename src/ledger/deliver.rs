@@ -1,0 +1,536 @@
+//! What delivery writes: claims, marks, and what became of each message.
+//!
+//! Every verb that changes a row names the status that it leaves: a row that is not in it is a
+//! fault of ours and stops the run before anything worse.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
+
+use super::Ledger;
+use crate::error::{Error, Result};
+use crate::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, parse_time, time_text};
+
+/// A row, as delivery needs it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub id: i64,
+    pub mailbox_id: i64,
+    pub about: Discovered,
+    /// INTERNALDATE, or the time of discovery where the source gave none.
+    pub internal_date: Time,
+    /// Claims so far, this one included.
+    pub attempt: u32,
+    /// Attempts in a row whose end nobody saw.
+    pub unseen: u32,
+    pub first_failed_at: Option<Time>,
+    pub sha256: Option<[u8; 32]>,
+    pub canonical: Option<[u8; 32]>,
+    pub mark: Option<i64>,
+}
+
+/// How much one batch may hold, and which rows are due.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub count: usize,
+    /// Bytes by RFC822.SIZE; a bigger message goes alone.
+    pub bytes: u64,
+    /// `--once`: every row that this run has not tried, whatever its backoff.
+    pub once: bool,
+}
+
+/// How we know that the target has a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Appended,
+    Found,
+    Same,
+}
+
+impl Proof {
+    fn name(self) -> &'static str {
+        match self {
+            Proof::Appended => "appended",
+            Proof::Found => "found",
+            Proof::Same => "same",
+        }
+    }
+}
+
+/// Where a message lies in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// `gmail_mailbox.id`
+    pub mailbox: i64,
+    pub uid_validity: UidValidity,
+    pub uid: Uid,
+}
+
+/// What becomes of a row that is in flight.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Delivered {
+        proof: Proof,
+        place: Option<Place>,
+        altered: bool,
+    },
+    /// Charged: tried again at a time.
+    Retry { error: Error, at: Time },
+    /// Charged for the last time. Who it was from and about what, so that a person recognises it.
+    Failed {
+        error: Error,
+        sender: Option<String>,
+        subject: Option<String>,
+    },
+    /// Not charged: pending again, as before. `unseen`: the attempt's end was not seen, and it was
+    /// found since that the target does not have the message.
+    Released { unseen: bool },
+    /// Not charged: pending again, but not before this time.
+    Later { at: Time },
+    /// No longer in the source.
+    Gone,
+    /// As another row of an older incarnation with the same bytes.
+    AsBefore { row: i64 },
+}
+
+/// What is about to be sent of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Intent {
+    pub row: i64,
+    pub sha256: [u8; 32],
+    pub canonical: [u8; 32],
+    /// In bytes; RFC822.SIZE may have lied.
+    pub size: u64,
+    pub flags: Flags,
+}
+
+/// Where resolution begins to look, in one index mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub mailbox: i64,
+    pub uid_validity: UidValidity,
+    pub uid_next: u32,
+}
+
+/// Another row with the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twin {
+    Delivered,
+    /// Failed or skipped in an older incarnation, and not passed on yet.
+    GivenUp(i64),
+}
+
+/// A row whose APPEND was answered OK and whose copy has not been looked at.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    pub id: i64,
+    pub place: Option<Place>,
+    pub size: Option<u64>,
+    pub canonical: Option<[u8; 32]>,
+}
+
+const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
+    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id";
+
+impl Ledger {
+    /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
+    /// Message-ID in flight, nor two without one and of one size; a row whose last attempt ended
+    /// unseen, or whose metadata are unknown, goes alone.
+    pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
+        self.write(|t| {
+            let mut taken: HashSet<Vec<u8>> = rows(t, "m.status = 'in_flight'", params![])?.iter().map(exclusion).collect();
+            let due = match claim.once {
+                true => "m.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1",
+                false => "m.next_attempt_at <= ?1",
+            };
+            let mut query = t.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}
+                  ORDER BY m.internal_date DESC, m.id DESC"
+            ))?;
+            let mut candidates = query.query([time_text(now)])?;
+            let mut batch: Vec<Row> = Vec::new();
+            let mut bytes = 0;
+            while let Some(r) = candidates.next()? {
+                let row = row(r)?;
+                if batch.len() == claim.count {
+                    break;
+                }
+                let size = row.about.size.unwrap_or(claim.bytes);
+                let alone = row.unseen > 0 || row.about.size.is_none();
+                if !batch.is_empty() && (alone || bytes + size > claim.bytes) {
+                    break;
+                }
+                if !taken.insert(exclusion(&row)) {
+                    continue;
+                }
+                bytes += size;
+                batch.push(row);
+                if alone {
+                    break;
+                }
+            }
+            drop(candidates);
+            for row in &mut batch {
+                row.attempt += 1;
+                t.prepare_cached(
+                    "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3 WHERE id = ?1 AND status = 'pending'",
+                )?
+                .execute(params![row.id, row.attempt, time_text(now)])?;
+                t.prepare_cached("INSERT OR IGNORE INTO temp.tried VALUES (?1)")?
+                    .execute([row.id])?;
+            }
+            Ok(batch)
+        })
+    }
+
+    /// Is there a row that a claim could take now or later in this run, beside those in flight?
+    pub fn untried(&self) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1
+                    AND m.id NOT IN (SELECT id FROM temp.tried))",
+            )?
+            .query_row([], |r| r.get(0))
+        })
+    }
+
+    /// A row that waited for a time within this run may be claimed again.
+    pub fn wake(&mut self, id: i64) -> Result<()> {
+        self.write(|t| {
+            t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+            Ok(())
+        })
+    }
+
+    /// All rows in flight.
+    pub fn in_flight(&self) -> Result<Vec<Row>> {
+        self.read(|db| rows(db, "m.status = 'in_flight'", params![]))
+    }
+
+    /// Metadata that could not be fetched before and came with the body.
+    pub fn learn(&mut self, id: i64, about: &Discovered) -> Result<()> {
+        self.write(|t| {
+            t.execute(
+                "UPDATE message SET message_id = ?2, message_id_hash = ?3, date_header = ?4, size = ?5, flags = ?6,
+                        internal_date = coalesce(?7, internal_date)
+                  WHERE id = ?1 AND status = 'in_flight'",
+                params![
+                    id,
+                    about.message_id.as_ref().map(|m| &m.text),
+                    about.message_id.as_ref().map(|m| m.hash),
+                    about.date,
+                    about.size,
+                    about.flags.to_string(),
+                    about.internal_date.map(time_text)
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
+    /// and where resolution would begin to look.
+    pub fn mark(&mut self, intents: &[Intent], marks: &[Mark], now: Time) -> Result<()> {
+        self.write(|t| {
+            t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
+            let mark = t.last_insert_rowid();
+            for m in marks {
+                t.execute(
+                    "INSERT INTO mark_mailbox VALUES (?1, ?2, ?3, ?4)",
+                    params![mark, m.mailbox, m.uid_validity.0, m.uid_next],
+                )?;
+            }
+            let mut set = t.prepare_cached(
+                "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
+                  WHERE id = ?1 AND status = 'in_flight'",
+            )?;
+            for i in intents {
+                if set.execute(params![
+                    i.row,
+                    i.sha256,
+                    i.canonical,
+                    i.size,
+                    i.flags.to_string(),
+                    mark
+                ])? != 1
+                {
+                    return Err(not_in_flight());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The index mailboxes as they were before the APPENDs of this mark.
+    pub fn marks(&self, mark: i64) -> Result<Vec<Mark>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT gmail_mailbox_id, uid_validity, uid_next FROM mark_mailbox WHERE mark_id = ?1")?
+                .query_map([mark], |r| {
+                    Ok(Mark {
+                        mailbox: r.get(0)?,
+                        uid_validity: UidValidity(r.get(1)?),
+                        uid_next: r.get(2)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// The hashes of a message whose body came to hand outside its own delivery.
+    pub fn set_hashes(&mut self, id: i64, sha256: &[u8; 32], canonical: &[u8; 32]) -> Result<()> {
+        self.write(|t| {
+            t.execute(
+                "UPDATE message SET sha256 = ?2, canonical = ?3 WHERE id = ?1",
+                params![id, sha256, canonical],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Ends a row's flight.
+    pub fn settle(&mut self, id: i64, change: &Change, now: Time) -> Result<()> {
+        let now = time_text(now);
+        self.write(|t| {
+            let changed = match change {
+                Change::Delivered { proof, place, altered } => t
+                    .prepare_cached(
+                        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0,
+                                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, mark_id = NULL,
+                                first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
+                          WHERE id = ?1 AND status = 'in_flight'",
+                    )?
+                    .execute(params![
+                        id,
+                        proof.name(),
+                        now,
+                        altered,
+                        place.map(|p| p.mailbox),
+                        place.map(|p| p.uid_validity.0),
+                        place.map(|p| p.uid.0)
+                    ])?,
+                Change::Retry { error, at } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = coalesce(first_failed_at, ?3),
+                            fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
+                      WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, time_text(*at), now, error.fault.name(), error.message],
+                )?,
+                Change::Failed { error, sender, subject } => t.execute(
+                    "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
+                            last_error = ?4, sender = ?5, subject = ?6, unseen = 0, mark_id = NULL
+                      WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, now, error.fault.name(), error.message, sender, subject],
+                )?,
+                Change::Released { unseen } => {
+                    t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+                    t.execute(
+                        "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+                        params![id, unseen],
+                    )?
+                }
+                Change::Later { at } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, time_text(*at)],
+                )?,
+                Change::Gone => t.execute(
+                    "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+                    [id],
+                )?,
+                Change::AsBefore { row } => as_before(t, id, *row)?,
+            };
+            if changed == 1 { Ok(()) } else { Err(not_in_flight()) }
+        })
+    }
+
+    /// Another row with these bytes that decides what becomes of this one.
+    pub fn twin(&self, id: i64, sha256: &[u8; 32]) -> Result<Option<Twin>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT m.id, m.status = 'delivered' AS d FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.sha256 = ?1 AND m.id <> ?2 AND (m.status = 'delivered'
+                     OR (m.status IN ('failed', 'skipped') AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL))
+                  ORDER BY d DESC LIMIT 1",
+            )?
+            .query_row(params![sha256, id], |r| {
+                Ok(match r.get(1)? {
+                    true => Twin::Delivered,
+                    false => Twin::GivenUp(r.get(0)?),
+                })
+            })
+            .optional()
+        })
+    }
+
+    /// Other rows with the Message-ID and Date of this one whose message is not known to be gone.
+    /// They may be the one that a message in the target is a copy of.
+    pub fn rivals(&self, row: &Row) -> Result<Vec<Row>> {
+        let Some(message_id) = &row.about.message_id else {
+            return Ok(Vec::new());
+        };
+        self.read(|db| {
+            rows(
+                db,
+                "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3 AND m.superseded_by IS NULL AND m.status <> 'gone'",
+                params![message_id.hash, row.about.date, row.id],
+            )
+        })
+    }
+
+    /// Of these rows, those that are delivered and whose bytes nobody has hashed: a message with
+    /// their Message-ID and Date may be theirs or another one.
+    pub fn delivered_unhashed(&self, rivals: &[Row]) -> Result<Vec<(Row, Option<Place>)>> {
+        self.read(|db| {
+            let mut out = Vec::new();
+            for rival in rivals.iter().filter(|r| r.sha256.is_none()) {
+                let place = db
+                    .prepare_cached(
+                        "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid FROM message WHERE id = ?1 AND status = 'delivered'",
+                    )?
+                    .query_row([rival.id], place_of)
+                    .optional()?;
+                if let Some(place) = place {
+                    out.push((rival.clone(), place));
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    /// Does a message of the target vouch for a row already?
+    pub fn vouches(&self, place: Place) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM message WHERE gmail_mailbox = ?1 AND gmail_uid = ?3 AND gmail_uid_validity = ?2
+                    AND superseded_by IS NULL)",
+            )?
+            .query_row(params![place.mailbox, place.uid_validity.0, place.uid.0], |r| r.get(0))
+        })
+    }
+
+    /// Rows whose copies have not been looked at since their APPEND was answered OK.
+    pub fn unverified(&self) -> Result<Vec<Verification>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, id, size, canonical FROM message
+                  WHERE proof = 'appended' AND verified_at IS NULL",
+            )?
+            .query_map([], |r| {
+                Ok(Verification {
+                    place: place_of(r)?,
+                    id: r.get(3)?,
+                    size: r.get(4)?,
+                    canonical: r.get(5)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// Notes that these copies have been looked at; with true where the bytes differ.
+    pub fn verified(&mut self, looked_at: &[(i64, bool)], now: Time) -> Result<()> {
+        self.write(|t| {
+            let mut set = t.prepare_cached(
+                "UPDATE message SET verified_at = ?2, altered = max(altered, ?3), canonical = NULL WHERE id = ?1 AND status = 'delivered'",
+            )?;
+            for (id, altered) in looked_at {
+                set.execute(params![id, time_text(now), altered])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What a run has left: (pending or in flight, failed).
+    pub fn left(&self) -> Result<(u64, u64)> {
+        self.read(|db| {
+            db.query_row(
+                "SELECT (SELECT count(*) FROM message WHERE status = 'pending') + (SELECT count(*) FROM message WHERE status = 'in_flight'),
+                        (SELECT count(*) FROM message WHERE status = 'failed' AND superseded_by IS NULL)",
+                [],
+                |r| Ok((r.get(0)?, r.get(1)?)),
+            )
+        })
+    }
+}
+
+/// What may not be in flight twice at a time.
+fn exclusion(row: &Row) -> Vec<u8> {
+    match (&row.about.message_id, row.about.size) {
+        (Some(id), _) => [b"i", &id.hash[..]].concat(),
+        (None, Some(size)) => [b"s", &size.to_be_bytes()[..]].concat(),
+        (None, None) => b"?".to_vec(),
+    }
+}
+
+fn as_before(t: &Transaction<'_>, id: i64, before: i64) -> rusqlite::Result<usize> {
+    let changed = t.execute(
+        "UPDATE message SET (status, fault, last_error, subject, sender, first_failed_at)
+              = (SELECT status, fault, last_error, subject, sender, first_failed_at FROM message WHERE id = ?2),
+                mark_id = NULL
+          WHERE id = ?1 AND status = 'in_flight'",
+        params![id, before],
+    )?;
+    t.execute(
+        "UPDATE message SET superseded_by = ?1 WHERE id = ?2",
+        params![id, before],
+    )?;
+    Ok(changed)
+}
+
+/// A row was not in the status that a verb leaves. rusqlite has a word for it.
+fn not_in_flight() -> rusqlite::Error {
+    rusqlite::Error::StatementChangedRows(0)
+}
+
+fn place_of(r: &SqlRow<'_>) -> rusqlite::Result<Option<Place>> {
+    let (mailbox, validity, uid): (Option<i64>, Option<u32>, Option<u32>) =
+        (r.get(0)?, r.get(1)?, r.get(2)?);
+    Ok(match (mailbox, validity, uid) {
+        (Some(mailbox), Some(validity), Some(uid)) => Some(Place {
+            mailbox,
+            uid_validity: UidValidity(validity),
+            uid: Uid(uid),
+        }),
+        _ => None,
+    })
+}
+
+fn rows(
+    db: &rusqlite::Connection,
+    condition: &str,
+    args: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<Row>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM message m WHERE {condition} ORDER BY m.id"
+    ))?
+    .query_map(args, row)?
+    .collect()
+}
+
+fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let text: Option<String> = r.get(3)?;
+    let hash: Option<[u8; 16]> = r.get(4)?;
+    let internal: String = r.get(6)?;
+    let internal_date = parse_time(&internal).unwrap_or(Time::UNIX_EPOCH);
+    let flags: String = r.get(8)?;
+    let first_failed: Option<String> = r.get(11)?;
+    Ok(Row {
+        id: r.get(0)?,
+        mailbox_id: r.get(1)?,
+        about: Discovered {
+            uid: Uid(r.get(2)?),
+            message_id: text.zip(hash).map(|(text, hash)| MessageId { text, hash }),
+            date: r.get(5)?,
+            internal_date: Some(internal_date),
+            size: r.get(7)?,
+            flags: Flags::parse(&flags),
+        },
+        internal_date,
+        attempt: r.get(9)?,
+        unseen: r.get(10)?,
+        first_failed_at: first_failed.and_then(|t| parse_time(&t)),
+        sha256: r.get(12)?,
+        canonical: r.get(13)?,
+        mark: r.get(14)?,
+    })
+}

@@ -1,0 +1,151 @@
+//! The target index: which messages the target holds, as far as it has been looked at.
+//!
+//! It is a mirror. Mail is deleted behind its back, so a hit counts only once it is confirmed.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Ledger, Place};
+use crate::error::Result;
+use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, parse_time, time_text};
+
+/// How far one mailbox of the target has been looked at.
+#[derive(Clone, Debug)]
+pub struct IndexMailbox {
+    pub id: i64,
+    pub name: String,
+    pub uid_validity: UidValidity,
+    /// Everything from here on is unknown.
+    pub next_uid: u32,
+    /// Messages with an older INTERNALDATE may be unknown.
+    pub covered_since: Time,
+}
+
+/// A message that the index knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexed {
+    pub place: Place,
+    pub size: Option<u64>,
+}
+
+impl Ledger {
+    /// The index of this mailbox at this UIDVALIDITY. A new one, and one whose UIDs have changed
+    /// their meaning, begins empty at `uid_next`, covering what comes from `now` on.
+    pub fn index_mailbox(
+        &mut self,
+        name: &str,
+        validity: UidValidity,
+        uid_next: u32,
+        now: Time,
+    ) -> Result<IndexMailbox> {
+        self.write(|t| {
+            let known: Option<(i64, u32)> = t
+                .query_row(
+                    "SELECT id, uid_validity FROM gmail_mailbox WHERE name = ?1",
+                    [name],
+                    |r| Ok((r.get(0)?, r.get(1)?)),
+                )
+                .optional()?;
+            match known {
+                Some((_, v)) if v == validity.0 => {}
+                Some((id, _)) => {
+                    t.execute("DELETE FROM gmail_message WHERE mailbox_id = ?1", [id])?;
+                    t.execute(
+                        "UPDATE gmail_mailbox SET uid_validity = ?2, next_uid = ?3, covered_since = ?4 WHERE id = ?1",
+                        params![id, validity.0, uid_next, time_text(now)],
+                    )?;
+                }
+                None => {
+                    t.execute(
+                        "INSERT INTO gmail_mailbox (name, uid_validity, next_uid, covered_since) VALUES (?1, ?2, ?3, ?4)",
+                        params![name, validity.0, uid_next, time_text(now)],
+                    )?;
+                }
+            }
+            t.query_row(
+                "SELECT id, name, uid_validity, next_uid, covered_since FROM gmail_mailbox WHERE name = ?1",
+                [name],
+                |r| {
+                    let covered: String = r.get(4)?;
+                    Ok(IndexMailbox {
+                        id: r.get(0)?,
+                        name: r.get(1)?,
+                        uid_validity: UidValidity(r.get(2)?),
+                        next_uid: r.get(3)?,
+                        covered_since: parse_time(&covered).unwrap_or(now),
+                    })
+                },
+            )
+        })
+    }
+
+    /// The number of an index mailbox that has been looked at.
+    pub fn index_id(&self, name: &str) -> Result<Option<i64>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT id FROM gmail_mailbox WHERE name = ?1")?
+                .query_row([name], |r| r.get(0))
+                .optional()
+        })
+    }
+
+    /// Adds what a look showed and moves the cursors, together.
+    pub fn index_record(&mut self, mailbox: &IndexMailbox, seen: &[Discovered]) -> Result<()> {
+        self.write(|t| {
+            let mut put = t.prepare_cached(
+                "INSERT OR REPLACE INTO gmail_message (mailbox_id, uid, message_id_hash, date_header, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            for m in seen {
+                put.execute(params![
+                    mailbox.id,
+                    m.uid.0,
+                    m.message_id.as_ref().map(|id| id.hash),
+                    m.date,
+                    m.size
+                ])?;
+            }
+            t.prepare_cached("UPDATE gmail_mailbox SET next_uid = ?2, covered_since = ?3 WHERE id = ?1 AND uid_validity = ?4")?
+                .execute(params![
+                    mailbox.id,
+                    mailbox.next_uid,
+                    time_text(mailbox.covered_since),
+                    mailbox.uid_validity.0
+                ])?;
+            Ok(())
+        })
+    }
+
+    /// Messages of the target with this Message-ID and Date that vouch for no row yet.
+    pub fn index_hits(&self, message_id: &MessageId, date: Option<&str>) -> Result<Vec<Indexed>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT g.mailbox_id, b.uid_validity, g.uid, g.size
+                   FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
+                  WHERE g.message_id_hash = ?1 AND g.date_header IS ?2
+                    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = g.mailbox_id AND m.gmail_uid = g.uid
+                                       AND m.gmail_uid_validity = b.uid_validity AND m.superseded_by IS NULL)
+                  ORDER BY g.uid",
+            )?
+            .query_map(params![message_id.hash, date], |r| {
+                Ok(Indexed {
+                    place: Place {
+                        mailbox: r.get(0)?,
+                        uid_validity: UidValidity(r.get(1)?),
+                        uid: Uid(r.get(2)?),
+                    },
+                    size: r.get(3)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// A message is no longer where the index had it.
+    pub fn index_forget(&mut self, place: Place) -> Result<()> {
+        self.write(|t| {
+            t.execute(
+                "DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2",
+                params![place.mailbox, place.uid.0],
+            )?;
+            Ok(())
+        })
+    }
+}

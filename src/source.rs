@@ -1,0 +1,136 @@
+//! The mailbox we read. EXAMINE and BODY.PEEK only: nothing here can change it.
+//!
+//! Not for deciding what is recorded or sent (`engine`); sets of UIDs in, what the server tells
+//! of them out.
+
+use crate::config::{Config, Intervals};
+use crate::error::Result;
+use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
+use crate::reply::{Fetched, header_value};
+use crate::session::{Login, MESSAGE_MAX, METADATA_MAX, Session, View};
+
+/// The mailbox that is read.
+pub const MAILBOX: &str = "INBOX";
+
+pub struct Source {
+    session: Session,
+    view: View,
+}
+
+impl Source {
+    /// Signs in and opens the mailbox.
+    pub fn open(config: &Config, times: &Intervals) -> Result<Source> {
+        let login = Login::Password {
+            user: config.source_user.clone(),
+            password: config.source_pass.clone(),
+        };
+        let mut session = Session::open(&config.source, &login, times)?;
+        let view = session.examine(MAILBOX)?;
+        Ok(Source { session, view })
+    }
+
+    /// The mailbox as it was when it was last opened.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Opens the mailbox again, for a view of this moment.
+    pub fn look_again(&mut self) -> Result<View> {
+        self.view = self.session.examine(MAILBOX)?;
+        Ok(self.view)
+    }
+
+    pub fn usable(&self) -> bool {
+        self.session.usable()
+    }
+
+    /// UIDs below `below` of messages that may have come since `start` (None: all).
+    pub fn history(&mut self, start: Option<Time>, below: u32) -> Result<Vec<Uid>> {
+        let view = self.view;
+        let mut uids = self.session.uids_between(&view, start, None)?;
+        uids.retain(|uid| uid.0 < below);
+        Ok(uids)
+    }
+
+    /// UIDs from `from` on that the view holds. `n:*` also names the last message when its UID is
+    /// lower (RFC 3501 6.4.8).
+    pub fn from(&mut self, from: u32) -> Result<Vec<Uid>> {
+        let (found, end) = self.session.uid_fetch(&format!("{from}:*"), "(UID)", 0);
+        end?;
+        let mut uids: Vec<Uid> = found
+            .iter()
+            .filter_map(|f| f.uid)
+            .filter(|uid| (from..self.view.uid_next).contains(&uid.0))
+            .collect();
+        uids.sort_unstable();
+        uids.dedup();
+        Ok(uids)
+    }
+
+    /// Those of these UIDs that the mailbox has.
+    pub fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let (found, end) = self.session.uid_fetch(&uid_set(uids), "(UID)", 0);
+        end?;
+        Ok(found
+            .iter()
+            .filter_map(|f| f.uid)
+            .filter(|u| uids.contains(u))
+            .collect())
+    }
+
+    /// What names these messages, as far as it came. `uids` must ascend, at most `SET_MAX`.
+    pub fn metadata(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
+        let items =
+            "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
+        let (found, end) =
+            self.session
+                .uid_fetch(&uid_set(uids), items, METADATA_MAX * uids.len() as u64);
+        (found.iter().filter_map(Fetched::discovered).collect(), end)
+    }
+
+    /// Whole messages, as far as they came; `bytes`: what is expected of them together. With
+    /// `plain` the header fields are read from the body, for a message whose metadata the server
+    /// cannot tell.
+    pub fn messages(
+        &mut self,
+        uids: &[Uid],
+        bytes: u64,
+        plain: bool,
+    ) -> (Vec<Message>, Result<()>) {
+        let items = match plain {
+            true => "(UID FLAGS INTERNALDATE BODY.PEEK[])",
+            false => {
+                "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)] BODY.PEEK[])"
+            }
+        };
+        // Sizes may lie (servers.md 3.9): what a server announces too low is still taken.
+        let bound = bytes.max(MESSAGE_MAX) + METADATA_MAX * uids.len() as u64;
+        let (found, end) = self.session.uid_fetch(&uid_set(uids), items, bound);
+        (found.into_iter().filter_map(message).collect(), end)
+    }
+
+    /// Sender and subject, for a person to recognise a message that failed; None where they
+    /// cannot be had.
+    pub fn envelope(&mut self, uid: Uid) -> Option<Vec<u8>> {
+        let items = "(UID BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])";
+        let (found, _) = self
+            .session
+            .uid_fetch(&uid.to_string(), items, METADATA_MAX);
+        found.into_iter().find(|f| f.uid == Some(uid))?.header
+    }
+
+    pub fn logout(self) {
+        self.session.logout();
+    }
+}
+
+fn message(mut found: Fetched) -> Option<Message> {
+    let body = found.body.take()?;
+    let mut about = found.discovered()?;
+    if found.header.is_none() {
+        about.message_id = header_value(&body, "message-id").and_then(|v| MessageId::parse(&v));
+        about.date = header_value(&body, "date").and_then(|v| date_text(&v));
+    }
+    about.size = Some(about.size.unwrap_or(body.len() as u64));
+    Some(Message { about, body })
+}

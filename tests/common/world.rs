@@ -1,0 +1,294 @@
+//! A route to try: a source Dovecot, a target Dovecot, a configuration and a ledger in a temporary folder, and the
+//! program run on them. What it did is judged by looking into the two mailboxes and the ledger's file.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use imap_to_gmail::config::Intervals;
+use serde_json::{Map, Value, json};
+
+use super::dovecot::{self, Builder, Dovecot, Stored};
+
+/// The accounts at either end.
+pub const ALICE: &str = "alice";
+pub const BOB: &str = "bob";
+/// Bob's access token.
+pub const TOKEN: &str = "ya29.a0-the-access-token-of-bob";
+
+/// Holds the arguments when this test binary is to be the program itself, with short intervals.
+const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
+
+pub struct World {
+    pub dir: tempfile::TempDir,
+    pub source: Dovecot,
+    pub target: Dovecot,
+    config: Map<String, Value>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: i32,
+    pub out: String,
+    /// Log and error.
+    pub err: String,
+}
+
+impl World {
+    /// None where there is no Dovecot.
+    pub fn new() -> Option<World> {
+        World::with(Dovecot::build(), Dovecot::build().xoauth2(true))
+    }
+
+    pub fn with(source: Builder, target: Builder) -> Option<World> {
+        if !dovecot::available() {
+            return None;
+        }
+        let (source, target) = (source.start(), target.start());
+        target.tokens.lock().unwrap().insert(TOKEN.into(), BOB.into());
+        let dir = tempfile::tempdir().unwrap();
+        let token = dir.path().join("token.json");
+        fs::write(&token, json!({"token": TOKEN, "refresh_token": "1//x"}).to_string()).unwrap();
+        let config = json!({
+            "source_server": "localhost",
+            "source_port": source.tls_port(),
+            "source_ca_file": source.ca_file,
+            "source_user": ALICE,
+            "source_pass": "pw",
+            "target_server": "localhost",
+            "target_port": target.tls_port(),
+            "target_ca_file": target.ca_file,
+            "target_user": BOB,
+            "target_token_file": token,
+            "since": "all",
+            "state_file": dir.path().join("sync_state.db"),
+        });
+        let Value::Object(config) = config else { unreachable!() };
+        let mut world = World { dir, source, target, config };
+        world.write_config();
+        Some(world)
+    }
+
+    /// Changes a key of the configuration; null takes it out.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut World {
+        match value.into() {
+            Value::Null => self.config.remove(key),
+            value => self.config.insert(key.into(), value),
+        };
+        self.write_config();
+        self
+    }
+
+    /// Talks to a server through this port, without TLS, so that a proxy in between can read along.
+    pub fn plain(&mut self, side: &str, port: u16) -> &mut World {
+        self.set(&format!("{side}_ca_file"), Value::Null)
+            .set(&format!("{side}_tls"), "none")
+            .set(&format!("{side}_port"), port)
+    }
+
+    /// Talks to a server through this port, with TLS.
+    pub fn through(&mut self, side: &str, port: u16) -> &mut World {
+        self.set(&format!("{side}_port"), port)
+    }
+
+    fn write_config(&mut self) {
+        fs::write(self.config_file(), Value::Object(self.config.clone()).to_string()).unwrap();
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("config.json")
+    }
+
+    pub fn ledger_file(&self) -> PathBuf {
+        self.dir.path().join("sync_state.db")
+    }
+
+    fn run_args(&self, extra: &[&str]) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["imap-to-gmail".into(), "run".into(), "--config".into(), self.config_file().into()];
+        args.extend(["--once", "--log", "stderr"].map(OsString::from));
+        args.extend(extra.iter().map(OsString::from));
+        args
+    }
+
+    /// The program as a process of its own, with short intervals: `run --once`.
+    pub fn spawn(&self, extra: &[&str]) -> Child {
+        let args: Vec<String> = self
+            .run_args(extra)
+            .into_iter()
+            .map(|a| a.into_string().unwrap())
+            .collect();
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "program", "--nocapture", "--test-threads=1", "--quiet"])
+            .env(CHILD, json!(args).to_string())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs it to its end.
+    pub fn run_with(&self, extra: &[&str]) -> Ran {
+        ran(self.spawn(extra).wait_with_output().unwrap())
+    }
+
+    pub fn run(&self) -> Ran {
+        self.run_with(&[])
+    }
+
+    /// Runs until a run ends with status 0, as a person would who calls it again; at most `most` times.
+    pub fn run_until_done(&self, most: usize) -> usize {
+        let mut last = String::new();
+        for n in 1..=most {
+            let ran = self.run();
+            if ran.status == 0 {
+                return n;
+            }
+            last = format!("status {}\n{}", ran.status, ran.err);
+        }
+        panic!("not done after {most} runs; the last one: {last}\n{}", self.dump());
+    }
+
+    /// The real binary with its real intervals, for what needs no waiting.
+    pub fn command(&self, args: &[&str]) -> Ran {
+        ran(Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap())
+    }
+
+    /// `status --json`'s only route.
+    pub fn status(&self) -> Value {
+        let ran = self.command(&["status", "--json"]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        serde_json::from_str::<Value>(&ran.out).unwrap()["routes"][0].take()
+    }
+
+    pub fn delivered(&self) -> Vec<Stored> {
+        self.target.mailbox(BOB, "INBOX")
+    }
+
+    pub fn sql(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.ledger_file()).unwrap()
+    }
+
+    /// One value out of the ledger.
+    pub fn one<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
+        self.sql().query_row(query, [], |r| r.get(0)).unwrap()
+    }
+
+    /// The ledger's rows, for a test that failed.
+    pub fn dump(&self) -> String {
+        let db = self.sql();
+        let mut query = db
+            .prepare(
+                "SELECT id || ' uid ' || source_uid || ' ' || status || ' ' || coalesce(proof, '-') || ' attempt ' || attempt
+                     || ' unseen ' || unseen || ' gmail ' || coalesce(gmail_uid, '-') || ' ' || coalesce(message_id, '-')
+                     || ' ' || coalesce(last_error, '') FROM message ORDER BY id",
+            )
+            .unwrap();
+        let rows: Vec<String> = query.query_map([], |r| r.get(0)).unwrap().map(Result::unwrap).collect();
+        rows.join("\n")
+    }
+
+    /// Every message that the source serves is in the target once, byte for byte, with its date and flags, and the
+    /// ledger says so; nothing else is there. Messages with the same bytes count as one.
+    pub fn assert_complete(&self) {
+        let mut want: HashMap<Vec<u8>, Vec<Stored>> = HashMap::new();
+        for m in self.source.mailbox(ALICE, "INBOX") {
+            want.entry(m.bytes.clone()).or_default().push(m);
+        }
+        let have = self.delivered();
+        let mut seen: HashMap<Vec<u8>, usize> = HashMap::new();
+        for m in &have {
+            *seen.entry(m.bytes.clone()).or_default() += 1;
+            let sources = want
+                .get(&m.bytes)
+                .unwrap_or_else(|| panic!("the target has a message the source has not: {}\n{}", start(&m.bytes), self.dump()));
+            assert!(
+                sources.iter().any(|s| s.internal_date == m.internal_date),
+                "INTERNALDATE {} of {}, the source has {:?}",
+                m.internal_date,
+                start(&m.bytes),
+                sources.iter().map(|s| s.internal_date).collect::<Vec<_>>()
+            );
+            assert!(
+                sources.iter().any(|s| carried(&s.flags) == carried(&m.flags)),
+                "flags {:?} of {}, the source has {:?}",
+                m.flags,
+                start(&m.bytes),
+                sources.iter().map(|s| &s.flags).collect::<Vec<_>>()
+            );
+        }
+        for bytes in want.keys() {
+            assert_eq!(
+                seen.get(bytes).copied().unwrap_or(0),
+                1,
+                "copies of {} in the target\n{}",
+                start(bytes),
+                self.dump()
+            );
+        }
+        let open: i64 = self.one("SELECT count(*) FROM message WHERE status <> 'delivered' AND superseded_by IS NULL");
+        assert_eq!(open, 0, "rows not delivered:\n{}", self.dump());
+        let rows: i64 = self.one("SELECT count(*) FROM message WHERE superseded_by IS NULL");
+        assert_eq!(rows as usize, want.values().map(Vec::len).sum::<usize>(), "rows\n{}", self.dump());
+    }
+}
+
+/// The flags that are carried over.
+fn carried(flags: &[String]) -> Vec<&String> {
+    flags
+        .iter()
+        .filter(|f| ["\\Seen", "\\Answered", "\\Flagged"].contains(&f.as_str()))
+        .collect()
+}
+
+fn start(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned()
+}
+
+fn ran(output: Output) -> Ran {
+    Ran {
+        status: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Every interval of the program in test time.
+pub fn quick() -> Intervals {
+    let ms = Duration::from_millis;
+    Intervals {
+        connect: ms(5_000),
+        command: ms(10_000),
+        append: ms(10_000),
+        reconnect: (ms(10), ms(100)),
+        once_patience: ms(5_000),
+        late_commit: ms(300),
+        late_commit_anonymous: ms(300),
+        second_look: ms(300),
+        backoff: (ms(1_000), ms(5_000)),
+        give_up: ms(3_000),
+        heartbeat: ms(100),
+        farewell: ms(1_000),
+    }
+}
+
+/// The body of each test binary's test `program`: what [`World::spawn`] starts. Without its arguments there is
+/// nothing to be.
+pub fn program() {
+    let Ok(args) = std::env::var(CHILD) else {
+        return;
+    };
+    let args: Vec<String> = serde_json::from_str(&args).unwrap();
+    let status = imap_to_gmail::cli::main(args.into_iter().map(OsString::from), quick());
+    std::process::exit(status.into());
+}

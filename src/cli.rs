@@ -22,7 +22,8 @@ use crate::ledger::{self, Ledger};
 use crate::logging;
 use crate::status::{Report, bytes_text, thousands};
 
-const HELP_HINT: &str = "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
+const HELP_HINT: &str =
+    "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
 
 /// Copies the mail of another account into Gmail: complete, once each.
 #[derive(Parser, Debug)]

@@ -1,9 +1,15 @@
 //! The main job against two real servers: every message once, byte for byte, and the ledger right.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
-use common::world::{ALICE, World};
+use std::fs;
+
+use common::dovecot::{Dovecot, Poison};
+use common::world::{ALICE, BOB, TOKEN, World};
 use common::{corpus, world};
+use serde_json::Value;
 
 #[test]
 fn program() {
@@ -24,7 +30,6 @@ fn the_nastiest_mail_arrives_once_and_unaltered() {
             .plant(ALICE, &m.bytes, flags, T0 + i as i64 * 1000);
     }
     let ran = world.run();
-    println!("{}", ran.err);
     assert_eq!(ran.status, 0, "{}", ran.err);
     world.assert_complete();
 }
@@ -49,4 +54,301 @@ fn all_real_mail_arrives_once_and_unaltered() {
     world.assert_complete();
     let status = world.status();
     assert_eq!(status["delivered"], mail.len(), "{status}");
+}
+
+/// A message of our own, as small as can be.
+fn mail(id: &str, date: &str, text: &str) -> Vec<u8> {
+    let mut out = String::from("From: Ann <ann@example.org>\r\nSubject: a test\r\n");
+    for (name, value) in [("Message-ID", id), ("Date", date)] {
+        if !value.is_empty() {
+            out.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    format!("{out}\r\n{text}\r\n").into_bytes()
+}
+
+const DATE: &str = "Tue, 14 Nov 2023 22:13:20 +0000";
+
+#[test]
+fn a_run_with_nothing_new_costs_the_same_in_a_large_mailbox() {
+    let rawlog = || Dovecot::build().rawlog(true);
+    let Some(world) = World::with(rawlog(), rawlog().xoauth2(true)) else {
+        return;
+    };
+    let mut costs = Vec::new();
+    for size in [5, 200] {
+        for i in 0..size {
+            let id = format!("<{size}.{i}@example.org>");
+            world.source.plant(ALICE, &mail(&id, DATE, "hello"), "", T0 + i);
+        }
+        assert_eq!(world.run().status, 0);
+        let before = (world.source.commands().len(), world.target.commands().len());
+        assert_eq!(world.run().status, 0);
+        let source = world.source.commands().split_off(before.0);
+        let target = world.target.commands().split_off(before.1);
+        let all = [source.clone(), target.clone()].concat().join("\n");
+        assert!(!all.contains("APPEND") && !all.contains("BODY"), "{all}");
+        costs.push((source.len(), target.len()));
+    }
+    assert_eq!(costs[0], costs[1], "commands to (source, target)");
+    world.assert_complete();
+}
+
+#[test]
+fn what_the_target_has_is_recognised_and_not_sent() {
+    let Some(world) = World::with(Dovecot::build(), Dovecot::build().xoauth2(true).rawlog(true)) else {
+        return;
+    };
+    let here = mail("<here@example.org>", DATE, "the same bytes");
+    let fetched = mail("<fetched@example.org>", DATE, "as POP fetch leaves it");
+    let with_more = [b"X-Gmail-Fetch-Info: x\r\n", &fetched[..]].concat();
+    world.target.append(BOB, "INBOX", &here, "", T0);
+    world.target.append(BOB, "INBOX", &with_more, "\\Seen", T0 + 86_400 * 300);
+    world.source.plant(ALICE, &here, "", T0);
+    world.source.plant(ALICE, &fetched, "", T0);
+    assert_eq!(world.run().status, 0);
+    assert!(!world.target.commands().iter().any(|c| c.contains("APPEND")));
+    assert_eq!(world.delivered().len(), 2);
+    let found: i64 = world.one("SELECT count(*) FROM message WHERE proof = 'found'");
+    assert_eq!(found, 2, "{}", world.dump());
+}
+
+#[test]
+fn twenty_messages_with_one_message_id_are_twenty() {
+    let Some(world) = World::new() else { return };
+    let one = |day: usize| mail("<same@example.org>", &format!("{day} Nov 2023 22:13:20 +0000"), "text");
+    world.target.append(BOB, "INBOX", &one(7), "", T0);
+    for day in 1..=20 {
+        world.source.plant(ALICE, &one(day), "", T0 + day as i64);
+    }
+    world.run_until_done(1);
+    assert_eq!(world.delivered().len(), 20, "{}", world.dump());
+    let found: i64 = world.one("SELECT count(*) FROM message WHERE proof = 'found'");
+    assert_eq!(found, 1, "{}", world.dump());
+}
+
+#[test]
+fn other_bytes_under_one_message_id_and_date_are_sent_equal_bytes_once() {
+    let Some(world) = World::new() else { return };
+    let list = mail("<list@example.org>", DATE, "list copy, with a footer");
+    let direct = mail("<list@example.org>", DATE, "direct copy");
+    // The older one of the pair is what the target has: the newer must not be taken for it.
+    world.target.append(BOB, "INBOX", &list, "", T0);
+    world.source.plant(ALICE, &list, "", T0);
+    world.source.plant(ALICE, &direct, "", T0 + 10);
+    world.source.plant(ALICE, &direct, "", T0 + 10);
+    world.run_until_done(1);
+    world.assert_complete();
+    let proofs: String = world.one("SELECT group_concat(proof) FROM (SELECT proof FROM message ORDER BY proof)");
+    assert_eq!(proofs, "appended,found,same");
+}
+
+#[test]
+fn a_message_found_by_name_alone_does_not_swallow_a_later_one() {
+    let Some(world) = World::new() else { return };
+    let (first, second) = (
+        mail("<a@example.org>", DATE, "first"),
+        mail("<a@example.org>", DATE, "second, quite another text"),
+    );
+    world.target.append(BOB, "INBOX", &first, "", T0);
+    world.source.plant(ALICE, &first, "", T0);
+    world.run_until_done(1);
+    world.source.plant(ALICE, &second, "", T0 + 5);
+    world.run_until_done(1);
+    world.assert_complete();
+}
+
+#[test]
+fn only_what_came_since_the_start_is_history_but_new_mail_has_no_date() {
+    let Some(mut world) = World::new() else { return };
+    world.set("since", "2023-11-15");
+    let plant = |world: &World, id: &str, at: i64| {
+        world.source.plant(ALICE, &mail(&format!("<{id}@x>"), DATE, id), "", at);
+    };
+    let midnight = 1_700_006_400; // 2023-11-15
+    plant(&world, "before", midnight - 1);
+    plant(&world, "after", midnight);
+    world.run_until_done(1);
+    assert_eq!(world.delivered().len(), 1);
+    plant(&world, "old but new here", 1_000_000_000);
+    world.run_until_done(1);
+    assert_eq!(world.delivered().len(), 2, "{}", world.dump());
+    world.set("since", "2023-11-20").run_until_done(1);
+    assert_eq!(world.delivered().len(), 2, "a later start changes nothing");
+    world.set("since", "2023-11-14").run_until_done(1);
+    world.assert_complete();
+}
+
+#[test]
+fn refused_messages_fail_with_the_servers_words_and_the_rest_arrives() {
+    let target = Dovecot::build().xoauth2(true).max_mail_size("50k");
+    let Some(world) = World::with(Dovecot::build(), target) else {
+        return;
+    };
+    world.source.plant(ALICE, b"", "", T0);
+    world
+        .source
+        .plant(ALICE, &mail("<big@x>", DATE, &"long\r\n".repeat(20_000)), "", T0);
+    world.source.plant(ALICE, &mail("<ok@x>", DATE, "fine"), "", T0 - 5);
+    let ran = world.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert_eq!(world.delivered().len(), 1);
+    let failed = world.command(&["status", "--failed"]).out;
+    assert!(failed.contains("Mail size is larger than the maximum size allowed"), "{failed}");
+    assert!(failed.contains("zero byte"), "{failed}");
+    assert!(failed.contains("Ann <ann@example.org>") && failed.contains("a test"), "{failed}");
+    assert_eq!(world.status()["failed"], 2);
+
+    assert_eq!(world.command(&["retry-failed"]).status, 0);
+    assert_eq!(world.status()["pending"], 2);
+    assert_eq!(world.run().status, 3);
+    assert_eq!(world.status()["failed"], 2);
+
+    assert_eq!(world.command(&["retry-failed", "--skip"]).status, 0);
+    assert_eq!(world.status()["skipped"], 2);
+    assert_eq!(world.run().status, 0);
+}
+
+#[test]
+fn a_full_target_stops_delivery_and_charges_nobody() {
+    let target = Dovecot::build().xoauth2(true).mailbox_quota("30k");
+    let Some(mut world) = World::with(Dovecot::build(), target) else {
+        return;
+    };
+    world.set("connections", 1);
+    for i in 0..20 {
+        let text = "text\r\n".repeat(1000);
+        world
+            .source
+            .plant(ALICE, &mail(&format!("<{i}@x>"), DATE, &text), "", T0 + i);
+    }
+    let ran = world.run();
+    assert_eq!(ran.status, 4, "{}", ran.err);
+    assert!(ran.err.contains("error: the target account is full"), "{}", ran.err);
+    let charged: i64 = world.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL OR status = 'failed'");
+    assert_eq!(charged, 0, "{}", world.dump());
+    let status = world.status();
+    assert_eq!(status["trouble"]["kind"], "needs_user", "{status}");
+    assert_eq!(status["in_flight"], 0, "{status}");
+    let there = world.delivered();
+    assert!(!there.is_empty() && there.len() < 20);
+    for m in there {
+        world.target.expunge(BOB, "INBOX", m.uid);
+    }
+    let ran = world.run();
+    assert_eq!(ran.status, 4, "{}", ran.err);
+    assert!(!world.delivered().is_empty(), "delivery goes on where there is room");
+}
+
+#[test]
+fn messages_expunged_before_they_were_fetched_are_gone() {
+    let Some(world) = World::new() else { return };
+    for i in 0..6 {
+        world
+            .source
+            .plant(ALICE, &mail(&format!("<{i}@x>"), DATE, "text"), "", T0 + i);
+    }
+    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    let ran = world.run();
+    assert_eq!(ran.status, 4, "a refused token: {}", ran.err);
+    assert_eq!(world.status()["pending"], 6, "what is there was recorded all the same");
+    for m in world.source.mailbox(ALICE, "INBOX").iter().take(2) {
+        world.source.expunge(ALICE, "INBOX", m.uid);
+    }
+    world.target.tokens.lock().unwrap().insert(TOKEN.into(), bob);
+    assert_eq!(world.run().status, 0, "{}", world.dump());
+    let status = world.status();
+    assert_eq!((&status["gone"], &status["delivered"]), (&Value::from(2), &Value::from(4)));
+    assert!(status["trouble"].is_null(), "{status}");
+}
+
+#[test]
+fn poison_fails_in_the_end_and_holds_up_nobody() {
+    let Some(world) = World::new() else { return };
+    for i in 0..60 {
+        world
+            .source
+            .plant(ALICE, &mail(&format!("<{i}@x>"), DATE, "text"), "", T0 + i);
+        match i {
+            10 => drop(world.source.plant_poison(ALICE, Poison::SizeTooSmall)),
+            30 => drop(world.source.plant_poison(ALICE, Poison::SizeTooBig)),
+            50 => drop(world.source.plant_poison(ALICE, Poison::Unreadable)),
+            _ => {}
+        }
+    }
+    let ran = world.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert_eq!(world.delivered().len(), 60, "everything else, in the very first run: {}", ran.err);
+    let status = world.status();
+    assert_eq!((&status["pending"], &status["failed"]), (&Value::from(3), &Value::from(0)), "{status}");
+    // The days after which it is given up are three seconds here.
+    common::eventually("the poison is given up", || {
+        let status = world.run().status;
+        assert_eq!(status, 3);
+        world.status()["failed"] == 3
+    });
+    assert_eq!(world.delivered().len(), 60);
+    let charged: i64 = world.one("SELECT count(*) FROM message WHERE status = 'delivered' AND attempt > 1");
+    assert_eq!(charged, 0, "others tried again: {}", world.dump());
+}
+
+#[test]
+fn a_renumbered_source_is_matched_with_the_ledger() {
+    let Some(world) = World::new() else { return };
+    let plant = |from: i64, to: i64| {
+        for i in from..to {
+            let id = if i % 4 == 0 { String::new() } else { format!("<{i}@x>") };
+            world
+                .source
+                .plant(ALICE, &mail(&id, DATE, &format!("text {i}")), "S", T0 + i);
+        }
+    };
+    plant(0, 40);
+    world.run_until_done(1);
+    // Mail that its owner deleted must not come back, and what was not delivered must not be lost.
+    let deleted = world.delivered()[3].clone();
+    world.target.expunge(BOB, "INBOX", deleted.uid);
+    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    plant(40, 50);
+    assert_eq!(world.run().status, 4);
+    world.source.reset_uidvalidity(ALICE);
+    plant(50, 60);
+    world.target.tokens.lock().unwrap().insert(TOKEN.into(), bob);
+    world.run_until_done(1);
+    let there = world.delivered();
+    assert_eq!(there.len(), 59, "{}", world.dump());
+    assert!(there.iter().all(|m| m.bytes != deleted.bytes));
+    let incarnations: i64 = world.one("SELECT count(*) FROM mailbox");
+    assert_eq!(incarnations, 2);
+    assert_eq!(world.status()["delivered"], 60);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
+    let Some(world) = World::new() else { return };
+    world.source.plant(ALICE, &mail("<1@x>", DATE, "one"), "", T0);
+    world.source.plant(ALICE, &mail("<2@x>", DATE, "two"), "", T0);
+    world.target.append(BOB, "INBOX", &mail("<2@x>", DATE, "two"), "", T0);
+    let files = || {
+        let mut names: Vec<_> = fs::read_dir(world.dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    let ran = world.command(&["run", "--config", "config.json", "--dry-run"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert_eq!(
+        ran.out,
+        "would send 111 bytes to bob: 1 message\n1 message: in the target already\n"
+    );
+    assert_eq!(files(), before);
+    world.run_until_done(1);
+    let ledger = fs::read(world.ledger_file()).unwrap();
+    let ran = world.command(&["run", "--config", "config.json", "--dry-run"]);
+    assert_eq!(ran.out, "would send 0 bytes to bob: 0 messages\n");
+    assert_eq!(fs::read(world.ledger_file()).unwrap(), ledger);
+    world.assert_complete();
 }

@@ -199,8 +199,9 @@ impl Engine {
                     )?;
                     continue;
                 }
-                Some(Twin::GivenUp(before)) => {
-                    open.settle(&row, Outcome::GivenUpBefore { row: before })?;
+                Some(Twin::Before(before)) => {
+                    info!("{} is known from before its mailbox had new UIDs", named(&row));
+                    open.settle(&row, Outcome::KnownBefore { row: before })?;
                     continue;
                 }
                 None => {}

@@ -124,7 +124,6 @@ impl Reader {
             poison: Vec::new(),
         };
         let mut missing = Vec::new();
-        let mut last_end = None;
         let mut work: Vec<(Vec<Uid>, u32)> = uids
             .chunks(SET_MAX)
             .rev()
@@ -150,8 +149,12 @@ impl Reader {
             match set.len() {
                 0 => {}
                 1 if deaths + 1 == DEATHS_MAX => {
+                    // Where even its number cannot be had, it is the connection and not the message.
+                    if self.source()?.listed(&set)?.is_empty() {
+                        continue;
+                    }
                     warn!("{MAILBOX} UID {} cannot be fetched: {error}", set[0]);
-                    got.poison.push((set[0], error.clone()));
+                    got.poison.push((set[0], error));
                 }
                 1 => work.push((set, deaths + 1)),
                 n => {
@@ -160,11 +163,6 @@ impl Reader {
                     work.push((set, 0));
                 }
             }
-            last_end = Some(error);
-        }
-        // Where nothing at all could be had it is not these messages' fault.
-        if let Some(error) = last_end.filter(|_| got.found.is_empty() && got.poison.len() > 1) {
-            return Err(error);
         }
         missing.sort_unstable();
         self.tell_withheld_from_absent(&missing, &mut got.poison)?;

@@ -35,8 +35,8 @@ pub(super) enum Outcome {
     NotBegun,
     /// The source no longer has it; with `second` that was seen twice, in views a minute apart.
     Absent { second: bool },
-    /// A row of an older incarnation with the same bytes was given up.
-    GivenUpBefore { row: i64 },
+    /// A row of an older incarnation of the mailbox has the same bytes: this one takes its place.
+    KnownBefore { row: i64 },
 }
 
 /// What the ledger is to write.
@@ -91,7 +91,7 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
             at: now + delta(times.second_look),
         },
         Outcome::Absent { second: true } => Change::Gone,
-        Outcome::GivenUpBefore { row } => Change::AsBefore { row },
+        Outcome::KnownBefore { row } => Change::AsBefore { row },
     }
 }
 

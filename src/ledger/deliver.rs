@@ -89,7 +89,7 @@ pub enum Change {
     Later { at: Time },
     /// No longer in the source.
     Gone,
-    /// As another row of an older incarnation with the same bytes.
+    /// What a row of an older incarnation with the same bytes is; this row takes its place.
     AsBefore { row: i64 },
 }
 
@@ -116,8 +116,8 @@ pub struct Mark {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twin {
     Delivered,
-    /// Failed or skipped in an older incarnation, and not passed on yet.
-    GivenUp(i64),
+    /// Delivered, failed or skipped in an older incarnation, and not passed on yet.
+    Before(i64),
 }
 
 /// A row whose APPEND was answered OK and whose copy has not been looked at.
@@ -347,15 +347,15 @@ impl Ledger {
     pub fn twin(&self, id: i64, sha256: &[u8; 32]) -> Result<Option<Twin>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT m.id, m.status = 'delivered' AS d FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE m.sha256 = ?1 AND m.id <> ?2 AND (m.status = 'delivered'
-                     OR (m.status IN ('failed', 'skipped') AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL))
-                  ORDER BY d DESC LIMIT 1",
+                "SELECT m.id, b.retired_at IS NOT NULL AS before FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+                    AND (m.status = 'delivered' OR (m.status IN ('failed', 'skipped') AND b.retired_at IS NOT NULL))
+                  ORDER BY before DESC, m.status = 'delivered' DESC LIMIT 1",
             )?
             .query_row(params![sha256, id], |r| {
                 Ok(match r.get(1)? {
-                    true => Twin::Delivered,
-                    false => Twin::GivenUp(r.get(0)?),
+                    true => Twin::Before(r.get(0)?),
+                    false => Twin::Delivered,
                 })
             })
             .optional()
@@ -464,16 +464,16 @@ fn exclusion(row: &Row) -> Vec<u8> {
 
 fn as_before(t: &Transaction<'_>, id: i64, before: i64) -> rusqlite::Result<usize> {
     let changed = t.execute(
-        "UPDATE message SET (status, fault, last_error, subject, sender, first_failed_at)
-              = (SELECT status, fault, last_error, subject, sender, first_failed_at FROM message WHERE id = ?2),
+        "UPDATE message SET (status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
+                             subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid)
+              = (SELECT status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
+                        subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid
+                   FROM message WHERE id = ?2),
                 mark_id = NULL
           WHERE id = ?1 AND status = 'in_flight'",
         params![id, before],
     )?;
-    t.execute(
-        "UPDATE message SET superseded_by = ?1 WHERE id = ?2",
-        params![id, before],
-    )?;
+    t.execute("UPDATE message SET superseded_by = ?1 WHERE id = ?2", params![id, before])?;
     Ok(changed)
 }
 

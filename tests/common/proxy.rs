@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// A direction of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,7 @@ struct State {
     cut: [Option<u64>; 2],
     stall: [Option<u64>; 2],
     fatal_reply: Option<Vec<u8>>,
+    late: Option<(Vec<u8>, Duration)>,
     connections: usize,
     cuts: usize,
     bytes: [u64; 2],
@@ -53,6 +55,7 @@ enum Then {
     GoOn,
     Cut,
     Stall,
+    Late(Duration),
 }
 
 impl Proxy {
@@ -93,6 +96,12 @@ impl Proxy {
     pub fn cut_before_reply(&self, pattern: &[u8]) {
         assert!(!pattern.is_empty(), "an empty pattern matches nothing");
         self.state().fatal_reply = Some(pattern.to_vec());
+    }
+
+    /// The client's connection dies when it has sent `pattern`, but the server goes on with what it was sent after this
+    /// time: it commits late, and nobody hears of it. Only for plain text and patterns within one chunk, and once.
+    pub fn commit_late(&self, pattern: &[u8], delay: Duration) {
+        self.state().late = Some((pattern.to_vec(), delay));
     }
 
     /// From now on, or no longer, new connections are closed as soon as they are accepted.
@@ -170,6 +179,13 @@ impl State {
                 pass: 0,
                 then: Then::Cut,
             }
+        } else if side == Side::ToServer
+            && let Some((_, delay)) = self.late.take_if(|(pattern, _)| contains(chunk, pattern))
+        {
+            Verdict {
+                pass: chunk.len(),
+                then: Then::Late(delay),
+            }
         } else if let Some(pass) = countdown(&mut self.cut[side as usize], chunk.len()) {
             Verdict {
                 pass,
@@ -187,7 +203,7 @@ impl State {
             }
         };
         self.bytes[side as usize] += verdict.pass as u64;
-        self.cuts += usize::from(verdict.then == Then::Cut);
+        self.cuts += usize::from(matches!(verdict.then, Then::Cut | Then::Late(_)));
         verdict
     }
 
@@ -197,10 +213,7 @@ impl State {
             return false;
         };
         let carry = &seen[seen.len().saturating_sub(pattern.len() - 1)..];
-        [carry, chunk]
-            .concat()
-            .windows(pattern.len())
-            .any(|window| window == &pattern[..])
+        contains(&[carry, chunk].concat(), pattern)
     }
 
     /// Closes both sockets of a connection, unless that is done already.
@@ -209,6 +222,10 @@ impl State {
             self.open.swap_remove(at).cut();
         }
     }
+}
+
+fn contains(bytes: &[u8], pattern: &[u8]) -> bool {
+    bytes.windows(pattern.len()).any(|window| window == pattern)
 }
 
 /// Counts a chunk against a limit. At the limit: how much of the chunk still passes, and the limit is lifted.
@@ -264,6 +281,10 @@ fn pump(id: usize, side: Side, mut from: TcpStream, mut to: TcpStream, state: &M
         }
         let chunk = &buffer[..size];
         let verdict = state.lock().unwrap().judge(side, &seen, chunk);
+        if let Then::Late(delay) = verdict.then {
+            let _ = from.shutdown(Shutdown::Both);
+            thread::sleep(delay);
+        }
         if to.write_all(&chunk[..verdict.pass]).is_err() {
             break;
         }
@@ -271,6 +292,8 @@ fn pump(id: usize, side: Side, mut from: TcpStream, mut to: TcpStream, state: &M
             Then::GoOn => remember(&mut seen, chunk),
             Then::Stall => stalled = true,
             Then::Cut => break,
+            // The server's answer, which has nowhere to go, ends the other direction and with it both.
+            Then::Late(_) => return,
         }
     }
     state.lock().unwrap().close(id);

@@ -218,9 +218,10 @@ impl Engine {
     /// Resolve, discover, deliver. What the first two cannot do does not keep the others from it,
     /// but nothing is delivered before what is in flight has been looked for.
     fn pass(self: &Arc<Engine>, discovered: &mut bool) -> Result<()> {
-        let resolved = match self.state().unseen.is_empty() {
-            true => Ok(()),
-            false => self.all(vec![Box::new(|e: &Engine| {
+        let unseen = !self.state().unseen.is_empty();
+        let resolved = match unseen {
+            false => Ok(()),
+            true => self.all(vec![Box::new(|e: &Engine| {
                 let mut account = e.open_account()?;
                 let end = e.resolve_and_verify(&mut account);
                 account.logout();

@@ -87,6 +87,9 @@ struct Core {
     continuation: Continuation,
     sent: Sent,
     answer: Answer,
+    /// Why the connection cannot go on. Whoever has lost his place could take a line of a mail for
+    /// a verdict, so nothing is read or sent any more.
+    over: Option<String>,
     text_bytes: usize,
     literal_budget: u64,
     /// Commands to be sent behind the next one without waiting, and those already sent.
@@ -194,11 +197,8 @@ impl Wire {
 impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut core = self.core();
-        if core.for_crate_at == core.for_crate.len()
-            && let Err(e) = core.answer_for_crate()
-        {
-            core.answer.broken.get_or_insert_with(|| e.to_string());
-            return Err(e);
+        if core.for_crate_at == core.for_crate.len() {
+            core.unless_over(Core::answer_for_crate)?;
         }
         let rest = &core.for_crate[core.for_crate_at..];
         let n = rest.len().min(buf.len());
@@ -215,10 +215,7 @@ impl Write for Wire {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut core = self.core();
-        core.send_command().inspect_err(|e| {
-            core.answer.broken.get_or_insert_with(|| e.to_string());
-        })
+        self.core().unless_over(Core::send_command)
     }
 }
 
@@ -242,6 +239,7 @@ impl Core {
             continuation: Continuation::Refuse,
             sent: Sent::Nothing,
             answer: Answer::default(),
+            over: None,
             text_bytes: 0,
             literal_budget: LITERAL_SLACK,
             ahead: Vec::new(),
@@ -249,6 +247,17 @@ impl Core {
             masks: Masks::default(),
             logged_as: None,
         }
+    }
+
+    fn unless_over(&mut self, step: fn(&mut Core) -> io::Result<()>) -> io::Result<()> {
+        let result = match &self.over {
+            Some(why) => Err(broken(why.clone())),
+            None => step(self),
+        };
+        result.inspect_err(|e| {
+            let why = self.over.get_or_insert_with(|| e.to_string());
+            self.answer.broken.get_or_insert_with(|| why.clone());
+        })
     }
 
     fn greeting(&mut self) -> Result<StatusText> {

@@ -349,8 +349,17 @@ impl Session {
         let sent = self.wire.sent();
         let heard = self.listen(Phase::Append);
         match heard.end {
-            Ok(status) => {
+            Ok(status) if sent == Sent::Whole => {
                 Appended::Done(status.append_uid().map(|(v, u)| (UidValidity(v), Uid(u))))
+            }
+            // Whatever was answered OK, it was not our message.
+            Ok(_) => {
+                self.usable = false;
+                let name = self.name();
+                Appended::Lost(
+                    Error::connection(format!("{name} said OK before it had the message")),
+                    sent,
+                )
             }
             Err(e) if self.usable => Appended::Refused(e, sent),
             Err(e) => Appended::Lost(e, sent),

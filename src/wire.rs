@@ -121,8 +121,12 @@ impl Wire {
         let stream = match (endpoint.tls, tls) {
             (Tls::Implicit, Some(tls)) => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
             (Tls::StartTls, Some(tls)) => {
-                greeting = Some(starttls(&mut socket, &name)?);
-                Stream::Tls(Box::new(tls.handshake(socket, &name)?))
+                let first = greeting.insert(starttls(&mut socket, &name)?);
+                match first.status {
+                    Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
+                    // It has not begun TLS: `session` says why and goes no further.
+                    _ => Stream::Plain(socket),
+                }
             }
             _ => Stream::Plain(socket),
         };
@@ -564,7 +568,10 @@ fn starttls(socket: &mut Socket, name: &str) -> Result<StatusText> {
             continue;
         };
         return match StatusText::parse(rest) {
-            Some(s) if s.status == Status::Ok => Ok(greeting),
+            Some(s) if s.status == Status::Ok => Ok(StatusText {
+                code: None,
+                ..greeting
+            }),
             _ => Err(refused(format!("{name} refused STARTTLS: {}", shown(rest)))),
         };
     }

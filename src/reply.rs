@@ -160,6 +160,9 @@ pub enum Untagged {
         attributes: Vec<Vec<u8>>,
         name: Vec<u8>,
     },
+    /// A SEARCH or FETCH that cannot be read: what it told is missing, which is not the same as
+    /// that there was nothing to tell.
+    Unreadable,
     Other,
 }
 
@@ -175,7 +178,11 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
     let (head, rest) = word(line);
     match head.to_ascii_uppercase().as_slice() {
         b"CAPABILITY" => return Some(Untagged::Capability(words(rest))),
-        b"SEARCH" => return search(rest).map(Untagged::Search),
+        b"SEARCH" => {
+            return Some(search(rest).map_or(Untagged::Unreadable, Untagged::Search));
+        }
+        // RFC 4731: not asked for, and so not understood.
+        b"ESEARCH" => return Some(Untagged::Unreadable),
         b"LIST" => {
             let skip = first.len() - rest.len();
             return list(&tokens(parts, skip)?);
@@ -193,10 +200,12 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         return Some(Untagged::Other);
     }
     let skip = first.len() - rest.len() + kind.len();
-    match tokens(parts, skip)?.into_iter().next() {
-        Some(Token::List(items)) => Some(Untagged::Fetch(Box::new(fetched(items)))),
+    let items = tokens(parts, skip).and_then(|t| t.into_iter().next());
+    let fetched = match items {
+        Some(Token::List(items)) => fetched(items),
         _ => None,
-    }
+    };
+    Some(fetched.map_or(Untagged::Unreadable, |f| Untagged::Fetch(Box::new(f))))
 }
 
 fn words(line: &[u8]) -> Vec<String> {
@@ -232,10 +241,15 @@ fn list(tokens: &[Token]) -> Option<Untagged> {
     })
 }
 
-fn fetched(items: Vec<Token>) -> Fetched {
+/// None when the items are not pairs of name and value: a literal that was longer than announced
+/// leaves its rest there.
+fn fetched(items: Vec<Token>) -> Option<Fetched> {
     let mut out = Fetched::default();
     let mut items = items.into_iter();
-    while let (Some(Token::Atom(name)), Some(value)) = (items.next(), items.next()) {
+    while let Some(name) = items.next() {
+        let (Token::Atom(name), value) = (name, items.next()?) else {
+            return None;
+        };
         let name = name.to_ascii_uppercase();
         match name.as_slice() {
             b"UID" => out.uid = value.number().filter(|n| *n > 0).map(Uid),
@@ -257,7 +271,7 @@ fn fetched(items: Vec<Token>) -> Fetched {
             _ => {}
         }
     }
-    out
+    Some(out)
 }
 
 fn text(value: Token) -> Option<Vec<u8>> {
@@ -304,6 +318,10 @@ fn tokens(parts: Vec<Part>, skip: usize) -> Option<Vec<Token>> {
             Part::Literal(bytes) => open.last_mut()?.push(Token::Text(bytes)),
             Part::Text(line) => {
                 let line = if i == 0 { line.get(skip..)? } else { &line };
+                // Behind a literal: what else stands there is the rest of one announced too short.
+                if i > 0 && !matches!(line.first(), None | Some(b' ' | b')')) {
+                    return None;
+                }
                 text_tokens(line, i < last, &mut open)?;
             }
         }
@@ -482,7 +500,10 @@ mod tests {
 
     #[test]
     fn nesting_and_rubbish_are_refused_not_followed() {
-        assert!(line(&format!("* 1 FETCH (BODYSTRUCTURE {}", "(".repeat(100_000))).is_none());
+        assert!(matches!(
+            line(&format!("* 1 FETCH (BODYSTRUCTURE {}", "(".repeat(100_000))),
+            Some(Untagged::Unreadable)
+        ));
         for text in [
             "* 1 FETCH (",
             "* 1 FETCH )",
@@ -492,7 +513,10 @@ mod tests {
             "* SEARCH 1 x",
             "x",
         ] {
-            assert!(line(text).is_none(), "{text}");
+            assert!(
+                matches!(line(text), None | Some(Untagged::Unreadable)),
+                "{text}"
+            );
         }
         assert!(matches!(
             line("* 99999999999 EXISTS"),

@@ -78,6 +78,24 @@ impl Heard {
             .iter()
             .any(|u| matches!(u, Untagged::Exists(_)))
     }
+
+    /// Was everything readable that was told? What is missing must not count as not there.
+    fn whole(&self, fault: Fault, wire: &Wire) -> Result<()> {
+        match self
+            .untagged
+            .iter()
+            .any(|u| matches!(u, Untagged::Unreadable))
+        {
+            true => Err(Error::new(
+                fault,
+                format!(
+                    "{} answered with something that cannot be read",
+                    wire.name()
+                ),
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 pub struct Session {
@@ -215,8 +233,9 @@ impl Session {
 
     /// The UIDs in the open view whose INTERNALDATE may lie between these moments, ascending: a day
     /// more on either side, since SEARCH compares days in the server's time zone (RFC 3501 6.4.4).
-    /// A SEARCH that finds nothing in a mailbox that holds something is not believed
-    /// (servers.md 3.3), and one for everything is not made: the messages are listed instead.
+    /// A SEARCH that finds nothing in a mailbox that holds something, or that cannot be read, is
+    /// not believed (servers.md 3.3), and one for everything is not made: the messages are listed
+    /// instead.
     pub fn uids_between(
         &mut self,
         view: &View,
@@ -242,7 +261,11 @@ impl Session {
             command.push_str(&format!(" BEFORE {}", day(before + TimeDelta::days(2))));
         }
         let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
+        let whole = heard.whole(Fault::Connection, &self.wire);
         heard.end?;
+        if whole.is_err() {
+            return Ok(Vec::new());
+        }
         let found = heard.untagged.into_iter().filter_map(|u| match u {
             Untagged::Search(uids) => Some(uids),
             _ => None,
@@ -268,7 +291,9 @@ impl Session {
             // FETCH (RFC 3501 7.4.1), so the numbers hold.
             let command = format!("FETCH {first}:{last} (UID INTERNALDATE)");
             let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
+            let whole = heard.whole(Fault::Connection, &self.wire);
             heard.end?;
+            whole?;
             uids.extend(
                 fetched(heard.untagged)
                     .into_iter()
@@ -281,7 +306,8 @@ impl Session {
     }
 
     /// What the server tells of these messages, as far as it came: a connection that dies in the
-    /// middle does not take along what was there. `literals`: how many bytes may come.
+    /// middle does not take along what was there. `literals`: how many bytes may come. An error
+    /// with a session that is still usable: refused, or the answer for a message cannot be read.
     pub fn uid_fetch(
         &mut self,
         set: &str,
@@ -290,7 +316,8 @@ impl Session {
     ) -> (Vec<Fetched>, Result<()>) {
         let command = format!("UID FETCH {set} {items}");
         let heard = self.run(Phase::Fetch, &command, self.times.command, literals);
-        let end = heard.end.map(|_| ());
+        let whole = heard.whole(Fault::Transient, &self.wire);
+        let end = heard.end.and(whole);
         (fetched(heard.untagged), end)
     }
 
@@ -312,10 +339,11 @@ impl Session {
         }
         let second = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
         let more_came = first.exists() || second.exists();
+        let whole = first.whole(Fault::Transient, &self.wire);
         first.end?;
         second.end?;
         if !more_came {
-            return Ok(fetched(first.untagged));
+            return whole.map(|()| fetched(first.untagged));
         }
         let (again, end) = self.uid_fetch(set, items, literals);
         end.map(|()| again)

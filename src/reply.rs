@@ -8,6 +8,12 @@ use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text};
 
 /// How deep parentheses may nest. Ours need 3; 100,000 would eat the stack.
 const MAX_DEPTH: usize = 40;
+/// Values in one response: each costs more memory than its bytes on the wire, up to 50 times.
+const MAX_TOKENS: usize = 20_000;
+/// Capabilities of one server. Gmail has 20, Dovecot 40.
+const MAX_CAPABILITIES: usize = 500;
+/// Of a status text: nobody reads more, and a CAPABILITY code has less.
+const MAX_STATUS: usize = 16 << 10;
 
 /// One piece of a framed response: text up to a line end, or a literal's bytes.
 #[derive(Debug)]
@@ -71,7 +77,7 @@ impl StatusText {
             b"BYE" => Status::Bye,
             _ => return None,
         };
-        let words = rest.trim_ascii();
+        let words = rest[..rest.len().min(MAX_STATUS)].trim_ascii();
         let code = words.strip_prefix(b"[").and_then(|w| {
             w.iter()
                 .position(|&b| b == b']')
@@ -211,6 +217,7 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
 fn words(line: &[u8]) -> Vec<String> {
     line.split(|&b| b == b' ')
         .filter(|w| !w.is_empty())
+        .take(MAX_CAPABILITIES)
         .map(|w| String::from_utf8_lossy(w).to_ascii_uppercase())
         .collect()
 }
@@ -312,6 +319,7 @@ pub fn header_value(block: &[u8], name: &str) -> Option<Vec<u8>> {
 /// The tokens of a response from byte `skip` of its first part on.
 fn tokens(parts: Vec<Part>, skip: usize) -> Option<Vec<Token>> {
     let mut open: Vec<Vec<Token>> = vec![Vec::new()];
+    let mut room = MAX_TOKENS;
     let last = parts.len() - 1;
     for (i, part) in parts.into_iter().enumerate() {
         match part {
@@ -322,7 +330,7 @@ fn tokens(parts: Vec<Part>, skip: usize) -> Option<Vec<Token>> {
                 if i > 0 && !matches!(line.first(), None | Some(b' ' | b')')) {
                     return None;
                 }
-                text_tokens(line, i < last, &mut open)?;
+                text_tokens(line, i < last, &mut open, &mut room)?;
             }
         }
     }
@@ -333,13 +341,21 @@ fn tokens(parts: Vec<Part>, skip: usize) -> Option<Vec<Token>> {
 }
 
 /// The tokens of one line; with `before_literal` its closing `{n}` is left out.
-fn text_tokens(line: &[u8], before_literal: bool, open: &mut Vec<Vec<Token>>) -> Option<()> {
+fn text_tokens(
+    line: &[u8],
+    before_literal: bool,
+    open: &mut Vec<Vec<Token>>,
+    room: &mut usize,
+) -> Option<()> {
     let line = match before_literal {
         true => &line[..literal_start(line)?],
         false => line,
     };
     let mut at = 0;
     while let Some(&b) = line.get(at) {
+        if b != b' ' {
+            *room = room.checked_sub(1)?;
+        }
         match b {
             b' ' => at += 1,
             b'(' => {

@@ -23,6 +23,8 @@ mod refusal;
 
 pub use refusal::{Phase, classify};
 
+/// Warnings of a server that are shown for one command; each costs a line of the log.
+const WARNINGS_MAX: usize = 5;
 /// A literal that goes out without waiting to be asked for (LITERAL-, RFC 7888 5).
 const LITERAL_MINUS_MAX: usize = 4096;
 /// How many messages are listed with one command.
@@ -441,6 +443,7 @@ fn heard(wire: &Wire, phase: Phase) -> Heard {
 fn judge(wire: &Wire, phase: Phase, answer: Answer) -> Heard {
     let mut untagged_responses = Vec::new();
     let mut bye = None;
+    let mut warnings = 0;
     for parts in answer.untagged {
         match untagged(parts) {
             Some(Untagged::Status(s)) if s.status == Status::Bye => bye = Some(s),
@@ -448,7 +451,10 @@ fn judge(wire: &Wire, phase: Phase, answer: Answer) -> Heard {
                 if matches!(s.status, Status::No | Status::Bad)
                     || s.code_args("ALERT").is_some() =>
             {
-                warn!("{} says: {}", wire.name(), wire.words(&s.words));
+                warnings += 1;
+                if warnings <= WARNINGS_MAX {
+                    warn!("{} says: {}", wire.name(), wire.words(&s.words));
+                }
             }
             Some(response) => untagged_responses.push(response),
             // One response that cannot be read is as if it had not come; the next ones are fine.

@@ -38,6 +38,9 @@ const PIECE: usize = 64 << 10;
 /// The slowest link that is still waited for, in bytes per second.
 const SLOWEST: u64 = 8 << 10;
 
+/// How long a server that hangs up while we talk is listened to.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// What became of a literal that was to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub enum Sent {
@@ -281,7 +284,7 @@ impl Core {
         let is_challenge_answer = matches!(self.continuation, Continuation::Challenge(n) if n > 0);
         if is_challenge_answer {
             self.log("C:", b"(credentials)");
-            return self.stream.send(&out);
+            return self.send(&out);
         }
         let (tag, command) = word(out.trim_ascii_end());
         self.tag = tag.to_vec();
@@ -313,7 +316,30 @@ impl Core {
                 let literal = Arc::clone(literal);
                 self.send_body(&out, &literal)
             }
-            _ => self.stream.send(&out),
+            _ => self.send(&out),
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let result = self.stream.send(bytes);
+        if result.is_err() {
+            self.hear_farewell();
+        }
+        result
+    }
+
+    /// A server that hangs up while we talk has often said why. A verdict is not looked for: it
+    /// would be one on something that we did not finish saying.
+    fn hear_farewell(&mut self) {
+        let deadline = self.stream.deadline();
+        *deadline = (*deadline).min(Instant::now() + FAREWELL);
+        while let Ok(line) = self.line() {
+            self.log("S:", &line);
+            let bye = line.strip_prefix(b"* ").and_then(StatusText::parse);
+            if bye.is_some_and(|s| s.status == Status::Bye) {
+                self.answer.untagged.push(vec![Part::Text(line)]);
+                return;
+            }
         }
     }
 
@@ -338,12 +364,12 @@ impl Core {
             };
             out.extend_from_slice(piece);
             if pieces.peek().is_some() {
-                self.stream.send(&out)?;
+                self.send(&out)?;
                 out.clear();
             }
         }
         out.extend_from_slice(b"\r\n");
-        self.stream.send(&out)
+        self.send(&out)
     }
 
     /// Reads until the crate has something to do: a tagged line, or a `+` that is its affair.
@@ -708,7 +734,7 @@ impl Stream {
     fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.read(buf),
-            Stream::Tls(tls) => tls.read(buf),
+            Stream::Tls(tls) => tls::receive(tls, buf),
         }
     }
 

@@ -1,6 +1,6 @@
 //! TLS: which certificates are believed, and words for why one is not.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -95,6 +95,28 @@ impl Client {
                 .map_err(|e| refusal(&e, name))?;
         }
         Ok(StreamOwned::new(tls, socket))
+    }
+}
+
+/// Reads, also where nothing can be sent any more: rustls's own stream then gives up without
+/// looking at what has come. An end without TLS's farewell is an end; whether the talk was
+/// complete is known from IMAP.
+pub(super) fn receive(tls: &mut Protected, buf: &mut [u8]) -> io::Result<usize> {
+    loop {
+        if tls.conn.wants_write() {
+            let _ = tls.conn.write_tls(&mut tls.sock);
+        }
+        match tls.conn.reader().read(buf) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+            done => return done,
+        }
+        if tls.conn.read_tls(&mut tls.sock)? == 0 {
+            return Ok(0);
+        }
+        tls.conn
+            .process_new_packets()
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
     }
 }
 

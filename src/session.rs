@@ -622,13 +622,16 @@ fn finish_sign_in(
             };
             Ok((imap, known))
         }
-        Err((error, _)) => {
+        // Nothing was sent.
+        Err((imap::Error::Validate(_), _)) => Err(Error::usage(
+            "the user name or password holds characters that IMAP cannot carry",
+        )),
+        Err(_) => {
             heard.end?;
-            // Only a user name or password that cannot be put into a command gets here.
-            let _ = error;
-            Err(Error::usage(
-                "the user name or password holds characters that IMAP cannot carry",
-            ))
+            Err(Error::connection(format!(
+                "{} did not finish the sign-in",
+                wire.name()
+            )))
         }
     }
 }

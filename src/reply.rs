@@ -104,7 +104,7 @@ impl StatusText {
     /// UIDVALIDITY and UID of an APPENDUID code (RFC 4315 3).
     pub fn append_uid(&self) -> Option<(u32, u32)> {
         let (validity, uid) = word(self.code_args("APPENDUID")?);
-        Some((ascii_number(validity)?, ascii_number(uid)?))
+        Some((ascii_number(validity)?, ascii_number(uid)?)).filter(|(v, u)| *v > 0 && *u > 0)
     }
 }
 

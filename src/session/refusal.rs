@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::error::{Error, Fault};
 use crate::reply::Status;
 
+/// A server that asks for more is asked again all the same.
+const DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// What was being done when the server refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -107,7 +110,7 @@ fn stated_delay(lower: &str) -> Option<Duration> {
         .chars()
         .take_while(char::is_ascii_digit)
         .collect();
-    Some(Duration::from_millis(digits.parse().ok()?))
+    Some(Duration::from_millis(digits.parse().ok()?).min(DELAY_MAX))
 }
 
 fn sign_in_refused(server: &str, words: &str, lower: &str) -> Error {

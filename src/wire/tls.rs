@@ -213,7 +213,8 @@ fn certificate_words(why: &rustls::CertificateError) -> String {
         C::NotValidYet | C::NotValidYetContext { .. } => {
             "it is not valid yet; is this machine's clock right?".into()
         }
-        C::UnknownIssuer => "it is signed by nobody we know".into(),
+        // The second: an authority that was made anew under its old name.
+        C::UnknownIssuer | C::BadSignature => "it is signed by nobody we know".into(),
         C::NotValidForName | C::NotValidForNameContext { .. } => {
             "it is for another host name".into()
         }

@@ -117,7 +117,7 @@ impl Wire {
             Tls::Implicit | Tls::StartTls => Some(tls::Client::new(endpoint)?),
         };
         let mut socket = Socket {
-            tcp: dial(endpoint, &name, limit)?,
+            tcp: dial(endpoint, &name, deadline)?,
             deadline,
         };
         let mut greeting = None;
@@ -640,14 +640,18 @@ impl PlainLines<'_> {
     }
 }
 
-fn dial(endpoint: &Endpoint, name: &str, limit: Duration) -> Result<TcpStream> {
+/// An address that swallows what is sent to it (IPv6 without a way out) has its share of the time:
+/// enough is left for the others, and for the greeting.
+fn dial(endpoint: &Endpoint, name: &str, deadline: Instant) -> Result<TcpStream> {
     let host = endpoint.host.trim_matches(['[', ']']);
-    let addresses = (host, endpoint.port)
+    let addresses: Vec<_> = (host, endpoint.port)
         .to_socket_addrs()
-        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?;
+        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?
+        .collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, limit) {
+    for (shares, address) in (2..=addresses.len() as u32 + 1).rev().zip(&addresses) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match TcpStream::connect_timeout(address, left / shares) {
             Ok(tcp) => {
                 watch_over(&tcp).map_err(|e| Error::connection(format!("{name}: {e}")))?;
                 return Ok(tcp);

@@ -141,12 +141,12 @@ impl Wire {
         Ok((Wire(Arc::new(Mutex::new(core))), greeting))
     }
 
-    /// Prepares for one command: until when it must be answered, how many bytes of literals it
-    /// may bring.
+    /// Prepares for one command: within what time it must be answered, how many bytes of literals
+    /// it may bring. Each byte of a literal, either way, earns the time it takes on a slow link: a
+    /// big message has hours, one that stops does not.
     pub fn expect(&self, limit: Duration, literals: u64) {
         let mut core = self.core();
-        let transfer = Duration::from_secs(literals / SLOWEST);
-        *core.stream.deadline() = Instant::now() + limit + transfer;
+        *core.stream.deadline() = Instant::now() + limit;
         core.literal_budget = literals.saturating_add(LITERAL_SLACK);
         core.answer = Answer::default();
         core.text_bytes = 0;
@@ -346,8 +346,6 @@ impl Core {
     /// Sends a literal behind `before` and takes note of how far it got. A server may act on the
     /// message once it has its last byte, so it counts as whole before that byte is handed over.
     fn send_body(&mut self, before: &[u8], literal: &[u8]) -> io::Result<()> {
-        let transfer = Duration::from_secs(literal.len() as u64 / SLOWEST);
-        *self.stream.deadline() += transfer;
         if log_enabled!(log::Level::Debug) {
             self.log("C:", format!("({} bytes)", literal.len()).as_bytes());
         }
@@ -363,6 +361,7 @@ impl Core {
                 Sent::Whole
             };
             out.extend_from_slice(piece);
+            *self.stream.deadline() += earned(piece.len());
             if pieces.peek().is_some() {
                 self.send(&out)?;
                 out.clear();
@@ -510,6 +509,7 @@ impl Core {
             }
             out.extend_from_slice(&self.inbox[self.inbox_at..self.inbox_at + n]);
             self.inbox_at += n;
+            *self.stream.deadline() += earned(n);
         }
         Ok(out)
     }
@@ -530,6 +530,10 @@ impl Core {
     fn log(&self, who: &str, line: &[u8]) {
         debug!(target: "imap_to_gmail::protocol", "{} {who} {}", self.name, self.masks.apply(&shown(line)));
     }
+}
+
+fn earned(bytes: usize) -> Duration {
+    Duration::from_micros(bytes as u64 * 1_000_000 / SLOWEST)
 }
 
 /// The crate numbers its tags: `a7`.

@@ -29,6 +29,8 @@ const WARNINGS_MAX: usize = 5;
 const LITERAL_MINUS_MAX: usize = 4096;
 /// How many messages are listed with one command.
 const LISTED_MAX: u32 = 50_000;
+/// A server that claims to hold more has lost its count; each would cost memory.
+const MAILBOX_MAX: u32 = 10_000_000;
 /// How many UIDs one command names at most: Courier resets the connection at 60 kB.
 pub const SET_MAX: usize = 1000;
 /// The largest message that is carried, in bytes: three times what Gmail takes.
@@ -285,12 +287,20 @@ impl Session {
             since.is_none_or(|s| t >= s - TimeDelta::days(1))
                 && before.is_none_or(|b| t <= b + TimeDelta::days(1))
         };
+        if view.exists > MAILBOX_MAX {
+            return Err(Error::connection(format!(
+                "{} claims that a mailbox holds {} messages",
+                self.name(),
+                view.exists
+            )));
+        }
         let mut uids = Vec::new();
         let mut first = 1;
         while first <= view.exists {
             let last = first.saturating_add(LISTED_MAX - 1).min(view.exists);
             // By sequence number: UIDs may have gaps of a billion. No EXPUNGE can come during a
-            // FETCH (RFC 3501 7.4.1), so the numbers hold.
+            // FETCH (RFC 3501 7.4.1), so the numbers hold. Updates that nobody asked for may come
+            // on top, but not without end.
             let command = format!("FETCH {first}:{last} (UID INTERNALDATE)");
             let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
             let whole = heard.whole(Fault::Connection, &self.wire);
@@ -299,6 +309,7 @@ impl Session {
             uids.extend(
                 fetched(heard.untagged)
                     .into_iter()
+                    .take(2 * LISTED_MAX as usize)
                     .filter(|f| f.internal_date.is_none_or(wanted))
                     .filter_map(|f| f.uid),
             );

@@ -176,6 +176,7 @@ impl Engine {
     fn until_done(self: &Arc<Engine>) -> Result<Ended> {
         self.adopt_in_flight()?;
         let mut waits = 0;
+        let mut failing_since = None;
         let mut discovered = false;
         loop {
             let pass = self.pass(&mut discovered);
@@ -187,7 +188,12 @@ impl Engine {
             match pass {
                 Err(e) if e.fault == Fault::Connection => {
                     let patience = self.times.once_patience;
-                    if self.state().last_progress.elapsed() >= patience {
+                    let progress = self.state().last_progress;
+                    let since = failing_since
+                        .filter(|t| *t >= progress)
+                        .unwrap_or_else(Instant::now);
+                    failing_since = Some(since);
+                    if since.elapsed() >= patience {
                         return Err(e);
                     }
                     warn!("{e}; trying again");
@@ -199,7 +205,7 @@ impl Engine {
                     continue;
                 }
                 Err(e) => return Err(e),
-                Ok(()) => waits = 0,
+                Ok(()) => (waits, failing_since) = (0, None),
             }
             match self.next_step(&mut discovered)? {
                 Next::Now => {}

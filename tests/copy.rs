@@ -79,7 +79,9 @@ fn a_run_with_nothing_new_costs_the_same_in_a_large_mailbox() {
     for size in [5, 200] {
         for i in 0..size {
             let id = format!("<{size}.{i}@example.org>");
-            world.source.plant(ALICE, &mail(&id, DATE, "hello"), "", T0 + i);
+            world
+                .source
+                .plant(ALICE, &mail(&id, DATE, "hello"), "", T0 + i);
         }
         assert_eq!(world.run().status, 0);
         let before = (world.source.commands().len(), world.target.commands().len());
@@ -96,14 +98,19 @@ fn a_run_with_nothing_new_costs_the_same_in_a_large_mailbox() {
 
 #[test]
 fn what_the_target_has_is_recognised_and_not_sent() {
-    let Some(world) = World::with(Dovecot::build(), Dovecot::build().xoauth2(true).rawlog(true)) else {
+    let Some(world) = World::with(
+        Dovecot::build(),
+        Dovecot::build().xoauth2(true).rawlog(true),
+    ) else {
         return;
     };
     let here = mail("<here@example.org>", DATE, "the same bytes");
     let fetched = mail("<fetched@example.org>", DATE, "as POP fetch leaves it");
     let with_more = [b"X-Gmail-Fetch-Info: x\r\n", &fetched[..]].concat();
     world.target.append(BOB, "INBOX", &here, "", T0);
-    world.target.append(BOB, "INBOX", &with_more, "\\Seen", T0 + 86_400 * 300);
+    world
+        .target
+        .append(BOB, "INBOX", &with_more, "\\Seen", T0 + 86_400 * 300);
     world.source.plant(ALICE, &here, "", T0);
     world.source.plant(ALICE, &fetched, "", T0);
     assert_eq!(world.run().status, 0);
@@ -116,7 +123,13 @@ fn what_the_target_has_is_recognised_and_not_sent() {
 #[test]
 fn twenty_messages_with_one_message_id_are_twenty() {
     let Some(world) = World::new() else { return };
-    let one = |day: usize| mail("<same@example.org>", &format!("{day} Nov 2023 22:13:20 +0000"), "text");
+    let one = |day: usize| {
+        mail(
+            "<same@example.org>",
+            &format!("{day} Nov 2023 22:13:20 +0000"),
+            "text",
+        )
+    };
     world.target.append(BOB, "INBOX", &one(7), "", T0);
     for day in 1..=20 {
         world.source.plant(ALICE, &one(day), "", T0 + day as i64);
@@ -139,7 +152,8 @@ fn other_bytes_under_one_message_id_and_date_are_sent_equal_bytes_once() {
     world.source.plant(ALICE, &direct, "", T0 + 10);
     world.run_until_done(1);
     world.assert_complete();
-    let proofs: String = world.one("SELECT group_concat(proof) FROM (SELECT proof FROM message ORDER BY proof)");
+    let proofs: String =
+        world.one("SELECT group_concat(proof) FROM (SELECT proof FROM message ORDER BY proof)");
     assert_eq!(proofs, "appended,found,same");
 }
 
@@ -160,10 +174,14 @@ fn a_message_found_by_name_alone_does_not_swallow_a_later_one() {
 
 #[test]
 fn only_what_came_since_the_start_is_history_but_new_mail_has_no_date() {
-    let Some(mut world) = World::new() else { return };
+    let Some(mut world) = World::new() else {
+        return;
+    };
     world.set("since", "2023-11-15");
     let plant = |world: &World, id: &str, at: i64| {
-        world.source.plant(ALICE, &mail(&format!("<{id}@x>"), DATE, id), "", at);
+        world
+            .source
+            .plant(ALICE, &mail(&format!("<{id}@x>"), DATE, id), "", at);
     };
     let midnight = 1_700_006_400; // 2023-11-15
     plant(&world, "before", midnight - 1);
@@ -186,17 +204,28 @@ fn refused_messages_fail_with_the_servers_words_and_the_rest_arrives() {
         return;
     };
     world.source.plant(ALICE, b"", "", T0);
+    world.source.plant(
+        ALICE,
+        &mail("<big@x>", DATE, &"long\r\n".repeat(20_000)),
+        "",
+        T0,
+    );
     world
         .source
-        .plant(ALICE, &mail("<big@x>", DATE, &"long\r\n".repeat(20_000)), "", T0);
-    world.source.plant(ALICE, &mail("<ok@x>", DATE, "fine"), "", T0 - 5);
+        .plant(ALICE, &mail("<ok@x>", DATE, "fine"), "", T0 - 5);
     let ran = world.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
     assert_eq!(world.delivered().len(), 1);
     let failed = world.command(&["status", "--failed"]).out;
-    assert!(failed.contains("Mail size is larger than the maximum size allowed"), "{failed}");
+    assert!(
+        failed.contains("Mail size is larger than the maximum size allowed"),
+        "{failed}"
+    );
     assert!(failed.contains("zero byte"), "{failed}");
-    assert!(failed.contains("Ann <ann@example.org>") && failed.contains("a test"), "{failed}");
+    assert!(
+        failed.contains("Ann <ann@example.org>") && failed.contains("a test"),
+        "{failed}"
+    );
     assert_eq!(world.status()["failed"], 2);
 
     assert_eq!(world.command(&["retry-failed"]).status, 0);
@@ -224,8 +253,13 @@ fn a_full_target_stops_delivery_and_charges_nobody() {
     }
     let ran = world.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
-    assert!(ran.err.contains("error: the target account is full"), "{}", ran.err);
-    let charged: i64 = world.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL OR status = 'failed'");
+    assert!(
+        ran.err.contains("error: the target account is full"),
+        "{}",
+        ran.err
+    );
+    let charged: i64 = world
+        .one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL OR status = 'failed'");
     assert_eq!(charged, 0, "{}", world.dump());
     let status = world.status();
     assert_eq!(status["trouble"]["kind"], "needs_user", "{status}");
@@ -237,7 +271,10 @@ fn a_full_target_stops_delivery_and_charges_nobody() {
     }
     let ran = world.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
-    assert!(!world.delivered().is_empty(), "delivery goes on where there is room");
+    assert!(
+        !world.delivered().is_empty(),
+        "delivery goes on where there is room"
+    );
 }
 
 #[test]
@@ -251,14 +288,26 @@ fn messages_expunged_before_they_were_fetched_are_gone() {
     let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
     let ran = world.run();
     assert_eq!(ran.status, 4, "a refused token: {}", ran.err);
-    assert_eq!(world.status()["pending"], 6, "what is there was recorded all the same");
+    assert_eq!(
+        world.status()["pending"],
+        6,
+        "what is there was recorded all the same"
+    );
     for m in world.source.mailbox(ALICE, "INBOX").iter().take(2) {
         world.source.expunge(ALICE, "INBOX", m.uid);
     }
-    world.target.tokens.lock().unwrap().insert(TOKEN.into(), bob);
+    world
+        .target
+        .tokens
+        .lock()
+        .unwrap()
+        .insert(TOKEN.into(), bob);
     assert_eq!(world.run().status, 0, "{}", world.dump());
     let status = world.status();
-    assert_eq!((&status["gone"], &status["delivered"]), (&Value::from(2), &Value::from(4)));
+    assert_eq!(
+        (&status["gone"], &status["delivered"]),
+        (&Value::from(2), &Value::from(4))
+    );
     assert!(status["trouble"].is_null(), "{status}");
 }
 
@@ -278,9 +327,18 @@ fn poison_fails_in_the_end_and_holds_up_nobody() {
     }
     let ran = world.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
-    assert_eq!(world.delivered().len(), 60, "everything else, in the very first run: {}", ran.err);
+    assert_eq!(
+        world.delivered().len(),
+        60,
+        "everything else, in the very first run: {}",
+        ran.err
+    );
     let status = world.status();
-    assert_eq!((&status["pending"], &status["failed"]), (&Value::from(3), &Value::from(0)), "{status}");
+    assert_eq!(
+        (&status["pending"], &status["failed"]),
+        (&Value::from(3), &Value::from(0)),
+        "{status}"
+    );
     // The days after which it is given up are three seconds here.
     common::eventually("the poison is given up", || {
         let status = world.run().status;
@@ -288,7 +346,8 @@ fn poison_fails_in_the_end_and_holds_up_nobody() {
         world.status()["failed"] == 3
     });
     assert_eq!(world.delivered().len(), 60);
-    let charged: i64 = world.one("SELECT count(*) FROM message WHERE status = 'delivered' AND attempt > 1");
+    let charged: i64 =
+        world.one("SELECT count(*) FROM message WHERE status = 'delivered' AND attempt > 1");
     assert_eq!(charged, 0, "others tried again: {}", world.dump());
 }
 
@@ -297,7 +356,11 @@ fn a_renumbered_source_is_matched_with_the_ledger() {
     let Some(world) = World::new() else { return };
     let plant = |from: i64, to: i64| {
         for i in from..to {
-            let id = if i % 4 == 0 { String::new() } else { format!("<{i}@x>") };
+            let id = if i % 4 == 0 {
+                String::new()
+            } else {
+                format!("<{i}@x>")
+            };
             world
                 .source
                 .plant(ALICE, &mail(&id, DATE, &format!("text {i}")), "S", T0 + i);
@@ -313,7 +376,12 @@ fn a_renumbered_source_is_matched_with_the_ledger() {
     assert_eq!(world.run().status, 4);
     world.source.reset_uidvalidity(ALICE);
     plant(50, 60);
-    world.target.tokens.lock().unwrap().insert(TOKEN.into(), bob);
+    world
+        .target
+        .tokens
+        .lock()
+        .unwrap()
+        .insert(TOKEN.into(), bob);
     world.run_until_done(1);
     let there = world.delivered();
     assert_eq!(there.len(), 59, "{}", world.dump());
@@ -326,9 +394,15 @@ fn a_renumbered_source_is_matched_with_the_ledger() {
 #[test]
 fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let Some(world) = World::new() else { return };
-    world.source.plant(ALICE, &mail("<1@x>", DATE, "one"), "", T0);
-    world.source.plant(ALICE, &mail("<2@x>", DATE, "two"), "", T0);
-    world.target.append(BOB, "INBOX", &mail("<2@x>", DATE, "two"), "", T0);
+    world
+        .source
+        .plant(ALICE, &mail("<1@x>", DATE, "one"), "", T0);
+    world
+        .source
+        .plant(ALICE, &mail("<2@x>", DATE, "two"), "", T0);
+    world
+        .target
+        .append(BOB, "INBOX", &mail("<2@x>", DATE, "two"), "", T0);
     let files = || {
         let mut names: Vec<_> = fs::read_dir(world.dir.path())
             .unwrap()

@@ -200,7 +200,10 @@ impl Engine {
                     continue;
                 }
                 Some(Twin::Before(before)) => {
-                    info!("{} is known from before its mailbox had new UIDs", named(&row));
+                    info!(
+                        "{} is known from before its mailbox had new UIDs",
+                        named(&row)
+                    );
                     open.settle(&row, Outcome::KnownBefore { row: before })?;
                     continue;
                 }

@@ -38,7 +38,11 @@ fn mailbox(ledger: &Shared, view: &View, since: Since, now: Time) -> Result<Mail
     ledger.step(|l| {
         match l.mailbox(MAILBOX)? {
             None => {
-                info!("first look at {MAILBOX}: {} messages, taking over what came since {}", view.exists, start.date_naive());
+                let from = match since {
+                    Since::All => "the beginning".into(),
+                    Since::Days(_) | Since::Date(_) => start.date_naive().to_string(),
+                };
+                info!("first look at {MAILBOX}: {} messages; taking over what came since {from}", view.exists);
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
             }
             // RFC 3501 2.3.1.1: another UIDVALIDITY, and a UIDNEXT that went back all the same.

@@ -473,7 +473,10 @@ fn as_before(t: &Transaction<'_>, id: i64, before: i64) -> rusqlite::Result<usiz
           WHERE id = ?1 AND status = 'in_flight'",
         params![id, before],
     )?;
-    t.execute("UPDATE message SET superseded_by = ?1 WHERE id = ?2", params![id, before])?;
+    t.execute(
+        "UPDATE message SET superseded_by = ?1 WHERE id = ?2",
+        params![id, before],
+    )?;
     Ok(changed)
 }
 

@@ -1,1 +1,1 @@
-use super::*;
+//! Each verb of the ledger on a file of its own.

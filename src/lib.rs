@@ -1,15 +1,86 @@
-//! imap-to-gmail: copies the mail of another account into Gmail.
-pub mod cli;
-pub mod config;
-pub mod engine;
+//! imap-to-gmail copies the mail of another account into Gmail: complete, once each, on its owner's
+//! own machine. This page is the bird's-eye view; the modules are listed in reading order below.
+//!
+//! **Promises, in order:** nothing lost, nothing twice, nothing altered, nothing leaked; then fast;
+//! then pleasant.
+//!
+//! # One message's life
+//!
+//! 1. *Watch.* The source's INBOX is EXAMINEd; every message gets a row before anything is done with
+//!    it. New mail is everything from the cursor on, whatever its date; history is what was there at
+//!    the first look and came since the configured start (`engine::watch`).
+//! 2. *Claim.* Newest first, a batch becomes `in_flight`: never two rows of one Message-ID at a time.
+//! 3. *Recognise.* The target index, a mirror of what the target holds, says which of them are there
+//!    already; a hit is confirmed by looking at the message itself (`engine::recognise`).
+//! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
+//!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
+//!    stands) are on disk before the first APPEND.
+//! 5. *Append.* Message by message, with the source's INTERNALDATE and flags (`engine::deliver`).
+//! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
+//! 7. *Resolve.* What ended unseen is looked for at and above its mark, and only when it is not there
+//!    and a late commit is past believing does the row go back to be sent.
+//!
+//! # What never happens
+//!
+//! - A row is never deleted, and nothing but its status decides what is left to do.
+//! - A cursor moves only in the transaction that writes the rows it covers.
+//! - A row leaves `in_flight` only by a tagged reply about it, by resolution, or because its literal
+//!   certainly was not wholly handed to the socket. NO and BAD are never success; a timeout, a lost
+//!   connection or a "temporary" NO after the literal is unknown, never failed.
+//! - Absence counts only in a view of this moment.
+//! - Message-ID helps to recognise a message, never to drop one.
+//! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
+//! - One message's fault charges no other; a connection's or an account's fault charges none.
+//! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
+//!
+//! Deliberately absent: async, an event bus, traits with one implementation, mocks, a clock trait.
+//! Threads and blocking I/O: a supervisor that only coordinates, one session with the source, and up
+//! to `connections` workers, each with a session of its own with the target.
+//!
+//! # Reading order
+//!
+//! Each module imports only what stands above it; `tests/layers.rs` holds them to that.
+//! ```text
+//! error      what went wrong, whom it concerns, the words for it
+//! message    what a message is
+//! config     config.json -> checked values, Secret<T>, Intervals
+//! ledger     every SQL statement there is, behind verbs
+//! oauth      the token file
+//! reply      one response of a server, cut into tokens
+//! wire       bytes under the imap crate: TLS, deadlines, bounds, literals, masking
+//! session    a signed-in IMAP session; refusals classified
+//! source     the mailbox we read
+//! gmail      the account we fill
+//! engine     watch, deliver, recognise, settle, and the supervisor of a route
+//! status     what `status` says
+//! logging    where the log goes
+//! cli        the command line, what is printed, exit statuses
+//! ```
+
 pub mod error;
-pub mod gmail;
-pub mod ledger;
-pub mod logging;
+
 pub mod message;
+
+pub mod config;
+
+pub mod ledger;
+
 pub mod oauth;
+
 pub mod reply;
-pub mod session;
-pub mod source;
-pub mod status;
+
 pub mod wire;
+
+pub mod session;
+
+pub mod source;
+
+pub mod gmail;
+
+pub mod engine;
+
+pub mod status;
+
+pub mod logging;
+
+pub mod cli;

@@ -426,3 +426,56 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     assert_eq!(fs::read(world.ledger_file()).unwrap(), ledger);
     world.assert_complete();
 }
+
+#[test]
+fn no_secret_is_in_anything_that_a_run_wrote() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    world
+        .source
+        .plant(ALICE, &mail("<1@x>", DATE, "a body nobody may log"), "", T0);
+    let mut written = world.run_with(&["--debug"]).err;
+    assert!(
+        written.contains("C: a1 AUTHENTICATE"),
+        "the protocol is logged: {written}"
+    );
+    // Refused secrets too, in each way of signing in, over implicit TLS and STARTTLS.
+    world
+        .set("target_token_file", Value::Null)
+        .set("target_pass", "correct horse");
+    world
+        .source
+        .plant(ALICE, &mail("<2@x>", DATE, "another"), "", T0);
+    written += &world.run_with(&["--debug"]).err;
+    let port = world.source.port();
+    world
+        .set("source_pass", "battery \"staple\\")
+        .set("source_tls", "starttls")
+        .through("source", port);
+    written += &world.run_with(&["--debug"]).err;
+    written += &world.command(&["status", "--failed"]).out;
+    for entry in fs::read_dir(world.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("sync_state") {
+            written += &String::from_utf8_lossy(&fs::read(path).unwrap());
+        }
+    }
+    let base64 = |text: &str| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(text)
+    };
+    for secret in [TOKEN, "correct horse", "correcthorse", "battery \"staple\\"] {
+        let whole_login = format!("\0{ALICE}\0{secret}");
+        let oauth = format!("user={BOB}\x01auth=Bearer {secret}\x01\x01");
+        for form in [
+            secret.to_string(),
+            base64(secret),
+            base64(&whole_login),
+            base64(&oauth),
+        ] {
+            assert!(!written.contains(&form), "{form} is in what was written");
+        }
+    }
+    assert!(!written.contains("nobody may log"), "bodies are not logged");
+}

@@ -31,6 +31,7 @@ const HELP_HINT: &str =
     name = "imap-to-gmail",
     version,
     args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
     subcommand_negates_reqs = true
 )]
 struct Cli {
@@ -105,8 +106,14 @@ struct RetryArgs {
     #[arg(long)]
     skip: bool,
     /// Ids as `status --failed` shows them; none means all
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = message_id)]
     ids: Vec<i64>,
+}
+
+fn message_id(typed: &str) -> std::result::Result<i64, &'static str> {
+    typed
+        .parse()
+        .map_err(|_| "expected a number, as `imap-to-gmail status --failed` shows it")
 }
 
 /// Does what the command line says and returns the exit status: 0 done, 1 failed, 2 wrong usage,
@@ -137,14 +144,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
     }
 }
 
+/// An error always comes with a hint; where it was made there may have been no better one to give.
 fn say_error(e: &Error) {
-    let hint = e
-        .hint
-        .as_ref()
-        .map(|h| format!("\nhint: {h}\n"))
-        .unwrap_or_default();
+    let hint = e.hint.as_deref().unwrap_or(match e.fault {
+        Fault::Usage => HELP_HINT,
+        Fault::Connection => {
+            "is the server up, and this machine online? Nothing is lost: the next run goes on from here"
+        }
+        _ => "nothing is lost: the next run goes on from here; `run --debug` logs more",
+    });
     // Nobody is left to tell when stderr is closed.
-    let _ = write!(std::io::stderr(), "error: {e}\n{hint}");
+    let _ = write!(std::io::stderr(), "error: {e}\n\nhint: {hint}\n");
 }
 
 /// Data for stdout; a reader that has seen enough (`| head`) is no error.
@@ -178,6 +188,9 @@ fn usage(e: &clap::Error) -> u8 {
     }
     error.hint = Some(match near {
         Some(near) => format!("did you mean `{near}`?"),
+        None if e.kind() == ErrorKind::ArgumentConflict => {
+            "options come after the command, like `imap-to-gmail status --config FILE`".into()
+        }
         None => HELP_HINT.into(),
     });
     say_error(&error);
@@ -294,12 +307,12 @@ fn retry_failed(args: &RetryArgs) -> Result<u8> {
     let path = ledger_path(&args.ledger)?;
     let mut ledger = Ledger::open_existing(&path)?;
     let changed = ledger.retry_failed(&args.ids, args.skip, Utc::now())? as u64;
-    say(&match args.skip {
-        true => format!("{} skipped for good\n", messages(changed)),
-        false => format!(
-            "{} pending again; the next run tries them\n",
-            messages(changed)
-        ),
+    let what = messages(changed);
+    say(&match (changed, args.skip) {
+        (0, _) => "no message has failed: nothing was changed\n".into(),
+        (_, true) => format!("{what} skipped for good\n"),
+        (1, false) => format!("{what} pending again; the next run tries it\n"),
+        (_, false) => format!("{what} pending again; the next run tries them\n"),
     });
     Ok(0)
 }

@@ -186,6 +186,11 @@ pub const DEFAULT_LEDGER: &str = "sync_state.db";
 const EXAMPLE_HINT: &str =
     "config.json.example shows a complete one; the README has a table of the keys";
 
+const QUOTES_HINT: &str =
+    "text stands in quotation marks, also when it is all digits; numbers stand without";
+
+const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
+
 /// The `state_file` of the configuration at `path`, without a look at the rest: no password is
 /// read and no command run.
 pub fn state_file(path: &Path) -> Result<PathBuf> {
@@ -196,17 +201,18 @@ pub fn state_file(path: &Path) -> Result<PathBuf> {
 }
 
 fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    let text = fs::read_to_string(path).map_err(|e| {
+    let bytes = fs::read(path).map_err(|e| {
         Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
             "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one",
         )
     })?;
-    let value: Value = serde_json::from_str(&text).map_err(|e| {
+    // Some editors begin a file with an invisible mark.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let value: Value = serde_json::from_slice(text).map_err(|e| {
+        let (line, column) = json_place(&e, text);
         Error::usage(format!(
-            "{}: not JSON at line {}, column {}: {}",
+            "{}: not JSON at line {line}, column {column}: {}",
             path.display(),
-            e.line(),
-            e.column(),
             plain_json_error(&e)
         ))
         .hint("a comma too many or too few, or a missing quotation mark, is the usual cause")
@@ -231,8 +237,22 @@ impl Config {
     }
 }
 
+/// Line and column as editors count them; to serde_json a line break is column 0 of the next line.
+pub fn json_place(e: &serde_json::Error, text: &[u8]) -> (usize, usize) {
+    match (e.line(), e.column()) {
+        (line @ 2.., 0) => {
+            let before = text.split(|b| *b == b'\n').nth(line - 2);
+            (line - 1, before.unwrap_or_default().len() + 1)
+        }
+        (line, column) => (line, column.max(1)),
+    }
+}
+
 /// serde_json's sentence without the position that it appends.
 fn plain_json_error(e: &serde_json::Error) -> String {
+    if e.is_eof() {
+        return "the file ends too early".into();
+    }
     let text = e.to_string();
     match text.rfind(" at line ") {
         Some(at) => text[..at].to_string(),
@@ -272,7 +292,7 @@ impl Reader<'_> {
     }
 
     fn error(&self, key: &str, what: impl fmt::Display) -> Error {
-        Error::usage(format!("{}: `{key}`: {what}", self.path.display()))
+        Error::usage(format!("{}: `{key}`: {what}", self.path.display())).hint(EXAMPLE_HINT)
     }
 
     fn known_keys(&self) -> Result<()> {
@@ -284,7 +304,8 @@ impl Reader<'_> {
                     .iter()
                     .map(|k| (strsim::damerau_levenshtein(k, key), k))
                     .min()
-                    .filter(|(distance, _)| *distance <= 4);
+                    // As many slips in a short word would make it another word.
+                    .filter(|(distance, _)| distance * 3 <= key.chars().count());
                 return Err(error.hint(match near {
                     Some((_, k)) => format!("did you mean `{k}`?"),
                     None => format!("the keys are {}", KEYS.join(", ")),
@@ -305,7 +326,9 @@ impl Reader<'_> {
                 "got text with a line break or NUL in it, expected one line",
             )),
             Some(Value::String(s)) => Ok(Some(s.clone())),
-            Some(other) => Err(self.error(key, format!("got {}, expected a string", kind(other)))),
+            Some(other) => Err(self
+                .error(key, format!("got {}, expected a string", kind(other)))
+                .hint(QUOTES_HINT)),
         }
     }
 
@@ -367,78 +390,86 @@ impl Reader<'_> {
 
     fn first_line_of(&self, key: &str) -> Result<Secret<String>> {
         let path = self.required(key)?;
-        let text = Secret::new(
-            fs::read_to_string(&path)
-                .map_err(|e| self.error(key, format!("{path} cannot be read: {e}")))?,
-        );
+        let hint = "the file must hold the password, alone on its first line";
+        let text = Secret::new(fs::read_to_string(&path).map_err(|e| {
+            self.error(key, format!("{path} cannot be read: {e}"))
+                .hint(hint)
+        })?);
         first_line(&text).ok_or_else(|| {
             self.error(
                 key,
                 format!("the first line of {path} is empty, expected the password"),
             )
+            .hint(hint)
         })
     }
 
     fn command_output(&self, key: &str) -> Result<Secret<String>> {
+        const ARGV: &str = "an array of strings like [\"pass\", \"show\", \"mail\"]";
+        let hint = "run the command by hand: it must end with 0 and print the password, alone on its first line";
         let argv: Vec<String> = match self.map.get(key) {
             Some(Value::Array(items)) if !items.is_empty() => items
                 .iter()
                 .map(|v| v.as_str().map(str::to_string))
                 .collect::<Option<_>>()
                 .ok_or_else(|| {
-                    self.error(key, "got an array with something else than strings in it")
+                    self.error(
+                        key,
+                        format!("got an array with something else in it, expected {ARGV}"),
+                    )
                 })?,
+            Some(Value::Array(_)) => {
+                return Err(self.error(key, format!("got an empty array, expected {ARGV}")));
+            }
             Some(other) => {
-                return Err(self.error(
-                    key,
-                    format!(
-                        "got {}, expected an array like [\"pass\", \"show\", \"mail\"]",
-                        kind(other)
-                    ),
-                ));
+                return Err(self.error(key, format!("got {}, expected {ARGV}", kind(other))));
             }
             None => return Err(self.missing(&[key])),
         };
+        // The arguments may hold a secret, also where they were put into one string with the name.
+        let name = argv[0].split_whitespace().next().unwrap_or_default();
+        let name = shown(name.as_bytes());
         let output = Command::new(&argv[0])
             .args(&argv[1..])
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()
             .map_err(|e| {
-                self.error(
-                    key,
-                    format!("`{}` cannot be run: {e}", shown(argv[0].as_bytes())),
-                )
+                self.error(key, format!("`{name}` cannot be run: {e}"))
+                    .hint("the program comes first, then each argument as a string of its own; no shell is involved")
             })?;
         if !output.status.success() {
-            return Err(self.error(
-                key,
-                format!(
-                    "`{}` ended with {}",
-                    shown(argv[0].as_bytes()),
-                    output.status
-                ),
-            ));
+            return Err(self
+                .error(key, format!("`{name}` ended with {}", output.status))
+                .hint(hint));
         }
         let text = Secret::new(String::from_utf8(output.stdout).map_err(|_| {
-            self.error(
-                key,
-                format!("what `{}` printed is not UTF-8", shown(argv[0].as_bytes())),
-            )
+            self.error(key, format!("what `{name}` printed is not UTF-8"))
+                .hint(hint)
         })?);
         first_line(&text).ok_or_else(|| {
             self.error(
                 key,
-                format!(
-                    "`{}` printed no password on its first line",
-                    shown(argv[0].as_bytes())
-                ),
+                format!("`{name}` printed no password on its first line"),
             )
+            .hint(hint)
         })
     }
 
     fn endpoint(&self, side: &str, host: String) -> Result<Endpoint> {
         let host = host.trim().to_string();
+        let bare = host.trim_matches(['[', ']']);
+        if bare.contains(['/', '@'])
+            || bare.contains(char::is_whitespace)
+            || is_host_with_port(bare)
+        {
+            return Err(self
+                .error(
+                    &format!("{side}_server"),
+                    format!("got `{}`, expected a host name like imap.example.org", shown(host.as_bytes())),
+                )
+                .hint(format!("a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`")));
+        }
         let tls_key = format!("{side}_tls");
         let tls = match self.text(&tls_key)?.as_deref() {
             None | Some("implicit") => Tls::Implicit,
@@ -460,7 +491,7 @@ impl Reader<'_> {
                     &tls_key,
                     format!("\"none\" would send the password to {} in clear", shown(host.as_bytes())),
                 )
-                .hint("\"none\" is for localhost, 127.0.0.1 and ::1 only; use \"implicit\" or \"starttls\""));
+                .hint("\"none\" is for a server on this machine (localhost, 127.x.x.x, ::1); use \"implicit\" or \"starttls\""));
         }
         let port_key = format!("{side}_port");
         let port = match self.map.get(&port_key) {
@@ -475,6 +506,9 @@ impl Reader<'_> {
                         &port_key,
                         format!("got {}, expected a number from 1 to 65535", value_text(v)),
                     )
+                    .hint(format!(
+                        "without `{port_key}` it is 993, or 143 with \"starttls\" or \"none\""
+                    ))
                 })?,
         };
         let ca_file = self.text(&format!("{side}_ca_file"))?.map(PathBuf::from);
@@ -494,10 +528,11 @@ impl Reader<'_> {
             self.error(
                 "since",
                 format!(
-                    "got `{}`, expected days like \"30d\", a date like \"2024-01-31\", or \"all\"",
+                    "got `{}`, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"",
                     shown(got.as_bytes())
                 ),
             )
+            .hint(SINCE_HINT)
         };
         if text == "all" {
             return Ok(Since::All);
@@ -512,7 +547,12 @@ impl Reader<'_> {
         }
         let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| wrong(&text))?;
         if date > now.date_naive() {
-            return Err(self.error("since", format!("got {date}, which lies in the future")));
+            return Err(self
+                .error(
+                    "since",
+                    format!("got {date}, which lies in the future, expected a day that has begun"),
+                )
+                .hint(SINCE_HINT));
         }
         Ok(Since::Date(date))
     }
@@ -535,7 +575,12 @@ impl Reader<'_> {
 
 fn first_line(text: &Secret<String>) -> Option<Secret<String>> {
     let line = text.reveal().lines().next()?;
-    (!line.is_empty()).then(|| Secret::new(line.to_string()))
+    (!line.trim().is_empty()).then(|| Secret::new(line.to_string()))
+}
+
+/// `imap.example.org:993`; an IPv6 address has more colons.
+fn is_host_with_port(host: &str) -> bool {
+    host.contains(':') && host.parse::<IpAddr>().is_err()
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -564,7 +609,7 @@ fn kind(value: &Value) -> &'static str {
 fn value_text(value: &Value) -> String {
     match value {
         Value::Number(n) => n.to_string(),
-        Value::String(s) => format!("`{}`", shown(s.as_bytes())),
+        Value::String(s) => format!("the string \"{}\"", shown(s.as_bytes())),
         other => kind(other).to_string(),
     }
 }

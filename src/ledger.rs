@@ -34,6 +34,13 @@ const APPLICATION_ID: i32 = 0x6932_676d;
 /// Each file of migrations/, in order. A test compares this list with the directory.
 const MIGRATIONS: &[(&str, &str)] = &[("V1__ledger", include_str!("../migrations/V1__ledger.sql"))];
 
+/// Name and text of each migration, in order.
+pub fn migrations() -> &'static [(&'static str, &'static str)] {
+    MIGRATIONS
+}
+
+const DIRECTORY_HINT: &str = "is the directory there, and may you write in it?";
+
 /// The two accounts that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -96,6 +103,8 @@ pub struct Lock(#[allow(dead_code, reason = "held, not read")] File);
 /// # Errors
 /// `Fatal` when another process has it.
 pub fn lock(path: &Path) -> Result<Lock> {
+    // No lock is left beside what is not ours.
+    refuse_strangers(path)?;
     let lock_path = beside(path, ".lock");
     let file = OpenOptions::new()
         .create(true)
@@ -103,7 +112,13 @@ pub fn lock(path: &Path) -> Result<Lock> {
         .write(true)
         .mode(0o600)
         .open(&lock_path)
-        .map_err(|e| Error::fatal(format!("{}: cannot be opened: {e}", lock_path.display())))?;
+        .map_err(|e| {
+            Error::fatal(format!(
+                "{}: the ledger's lock cannot be made: {e}",
+                lock_path.display()
+            ))
+            .hint(DIRECTORY_HINT)
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::fatal(format!(
@@ -114,7 +129,8 @@ pub fn lock(path: &Path) -> Result<Lock> {
         Err(TryLockError::Error(e)) => Err(Error::fatal(format!(
             "{}: cannot be locked: {e}",
             lock_path.display()
-        ))),
+        ))
+        .hint("a file system without locks cannot hold a ledger: give another path with --state-file or `state_file`")),
     }
 }
 
@@ -142,7 +158,7 @@ impl Ledger {
                         "{}: the ledger cannot be made: {e}",
                         path.display()
                     ))
-                    .hint("is the directory there, and may you write in it?")
+                    .hint(DIRECTORY_HINT)
                 })?;
         }
         let mut ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -184,7 +200,8 @@ impl Ledger {
             let from = beside(path, suffix);
             if from.exists() {
                 fs::copy(&from, beside(&copy, suffix)).map_err(|e| {
-                    Error::fatal(format!("{}: cannot be read: {e}", from.display()))
+                    Error::fatal(format!("{}: cannot be copied: {e}", from.display()))
+                        .hint("a dry run works on a copy in the temporary directory: is there room, and may you read the ledger?")
                 })?;
             }
         }
@@ -280,7 +297,8 @@ impl Ledger {
             None if !migrate => Err(Error::fatal(format!(
                 "{}: this ledger is empty",
                 self.path.display()
-            ))),
+            ))
+            .hint("the first `imap-to-gmail run` fills it")),
             _ => Ok(()),
         }
     }
@@ -418,7 +436,8 @@ fn explain(e: &rusqlite::Error, path: &Path) -> Error {
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             Error::fatal(format!("{path}: the ledger cannot be written: {e}")).hint("may you write the file and its directory?")
         }
-        _ => Error::fatal(format!("{path}: the ledger failed: {e}")),
+        _ => Error::fatal(format!("{path}: the ledger failed: {e}"))
+            .hint("is the disk in order? `sqlite3 LEDGER 'PRAGMA integrity_check'` looks at the file; nothing was half written"),
     }
 }
 
@@ -434,8 +453,9 @@ fn refuse_strangers(path: &Path) -> Result<()> {
             "{}: the ledger cannot be read: {e}",
             path.display()
         ))
+        .hint("give the path of a file with --state-file or `state_file`")
     })?;
-    if head.trim_ascii_start().starts_with(b"{") {
+    if matches!(head.trim_ascii_start(), [b'{' | b'[', ..]) {
         return Err(Error::usage(format!(
             "{}: a JSON file, expected a ledger (SQLite)",
             path.display()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::Secret;
+use crate::config::{Secret, json_place};
 use crate::error::{Error, Fault, Result};
 
 /// The access token in the file at `path`. Whether it still holds is for the server to say.
@@ -22,19 +22,18 @@ pub fn access_token(path: &Path) -> Result<Secret<String>> {
         .hint(sign_in)
     })?);
     let value: Value = serde_json::from_str(text.reveal()).map_err(|e| {
+        let (line, column) = json_place(&e, text.reveal().as_bytes());
         Error::new(
             Fault::NeedsUser,
-            format!(
-                "{name}: not JSON at line {}, column {}",
-                e.line(),
-                e.column()
-            ),
+            format!("{name}: not JSON at line {line}, column {column}"),
         )
         .hint(sign_in)
     })?;
-    match value.get("token").and_then(Value::as_str) {
-        Some(token) if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) => {
-            Ok(Secret::new(token.to_string()))
+    match value.get("token") {
+        Some(Value::String(token))
+            if !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Ok(Secret::new(token.clone()))
         }
         Some(_) => Err(Error::new(
             Fault::NeedsUser,

@@ -87,16 +87,19 @@ impl Report {
             ),
         }
         line(&mut out, format_args!("  {}", self.life()));
-        let due = s
-            .next_attempt_at
-            .as_deref()
-            .map(|t| format!("next attempt {}", self.when(t)));
+        let due = s.next_attempt_at.as_deref().map(|t| match parse_time(t) {
+            Some(at) if at <= self.now && s.alive => "due now".to_string(),
+            Some(at) if at <= self.now => "the next run tries them".to_string(),
+            _ => format!("next attempt {}", self.when(t)),
+        });
         let sent = s
             .last_delivered_at
             .as_deref()
             .map(|t| format!("last sent {}", self.when(t)));
-        let failures =
-            (s.failed > 0).then(|| "`imap-to-gmail status --failed` says why".to_string());
+        let failures = (s.failed > 0).then(|| match &self.failed {
+            None => "`imap-to-gmail status --failed` says why".to_string(),
+            Some(_) => "`imap-to-gmail retry-failed` tries them again".to_string(),
+        });
         for (name, count, note) in [
             ("delivered", s.delivered, sent),
             ("pending", s.pending, due),
@@ -119,7 +122,7 @@ impl Report {
             line(
                 &mut out,
                 format_args!(
-                    "\ntrouble since {}: {}",
+                    "\ntrouble (began {}): {}",
                     self.when(&trouble.since),
                     trouble.message
                 ),

@@ -210,3 +210,24 @@ pub(super) fn sender_and_subject(block: &[u8]) -> (Option<String>, Option<String
     };
     (value("From"), value("Subject"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sender_and_subject_are_decoded_first_and_made_safe_then() {
+        let block = b"Subject: =?utf-8?Q?=1B[2Jall_is_well=0A?=\r\n  failed\r\nFrom: \x07Ann =?utf-8?B?4oCu?= <a@x>\r\n\r\n";
+        assert_eq!(
+            sender_and_subject(block),
+            (
+                Some("\\u{7}Ann \\u{202e} <a@x>".into()),
+                Some("\\u{1b}[2Jall is well\\u{a} failed".into())
+            )
+        );
+        assert_eq!(
+            sender_and_subject(b"From: \r\n\r\nSubject: body\r\n"),
+            (None, None)
+        );
+    }
+}

@@ -32,6 +32,7 @@ impl Client {
                 "{} is not a host name",
                 shown(endpoint.host.as_bytes())
             ))
+            .hint("the configuration's `source_server` and `target_server` take a name like imap.example.org")
         })?;
         let mut roots = RootCertStore::empty();
         let mut pinned = Vec::new();
@@ -43,6 +44,7 @@ impl Client {
                         "{}: no certificates can be read from it: {e}",
                         path.display()
                     ))
+                    .hint("`source_ca_file` and `target_ca_file` take a PEM file: -----BEGIN CERTIFICATE-----")
                 };
                 for cert in
                     CertificateDer::pem_file_iter(path).map_err(|e| unreadable(e.to_string()))?

@@ -1,0 +1,532 @@
+//! Every mistake that a configuration can hold, and what is said of it.
+
+use std::fs::File;
+
+use chrono::{NaiveDate, TimeZone, Utc};
+use imap_to_gmail::config::{Config, Since, TargetLogin, Tls};
+use serde_json::{Value, json};
+
+use crate::{Desk, Ran};
+
+pub(crate) const EXAMPLE_HINT: &str =
+    "config.json.example shows a complete one; the README has a table of the keys";
+const QUOTES_HINT: &str =
+    "text stands in quotation marks, also when it is all digits; numbers stand without";
+const JSON_HINT: &str =
+    "a comma too many or too few, or a missing quotation mark, is the usual cause";
+const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
+
+/// A configuration without mistake. The secrets in it are easy to find where they must not be.
+pub(crate) fn right() -> Value {
+    json!({
+        "source_server": "imap.example.org",
+        "source_user": "user@example.org",
+        "source_pass": "HUSH",
+        "target_user": "you@gmail.com",
+        "target_pass": "HUSH HUSH",
+    })
+}
+
+/// It with `key` set; null for a key takes it out, and other forms of the same thing go.
+pub(crate) fn with(key: &str, value: impl Into<Value>) -> Value {
+    let mut config = right();
+    let map = config.as_object_mut().unwrap();
+    if key.starts_with("source_pass") {
+        map.remove("source_pass");
+    }
+    if ["target_pass", "target_pass_file", "target_token_file"].contains(&key) {
+        map.remove("target_pass");
+    }
+    map.insert(key.into(), value.into());
+    config
+}
+
+fn without(key: &str) -> Value {
+    let mut config = right();
+    config.as_object_mut().unwrap().remove(key);
+    config
+}
+
+/// A desk at which no run can begin, because another one has the ledger.
+pub(crate) fn desk() -> (Desk, File) {
+    let desk = Desk::new();
+    let lock = File::create(desk.path("sync_state.db.lock")).unwrap();
+    lock.try_lock().unwrap();
+    (desk, lock)
+}
+
+pub(crate) fn run(desk: &Desk, config: impl ToString) -> Ran {
+    desk.file("config.json", config.to_string());
+    desk.run(&["run", "--config", "config.json", "--once"])
+}
+
+/// The configuration has this mistake.
+#[track_caller]
+pub(crate) fn refused(config: Value, sentence: &str, hint: &str) {
+    let (desk, _lock) = desk();
+    run(&desk, config).fails(2, &format!("config.json: {sentence}"), hint);
+}
+
+/// The configuration has no mistake; this is what it means.
+#[track_caller]
+pub(crate) fn accepted(config: Value) -> Config {
+    let (desk, _lock) = desk();
+    run(&desk, config).fails(
+        1,
+        "sync_state.db: another imap-to-gmail is running with this ledger",
+        "`imap-to-gmail status` shows it; one process per ledger is enough",
+    );
+    Config::load(&desk.path("config.json"), Utc::now()).unwrap()
+}
+
+#[test]
+fn what_is_left_out_has_the_value_that_most_people_want() {
+    let config = accepted(right());
+    assert_eq!(
+        (&*config.source.host, config.source.port, config.source.tls),
+        ("imap.example.org", 993, Tls::Implicit)
+    );
+    assert_eq!(
+        (&*config.target.host, config.target.port, config.target.tls),
+        ("imap.gmail.com", 993, Tls::Implicit)
+    );
+    assert_eq!(config.since, Since::Days(7));
+    assert_eq!(config.connections, 3);
+    assert_eq!(config.state_file.to_str(), Some("sync_state.db"));
+    assert!(config.source.ca_file.is_none() && config.target.ca_file.is_none());
+    let TargetLogin::Password(password) = &config.target_login else {
+        panic!("no password");
+    };
+    assert_eq!(password.reveal(), "HUSHHUSH");
+    assert!(!format!("{config:?}").contains("HUSH"), "{config:?}");
+}
+
+#[test]
+fn text_must_be_text_on_one_line() {
+    let kinds = [
+        (json!(null), "null"),
+        (json!(true), "true or false"),
+        (json!(7351), "a number"),
+        (json!(["HUSH"]), "an array"),
+        (json!({"HUSH": "HUSH"}), "an object"),
+    ];
+    for key in [
+        "source_server",
+        "source_user",
+        "source_pass",
+        "source_pass_file",
+        "source_tls",
+        "source_ca_file",
+        "target_user",
+        "target_token_file",
+        "target_pass",
+        "target_pass_file",
+        "target_server",
+        "target_tls",
+        "target_ca_file",
+        "since",
+        "state_file",
+    ] {
+        for (value, kind) in &kinds {
+            refused(
+                with(key, value.clone()),
+                &format!("`{key}`: got {kind}, expected a string"),
+                QUOTES_HINT,
+            );
+        }
+        for empty in ["", " \t"] {
+            refused(
+                with(key, empty),
+                &format!("`{key}`: got an empty string, expected some text"),
+                EXAMPLE_HINT,
+            );
+        }
+        for text in ["HUSH\n", "HU\rSH", "HUSH\0"] {
+            refused(
+                with(key, text),
+                &format!("`{key}`: got text with a line break or NUL in it, expected one line"),
+                EXAMPLE_HINT,
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_required_must_be_there_in_one_form() {
+    for key in ["source_server", "source_user", "target_user"] {
+        refused(without(key), &format!("`{key}` is missing"), EXAMPLE_HINT);
+    }
+    refused(
+        without("source_pass"),
+        "`source_pass` or `source_pass_file` or `source_pass_command` is missing",
+        EXAMPLE_HINT,
+    );
+    refused(
+        without("target_pass"),
+        "`target_token_file` or `target_pass` or `target_pass_file` is missing",
+        EXAMPLE_HINT,
+    );
+    let forms = [
+        ["source_pass", "source_pass_file"],
+        ["source_pass", "source_pass_command"],
+        ["source_pass_file", "source_pass_command"],
+        ["target_token_file", "target_pass"],
+        ["target_token_file", "target_pass_file"],
+        ["target_pass", "target_pass_file"],
+    ];
+    for [first, second] in forms {
+        let mut config = with(first, "HUSH");
+        config[second] = json!("HUSH");
+        refused(
+            config,
+            &format!("got both `{first}` and `{second}`, expected one of them"),
+            "delete the one that you do not use",
+        );
+    }
+}
+
+#[test]
+fn unknown_keys_suggest_the_near_one() {
+    for (typed, meant) in [
+        ("sorce_server", "source_server"),
+        ("source_password", "source_pass"),
+        ("target_passwd", "target_pass"),
+        ("Since", "since"),
+        ("conections", "connections"),
+        ("statefile", "state_file"),
+    ] {
+        refused(
+            with(typed, "HUSH"),
+            &format!("unknown key `{typed}`"),
+            &format!("did you mean `{meant}`?"),
+        );
+    }
+    for typed in [
+        "folders",
+        "exclude",
+        "user",
+        "id",
+        "x",
+        "smtp_server_name_of_mine",
+    ] {
+        refused(
+            with(typed, "HUSH"),
+            &format!("unknown key `{typed}`"),
+            "the keys are source_server, source_user, source_pass, source_pass_file, source_pass_command, source_port, \
+             source_tls, source_ca_file, target_user, target_token_file, target_pass, target_pass_file, target_server, \
+             target_port, target_tls, target_ca_file, since, connections, state_file",
+        );
+    }
+    // A name that would move the cursor is shown as it is written.
+    let (desk, _lock) = desk();
+    run(&desk, "{\"sinc\\u001be\": 1}").fails(
+        2,
+        "config.json: unknown key `sinc\\u{1b}e`",
+        "did you mean `since`?",
+    );
+}
+
+#[test]
+fn servers_are_names_and_ports_are_numbers() {
+    for side in ["source", "target"] {
+        for name in [
+            "imap.example.org:993",
+            "imaps://imap.example.org",
+            "user@example.org",
+            "imap example.org",
+        ] {
+            refused(
+                with(&format!("{side}_server"), name),
+                &format!(
+                    "`{side}_server`: got `{name}`, expected a host name like imap.example.org"
+                ),
+                &format!(
+                    "a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`"
+                ),
+            );
+        }
+        for name in [
+            "imap.example.org",
+            "localhost",
+            "192.0.2.1",
+            "2001:db8::1",
+            "[2001:db8::1]",
+        ] {
+            accepted(with(&format!("{side}_server"), name));
+        }
+        let key = format!("{side}_port");
+        for (value, got) in [
+            (json!(0), "0"),
+            (json!(65536), "65536"),
+            (json!(-1), "-1"),
+            (json!(993.5), "993.5"),
+            (json!("993"), "the string \"993\""),
+            (json!(null), "null"),
+            (json!([993]), "an array"),
+        ] {
+            refused(
+                with(&key, value),
+                &format!("`{key}`: got {got}, expected a number from 1 to 65535"),
+                &format!("without `{key}` it is 993, or 143 with \"starttls\" or \"none\""),
+            );
+        }
+        for port in [1, 65535] {
+            let config = accepted(with(&key, port));
+            let endpoint = if side == "source" {
+                config.source
+            } else {
+                config.target
+            };
+            assert_eq!(endpoint.port, port);
+        }
+    }
+}
+
+#[test]
+fn only_this_machine_is_spoken_to_in_clear() {
+    for side in ["source", "target"] {
+        let key = format!("{side}_tls");
+        for word in ["ssl", "TLS", "Implicit", "off"] {
+            refused(
+                with(&key, word),
+                &format!("`{key}`: got `{word}`, expected \"implicit\", \"starttls\" or \"none\""),
+                EXAMPLE_HINT,
+            );
+        }
+        for (word, tls, port) in [
+            ("implicit", Tls::Implicit, 993),
+            ("starttls", Tls::StartTls, 143),
+        ] {
+            let config = accepted(with(&key, word));
+            let endpoint = if side == "source" {
+                config.source
+            } else {
+                config.target
+            };
+            assert_eq!((endpoint.tls, endpoint.port), (tls, port));
+        }
+        let none = |host: &str| {
+            let mut config = with(&key, "none");
+            config[format!("{side}_server")] = json!(host);
+            config
+        };
+        for host in [
+            "imap.example.org",
+            "192.168.1.2",
+            "128.0.0.1",
+            "localhost.example.org",
+            "::2",
+        ] {
+            refused(
+                none(host),
+                &format!("`{key}`: \"none\" would send the password to {host} in clear"),
+                "\"none\" is for a server on this machine (localhost, 127.x.x.x, ::1); use \"implicit\" or \"starttls\"",
+            );
+        }
+        for host in [
+            "localhost",
+            "LocalHost",
+            "127.0.0.1",
+            "127.0.0.2",
+            "::1",
+            "[::1]",
+        ] {
+            let config = accepted(none(host));
+            let endpoint = if side == "source" {
+                config.source
+            } else {
+                config.target
+            };
+            assert_eq!((endpoint.tls, endpoint.port), (Tls::None, 143));
+        }
+    }
+}
+
+#[test]
+fn since_says_how_far_back() {
+    for text in [
+        "7",
+        "-1d",
+        "+1d",
+        "d",
+        "1.5d",
+        "30 d",
+        "36501d",
+        "99999999999d",
+        "All",
+        "2024-02-30",
+        "2024",
+        "31.01.2024",
+    ] {
+        refused(
+            with("since", text),
+            &format!(
+                "`since`: got `{text}`, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\""
+            ),
+            SINCE_HINT,
+        );
+    }
+    refused(
+        with("since", "2999-01-01"),
+        "`since`: got 2999-01-01, which lies in the future, expected a day that has begun",
+        SINCE_HINT,
+    );
+    let date = NaiveDate::from_ymd_opt(2024, 1, 31).unwrap();
+    for (text, since) in [
+        ("0d", Since::Days(0)),
+        ("30d", Since::Days(30)),
+        ("36500d", Since::Days(36500)),
+        ("all", Since::All),
+        ("2024-01-31", Since::Date(date)),
+    ] {
+        assert_eq!(accepted(with("since", text)).since, since, "{text}");
+    }
+    // The day itself has begun, its next day has not.
+    let (desk, _lock) = desk();
+    desk.file("config.json", with("since", "2024-01-31").to_string());
+    let load = |day| {
+        let noon = Utc.with_ymd_and_hms(2024, 1, day, 12, 0, 0).unwrap();
+        Config::load(&desk.path("config.json"), noon)
+    };
+    assert!(load(31).is_ok());
+    assert!(load(30).is_err());
+}
+
+#[test]
+fn connections_stay_within_what_gmail_allows() {
+    for (value, got) in [
+        (json!(0), "0"),
+        (json!(11), "11"),
+        (json!(-1), "-1"),
+        (json!(2.5), "2.5"),
+        (json!("3"), "the string \"3\""),
+        (json!(true), "true or false"),
+    ] {
+        refused(
+            with("connections", value),
+            &format!("`connections`: got {got}, expected a number from 1 to 10"),
+            "Gmail allows 15 connections to an account, all of its mail programs together",
+        );
+    }
+    for n in [1, 10] {
+        assert_eq!(accepted(with("connections", n)).connections, n);
+    }
+}
+
+#[test]
+fn the_place_of_a_json_mistake_is_named() {
+    let (desk, _lock) = desk();
+    for (text, what) in [
+        (&b""[..], "line 1, column 1: the file ends too early"),
+        (
+            b"{\n  \"source_pass\": \"HUSH\"\n",
+            "line 2, column 24: the file ends too early",
+        ),
+        (
+            b"{\n  \"source_pass\": \"HUSH\",\n}",
+            "line 3, column 1: trailing comma",
+        ),
+        (
+            b"{\n  \"source_pass\": \"HUSH\"\n  \"since\": 1}",
+            "line 3, column 3: expected `,` or `}`",
+        ),
+        (
+            b"{\n  \"source_pass\": HUSH}",
+            "line 2, column 18: expected value",
+        ),
+        (
+            b"{\n  \"source_pass\": \"HUSH\n  \"since\": 1}",
+            "line 2, column 23: control character (\\u0000-\\u001F) found while parsing a string",
+        ),
+        (
+            b"{\"source_pass\": \"HUSH\\x\"}",
+            "line 1, column 23: invalid escape",
+        ),
+        (
+            b"{\"source_pass\": \"HUSH\xff\"}",
+            "line 1, column 22: invalid unicode code point",
+        ),
+        (b"{} HUSH", "line 1, column 4: trailing characters"),
+        (b"source_pass = HUSH", "line 1, column 1: expected value"),
+    ] {
+        desk.file("config.json", text);
+        desk.run(&["run", "--config", "config.json", "--once"])
+            .fails(2, &format!("config.json: not JSON at {what}"), JSON_HINT);
+    }
+    for (text, got) in [
+        ("[]", "an array"),
+        ("\"HUSH\"", "a string"),
+        ("5", "a number"),
+        ("null", "null"),
+    ] {
+        run(&desk, text).fails(
+            2,
+            &format!("config.json: got {got}, expected an object like {{\"source_server\": ...}}"),
+            EXAMPLE_HINT,
+        );
+    }
+    // What some editors put in front.
+    run(&desk, format!("\u{feff}{}", with("connections", 11))).fails(
+        2,
+        "config.json: `connections`: got 11, expected a number from 1 to 10",
+        "Gmail allows 15 connections to an account, all of its mail programs together",
+    );
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_told_how_to_make() {
+    let desk = Desk::new();
+    let hint = "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one";
+    for args in [
+        &["run", "--once", "--config", "nowhere.json"][..],
+        &["--once", "--config", "nowhere.json"],
+        &["run", "--dry-run", "--config", "nowhere.json"],
+        &["status", "--config", "nowhere.json"],
+        &["retry-failed", "--config", "nowhere.json"],
+    ] {
+        desk.run(args).fails(
+            2,
+            "nowhere.json: cannot be read: No such file or directory (os error 2)",
+            hint,
+        );
+    }
+    desk.run(&["run", "--once", "--config", "."]).fails(
+        2,
+        ".: cannot be read: Is a directory (os error 21)",
+        hint,
+    );
+    assert_eq!(desk.files(), [""; 0], "nothing is made");
+}
+
+#[test]
+fn the_example_lacks_nothing_but_ones_own_accounts() {
+    let config = accepted(serde_json::from_str(include_str!("../../config.json.example")).unwrap());
+    let TargetLogin::TokenFile(path) = &config.target_login else {
+        panic!("no token file");
+    };
+    assert_eq!(path.to_str(), Some("token.json"));
+}
+
+/// They are read only when the connection is made, and are a mistake of the configuration all the same.
+#[test]
+fn a_certificate_file_without_certificates_is_wrong() {
+    let desk = Desk::new();
+    desk.file("empty.pem", "no certificate");
+    for (name, what) in [
+        (
+            "missing.pem",
+            "I/O error: No such file or directory (os error 2)",
+        ),
+        ("empty.pem", "it holds no PEM certificate"),
+    ] {
+        let mut config = with("source_ca_file", name);
+        config["source_server"] = json!("localhost");
+        config["source_port"] = json!(1);
+        let ran = run(&desk, config);
+        ran.fails(
+            2,
+            &format!("{name}: no certificates can be read from it: {what}"),
+            "`source_ca_file` and `target_ca_file` take a PEM file: -----BEGIN CERTIFICATE-----",
+        );
+    }
+}

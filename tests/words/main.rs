@@ -1,0 +1,283 @@
+//! Every sentence that the program says to a person, to the letter: the real binary is run in a folder of its own
+//! with given files, and its stdout, stderr and status are compared with what is written here.
+//!
+//! Nothing here speaks to a server that could be slow or absent; where a run would get as far as that, the ledger's
+//! lock is held, so that "the configuration is right" shows as "another one is running".
+
+#![allow(clippy::unwrap_used)]
+
+mod config;
+mod ledger;
+mod retry;
+mod secrets;
+mod status;
+mod token;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const HELP_HINT: &str =
+    "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
+
+/// A folder with files to run the program in.
+pub(crate) struct Desk(tempfile::TempDir);
+
+/// What a run said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    command: String,
+    status: Option<i32>,
+    out: String,
+    err: String,
+    files: Vec<String>,
+}
+
+impl Desk {
+    pub(crate) fn new() -> Desk {
+        Desk(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Desk {
+        fs::write(self.path(name), content).unwrap();
+        self
+    }
+
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Runs the program with these arguments.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
+        command.args(args);
+        self.finish(command, args)
+    }
+
+    /// The same, where every file is made with all the rights that the program does not refuse.
+    pub(crate) fn run_unmasked(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "umask 000; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
+            .args(args);
+        self.finish(command, args)
+    }
+
+    fn finish(&self, mut command: Command, args: &[&str]) -> Ran {
+        let output = command
+            .current_dir(self.0.path())
+            .env_remove("COLUMNS")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ran {
+            command: args.join(" "),
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+            files: self.files(),
+        }
+    }
+}
+
+impl Ran {
+    /// All that it said was this.
+    #[track_caller]
+    pub(crate) fn says(&self, status: i32, out: &str, err: &str) {
+        assert!(
+            self.status == Some(status) && self.out == out && self.err == err,
+            "imap-to-gmail {}\n\n--- expected {status}\n{out}--- on stderr\n{err}\n--- got {:?}\n{}--- on stderr\n{}\n--- beside {:?}",
+            self.command,
+            self.status,
+            self.out,
+            self.err,
+            self.files
+        );
+    }
+
+    /// It did its work and printed this.
+    #[track_caller]
+    pub(crate) fn prints(&self, out: &str) {
+        self.says(0, out, "");
+    }
+
+    /// It failed and said so in one sentence, with one hint.
+    #[track_caller]
+    pub(crate) fn fails(&self, status: i32, sentence: &str, hint: &str) {
+        self.says(status, "", &format!("error: {sentence}\n\nhint: {hint}\n"));
+    }
+
+    #[track_caller]
+    pub(crate) fn out(&self) -> &str {
+        assert_eq!((self.status, &*self.err), (Some(0), ""), "{self:?}");
+        &self.out
+    }
+}
+
+/// Blanks at line ends, which the help has in it, would not survive in a file.
+fn trimmed(text: &str) -> String {
+    text.lines()
+        .map(|l| format!("{}\n", l.trim_end()))
+        .collect()
+}
+
+/// With `UPDATE_WORDS=1` in the environment the files are written instead of compared.
+#[test]
+fn help_is_what_the_files_say() {
+    let help = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words/help");
+    let desk = Desk::new();
+    let mut expected = vec!["imap-to-gmail.txt".to_string()];
+    let main = desk.run(&["--help"]);
+    let commands: Vec<&str> = main
+        .out()
+        .split_once("Commands:\n")
+        .unwrap()
+        .1
+        .lines()
+        .take_while(|l| !l.is_empty())
+        .map(|l| l.split_whitespace().next().unwrap())
+        .filter(|name| *name != "help")
+        .collect();
+    let mut texts = vec![trimmed(main.out())];
+    for command in commands {
+        expected.push(format!("{command}.txt"));
+        texts.push(trimmed(desk.run(&[command, "--help"]).out()));
+    }
+    for (name, text) in expected.iter().zip(&texts) {
+        if std::env::var("UPDATE_WORDS").is_ok() {
+            fs::write(help.join(name), text).unwrap();
+        }
+        let written = fs::read_to_string(help.join(name)).unwrap_or_default();
+        assert!(
+            *text == written,
+            "tests/words/help/{name} says\n{written}\nthe program says\n{text}\n(UPDATE_WORDS=1 writes it anew)"
+        );
+        assert!(
+            text.lines().all(|l| l.chars().count() <= 100),
+            "{name} has lines of more than 100 columns"
+        );
+    }
+    let mut written: Vec<String> = fs::read_dir(&help)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    written.sort();
+    expected.sort();
+    assert_eq!(written, expected, "one file for each command");
+    desk.run(&["--version"])
+        .prints(&format!("imap-to-gmail {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_command_line_that_means_nothing_is_wrong_usage() {
+    let desk = Desk::new();
+    let cases: &[(&[&str], &str, &str)] = &[
+        (&[], "nothing to do", HELP_HINT),
+        (
+            &["--bogus"],
+            "unexpected argument '--bogus' found",
+            HELP_HINT,
+        ),
+        (
+            &["status", "--jsn"],
+            "unexpected argument '--jsn' found",
+            "did you mean `--json`?",
+        ),
+        (
+            &["statsu"],
+            "unrecognized subcommand 'statsu'",
+            "did you mean `status`?",
+        ),
+        (
+            &["fetchmail"],
+            "unrecognized subcommand 'fetchmail'",
+            HELP_HINT,
+        ),
+        (
+            &["run", "INBOX"],
+            "unexpected argument 'INBOX' found",
+            HELP_HINT,
+        ),
+        (
+            &["run"],
+            "the following required arguments were not provided: --config <FILE>",
+            HELP_HINT,
+        ),
+        (
+            &["--once"],
+            "the following required arguments were not provided: --config <FILE>",
+            HELP_HINT,
+        ),
+        (
+            &["run", "--config"],
+            "a value is required for '--config <FILE>' but none was supplied",
+            HELP_HINT,
+        ),
+        (
+            &["--config", "config.json", "status"],
+            "the subcommand 'status' cannot be used with '--config <FILE>'",
+            "options come after the command, like `imap-to-gmail status --config FILE`",
+        ),
+        (
+            &["retry-failed", "all"],
+            "invalid value 'all' for '[ID]...': expected a number, as `imap-to-gmail status --failed` shows it",
+            HELP_HINT,
+        ),
+        (
+            &["retry-failed", "99999999999999999999"],
+            "invalid value '99999999999999999999' for '[ID]...': expected a number, as `imap-to-gmail status --failed` shows it",
+            HELP_HINT,
+        ),
+        (
+            &["retry-failed", "-5"],
+            "unexpected argument '-5' found",
+            HELP_HINT,
+        ),
+    ];
+    for (args, sentence, hint) in cases {
+        desk.run(args).fails(2, sentence, hint);
+    }
+    assert_eq!(desk.files(), [""; 0], "nothing is made");
+}
+
+#[test]
+fn run_says_what_it_cannot_do_yet() {
+    let desk = Desk::new();
+    desk.file("config.json", config::right().to_string());
+    for args in [
+        &["run", "--config", "config.json"][..],
+        &["--config", "config.json"],
+    ] {
+        desk.run(args).fails(
+            2,
+            "`run` needs --once: this version copies what is there and ends, it cannot watch for new mail yet",
+            "add --once; running it again, by hand or by a timer, copies what came since",
+        );
+    }
+}
+
+#[test]
+fn the_log_has_no_other_place() {
+    let desk = Desk::new();
+    desk.file("config.json", config::right().to_string());
+    for place in ["nowhere", ""] {
+        desk.run(&["run", "--config", "config.json", "--once", "--log", place])
+            .fails(
+                2,
+                &format!("`--log`: got `{place}`, expected stdout or stderr"),
+                "redirect stdout or stderr to write the log to a file",
+            );
+    }
+    assert_eq!(desk.files(), ["config.json"], "no ledger is made");
+}

@@ -1,0 +1,117 @@
+//! Passwords that lie elsewhere: in files, or in what a command prints.
+
+use imap_to_gmail::config::TargetLogin;
+use serde_json::json;
+
+use crate::config::{EXAMPLE_HINT, accepted, desk, refused, run, with};
+
+const ARGV: &str = "an array of strings like [\"pass\", \"show\", \"mail\"]";
+const COMMAND_HINT: &str =
+    "run the command by hand: it must end with 0 and print the password, alone on its first line";
+const FILE_HINT: &str = "the file must hold the password, alone on its first line";
+
+#[test]
+fn password_files_hold_the_password_on_their_first_line() {
+    for key in ["source_pass_file", "target_pass_file"] {
+        let (desk, _lock) = desk();
+        desk.file("empty", "")
+            .file("late", "\nHUSH\n")
+            .file("blank", "  \nHUSH\n")
+            .file("binary", b"HUSH\xff\n");
+        for (name, what) in [
+            (
+                "missing",
+                "missing cannot be read: No such file or directory (os error 2)",
+            ),
+            (".", ". cannot be read: Is a directory (os error 21)"),
+            (
+                "binary",
+                "binary cannot be read: stream did not contain valid UTF-8",
+            ),
+            (
+                "empty",
+                "the first line of empty is empty, expected the password",
+            ),
+            (
+                "late",
+                "the first line of late is empty, expected the password",
+            ),
+            (
+                "blank",
+                "the first line of blank is empty, expected the password",
+            ),
+        ] {
+            run(&desk, with(key, name)).fails(
+                2,
+                &format!("config.json: `{key}`: {what}"),
+                FILE_HINT,
+            );
+        }
+    }
+    let (desk, _lock) = desk();
+    let file = desk.path("pass");
+    desk.file("pass", " HU SH \r\nnot this\n");
+    let source = accepted(with("source_pass_file", file.to_str().unwrap()));
+    assert_eq!(source.source_pass.reveal(), " HU SH ");
+    let target = accepted(with("target_pass_file", file.to_str().unwrap()));
+    let TargetLogin::Password(password) = &target.target_login else {
+        panic!("no password");
+    };
+    assert_eq!(password.reveal(), "HUSH", "Google shows it in groups");
+}
+
+#[test]
+fn password_commands_print_the_password_and_end_with_0() {
+    let key = "source_pass_command";
+    for (value, got) in [
+        (json!("echo HUSH"), "a string"),
+        (json!([]), "an empty array"),
+        (json!(["echo", 5]), "an array with something else in it"),
+        (json!({"echo": "HUSH"}), "an object"),
+        (json!(null), "null"),
+    ] {
+        refused(
+            with(key, value),
+            &format!("`{key}`: got {got}, expected {ARGV}"),
+            EXAMPLE_HINT,
+        );
+    }
+    for argv in [
+        json!(["no-such-program", "HUSH"]),
+        json!(["no-such-program HUSH"]),
+    ] {
+        refused(
+            with(key, argv),
+            &format!(
+                "`{key}`: `no-such-program` cannot be run: No such file or directory (os error 2)"
+            ),
+            "the program comes first, then each argument as a string of its own; no shell is involved",
+        );
+    }
+    for (argv, what) in [
+        (
+            json!(["false", "HUSH"]),
+            "`false` ended with exit status: 1",
+        ),
+        (
+            json!(["sh", "-c", "echo HUSH; kill -9 $$"]),
+            "`sh` ended with signal: 9 (SIGKILL)",
+        ),
+        (
+            json!(["true"]),
+            "`true` printed no password on its first line",
+        ),
+        (
+            json!(["printf", "\\nHUSH\\n"]),
+            "`printf` printed no password on its first line",
+        ),
+        (
+            json!(["printf", "HUSH\\377\\n"]),
+            "what `printf` printed is not UTF-8",
+        ),
+    ] {
+        refused(with(key, argv), &format!("`{key}`: {what}"), COMMAND_HINT);
+    }
+    let config = accepted(with(key, json!(["printf", "HU SH\\nnot this\\n"])));
+    assert_eq!(config.source_pass.reveal(), "HU SH");
+}

@@ -1,0 +1,444 @@
+//! What `status` says of ledgers in every state, to people and to programs.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{TimeDelta, TimeZone, Utc};
+use imap_to_gmail::error::{Error, Fault, shown};
+use imap_to_gmail::ledger::{Change, Claim, Ledger, Progress, Proof};
+use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, time_text};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::Desk;
+use crate::ledger::route;
+
+/// A ledger that is filled by the program's own verbs, at times of the test's choosing.
+pub(crate) struct Book {
+    pub(crate) ledger: Ledger,
+    pub(crate) path: PathBuf,
+    uid: u32,
+}
+
+/// Days of November 2024, at ten.
+pub(crate) fn day(n: u32) -> Time {
+    Utc.with_ymd_and_hms(2024, 11, n, 10, 0, 0).unwrap()
+}
+
+impl Book {
+    pub(crate) fn new(path: &Path) -> Book {
+        let mut ledger = Ledger::open_or_create(path, true).unwrap();
+        ledger.belong_to(&route(), day(1)).unwrap();
+        ledger
+            .first_look("INBOX", UidValidity(1), 1, "7d", day(1))
+            .unwrap();
+        Book {
+            ledger,
+            path: path.into(),
+            uid: 0,
+        }
+    }
+
+    /// A message that waits since `found`.
+    pub(crate) fn pending(&mut self, message_id: &str, size: Option<u64>, found: Time) -> i64 {
+        self.uid += 1;
+        let mailbox = self.ledger.present_mailbox("INBOX").unwrap();
+        let message = Discovered {
+            uid: Uid(self.uid),
+            message_id: MessageId::parse(message_id.as_bytes()),
+            date: None,
+            internal_date: Some(found),
+            size,
+            flags: Flags::default(),
+        };
+        let progress = Progress::NextUid(self.uid + 1);
+        self.ledger
+            .record(mailbox.id, &[message], progress, found)
+            .unwrap();
+        i64::from(self.uid)
+    }
+
+    /// It, claimed. Whatever else waits must have been tried.
+    pub(crate) fn claimed(&mut self, message_id: &str, size: Option<u64>, found: Time) -> i64 {
+        let id = self.pending(message_id, size, found);
+        let claim = Claim {
+            count: 1,
+            bytes: u64::MAX,
+            once: true,
+        };
+        let rows = self.ledger.claim(claim, found).unwrap();
+        assert_eq!(rows.iter().map(|r| r.id).collect::<Vec<_>>(), [id]);
+        id
+    }
+
+    /// It, with this end a minute later.
+    pub(crate) fn settled(&mut self, message_id: &str, found: Time, change: &Change) -> i64 {
+        let id = self.claimed(message_id, Some(2048), found);
+        let then = found + TimeDelta::minutes(1);
+        self.ledger.settle(id, change, then).unwrap();
+        id
+    }
+
+    /// It, failed: as delivery writes it, with what came from the mail and the server made safe.
+    pub(crate) fn failed(&mut self, found: Time, words: &str) -> i64 {
+        let n = self.uid + 1;
+        self.settled(&format!("<{n}@example.org>"), found, &refusal(words))
+    }
+}
+
+fn refusal(words: &str) -> Change {
+    Change::Failed {
+        error: Error::new(Fault::Permanent, words),
+        sender: Some("Ann <ann@example.org>".into()),
+        subject: Some("Holiday pictures".into()),
+    }
+}
+
+fn delivered(proof: Proof) -> Change {
+    Change::Delivered {
+        proof,
+        place: None,
+        altered: false,
+    }
+}
+
+/// A desk with a ledger of the usual name.
+pub(crate) fn book() -> (Desk, Book) {
+    let desk = Desk::new();
+    let book = Book::new(&desk.path("sync_state.db"));
+    (desk, book)
+}
+
+fn ago(seconds: i64) -> Time {
+    Utc::now() - TimeDelta::seconds(seconds)
+}
+
+/// `status --json`'s only route.
+fn json(desk: &Desk) -> Value {
+    let mut all: Value = serde_json::from_str(desk.run(&["status", "--json"]).out()).unwrap();
+    all["routes"][0].take()
+}
+
+#[test]
+fn a_ledger_that_no_run_has_used() {
+    let desk = Desk::new();
+    drop(Ledger::open_or_create(&desk.path("sync_state.db"), true).unwrap());
+    desk.run(&["status"]).prints(
+        "\
+sync_state.db: no run has used this ledger yet
+  not running
+  delivered          0
+  pending            0
+  failed             0
+",
+    );
+    desk.run(&["status", "--failed", "--json"]).prints(
+        "{\"routes\":[{\"source\":null,\"target\":null,\"state_file\":\"sync_state.db\",\"running\":false,\
+         \"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
+         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
+         \"failed_messages\":[]}]}\n",
+    );
+}
+
+#[test]
+fn an_empty_ledger_of_a_route() {
+    let (desk, book) = book();
+    drop(book);
+    desk.run(&["status"]).prints(
+        "\
+user@example.org into you@gmail.com
+  not running
+  delivered          0
+  pending            0
+  failed             0
+",
+    );
+    desk.run(&["status", "--json"]).prints(
+        "{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
+         \"running\":false,\"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
+         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null}]}\n",
+    );
+}
+
+/// One message in each state, and what an older incarnation knew, which does not count.
+fn everything() -> Desk {
+    let (desk, mut b) = book();
+    b.ledger.run_begins("run", day(1)).unwrap();
+    b.settled("<1@x>", day(1), &delivered(Proof::Appended));
+    b.settled("<2@x>", day(3), &delivered(Proof::Appended));
+    b.settled("<3@x>", day(4), &delivered(Proof::Found));
+    b.settled("<4@x>", day(4), &delivered(Proof::Same));
+    let retry = Change::Retry {
+        error: Error::new(Fault::Transient, "imap.gmail.com:993 refused the message"),
+        at: Utc::now() + TimeDelta::seconds(210),
+    };
+    b.settled("<5@x>", day(6), &retry);
+    b.settled("<6@x>", day(5), &retry);
+    b.settled("<7@x>", day(7), &Change::Gone);
+    b.failed(
+        day(8),
+        "the message has 40000000 bytes, the target takes at most 36700160",
+    );
+    b.failed(
+        day(9),
+        "imap.gmail.com:993 refuses this message: [CANNOT] no",
+    );
+    let skipped = b.failed(day(10), "never mind");
+    b.ledger.retry_failed(&[skipped], true, day(11)).unwrap();
+    let old = b.settled("<8@x>", day(2), &delivered(Proof::Appended));
+    Connection::open(&b.path)
+        .unwrap()
+        .execute("UPDATE message SET superseded_by = 1 WHERE id = ?1", [old])
+        .unwrap();
+    b.claimed("<9@x>", None, day(12));
+    b.ledger.beat("run", day(12)).unwrap();
+    let error = Error::new(
+        Fault::NeedsUser,
+        "imap.gmail.com:993 refused the sign-in: no",
+    )
+    .hint("sign in again");
+    b.ledger.trouble("run", Some(&error), day(11)).unwrap();
+    b.ledger.trouble("run", Some(&error), day(12)).unwrap();
+    desk
+}
+
+#[test]
+fn everything_at_once() {
+    let desk = everything();
+    desk.run(&["status"]).prints(
+        "\
+user@example.org into you@gmail.com
+  not running, last sign of life 2024-11-12 10:00 UTC
+  delivered          4    last sent 2024-11-03 10:01 UTC
+  pending            2    next attempt in 3 min
+  in flight          1
+  failed             2    `imap-to-gmail status --failed` says why
+  skipped            1
+  gone               1
+
+trouble (began 2024-11-11 10:00 UTC): imap.gmail.com:993 refused the sign-in: no
+
+hint: sign in again
+",
+    );
+    desk.run(&["status", "--json"]).prints(
+        "{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
+         \"running\":false,\"pending\":2,\"in_flight\":1,\"delivered\":4,\"failed\":2,\"skipped\":1,\"gone\":1,\
+         \"oldest_pending\":\"2024-11-05T10:00:00Z\",\"last_delivered_at\":\"2024-11-03T10:01:00Z\",\
+         \"last_sign_of_life\":\"2024-11-12T10:00:00Z\",\"trouble\":{\"kind\":\"needs_user\",\
+         \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\
+         \"since\":\"2024-11-11T10:00:00Z\"}}]}\n",
+    );
+    let text = desk.run(&["status", "--failed"]);
+    for line in text.out().lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn failures_with_their_reasons_newest_first() {
+    let desk = everything();
+    let status = desk.run(&["status", "--failed"]);
+    let (counts, failures) = status.out().split_once("\nhint: sign in again\n").unwrap();
+    assert!(
+        counts
+            .contains("  failed             2    `imap-to-gmail retry-failed` tries them again\n"),
+        "{counts}"
+    );
+    assert_eq!(
+        failures,
+        "
+id 9, 2024-11-09 10:00 UTC, 2.0 kB
+  from       Ann <ann@example.org>
+  subject    Holiday pictures
+  message-id <9@example.org>
+  reason     imap.gmail.com:993 refuses this message: [CANNOT] no
+
+id 8, 2024-11-08 10:00 UTC, 2.0 kB
+  from       Ann <ann@example.org>
+  subject    Holiday pictures
+  message-id <8@example.org>
+  reason     the message has 40000000 bytes, the target takes at most 36700160
+"
+    );
+    let mut all: Value =
+        serde_json::from_str(desk.run(&["status", "--failed", "--json"]).out()).unwrap();
+    let first = all["routes"][0]["failed_messages"][0].take();
+    assert_eq!(
+        first.to_string(),
+        "{\"id\":9,\"date\":\"2024-11-09T10:00:00Z\",\"size\":2048,\"sender\":\"Ann <ann@example.org>\",\
+         \"subject\":\"Holiday pictures\",\"message_id\":\"<9@example.org>\",\
+         \"error\":\"imap.gmail.com:993 refuses this message: [CANNOT] no\"}"
+    );
+}
+
+#[test]
+fn what_is_not_known_of_a_failure_is_left_out() {
+    let (desk, mut b) = book();
+    let id = b.claimed("", None, day(3));
+    let change = Change::Failed {
+        error: Error::new(Fault::Permanent, "no"),
+        sender: None,
+        subject: None,
+    };
+    b.ledger.settle(id, &change, day(3)).unwrap();
+    let status = desk.run(&["status", "--failed"]);
+    let (_, failure) = status.out().split_once("\n\n").unwrap();
+    assert_eq!(
+        failure,
+        "id 1, 2024-11-03 10:00 UTC, size unknown\n  reason     no\n"
+    );
+    let mut all: Value =
+        serde_json::from_str(desk.run(&["status", "--failed", "--json"]).out()).unwrap();
+    assert_eq!(
+        all["routes"][0]["failed_messages"][0].take().to_string(),
+        "{\"id\":1,\"date\":\"2024-11-03T10:00:00Z\",\"size\":null,\"sender\":null,\"subject\":null,\
+         \"message_id\":null,\"error\":\"no\"}"
+    );
+}
+
+/// A message, its sender and a server do their worst; what is foreign goes through `shown`, as in delivery.
+#[test]
+fn hostile_mail_cannot_write_on_the_terminal() {
+    let (desk, mut b) = book();
+    let id = b.claimed("<a\x1b[2J\u{202e}b@x>", Some(7), day(3));
+    let change = Change::Failed {
+        error: Error::new(
+            Fault::Permanent,
+            shown(b"NO \x1b]0;pwned\x07 \xff gone\r\n* OK"),
+        ),
+        sender: Some(shown(b"\x1b[1A\x1b[Kroot\x08\x08")),
+        subject: Some(shown(
+            "all is well\n  failed   0\u{9b}2J\u{2066}".as_bytes(),
+        )),
+    };
+    b.ledger.settle(id, &change, day(3)).unwrap();
+    let status = desk.run(&["status", "--failed"]);
+    let (_, failure) = status.out().split_once("\n\n").unwrap();
+    assert_eq!(
+        failure,
+        "\
+id 1, 2024-11-03 10:00 UTC, 7 bytes
+  from       \\u{1b}[1A\\u{1b}[Kroot\\u{8}\\u{8}
+  subject    all is well\\u{a}  failed   0\\u{9b}2J\\u{2066}
+  message-id <a\\u{1b}[2J\\u{202e}b@x>
+  reason     NO \\u{1b}]0;pwned\\u{7} \u{fffd} gone\\u{d}\\u{a}* OK
+"
+    );
+}
+
+#[test]
+fn a_run_that_gives_signs_of_life_is_running() {
+    let (desk, mut b) = book();
+    for (age, running) in [(0, true), (45, true), (75, false), (3600, false)] {
+        b.ledger.run_begins("run", ago(7200)).unwrap();
+        let at = ago(age);
+        b.ledger.beat("run", at).unwrap();
+        let status = json(&desk);
+        assert_eq!(status["running"], running, "{age} s");
+        assert_eq!(status["last_sign_of_life"], time_text(at));
+    }
+    // A part that goes on is enough, and a sign of life that came with the end is none.
+    b.ledger.run_begins("run", ago(20)).unwrap();
+    b.ledger.run_ends("run", ago(0)).unwrap();
+    assert_eq!(json(&desk)["running"], false);
+    b.ledger.run_begins("other", ago(20)).unwrap();
+    assert_eq!(json(&desk)["running"], true);
+}
+
+#[test]
+fn ages_are_told_in_the_unit_that_fits() {
+    let (desk, mut b) = book();
+    b.ledger.run_begins("run", ago(9000)).unwrap();
+    for (age, said) in [
+        (30, "  running, last sign of life 3"),
+        (90, "  not running, last sign of life 1 min ago"),
+        (5400, "  not running, last sign of life 1 h ago"),
+    ] {
+        b.ledger.beat("run", ago(age)).unwrap();
+        let status = desk.run(&["status"]);
+        let line = status.out().lines().nth(1).unwrap();
+        assert!(line.starts_with(said), "{line}");
+        assert!(line.ends_with(" ago"), "{line}");
+    }
+}
+
+#[test]
+fn what_waits_says_when_it_is_tried() {
+    let (desk, mut b) = book();
+    b.pending("<1@x>", Some(1), day(2));
+    let line = || {
+        let status = desk.run(&["status"]);
+        status.out().lines().nth(3).unwrap().to_string()
+    };
+    assert_eq!(line(), "  pending            1    the next run tries them");
+    b.ledger.run_begins("run", ago(0)).unwrap();
+    assert_eq!(line(), "  pending            1    due now");
+}
+
+#[test]
+fn trouble_has_a_kind_a_sentence_and_a_hint() {
+    for (fault, kind) in [
+        (Fault::NeedsUser, "needs_user"),
+        (Fault::Throttled, "throttled"),
+        (Fault::Connection, "transient"),
+        (Fault::Transient, "transient"),
+        (Fault::Fatal, "transient"),
+        (Fault::Usage, "transient"),
+    ] {
+        for hint in [None, Some("do this")] {
+            let (desk, mut b) = book();
+            b.ledger.run_begins("run", day(1)).unwrap();
+            let mut error = Error::new(fault, "it is broken");
+            error.hint = hint.map(String::from);
+            b.ledger.trouble("run", Some(&error), day(2)).unwrap();
+            assert_eq!(
+                json(&desk)["trouble"].to_string(),
+                format!(
+                    "{{\"kind\":\"{kind}\",\"message\":\"it is broken\",\"hint\":{},\"since\":\"2024-11-02T10:00:00Z\"}}",
+                    hint.map_or("null".into(), |h| format!("\"{h}\""))
+                )
+            );
+            let status = desk.run(&["status"]);
+            let (_, trouble) = status.out().split_once("\n\n").unwrap();
+            let hint = hint.map_or(String::new(), |h| format!("\nhint: {h}\n"));
+            assert_eq!(
+                trouble,
+                format!("trouble (began 2024-11-02 10:00 UTC): it is broken\n{hint}")
+            );
+            b.ledger.trouble("run", None, day(3)).unwrap();
+            assert_eq!(json(&desk)["trouble"], Value::Null);
+            assert!(!desk.run(&["status"]).out().contains("trouble"));
+        }
+    }
+}
+
+#[test]
+fn what_a_person_must_do_is_said_first() {
+    let (desk, mut b) = book();
+    for (part, fault) in [
+        ("a", Fault::Connection),
+        ("b", Fault::NeedsUser),
+        ("c", Fault::Throttled),
+    ] {
+        b.ledger.run_begins(part, day(1)).unwrap();
+        let error = Error::new(fault, fault.name());
+        b.ledger.trouble(part, Some(&error), day(2)).unwrap();
+    }
+    assert_eq!(json(&desk)["trouble"]["message"], "needs_user");
+    b.ledger.trouble("b", None, day(3)).unwrap();
+    assert_eq!(json(&desk)["trouble"]["message"], "throttled");
+}
+
+#[test]
+fn other_files_are_looked_at_when_asked_for() {
+    let desk = Desk::new();
+    drop(Book::new(&desk.path("elsewhere.db")));
+    desk.file("config.json", "{\"state_file\": \"elsewhere.db\"}");
+    for args in [
+        &["status", "--state-file", "elsewhere.db", "--json"][..],
+        &["status", "--config", "config.json", "--json"],
+    ] {
+        let all: Value = serde_json::from_str(desk.run(args).out()).unwrap();
+        assert_eq!(all["routes"][0]["state_file"], "elsewhere.db");
+    }
+}

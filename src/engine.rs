@@ -91,6 +91,8 @@ struct Unseen {
     last_byte: Instant,
     /// The temporary NO that left it open.
     refused: Option<Error>,
+    /// A worker of ours broke down over it, or over another of its batch.
+    broke_down: bool,
 }
 
 enum Event {
@@ -174,7 +176,7 @@ impl Engine {
     }
 
     fn until_done(self: &Arc<Engine>) -> Result<Ended> {
-        self.adopt_in_flight()?;
+        self.adopt_in_flight(false)?;
         let mut waits = 0;
         let mut failing_since = None;
         let mut discovered = false;
@@ -184,7 +186,7 @@ impl Engine {
                 return Ok(Ended::Stopped);
             }
             // A worker that panicked could not say what it held.
-            self.adopt_in_flight()?;
+            self.adopt_in_flight(true)?;
             match pass {
                 Err(e) if e.fault == Fault::Connection => {
                     let patience = self.times.once_patience;
@@ -321,7 +323,7 @@ impl Engine {
             if rows.is_empty() {
                 break;
             }
-            let mut boxes = recognise::refresh(&mut account, &self.ledger, now)?;
+            let mut boxes = recognise::refresh(&mut account, &self.ledger)?;
             let copies = recognise::copies(&mut account, &self.ledger, &mut boxes, &rows, now)?;
             for row in &rows {
                 let place = copies.get(&row.id).and_then(|c| c.first().copied());
@@ -353,13 +355,14 @@ impl Engine {
     }
 
     /// Rows in flight that no worker holds: their end was not seen, and time counts from now.
-    fn adopt_in_flight(&self) -> Result<()> {
+    fn adopt_in_flight(&self, broke_down: bool) -> Result<()> {
         let rows = self.ledger.step(|l| l.in_flight())?;
         let mut state = self.state();
         for row in rows {
             state.unseen.entry(row.id).or_insert(Unseen {
                 last_byte: Instant::now(),
                 refused: None,
+                broke_down,
             });
         }
         Ok(())

@@ -76,8 +76,13 @@ impl Account {
     }
 
     /// UIDs of the open mailbox whose messages may have an INTERNALDATE between these moments.
-    pub fn dated_between(&mut self, view: &View, since: Time, before: Time) -> Result<Vec<Uid>> {
-        self.session.uids_between(view, Some(since), Some(before))
+    pub fn dated_between(
+        &mut self,
+        view: &View,
+        since: Time,
+        before: Option<Time>,
+    ) -> Result<Vec<Uid>> {
+        self.session.uids_between(view, Some(since), before)
     }
 
     /// What names these messages; those that are no longer there are left out. `uids` must ascend.

@@ -55,6 +55,9 @@ pub struct View {
     pub uid_validity: UidValidity,
     /// Every message of this view has a lower UID.
     pub uid_next: u32,
+    /// The server said so. Where it does not (Courier, servers.md 3.8) it is one more than the
+    /// highest UID, which falls when that message goes.
+    pub uid_next_stated: bool,
     pub exists: u32,
 }
 
@@ -214,7 +217,6 @@ impl Session {
         })?);
         let uid_next = match next {
             Some(n) => n,
-            // Courier does not say (servers.md 3.8).
             None if exists == 0 => 1,
             None => {
                 let (last, end) = self.uid_fetch("*", "(UID)", 0);
@@ -229,6 +231,7 @@ impl Session {
         let view = View {
             uid_validity,
             uid_next,
+            uid_next_stated: next.is_some(),
             exists,
         };
         self.selected = Some((mailbox.to_string(), view));

@@ -1,6 +1,6 @@
 //! Nothing lost and nothing twice when the process is killed and when connections are cut, at random moments and at
 //! the worst ones. Each hole that absence and late commits leave has a test of its own.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 

@@ -66,7 +66,7 @@ impl Engine {
         let (boxes, mut copies) = {
             let _one_at_a_time = self.index.lock();
             let now = Utc::now();
-            let mut boxes = recognise::refresh(account, &self.ledger, now)?;
+            let mut boxes = recognise::refresh(account, &self.ledger)?;
             let copies = recognise::copies(account, &self.ledger, &mut boxes, &open.rows, now)?;
             (boxes, copies)
         };
@@ -413,9 +413,16 @@ impl Engine {
             rows: Vec::new(),
         };
         for row in unmarked {
-            // No mark: not a byte of it was sent.
-            self.seen(row.id);
-            open.settle(&row, Outcome::NotBegun)?;
+            // No mark: not a byte of it was sent. Where a worker panicked it goes alone next time,
+            // so that the message over which it did is found out.
+            let broke_down = self.seen(row.id).is_some_and(|u| u.broke_down);
+            let outcome = match broke_down {
+                true => Outcome::Died(Error::connection(
+                    "imap-to-gmail itself broke down over this message",
+                )),
+                false => Outcome::NotBegun,
+            };
+            open.settle(&row, outcome)?;
         }
         if marked.is_empty() {
             return Ok(());
@@ -573,6 +580,7 @@ impl Engine {
         let unseen = Unseen {
             last_byte: Instant::now(),
             refused,
+            broke_down: false,
         };
         self.state().unseen.insert(id, unseen);
     }

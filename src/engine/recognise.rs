@@ -31,16 +31,12 @@ pub(super) struct Resolved {
 
 /// Brings the index of each mailbox up to this moment. What it returns is where resolution would
 /// begin to look for what is sent from now on.
-pub(super) fn refresh(
-    account: &mut Account,
-    ledger: &Shared,
-    now: Time,
-) -> Result<Vec<IndexMailbox>> {
+pub(super) fn refresh(account: &mut Account, ledger: &Shared) -> Result<Vec<IndexMailbox>> {
     let mut boxes = Vec::new();
     for name in account.index_mailboxes() {
         let view = account.view(name, false)?;
         let latest = view.uid_next.saturating_sub(LATEST).max(1);
-        let mut index = ledger.step(|l| l.index_mailbox(name, view.uid_validity, latest, now))?;
+        let mut index = ledger.step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
         if view.uid_next.saturating_sub(index.next_uid) > LATEST {
             for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
                 let seen = account.metadata(set)?;
@@ -160,18 +156,20 @@ fn cover(
     needed: Time,
     now: Time,
 ) -> Result<()> {
-    if needed >= index.covered_since {
+    if index.covered_since.is_some_and(|covered| needed >= covered) {
         return Ok(());
     }
-    let reach = ((now - index.covered_since) * 2).max(FIRST_REACH);
-    let since = needed.min(now - reach);
+    let reach = index
+        .covered_since
+        .map_or(FIRST_REACH, |covered| (now - covered) * 2);
+    let since = needed.min(now - reach.max(FIRST_REACH));
     let view = account.view(&index.name, false)?;
     let uids = account.dated_between(&view, since, index.covered_since)?;
     for set in uids.rchunks(SET_MAX) {
         let seen = account.metadata(set)?;
         ledger.step(|l| l.index_record(index, &seen))?;
     }
-    index.covered_since = since;
+    index.covered_since = Some(since);
     ledger.step(|l| l.index_record(index, &[]))
 }
 

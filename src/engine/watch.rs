@@ -46,7 +46,10 @@ fn mailbox(ledger: &Shared, view: &View, since: Since, now: Time) -> Result<Mail
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
             }
             // RFC 3501 2.3.1.1: another UIDVALIDITY, and a UIDNEXT that went back all the same.
-            Some(old) if old.uid_validity != view.uid_validity || view.uid_next < old.next_uid => {
+            Some(old)
+                if old.uid_validity != view.uid_validity
+                    || (view.uid_next_stated && view.uid_next < old.next_uid) =>
+            {
                 warn!(
                     "{MAILBOX} has new UIDs (UIDVALIDITY {} -> {}, UIDNEXT {} -> {}): matching its messages with the ledger anew",
                     old.uid_validity, view.uid_validity, old.next_uid, view.uid_next

@@ -8,6 +8,10 @@ use super::{Ledger, Place};
 use crate::error::Result;
 use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, parse_time, time_text};
 
+/// `covered_since` of an index that has only looked at what came last: later than any date, since
+/// mail may be dated in the future.
+const NOTHING_COVERED: &str = "9999-12-31T23:59:59Z";
+
 /// How far one mailbox of the target has been looked at.
 #[derive(Clone, Debug)]
 pub struct IndexMailbox {
@@ -16,8 +20,8 @@ pub struct IndexMailbox {
     pub uid_validity: UidValidity,
     /// Everything from here on is unknown.
     pub next_uid: u32,
-    /// Messages with an older INTERNALDATE may be unknown.
-    pub covered_since: Time,
+    /// Messages with an older INTERNALDATE may be unknown; None: any but the newest may.
+    pub covered_since: Option<Time>,
 }
 
 /// A message that the index knows.
@@ -29,13 +33,12 @@ pub struct Indexed {
 
 impl Ledger {
     /// The index of this mailbox at this UIDVALIDITY. A new one, and one whose UIDs have changed
-    /// their meaning, begins empty at `uid_next`, covering what comes from `now` on.
+    /// their meaning, begins empty: it knows what comes from `uid_next` on.
     pub fn index_mailbox(
         &mut self,
         name: &str,
         validity: UidValidity,
         uid_next: u32,
-        now: Time,
     ) -> Result<IndexMailbox> {
         self.write(|t| {
             let known: Option<(i64, u32)> = t
@@ -51,13 +54,13 @@ impl Ledger {
                     t.execute("DELETE FROM gmail_message WHERE mailbox_id = ?1", [id])?;
                     t.execute(
                         "UPDATE gmail_mailbox SET uid_validity = ?2, next_uid = ?3, covered_since = ?4 WHERE id = ?1",
-                        params![id, validity.0, uid_next, time_text(now)],
+                        params![id, validity.0, uid_next, NOTHING_COVERED],
                     )?;
                 }
                 None => {
                     t.execute(
                         "INSERT INTO gmail_mailbox (name, uid_validity, next_uid, covered_since) VALUES (?1, ?2, ?3, ?4)",
-                        params![name, validity.0, uid_next, time_text(now)],
+                        params![name, validity.0, uid_next, NOTHING_COVERED],
                     )?;
                 }
             }
@@ -71,7 +74,7 @@ impl Ledger {
                         name: r.get(1)?,
                         uid_validity: UidValidity(r.get(2)?),
                         next_uid: r.get(3)?,
-                        covered_since: parse_time(&covered).unwrap_or(now),
+                        covered_since: parse_time(&covered).filter(|_| covered != NOTHING_COVERED),
                     })
                 },
             )
@@ -106,7 +109,7 @@ impl Ledger {
                 .execute(params![
                     mailbox.id,
                     mailbox.next_uid,
-                    time_text(mailbox.covered_since),
+                    mailbox.covered_since.map_or(NOTHING_COVERED.into(), time_text),
                     mailbox.uid_validity.0
                 ])?;
             Ok(())

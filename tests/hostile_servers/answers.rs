@@ -141,6 +141,7 @@ fn five() -> (View, Option<Time>) {
     let view = View {
         uid_validity: UidValidity(1),
         uid_next: 900,
+        uid_next_stated: false,
         exists: 5,
     };
     (view, Some(Time::UNIX_EPOCH + TimeDelta::days(2)))

@@ -52,6 +52,7 @@ fn client_in_a_process_of_its_own() {
                 let view = View {
                     uid_validity: UidValidity(1),
                     uid_next: u32::MAX,
+                    uid_next_stated: true,
                     exists: 1,
                 };
                 let found = session.uids_between(&view, Some(Time::UNIX_EPOCH), None);

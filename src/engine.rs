@@ -19,7 +19,7 @@ use crate::config::{Config, Intervals, TargetLogin};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
 use crate::ledger::{Change, Claim, Ledger, Proof, Route, Shared};
-use crate::oauth;
+use crate::oauth::{Access, Tokens};
 use crate::session::Login;
 use crate::source::MAILBOX;
 
@@ -67,6 +67,8 @@ pub struct Engine {
     config: Config,
     times: Intervals,
     ledger: Shared,
+    /// Where the target is entered with a token.
+    tokens: Option<Tokens>,
     reader: Mutex<Reader>,
     /// Held while the target index is brought up to date and used.
     index: Mutex<()>,
@@ -135,7 +137,12 @@ impl Engine {
         );
         ledger.belong_to(&route, Utc::now())?;
         let (events, inbox) = channel();
+        let tokens = match &config.target_login {
+            TargetLogin::TokenFile(path) => Some(Tokens::new(path, times.command)),
+            TargetLogin::Password(_) => None,
+        };
         Ok(Arc::new(Engine {
+            tokens,
             reader: Mutex::new(Reader::new(config.clone(), times.clone())),
             config,
             times,
@@ -368,19 +375,38 @@ impl Engine {
         Ok(())
     }
 
+    /// Signs in to the target. A token that is refused is renewed once: only a fresh one that is
+    /// refused too is a person's affair.
     fn open_account(&self) -> Result<Account> {
         let user = self.config.target_user.clone();
-        let login = match &self.config.target_login {
-            TargetLogin::Password(password) => Login::Password {
-                user,
-                password: password.clone(),
-            },
-            TargetLogin::TokenFile(path) => Login::Token {
-                user,
-                token: oauth::access_token(path)?,
-            },
+        let Some(tokens) = &self.tokens else {
+            let TargetLogin::Password(password) = &self.config.target_login else {
+                return Err(Error::fatal(
+                    "there is nothing to sign in to the target with",
+                ));
+            };
+            let password = password.clone();
+            return Account::open(
+                &self.config,
+                &Login::Password { user, password },
+                None,
+                &self.times,
+            );
         };
-        Account::open(&self.config, &login, &self.times)
+        let open = |access: &Access| {
+            let login = Login::Token {
+                user: user.clone(),
+                token: access.token.clone(),
+            };
+            Account::open(&self.config, &login, access.renew_at, &self.times)
+        };
+        let access = tokens.access(Utc::now())?;
+        match open(&access) {
+            Err(e) if e.credentials_refused && !access.fresh => {
+                open(&tokens.instead_of(&access, Utc::now())?)
+            }
+            end => end,
+        }
     }
 
     /// Runs tasks, each on a thread of its own, until all have ended; the gravest error is theirs.

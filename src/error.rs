@@ -50,6 +50,8 @@ pub struct Error {
     pub hint: Option<String>,
     /// How long the server asked us to wait, when it said so.
     pub delay: Option<Duration>,
+    /// A server refused who we say we are: with a token, one more try with a renewed one is due.
+    pub credentials_refused: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -61,6 +63,7 @@ impl Error {
             message: message.into(),
             hint: None,
             delay: None,
+            credentials_refused: false,
         }
     }
 

@@ -18,12 +18,26 @@ const ITEMS: &str = "(UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]
 
 pub struct Account {
     session: Session,
+    /// When the token that opened it ends, or soon before.
+    renew_at: Option<Time>,
 }
 
 impl Account {
-    pub fn open(config: &Config, login: &Login, times: &Intervals) -> Result<Account> {
+    /// `renew_at`: when the token of this login is to be replaced. Gmail ends a session with its
+    /// token (gmail.md 6).
+    pub fn open(
+        config: &Config,
+        login: &Login,
+        renew_at: Option<Time>,
+        times: &Intervals,
+    ) -> Result<Account> {
         let session = Session::open(&config.target, login, times)?;
-        Ok(Account { session })
+        Ok(Account { session, renew_at })
+    }
+
+    /// Is it time for another session?
+    pub fn outlived(&self, now: Time) -> bool {
+        self.renew_at.is_some_and(|at| now >= at)
     }
 
     /// The largest message that it takes, in bytes.

@@ -168,8 +168,23 @@ fn a_target_renumbered_while_an_append_was_open_is_searched_from_the_start() {
         return;
     };
     world.set("connections", 1);
+    // Mail of other origin, which goes again, so that the new numbers are lower than the old ones.
+    let others: Vec<u32> = (0..20)
+        .map(|i| {
+            world.target.append(
+                BOB,
+                "INBOX",
+                format!("Subject: {i}\r\n\r\nother").as_bytes(),
+                "",
+                T0,
+            )
+        })
+        .collect();
     plant_round(&world.source, 0);
     world.run_until_done(1);
+    for uid in others {
+        world.target.expunge(BOB, "INBOX", uid);
+    }
     for mail in [
         "Message-ID: <open@x>\r\n\r\nleft open",
         "Subject: no id\r\n\r\nleft open too",
@@ -177,17 +192,34 @@ fn a_target_renumbered_while_an_append_was_open_is_searched_from_the_start() {
         world
             .source
             .plant(ALICE, mail.as_bytes(), "", T0 - 1_000_000);
+        proxy.refuse_after_cut();
         proxy.cut_before_reply(b"APPENDUID");
         let cuts = proxy.cuts();
         let mut child = world.spawn(&[]);
         common::eventually("the connection is cut", || proxy.cuts() > cuts);
-        proxy.refuse(true);
         child.kill().unwrap();
         child.wait().unwrap();
         world.target.reset_uidvalidity(BOB);
         proxy.refuse(false);
         world.run_until_done(1);
     }
+    world.assert_complete();
+}
+
+#[test]
+fn a_message_that_never_arrived_is_not_mistaken_for_one_almost_the_same() {
+    let Some((mut world, proxy)) = plain_target() else {
+        return;
+    };
+    world.set("connections", 1);
+    // Servers rewrite line ends, so a look for the second would take the first for it.
+    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    world
+        .source
+        .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\n", "", T0 + 1);
+    proxy.cut_before_command(b"{18");
+    world.run_until_done(1);
+    assert_eq!(proxy.cuts(), 1);
     world.assert_complete();
 }
 

@@ -39,6 +39,10 @@ impl Engine {
         let mut account = self.open_account()?;
         let mut end = self.resolve_and_verify(&mut account);
         while end.is_ok() && !self.stopping() {
+            if account.outlived(Utc::now()) {
+                account.logout();
+                account = self.open_account()?;
+            }
             let claim = Claim {
                 count: batch,
                 bytes: BATCH_BYTES,

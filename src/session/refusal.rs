@@ -125,11 +125,13 @@ fn sign_in_refused(server: &str, words: &str, lower: &str) -> Error {
     } else {
         "check user name and password (or sign in again, if a token is used); nothing is lost meanwhile"
     };
-    Error::new(
+    let mut error = Error::new(
         Fault::NeedsUser,
         format!("{server} refused the sign-in: {words}"),
     )
-    .hint(hint)
+    .hint(hint);
+    error.credentials_refused = true;
+    error
 }
 
 fn append_refused(server: &str, words: &str, lower: &str) -> Error {

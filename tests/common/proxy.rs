@@ -26,9 +26,10 @@ pub struct Proxy {
 struct State {
     closing: bool,
     refuse: bool,
+    refuse_after_cut: bool,
     cut: [Option<u64>; 2],
     stall: [Option<u64>; 2],
-    fatal_reply: Option<Vec<u8>>,
+    fatal: Option<(Side, Vec<u8>)>,
     late: Option<(Vec<u8>, Duration)>,
     connections: usize,
     cuts: usize,
@@ -94,8 +95,17 @@ impl Proxy {
     /// Cuts the connection on which the server says `pattern` next; the client never sees that chunk. Only for plain
     /// text, and once: the server has done what the client asked, and the client does not know.
     pub fn cut_before_reply(&self, pattern: &[u8]) {
+        self.cut_before(Side::ToClient, pattern);
+    }
+
+    /// As `cut_before_reply`, for what the client says: the server never sees that chunk, and the client does not know.
+    pub fn cut_before_command(&self, pattern: &[u8]) {
+        self.cut_before(Side::ToServer, pattern);
+    }
+
+    fn cut_before(&self, side: Side, pattern: &[u8]) {
         assert!(!pattern.is_empty(), "an empty pattern matches nothing");
-        self.state().fatal_reply = Some(pattern.to_vec());
+        self.state().fatal = Some((side, pattern.to_vec()));
     }
 
     /// The client's connection dies when it has sent `pattern`, but the server goes on with what it was sent after this
@@ -107,6 +117,11 @@ impl Proxy {
     /// From now on, or no longer, new connections are closed as soon as they are accepted.
     pub fn refuse(&self, refuse: bool) {
         self.state().refuse = refuse;
+    }
+
+    /// With the next cut by one of the knobs, new connections are refused.
+    pub fn refuse_after_cut(&self) {
+        self.state().refuse_after_cut = true;
     }
 
     /// Cuts every connection there is.
@@ -173,8 +188,8 @@ impl Pair {
 impl State {
     /// Decides about a chunk and counts it. `seen` is the end of what passed before it on this connection.
     fn judge(&mut self, side: Side, seen: &[u8], chunk: &[u8]) -> Verdict {
-        let verdict = if side == Side::ToClient && self.is_fatal_reply(seen, chunk) {
-            self.fatal_reply = None;
+        let verdict = if self.is_fatal(side, seen, chunk) {
+            self.fatal = None;
             Verdict {
                 pass: 0,
                 then: Then::Cut,
@@ -202,14 +217,17 @@ impl State {
                 then: Then::GoOn,
             }
         };
+        if verdict.then == Then::Cut && std::mem::take(&mut self.refuse_after_cut) {
+            self.refuse = true;
+        }
         self.bytes[side as usize] += verdict.pass as u64;
         self.cuts += usize::from(matches!(verdict.then, Then::Cut | Then::Late(_)));
         verdict
     }
 
     /// Whether the pattern ends in this chunk; it may have begun before.
-    fn is_fatal_reply(&self, seen: &[u8], chunk: &[u8]) -> bool {
-        let Some(pattern) = &self.fatal_reply else {
+    fn is_fatal(&self, side: Side, seen: &[u8], chunk: &[u8]) -> bool {
+        let Some((_, pattern)) = self.fatal.as_ref().filter(|(s, _)| *s == side) else {
             return false;
         };
         let carry = &seen[seen.len().saturating_sub(pattern.len() - 1)..];

@@ -96,7 +96,7 @@ fn a_token_file_without_a_token_asks_for_a_person() {
         ),
         (
             Some("{\"refresh_token\": \"HUSH\"}"),
-            "there is no `token` in it",
+            "there is no `token` in it, nor what makes one (`refresh_token`, `client_id`, `client_secret`)",
         ),
         (Some("[\"HUSH\"]"), "there is no `token` in it"),
         (Some("{\"token\": 5}"), "`token` is not an access token"),

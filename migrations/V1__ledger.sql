@@ -76,6 +76,7 @@ CREATE TABLE gmail_message (
     gm_msgid        INTEGER,
     PRIMARY KEY (mailbox_id, uid)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX gmail_message_by_gm_msgid ON gmail_message (gm_msgid) WHERE gm_msgid IS NOT NULL;
 CREATE INDEX gmail_message_by_message_id ON gmail_message (message_id_hash) WHERE message_id_hash IS NOT NULL;
 
 -- Where resolution begins to look for a message whose APPEND ended unseen: the state of each index
@@ -131,7 +132,8 @@ CREATE TABLE message (
         ((status = 'delivered') = (proof IS NOT NULL AND delivered_at IS NOT NULL)),
     CONSTRAINT failed_has_reason CHECK (status <> 'failed' OR last_error IS NOT NULL),
     CONSTRAINT in_flight_since_when CHECK (status <> 'in_flight' OR in_flight_since IS NOT NULL),
-    CONSTRAINT mark_only_in_flight CHECK (mark_id IS NULL OR (status = 'in_flight' AND sha256 IS NOT NULL)),
+    CONSTRAINT mark_until_seen CHECK
+        (mark_id IS NULL OR (sha256 IS NOT NULL AND (status = 'in_flight' OR (status = 'delivered' AND verified_at IS NULL)))),
     CONSTRAINT hash_with_message_id CHECK ((message_id IS NULL) = (message_id_hash IS NULL))
 ) STRICT;
 CREATE INDEX message_pending ON message (internal_date DESC, id DESC) WHERE status = 'pending';
@@ -140,7 +142,11 @@ CREATE INDEX message_unverified ON message (id) WHERE proof = 'appended' AND ver
 CREATE INDEX message_failed ON message (id) WHERE status = 'failed';
 CREATE INDEX message_by_message_id ON message (message_id_hash) WHERE message_id_hash IS NOT NULL;
 CREATE INDEX message_by_sha256 ON message (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX message_by_gm_msgid ON message (gm_msgid) WHERE gm_msgid IS NOT NULL;
 CREATE INDEX message_by_gmail_uid ON message (gmail_mailbox, gmail_uid) WHERE gmail_uid IS NOT NULL;
+
+-- Bytes sent to the target per hour ('2026-11-23T08'), failed attempts included.
+CREATE TABLE upload (hour TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Signs of life of the parts of a run, and what troubles each.
 CREATE TABLE heartbeat (

@@ -106,6 +106,8 @@ pub struct Config {
     pub since: Since,
     /// Sessions with the target at most.
     pub connections: usize,
+    /// Bytes sent in any 24 hours at most.
+    pub upload_limit_per_day: Option<u64>,
     pub state_file: PathBuf,
 }
 
@@ -118,6 +120,12 @@ pub struct Intervals {
     pub command: Duration,
     /// For the answer to an APPEND, counted from its last byte (gmail.md 3.9).
     pub append: Duration,
+    /// For All Mail of a Gmail account to open (gmail.md 6).
+    pub all_mail: Duration,
+    /// How long All Mail is left alone after it did not open.
+    pub all_mail_again: Duration,
+    /// Between messages while a server says [THROTTLED]: the first wait, doubling up to the second.
+    pub throttled: (Duration, Duration),
     /// Between reconnects: the first wait, doubling up to the second figure.
     pub reconnect: (Duration, Duration),
     /// How long `--once` retries a server that is out of reach.
@@ -145,6 +153,9 @@ impl Default for Intervals {
             connect: s(30),
             command: s(90),
             append: s(300),
+            all_mail: s(300),
+            all_mail_again: s(3600),
+            throttled: (s(2), s(60)),
             reconnect: (s(5), s(300)),
             once_patience: s(120),
             late_commit: s(30),
@@ -177,6 +188,7 @@ const KEYS: &[&str] = &[
     "target_ca_file",
     "since",
     "connections",
+    "upload_limit_per_day",
     "state_file",
 ];
 
@@ -281,6 +293,7 @@ impl Reader<'_> {
             target_login: self.target_login()?,
             since: self.since(now)?,
             connections: self.connections()?,
+            upload_limit_per_day: self.upload_limit()?,
             state_file: self.state_file()?,
         })
     }
@@ -557,6 +570,29 @@ impl Reader<'_> {
         Ok(Since::Date(date))
     }
 
+    fn upload_limit(&self) -> Result<Option<u64>> {
+        let Some(value) = self.map.get("upload_limit_per_day") else {
+            return Ok(None);
+        };
+        let bytes = match value {
+            Value::String(s) => bytes(s),
+            Value::Number(n) => n.as_u64(),
+            _ => None,
+        };
+        match bytes {
+            Some(n) if n > 0 => Ok(Some(n)),
+            _ => Err(self
+                .error(
+                    "upload_limit_per_day",
+                    format!(
+                        "got {}, expected a size like \"450M\" or \"2G\"",
+                        value_text(value)
+                    ),
+                )
+                .hint("Google lets Workspace accounts upload 500 MB a day by IMAP")),
+        }
+    }
+
     fn connections(&self) -> Result<usize> {
         match self.map.get("connections") {
             None => Ok(3),
@@ -570,6 +606,25 @@ impl Reader<'_> {
                     .hint("Gmail allows 15 connections to an account, all of its mail programs together")),
             },
         }
+    }
+}
+
+/// `100K`, `10M`, `1G` (powers of 1024) or bare bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, factor) = match text.trim().strip_suffix(['K', 'M', 'G', 'k', 'm', 'g']) {
+        Some(digits) => (
+            digits,
+            match text.trim().as_bytes().last()? {
+                b'K' | b'k' => 1 << 10,
+                b'M' | b'm' => 1 << 20,
+                _ => 1 << 30,
+            },
+        ),
+        None => (text.trim(), 1),
+    };
+    match digits.bytes().all(|b| b.is_ascii_digit()) {
+        true => digits.parse::<u64>().ok()?.checked_mul(factor),
+        false => None,
     }
 }
 

@@ -17,8 +17,9 @@ use log::{error, info, warn};
 
 use crate::config::{Config, Intervals, TargetLogin};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
+use crate::gmail::{Account, Entry};
 use crate::ledger::{Change, Claim, Ledger, Proof, Route, Shared};
+use crate::message::Time;
 use crate::oauth::{Access, Tokens};
 use crate::session::Login;
 use crate::source::MAILBOX;
@@ -87,6 +88,15 @@ struct State {
     /// Rows that may be claimed again at a time.
     later: Vec<(Instant, i64)>,
     last_progress: Instant,
+    /// The target has Gmail's extensions.
+    gmail: bool,
+    /// All Mail did not open: the delivery mailbox serves in its place until then.
+    all_mail_out_until: Option<Instant>,
+    /// What a person should know although the run goes on.
+    notice: Option<Error>,
+    throttled_in_a_row: u32,
+    /// Sessions with the target that are open.
+    sessions: usize,
 }
 
 struct Unseen {
@@ -95,6 +105,8 @@ struct Unseen {
     refused: Option<Error>,
     /// A worker of ours broke down over it, or over another of its batch.
     broke_down: bool,
+    /// It has no Message-ID or no Date: Gmail would not know a second copy for the same message.
+    anonymous: bool,
 }
 
 enum Event {
@@ -144,7 +156,6 @@ impl Engine {
         Ok(Arc::new(Engine {
             tokens,
             reader: Mutex::new(Reader::new(config.clone(), times.clone())),
-            config,
             times,
             ledger: Shared::new(ledger),
             index: Mutex::new(()),
@@ -153,10 +164,16 @@ impl Engine {
                 absent: HashMap::new(),
                 later: Vec::new(),
                 last_progress: Instant::now(),
+                gmail: false,
+                all_mail_out_until: None,
+                notice: None,
+                throttled_in_a_row: 0,
+                sessions: 0,
             }),
             stop: AtomicBool::new(false),
             events: Mutex::new(events),
             inbox: Mutex::new(inbox),
+            config,
         }))
     }
 
@@ -174,7 +191,8 @@ impl Engine {
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
         self.ledger.step(|l| l.run_begins(PART, Utc::now()))?;
         let end = self.until_done();
-        let trouble = end.as_ref().err();
+        let notice = self.state().notice.take();
+        let trouble = end.as_ref().err().or(notice.as_ref());
         self.ledger.step(|l| {
             l.trouble(PART, trouble, Utc::now())?;
             l.run_ends(PART, Utc::now())
@@ -296,7 +314,7 @@ impl Engine {
         let unseen = state
             .unseen
             .values()
-            .map(|u| u.last_byte + self.times.late_commit);
+            .map(|u| u.last_byte + self.patience(u, state.gmail));
         let later = state.later.iter().map(|(at, _)| *at);
         Ok(unseen.chain(later).min().map_or(Next::Over, Next::At))
     }
@@ -370,6 +388,7 @@ impl Engine {
                 last_byte: Instant::now(),
                 refused: None,
                 broke_down,
+                anonymous: row.is_anonymous(),
             });
         }
         Ok(())
@@ -386,19 +405,14 @@ impl Engine {
                 ));
             };
             let password = password.clone();
-            return Account::open(
-                &self.config,
-                &Login::Password { user, password },
-                None,
-                &self.times,
-            );
+            return self.entered(&Login::Password { user, password }, None);
         };
         let open = |access: &Access| {
             let login = Login::Token {
                 user: user.clone(),
                 token: access.token.clone(),
             };
-            Account::open(&self.config, &login, access.renew_at, &self.times)
+            self.entered(&login, access.renew_at)
         };
         let access = tokens.access(Utc::now())?;
         match open(&access) {
@@ -407,6 +421,30 @@ impl Engine {
             }
             end => end,
         }
+    }
+
+    fn entered(&self, login: &Login, renew_at: Option<Time>) -> Result<Account> {
+        let use_all_mail = self
+            .state()
+            .all_mail_out_until
+            .is_none_or(|at| Instant::now() >= at);
+        let account = Account::open(&Entry {
+            config: &self.config,
+            login,
+            renew_at,
+            use_all_mail,
+            times: &self.times,
+        })?;
+        let mut state = self.state();
+        state.gmail = account.is_gmail();
+        state.notice = account.lacks_all_mail().then(|| {
+            Error::new(
+                Fault::NeedsUser,
+                "Gmail's All Mail cannot be looked into, so copies that are archived are not recognised",
+            )
+            .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
+        });
+        Ok(account)
     }
 
     /// Runs tasks, each on a thread of its own, until all have ended; the gravest error is theirs.
@@ -474,6 +512,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// How long after its last byte the absence of a message is believed.
+    fn patience(&self, unseen: &Unseen, gmail: bool) -> Duration {
+        match gmail && unseen.anonymous {
+            true => self.times.late_commit_anonymous,
+            false => self.times.late_commit,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

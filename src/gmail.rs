@@ -1,43 +1,98 @@
 //! The account we fill: looking at what it holds, adding messages, looking at what was added.
 //!
-//! Any IMAP server serves. What only Gmail has is used where it is offered; so far that is its
-//! size limit. It knows nothing of rows: what a look means is decided in `engine`.
+//! Any IMAP server serves. What only Gmail has is used where X-GM-EXT-1 is offered: one number per
+//! message under all labels, All Mail, and the knowledge that it merges messages. It knows nothing
+//! of rows: what a look means is decided in `engine`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::Result;
-use crate::message::{Discovered, Flags, Time, Uid, uid_set};
+use crate::message::{Discovered, Flags, Time, Uid, UidValidity, uid_set};
 use crate::reply::Fetched;
-use crate::session::{Appended, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
+use crate::session::{Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
 /// Where messages are delivered.
 pub const DELIVERY: &str = "INBOX";
-/// What is known of a message of the target.
-const ITEMS: &str = "(UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
+/// What names a message of the target.
+const NAME: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]";
+
+/// How to open an account.
+pub struct Entry<'a> {
+    pub config: &'a Config,
+    pub login: &'a Login,
+    /// When the token of this login is to be replaced: Gmail ends a session with its token
+    /// (gmail.md 6).
+    pub renew_at: Option<Time>,
+    /// Look for copies in All Mail, where there is one.
+    pub use_all_mail: bool,
+    pub times: &'a Intervals,
+}
 
 pub struct Account {
     session: Session,
-    /// When the token that opened it ends, or soon before.
     renew_at: Option<Time>,
+    /// The mailboxes in which a copy of a message may lie: All Mail first, or the delivery mailbox.
+    index: Vec<String>,
+    gmail: bool,
+    all_mail_limit: Duration,
+    all_mail_failed: bool,
+    /// The mailboxes that this session has opened before.
+    looked_at: Vec<String>,
+}
+
+/// What a flight over the index showed.
+pub struct News {
+    pub view: View,
+    pub arrived: Vec<Discovered>,
+    /// UIDVALIDITY and UIDNEXT of each of the other index mailboxes.
+    pub others: Vec<Option<(UidValidity, u32)>>,
 }
 
 impl Account {
-    /// `renew_at`: when the token of this login is to be replaced. Gmail ends a session with its
-    /// token (gmail.md 6).
-    pub fn open(
-        config: &Config,
-        login: &Login,
-        renew_at: Option<Time>,
-        times: &Intervals,
-    ) -> Result<Account> {
-        let session = Session::open(&config.target, login, times)?;
-        Ok(Account { session, renew_at })
+    pub fn open(entry: &Entry<'_>) -> Result<Account> {
+        let mut session = Session::open(&entry.config.target, entry.login, entry.times)?;
+        let gmail = session.offers("X-GM-EXT-1");
+        let mut index = Vec::new();
+        if gmail {
+            let mut found = session.special_use(&["\\All", "\\Junk", "\\Trash"])?;
+            // Without All Mail, hidden or out of order, the delivery mailbox must do.
+            let all_mail = found.remove(0).filter(|_| entry.use_all_mail);
+            index.push(all_mail.unwrap_or_else(|| DELIVERY.into()));
+            index.extend(found.into_iter().flatten());
+        } else {
+            index.push(DELIVERY.into());
+        }
+        Ok(Account {
+            session,
+            renew_at: entry.renew_at,
+            index,
+            gmail,
+            all_mail_limit: entry.times.all_mail,
+            all_mail_failed: false,
+            looked_at: Vec::new(),
+        })
     }
 
     /// Is it time for another session?
     pub fn outlived(&self, now: Time) -> bool {
         self.renew_at.is_some_and(|at| now >= at)
+    }
+
+    /// Does it have Gmail's extensions?
+    pub fn is_gmail(&self) -> bool {
+        self.gmail
+    }
+
+    /// Is it a Gmail whose All Mail cannot be looked into?
+    pub fn lacks_all_mail(&self) -> bool {
+        self.gmail && self.index.first().is_some_and(|name| name == DELIVERY)
+    }
+
+    /// Did All Mail not open?
+    pub fn all_mail_failed(&self) -> bool {
+        self.all_mail_failed
     }
 
     /// The largest message that it takes, in bytes.
@@ -52,17 +107,42 @@ impl Account {
         self.session.usable()
     }
 
-    /// The mailboxes in which a copy of a message may lie.
-    pub fn index_mailboxes(&self) -> &'static [&'static str] {
-        &[DELIVERY]
+    /// The mailboxes in which a copy of a message may lie, the one with the arrivals first.
+    pub fn index_mailboxes(&self) -> Vec<String> {
+        self.index.clone()
+    }
+
+    fn items(&self, what: &str) -> String {
+        match self.gmail {
+            true => format!("(UID X-GM-MSGID {what})"),
+            false => format!("(UID {what})"),
+        }
     }
 
     /// A view of a mailbox: the open one, or a new one of this moment with `fresh`.
     pub fn view(&mut self, mailbox: &str, fresh: bool) -> Result<View> {
         match self.session.view_of(mailbox) {
             Some(view) if !fresh => Ok(view),
-            _ => self.session.examine(mailbox),
+            _ => {
+                let begun = Instant::now();
+                let opened = self.session.examine_within(mailbox, self.all_mail_limit);
+                if opened.is_err() {
+                    // Refused, or not open in time: not when the connection was merely lost.
+                    let stuck = self.session.usable() || begun.elapsed() >= self.all_mail_limit;
+                    self.all_mail_failed |= stuck && self.gmail && mailbox == self.index[0];
+                }
+                let view = opened?;
+                if !self.has_looked_at(mailbox) {
+                    self.looked_at.push(mailbox.to_string());
+                }
+                Ok(view)
+            }
         }
+    }
+
+    /// Has this session opened this mailbox before?
+    pub fn has_looked_at(&self, mailbox: &str) -> bool {
+        self.looked_at.iter().any(|name| name == mailbox)
     }
 
     /// The UIDs of the open mailbox from this one on, as of when it was opened.
@@ -79,14 +159,21 @@ impl Account {
         Ok(uids)
     }
 
-    /// Messages of the open mailbox from this UID on, as of this moment.
-    pub fn from(&mut self, from: u32) -> Result<Vec<Discovered>> {
-        let found = self.session.uid_fetch_fresh(
+    /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
+    pub fn news(&mut self, mailbox: &str, from: u32, others: &[String]) -> Result<News> {
+        let literals = METADATA_MAX * SET_MAX as u64;
+        let Look { view, found, moved } = self.session.look(
+            mailbox,
             &format!("{from}:*"),
-            ITEMS,
-            METADATA_MAX * SET_MAX as u64,
+            &self.items(NAME),
+            literals,
+            others,
         )?;
-        Ok(discovered(&found, from))
+        Ok(News {
+            view,
+            arrived: discovered(&found, from),
+            others: moved,
+        })
     }
 
     /// UIDs of the open mailbox whose messages may have an INTERNALDATE between these moments.
@@ -101,28 +188,26 @@ impl Account {
 
     /// What names these messages; those that are no longer there are left out. `uids` must ascend.
     pub fn metadata(&mut self, uids: &[Uid]) -> Result<Vec<Discovered>> {
+        let items = self.items(NAME);
         let mut all = Vec::new();
         for set in uids.chunks(SET_MAX) {
             let (found, end) =
                 self.session
-                    .uid_fetch(&uid_set(set), ITEMS, METADATA_MAX * set.len() as u64);
+                    .uid_fetch(&uid_set(set), &items, METADATA_MAX * set.len() as u64);
             end?;
             all.extend(discovered(&found, 1));
         }
         Ok(all)
     }
 
-    /// The sizes of these messages of a mailbox, as of this moment; those that are no longer there
-    /// are left out. `uids` must ascend.
-    pub fn sizes(&mut self, mailbox: &str, uids: &[Uid]) -> Result<Vec<(Uid, Option<u64>)>> {
-        self.view(mailbox, false)?;
-        let found = self
+    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now: UID, size
+    /// and X-GM-MSGID. Those that are no longer there are left out. `uids` must ascend.
+    pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Fetched>)> {
+        let items = self.items("RFC822.SIZE");
+        let look = self
             .session
-            .uid_fetch_fresh(&uid_set(uids), "(UID RFC822.SIZE)", 0)?;
-        Ok(found
-            .iter()
-            .filter_map(|f| Some((f.uid?, f.size)))
-            .collect())
+            .look(DELIVERY, &uid_set(uids), &items, 0, &[])?;
+        Ok((look.view.uid_validity, look.found))
     }
 
     /// The bytes of one message of the open mailbox; None when it is no longer there.
@@ -141,6 +226,11 @@ impl Account {
     pub fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
         self.session
             .append(DELIVERY, flags.outside_drafts(), Some(date), body)
+    }
+
+    /// Did the server add to an OK that it is short of breath (gmail.md 2.3)?
+    pub fn throttled(&self) -> bool {
+        self.session.throttled()
     }
 
     pub fn logout(self) {

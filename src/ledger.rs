@@ -23,8 +23,8 @@ mod index;
 mod people;
 mod watch;
 
-pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verification};
-pub use index::{IndexMailbox, Indexed};
+pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
+pub use index::IndexMailbox;
 pub use people::{FailedRow, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 

@@ -195,6 +195,8 @@ pub struct Discovered {
     /// not be fetched: they are taken from its body later).
     pub size: Option<u64>,
     pub flags: Flags,
+    /// Gmail's own number of the message, the same under each label (X-GM-MSGID, gmail.md 4.1).
+    pub gm_msgid: Option<u64>,
 }
 
 /// A message with its body, ready to be sent.

@@ -125,6 +125,8 @@ pub fn word(line: &[u8]) -> (&[u8], &[u8]) {
 pub struct Fetched {
     pub uid: Option<Uid>,
     pub size: Option<u64>,
+    /// X-GM-MSGID.
+    pub gm_msgid: Option<u64>,
     pub flags: Option<Flags>,
     /// None when absent, NIL or unreadable.
     pub internal_date: Option<Time>,
@@ -149,6 +151,7 @@ impl Fetched {
             internal_date: self.internal_date,
             size: self.size,
             flags: self.flags.unwrap_or_default(),
+            gm_msgid: self.gm_msgid,
         })
     }
 }
@@ -161,6 +164,12 @@ pub enum Untagged {
     Exists(u32),
     Fetch(Box<Fetched>),
     Search(Vec<Uid>),
+    /// STATUS: the mailbox's name, UIDVALIDITY and UIDNEXT.
+    Counts {
+        name: Vec<u8>,
+        uid_validity: Option<u32>,
+        uid_next: Option<u32>,
+    },
     /// Attributes and name, still in modified UTF-7.
     List {
         attributes: Vec<Vec<u8>>,
@@ -189,6 +198,10 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         }
         // RFC 4731: not asked for, and so not understood.
         b"ESEARCH" => return Some(Untagged::Unreadable),
+        b"STATUS" => {
+            let skip = first.len() - rest.len();
+            return counts(tokens(parts, skip)?);
+        }
         b"LIST" => {
             let skip = first.len() - rest.len();
             return list(&tokens(parts, skip)?);
@@ -232,6 +245,28 @@ fn search(rest: &[u8]) -> Option<Vec<Uid>> {
         .collect()
 }
 
+fn counts(tokens: Vec<Token>) -> Option<Untagged> {
+    let mut tokens = tokens.into_iter();
+    let (Some(Token::Atom(name) | Token::Text(name)), Some(Token::List(items))) =
+        (tokens.next(), tokens.next())
+    else {
+        return None;
+    };
+    let (mut uid_validity, mut uid_next) = (None, None);
+    for pair in items.chunks_exact(2) {
+        match pair[0].bytes()?.to_ascii_uppercase().as_slice() {
+            b"UIDVALIDITY" => uid_validity = pair[1].number(),
+            b"UIDNEXT" => uid_next = pair[1].number(),
+            _ => {}
+        }
+    }
+    Some(Untagged::Counts {
+        name,
+        uid_validity,
+        uid_next,
+    })
+}
+
 fn list(tokens: &[Token]) -> Option<Untagged> {
     let [Token::List(attributes), _delimiter, name, ..] = tokens else {
         return None;
@@ -262,6 +297,7 @@ fn fetched(items: Vec<Token>) -> Option<Fetched> {
             b"UID" => out.uid = value.number().filter(|n| *n > 0).map(Uid),
             // What no message can have is as good as no answer, and must fit the ledger.
             b"RFC822.SIZE" => out.size = value.number().filter(|n| *n < 1 << 53),
+            b"X-GM-MSGID" => out.gm_msgid = value.number().filter(|n| *n < 1 << 63),
             b"INTERNALDATE" => out.internal_date = value.bytes().and_then(internal_date),
             b"FLAGS" => {
                 let mut flags = Flags::default();

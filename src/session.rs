@@ -61,6 +61,16 @@ pub struct View {
     pub exists: u32,
 }
 
+/// What one flight showed.
+#[derive(Debug)]
+pub struct Look {
+    /// The view that the messages are in; an older one where the mailbox was open already.
+    pub view: View,
+    pub found: Vec<Fetched>,
+    /// UIDVALIDITY and UIDNEXT of the other mailboxes, where the server told them.
+    pub moved: Vec<Option<(UidValidity, u32)>>,
+}
+
 /// How an APPEND ended.
 #[derive(Debug)]
 pub enum Appended {
@@ -111,6 +121,7 @@ pub struct Session {
     capabilities: Vec<String>,
     selected: Option<(String, View)>,
     usable: bool,
+    throttled: bool,
     times: Intervals,
 }
 
@@ -150,6 +161,7 @@ impl Session {
             capabilities: Vec::new(),
             selected: None,
             usable: true,
+            throttled: false,
             times: times.clone(),
         };
         session.capabilities = match after {
@@ -180,6 +192,11 @@ impl Session {
             .and_then(|n| n.parse().ok())
     }
 
+    /// Did the last OK say [THROTTLED]: a success that asks for patience (gmail.md 2.3)?
+    pub fn throttled(&self) -> bool {
+        self.throttled
+    }
+
     /// False once an error has left the session in an unknown state.
     pub fn usable(&self) -> bool {
         self.usable
@@ -196,9 +213,18 @@ impl Session {
     /// Opens a mailbox for reading, afresh even when it is open already: the view that comes is of
     /// this moment.
     pub fn examine(&mut self, mailbox: &str) -> Result<View> {
+        self.examine_within(mailbox, self.times.command)
+    }
+
+    /// As [`examine`](Self::examine), with a limit of its own: All Mail may take minutes.
+    pub fn examine_within(&mut self, mailbox: &str, limit: Duration) -> Result<View> {
         self.selected = None;
         let command = format!("EXAMINE {}", quoted(mailbox)?);
-        let heard = self.run(Phase::Examine, &command, self.times.command, 0);
+        let heard = self.run(Phase::Examine, &command, limit, 0);
+        self.opened(mailbox, heard)
+    }
+
+    fn opened(&mut self, mailbox: &str, heard: Heard) -> Result<View> {
         heard.end?;
         let mut exists = 0;
         let (mut validity, mut next) = (None, None);
@@ -236,6 +262,95 @@ impl Session {
         };
         self.selected = Some((mailbox.to_string(), view));
         Ok(view)
+    }
+
+    /// The mailboxes with these special uses (RFC 6154: `\All`, `\Junk` ...), in their order, where
+    /// the server has them. They are found by attribute: their names are in the account's language.
+    pub fn special_use(&mut self, uses: &[&str]) -> Result<Vec<Option<String>>> {
+        let heard = self.run(Phase::Fetch, "LIST \"\" \"*\"", self.times.command, 0);
+        heard.end?;
+        let mut found = vec![None; uses.len()];
+        for response in heard.untagged {
+            let Untagged::List { attributes, name } = response else {
+                continue;
+            };
+            for (slot, wanted) in found.iter_mut().zip(uses) {
+                // Cyrus writes them in lower case (servers.md 3.5).
+                let has = attributes
+                    .iter()
+                    .any(|a| a.eq_ignore_ascii_case(wanted.as_bytes()));
+                if has && slot.is_none() {
+                    *slot = String::from_utf8(name.clone()).ok();
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where the mailboxes `others` stand, and what `set` of `mailbox` holds, both of this moment,
+    /// in one flight: EXAMINE, if another mailbox is open, and UID FETCH, NOOP and STATUS together.
+    pub fn look(
+        &mut self,
+        mailbox: &str,
+        set: &str,
+        items: &str,
+        literals: u64,
+        others: &[String],
+    ) -> Result<Look> {
+        let open = self.view_of(mailbox);
+        let fetch = format!("UID FETCH {set} {items}");
+        let mut flight = match open {
+            Some(_) => vec![fetch.clone(), "NOOP".into()],
+            None => vec![format!("EXAMINE {}", quoted(mailbox)?), fetch.clone()],
+        };
+        for other in others {
+            flight.push(format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(other)?));
+        }
+        self.wire.send_ahead(flight[1..].to_vec());
+        let mut heard = Vec::with_capacity(flight.len());
+        for (i, command) in flight.iter().enumerate() {
+            let phase = match (open, i) {
+                (None, 0) => Phase::Examine,
+                _ => Phase::Fetch,
+            };
+            heard.push(self.run(phase, command, self.times.command, literals));
+            if !self.usable {
+                break;
+            }
+        }
+        let moved = heard.iter().skip(2).map(|h| counts(&h.untagged)).collect();
+        let mut heard = heard.into_iter();
+        let lost = || Error::connection("the connection was lost");
+        let (first, second) = (heard.next().ok_or_else(lost)?, heard.next());
+        let more_came =
+            open.is_some() && (first.exists() || second.as_ref().is_some_and(Heard::exists));
+        let (view, fetched_now) = match open {
+            Some(view) => {
+                first.end?;
+                second.ok_or_else(lost)?.end?;
+                (view, fetched(first.untagged))
+            }
+            None => {
+                self.selected = None;
+                let view = self.opened(mailbox, first)?;
+                let second = second.ok_or_else(lost)?;
+                second.end?;
+                (view, fetched(second.untagged))
+            }
+        };
+        for rest in heard {
+            rest.end?;
+        }
+        let found = match more_came {
+            false => fetched_now,
+            // The view was an old one and is new now (Dovecot answers, then says EXISTS).
+            true => {
+                let (again, end) = self.uid_fetch(set, items, literals);
+                end?;
+                again
+            }
+        };
+        Ok(Look { view, found, moved })
     }
 
     /// The UIDs in the open view whose INTERNALDATE may lie between these moments, ascending: a day
@@ -337,34 +452,6 @@ impl Session {
         (fetched(heard.untagged), end)
     }
 
-    /// As [`uid_fetch`](Self::uid_fetch), but of this moment: a session sees what it last synced
-    /// (Dovecot answers from the old view, then says EXISTS). NOOP goes along with the FETCH; when
-    /// one of them brings an EXISTS the view is new and is looked at again. What comes after that
-    /// came after this call.
-    pub fn uid_fetch_fresh(
-        &mut self,
-        set: &str,
-        items: &str,
-        literals: u64,
-    ) -> Result<Vec<Fetched>> {
-        let command = format!("UID FETCH {set} {items}");
-        self.wire.send_ahead(&["NOOP"]);
-        let first = self.run(Phase::Fetch, &command, self.times.command, literals);
-        if !self.usable {
-            return first.end.map(|_| Vec::new());
-        }
-        let second = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
-        let more_came = first.exists() || second.exists();
-        let whole = first.whole(Fault::Transient, &self.wire);
-        first.end?;
-        second.end?;
-        if !more_came {
-            return whole.map(|()| fetched(first.untagged));
-        }
-        let (again, end) = self.uid_fetch(set, items, literals);
-        end.map(|()| again)
-    }
-
     /// Adds a message to a mailbox (RFC 3501 6.3.11).
     pub fn append(
         &mut self,
@@ -434,6 +521,10 @@ impl Session {
     fn listen(&mut self, phase: Phase) -> Heard {
         let answer = self.wire.take_answer();
         self.usable = answer.tagged.is_some() && answer.broken.is_none();
+        self.throttled = answer
+            .tagged
+            .as_ref()
+            .is_some_and(|s| s.status == Status::Ok && s.words.ends_with(b"[THROTTLED]"));
         judge(&self.wire, phase, answer)
     }
 }
@@ -500,6 +591,17 @@ fn refused(wire: &Wire, phase: Phase, status: &StatusText) -> Error {
         &wire.name(),
         &wire.words(&status.words),
     )
+}
+
+fn counts(untagged: &[Untagged]) -> Option<(UidValidity, u32)> {
+    untagged.iter().find_map(|u| match u {
+        Untagged::Counts {
+            uid_validity: Some(validity),
+            uid_next: Some(next),
+            ..
+        } => Some((UidValidity(*validity), *next)),
+        _ => None,
+    })
 }
 
 fn fetched(untagged: Vec<Untagged>) -> Vec<Fetched> {

@@ -169,8 +169,8 @@ impl Wire {
     }
 
     /// These commands are sent together with the next one; each must then be run in this order.
-    pub fn send_ahead(&self, commands: &[&str]) {
-        self.core().ahead = commands.iter().map(ToString::to_string).collect();
+    pub fn send_ahead(&self, commands: Vec<String>) {
+        self.core().ahead = commands;
     }
 
     /// What the server said to the last command.

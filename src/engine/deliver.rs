@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -13,9 +14,9 @@ use log::{debug, info, warn};
 
 use super::reader::{Got, sender_and_subject};
 use super::settle::{Outcome, settle};
-use super::{Engine, Unseen, recognise};
+use super::{Engine, Unseen, backoff, recognise};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
+use crate::gmail::{Account, DELIVERY};
 use crate::ledger::{Change, Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
 use crate::message::{Flags, Message, Uid, canonical_hash, has_bare_line_end, sha256, with_crlf};
 use crate::session::{Appended, SET_MAX};
@@ -36,7 +37,15 @@ struct Parcel {
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
     pub(super) fn work(&self, batch: usize) -> Result<()> {
-        let mut account = self.open_account()?;
+        let mut account = match self.open_account() {
+            // Others of ours are in: fewer will do.
+            Err(e) if e.fault == Fault::Throttled && self.has_sessions() => {
+                warn!("{e}; going on with fewer connections");
+                return Ok(());
+            }
+            end => end?,
+        };
+        let _session = self.count_session();
         let mut end = self.resolve_and_verify(&mut account);
         while end.is_ok() && !self.stopping() {
             if account.outlived(Utc::now()) {
@@ -53,6 +62,9 @@ impl Engine {
                 break;
             }
             end = self.deliver(&mut account, rows);
+        }
+        if account.all_mail_failed() {
+            self.leave_all_mail_alone();
         }
         account.logout();
         end
@@ -230,6 +242,15 @@ impl Engine {
                 )?;
                 continue;
             }
+            if account.is_gmail() && body.contains(&0) {
+                // It would end the connection (gmail.md 3.6).
+                let error = Error::new(
+                    Fault::Permanent,
+                    "the message holds a NUL byte, which Gmail does not take",
+                );
+                open.refuse(&row, error, &body)?;
+                continue;
+            }
             let size = body.len() as u64;
             if size > account.size_limit() {
                 open.refuse(&row, too_big(size, account.size_limit()), &body)?;
@@ -283,8 +304,8 @@ impl Engine {
 
     fn copy(&self, account: &mut Account, place: Place) -> Result<Option<Vec<u8>>> {
         for name in account.index_mailboxes() {
-            if self.ledger.step(|l| l.index_id(name))? == Some(place.mailbox) {
-                let view = account.view(name, false)?;
+            if self.ledger.step(|l| l.index_id(&name))? == Some(place.mailbox) {
+                let view = account.view(&name, false)?;
                 if view.uid_validity == place.uid_validity {
                     return account.body(place.uid);
                 }
@@ -323,15 +344,25 @@ impl Engine {
         if intents.is_empty() {
             return Ok(());
         }
-        self.ledger
-            .step(|l| l.mark(&intents, &recognise::marks(boxes), Utc::now()))?;
-        for parcel in parcels {
+        let limit = self.config.upload_limit_per_day;
+        let marked = self
+            .ledger
+            .step(|l| l.mark(&intents, &recognise::marks(boxes), limit, Utc::now()))?;
+        for parcel in parcels.iter().take(marked) {
             if self.stopping() {
-                break;
+                return Ok(());
             }
-            self.send_one(account, open, &parcel, &boxes[0])?;
+            self.send_one(account, open, parcel)?;
+            self.mind_throttle(account.throttled());
         }
-        Ok(())
+        match limit {
+            Some(limit) if marked < parcels.len() => Err(Error::new(
+                Fault::Throttled,
+                format!("the upload limit of {limit} bytes in 24 hours (`upload_limit_per_day`) is reached"),
+            )
+            .hint("the rest follows as the hours pass; nothing is lost")),
+            _ => Ok(()),
+        }
     }
 
     fn send_one(
@@ -339,7 +370,6 @@ impl Engine {
         account: &mut Account,
         open: &mut Flight<'_>,
         parcel: &Parcel,
-        delivery: &IndexMailbox,
     ) -> Result<()> {
         let Parcel {
             row, flags, body, ..
@@ -357,11 +387,18 @@ impl Engine {
         }
         match end {
             Appended::Done(place) => {
-                let place = place.map(|(uid_validity, uid)| Place {
-                    mailbox: delivery.id,
-                    uid_validity,
-                    uid,
-                });
+                let place = match place {
+                    Some((uid_validity, uid)) => Some(Place {
+                        mailbox: self
+                            .ledger
+                            .step(|l| l.index_mailbox(DELIVERY, uid_validity, uid.0))?
+                            .id,
+                        uid_validity,
+                        uid,
+                        gm_msgid: None,
+                    }),
+                    None => None,
+                };
                 open.settle(
                     row,
                     Outcome::Delivered {
@@ -377,7 +414,7 @@ impl Engine {
             // have stored it all the same.
             Appended::Refused(error, Sent::Whole) if error.fault == Fault::Transient => {
                 warn!("{}: {error}; looking whether it arrived", named(row));
-                self.unseen_from_now(row.id, Some(error));
+                self.unseen_from_now(row, Some(error));
                 open.leave_in_flight(row);
                 Ok(())
             }
@@ -387,7 +424,7 @@ impl Engine {
                 if stop { Err(error) } else { Ok(()) }
             }
             Appended::Lost(error, Sent::Whole) => {
-                self.unseen_from_now(row.id, None);
+                self.unseen_from_now(row, None);
                 open.leave_in_flight(row);
                 Err(error)
             }
@@ -462,6 +499,15 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// A session with the target, for as long as it is open.
+struct Counted<'a>(&'a Engine);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.state().sessions -= 1;
     }
 }
 
@@ -580,13 +626,14 @@ impl Engine {
     }
 
     /// Nobody saw how this row's APPEND ended: it waits for resolution.
-    fn unseen_from_now(&self, id: i64, refused: Option<Error>) {
+    fn unseen_from_now(&self, row: &Row, refused: Option<Error>) {
         let unseen = Unseen {
             last_byte: Instant::now(),
             refused,
             broke_down: false,
+            anonymous: row.is_anonymous(),
         };
-        self.state().unseen.insert(id, unseen);
+        self.state().unseen.insert(row.id, unseen);
     }
 
     fn seen(&self, id: i64) -> Option<Unseen> {
@@ -603,7 +650,7 @@ impl Engine {
         state
             .unseen
             .get(&id)
-            .is_some_and(|u| u.last_byte.elapsed() >= self.times.late_commit)
+            .is_some_and(|u| u.last_byte.elapsed() >= self.patience(u, state.gmail))
     }
 
     fn was_absent(&self, id: i64) -> bool {
@@ -620,6 +667,36 @@ impl Engine {
         let mut state = self.state();
         let first = *state.absent.entry(id).or_insert_with(Instant::now);
         first.elapsed() >= self.times.second_look
+    }
+
+    /// A server that says [THROTTLED] with its OKs is given more time from message to message.
+    fn mind_throttle(&self, throttled: bool) {
+        let tries = {
+            let mut state = self.state();
+            state.throttled_in_a_row = if throttled {
+                state.throttled_in_a_row + 1
+            } else {
+                0
+            };
+            state.throttled_in_a_row
+        };
+        if tries > 0 {
+            debug!("the target asks for patience");
+            thread::sleep(backoff(tries - 1, self.times.throttled));
+        }
+    }
+
+    fn has_sessions(&self) -> bool {
+        self.state().sessions > 0
+    }
+
+    fn count_session(&self) -> Counted<'_> {
+        self.state().sessions += 1;
+        Counted(self)
+    }
+
+    fn leave_all_mail_alone(&self) {
+        self.state().all_mail_out_until = Some(Instant::now() + self.times.all_mail_again);
     }
 
     fn wake_later(&self, id: i64, at: Instant) {

@@ -9,10 +9,12 @@ use std::collections::{HashMap, HashSet};
 use chrono::TimeDelta;
 use log::warn;
 
-use crate::error::Result;
+use super::reader::sender_and_subject;
+use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, DELIVERY};
-use crate::ledger::{IndexMailbox, Indexed, Mark, Place, Row, Shared};
-use crate::message::{Discovered, Time, Uid, UidValidity, canonical_hash};
+use crate::ledger::{IndexMailbox, Mark, Place, Row, Shared, Verdict, Verification};
+use crate::message::{Discovered, Time, Uid, UidValidity, canonical_hash, sha256};
+use crate::reply::Fetched;
 use crate::session::SET_MAX;
 
 /// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
@@ -29,29 +31,68 @@ pub(super) struct Resolved {
     pub(super) found: Option<(Place, bool)>,
 }
 
-/// Brings the index of each mailbox up to this moment. What it returns is where resolution would
-/// begin to look for what is sent from now on.
+/// Brings the index of each mailbox up to this moment, in one flight where nothing moved but the
+/// first. What it returns is where resolution would begin to look for what is sent from now on.
 pub(super) fn refresh(account: &mut Account, ledger: &Shared) -> Result<Vec<IndexMailbox>> {
-    let mut boxes = Vec::new();
-    for name in account.index_mailboxes() {
-        let view = account.view(name, false)?;
-        let latest = view.uid_next.saturating_sub(LATEST).max(1);
-        let mut index = ledger.step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
-        if view.uid_next.saturating_sub(index.next_uid) > LATEST {
-            for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
-                let seen = account.metadata(set)?;
-                index.next_uid = set.last().map_or(index.next_uid, |u| u.0 + 1);
-                ledger.step(|l| l.index_record(&index, &seen))?;
-            }
-        }
-        let seen = account.from(index.next_uid)?;
-        if let Some(last) = seen.iter().map(|d| d.uid.0).max() {
-            index.next_uid = last + 1;
-            ledger.step(|l| l.index_record(&index, &seen))?;
-        }
-        boxes.push(index);
+    let names = account.index_mailboxes();
+    let Some((first, others)) = names.split_first() else {
+        return Ok(Vec::new());
+    };
+    let (index, moved) = catch_up(account, ledger, first, others)?;
+    let mut boxes = vec![index];
+    for (name, moved) in others.iter().zip(moved) {
+        let known = ledger.step(|l| l.index_known(name))?;
+        let unmoved = known
+            .filter(|k| moved.is_some_and(|(v, next)| v == k.uid_validity && next <= k.next_uid));
+        boxes.push(match unmoved {
+            Some(index) => index,
+            None => catch_up(account, ledger, name, &[])?.0,
+        });
     }
     Ok(boxes)
+}
+
+/// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
+type Standing = Option<(UidValidity, u32)>;
+
+/// Brings the index of one mailbox up to this moment, and tells where `others` stand.
+fn catch_up(
+    account: &mut Account,
+    ledger: &Shared,
+    name: &str,
+    others: &[String],
+) -> Result<(IndexMailbox, Vec<Standing>)> {
+    let known = ledger.step(|l| l.index_known(name))?;
+    let mut index = match known.filter(|_| account.has_looked_at(name)) {
+        Some(index) => index,
+        None => first_look(account, ledger, name)?,
+    };
+    let mut news = account.news(name, index.next_uid, others)?;
+    if news.view.uid_validity != index.uid_validity {
+        index = first_look(account, ledger, name)?;
+        news = account.news(name, index.next_uid, others)?;
+    }
+    if let Some(last) = news.arrived.iter().map(|d| d.uid.0).max() {
+        index.next_uid = last.saturating_add(1);
+        ledger.step(|l| l.index_record(&index, &news.arrived))?;
+    }
+    Ok((index, news.others))
+}
+
+/// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
+/// another session last looked may be much, and is taken in sets.
+fn first_look(account: &mut Account, ledger: &Shared, name: &str) -> Result<IndexMailbox> {
+    let view = account.view(name, true)?;
+    let latest = view.uid_next.saturating_sub(LATEST).max(1);
+    let mut index = ledger.step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
+    if view.uid_next.saturating_sub(index.next_uid) > LATEST {
+        for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
+            let seen = account.metadata(set)?;
+            index.next_uid = set.last().map_or(index.next_uid, |u| u.0.saturating_add(1));
+            ledger.step(|l| l.index_record(&index, &seen))?;
+        }
+    }
+    Ok(index)
 }
 
 /// Where each index mailbox stands, for the mark.
@@ -85,23 +126,24 @@ pub(super) fn copies(
     for index in boxes.iter_mut() {
         cover(account, ledger, index, oldest - DATE_SLACK, now)?;
     }
-    let mut hits: Vec<(i64, Indexed, &Row)> = Vec::new();
+    let mut hits: Vec<(&Row, Place)> = Vec::new();
     ledger.step(|l| {
         for row in &named {
             if let Some(id) = &row.about.message_id {
                 let found = l.index_hits(id, row.about.date.as_deref())?;
-                hits.extend(found.into_iter().map(|hit| (row.id, hit, *row)));
+                hits.extend(found.into_iter().map(|place| (*row, place)));
             }
         }
         Ok(())
     })?;
     let mut confirmed: HashMap<i64, Vec<Place>> = HashMap::new();
     for index in boxes.iter() {
-        let mut uids: Vec<Uid> = hits
+        let here: Vec<(&Row, Place)> = hits
             .iter()
-            .filter(|(_, hit, _)| hit.place.mailbox == index.id)
-            .map(|(_, hit, _)| hit.place.uid)
+            .copied()
+            .filter(|(_, p)| p.mailbox == index.id)
             .collect();
+        let mut uids: Vec<Uid> = here.iter().map(|(_, place)| place.uid).collect();
         if uids.is_empty() {
             continue;
         }
@@ -113,16 +155,13 @@ pub(super) fn copies(
             .into_iter()
             .map(|d| (d.uid, d))
             .collect();
-        for (id, hit, row) in hits
-            .iter()
-            .filter(|(_, hit, _)| hit.place.mailbox == index.id)
-        {
-            match there.get(&hit.place.uid) {
+        for (row, place) in here {
+            match there.get(&place.uid) {
                 Some(seen) if same_name(seen, &row.about) => {
-                    confirmed.entry(*id).or_default().push(hit.place)
+                    confirmed.entry(row.id).or_default().push(place)
                 }
                 Some(_) => {}
-                None => ledger.step(|l| l.index_forget(hit.place))?,
+                None => ledger.step(|l| l.index_forget(place))?,
             }
         }
     }
@@ -186,17 +225,17 @@ pub(super) fn resolve(
         .collect();
     let mut taken: HashSet<(i64, Uid)> = HashSet::new();
     for name in account.index_mailboxes() {
-        let view = account.view(name, true)?;
+        let view = account.view(&name, true)?;
         let mut looked: HashMap<Option<u32>, Vec<Discovered>> = HashMap::new();
         for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
-            let Some((index, from)) = beginning(ledger, &one.row, name, view.uid_validity)? else {
+            let Some((index, from)) = beginning(ledger, &one.row, &name, view.uid_validity)? else {
                 continue;
             };
             let candidates = match looked.get(&from) {
                 Some(candidates) => candidates,
                 None => {
                     let seen = match from {
-                        Some(from) => account.from(from)?,
+                        Some(from) => account.news(&name, from, &[])?.arrived,
                         None => {
                             let uids = account.uids_from(1)?;
                             account.metadata(&uids)?
@@ -210,6 +249,7 @@ pub(super) fn resolve(
                     mailbox: index,
                     uid_validity: view.uid_validity,
                     uid: candidate.uid,
+                    gm_msgid: candidate.gm_msgid,
                 };
                 if taken.contains(&(index, candidate.uid)) || ledger.step(|l| l.vouches(place))? {
                     continue;
@@ -219,7 +259,7 @@ pub(super) fn resolve(
                 };
                 if one.row.canonical == Some(canonical_hash(&body)) {
                     taken.insert((index, candidate.uid));
-                    let altered = one.row.sha256 != Some(crate::message::sha256(&body));
+                    let altered = one.row.sha256 != Some(sha256(&body));
                     one.found = Some((place, altered));
                     break;
                 }
@@ -267,47 +307,81 @@ fn likely<'a>(candidates: &'a [Discovered], row: &Row) -> Vec<&'a Discovered> {
     named
 }
 
-/// Looks once at each copy whose APPEND was answered OK: is it ours, and of the size that we sent?
+/// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
+/// the message together with another one that it took for the same (gmail.md 3.2).
 pub(super) fn verify(account: &mut Account, ledger: &Shared, now: Time) -> Result<()> {
     let waiting = ledger.step(|l| l.unverified())?;
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let view = account.view(DELIVERY, false)?;
-    let mut uids: Vec<Uid> = waiting
-        .iter()
-        .filter_map(|w| w.place)
-        .filter(|p| p.uid_validity == view.uid_validity)
-        .map(|p| p.uid)
-        .collect();
-    uids.sort_unstable();
-    uids.dedup();
-    let mut sizes: HashMap<Uid, Option<u64>> = HashMap::new();
-    for set in uids.chunks(SET_MAX) {
-        sizes.extend(account.sizes(DELIVERY, set)?);
-    }
-    let mut looked_at = Vec::with_capacity(waiting.len());
-    for w in waiting {
-        let uid = w
-            .place
-            .filter(|p| p.uid_validity == view.uid_validity)
-            .map(|p| p.uid);
-        // A copy that is no longer there proves nothing: its owner may have moved it.
-        let altered = match uid.and_then(|uid| Some((uid, *sizes.get(&uid)?))) {
-            Some((uid, size)) if size != w.size => match account.body(uid)? {
-                Some(body) if Some(canonical_hash(&body)) == w.canonical => true,
-                Some(_) => {
-                    warn!(
-                        "message {}: its copy in the target ({DELIVERY} UID {uid}) has other content than was sent",
-                        w.id
-                    );
-                    true
-                }
-                None => false,
-            },
-            _ => false,
+    for set in waiting.chunks(SET_MAX) {
+        let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        let (validity, found) = match uids.is_empty() {
+            true => (UidValidity(0), Vec::new()),
+            false => account.delivered(&uids)?,
         };
-        looked_at.push((w.id, altered));
+        let found: HashMap<Uid, Fetched> = found
+            .into_iter()
+            .filter_map(|f| Some((f.uid?, f)))
+            .collect();
+        let mut verdicts = Vec::with_capacity(set.len());
+        for w in set {
+            let copy = w
+                .place
+                .filter(|p| p.uid_validity == validity)
+                .and_then(|p| found.get(&p.uid));
+            verdicts.push((w.id, verdict(account, ledger, w, copy)?));
+        }
+        ledger.step(|l| l.verified(&verdicts, now))?;
     }
-    ledger.step(|l| l.verified(&looked_at, now))
+    Ok(())
+}
+
+/// What is to be thought of a copy. One that is no longer there proves nothing: its owner may have
+/// moved it.
+fn verdict(
+    account: &mut Account,
+    ledger: &Shared,
+    sent: &Verification,
+    copy: Option<&Fetched>,
+) -> Result<Verdict> {
+    let gm_msgid = copy.and_then(|c| c.gm_msgid);
+    let ours = |altered, merged| Verdict::Ours {
+        altered,
+        merged,
+        gm_msgid,
+    };
+    let Some((copy, uid)) = copy.and_then(|c| Some((c, c.uid?))) else {
+        return Ok(ours(false, false));
+    };
+    let known = match gm_msgid {
+        Some(id) => ledger.step(|l| l.known_before_mark(sent.id, id))?,
+        None => false,
+    };
+    if !known && copy.size == sent.size {
+        return Ok(ours(false, false));
+    }
+    let Some(body) = account.body(uid)? else {
+        return Ok(ours(false, false));
+    };
+    if Some(canonical_hash(&body)) == sent.canonical {
+        return Ok(ours(Some(sha256(&body)) != sent.sha256, known));
+    }
+    if account.is_gmail() {
+        let (sender, subject) = sender_and_subject(&body);
+        let error = Error::new(
+            Fault::Permanent,
+            "Gmail keeps only one of two messages with this Message-ID and Date",
+        );
+        warn!("message {} failed: {error}", sent.id);
+        return Ok(Verdict::NotOurs {
+            error,
+            sender,
+            subject,
+        });
+    }
+    warn!(
+        "message {}: its copy in the target ({DELIVERY} UID {uid}) has other content than was sent",
+        sent.id
+    );
+    Ok(ours(true, false))
 }

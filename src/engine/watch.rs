@@ -134,6 +134,7 @@ fn described(reader: &mut Reader, uids: &[Uid]) -> Result<Vec<Discovered>> {
         internal_date: None,
         size: None,
         flags: Flags::default(),
+        gm_msgid: None,
     });
     Ok(got.found.into_iter().chain(nameless).collect())
 }

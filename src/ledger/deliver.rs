@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
 use super::Ledger;
@@ -27,6 +28,13 @@ pub struct Row {
     pub sha256: Option<[u8; 32]>,
     pub canonical: Option<[u8; 32]>,
     pub mark: Option<i64>,
+}
+
+impl Row {
+    /// Has it no Message-ID or no Date?
+    pub fn is_anonymous(&self) -> bool {
+        self.about.message_id.is_none() || self.about.date.is_none()
+    }
 }
 
 /// How much one batch may hold, and which rows are due.
@@ -64,6 +72,7 @@ pub struct Place {
     pub mailbox: i64,
     pub uid_validity: UidValidity,
     pub uid: Uid,
+    pub gm_msgid: Option<u64>,
 }
 
 /// What becomes of a row that is in flight.
@@ -126,11 +135,30 @@ pub struct Verification {
     pub id: i64,
     pub place: Option<Place>,
     pub size: Option<u64>,
+    pub sha256: Option<[u8; 32]>,
     pub canonical: Option<[u8; 32]>,
 }
 
+/// What looking at a copy showed.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    Ours {
+        /// Its bytes differ from what was sent.
+        altered: bool,
+        /// The target put it together with an equal message that it had.
+        merged: bool,
+        gm_msgid: Option<u64>,
+    },
+    /// The target kept another message in its place: ours is not there.
+    NotOurs {
+        error: Error,
+        sender: Option<String>,
+        subject: Option<String>,
+    },
+}
+
 const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
-    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id";
+    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid";
 
 impl Ledger {
     /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
@@ -231,8 +259,16 @@ impl Ledger {
     }
 
     /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
-    /// and where resolution would begin to look.
-    pub fn mark(&mut self, intents: &[Intent], marks: &[Mark], now: Time) -> Result<()> {
+    /// and where resolution would begin to look. With `limit` no more than so many bytes in any 24
+    /// hours: returns how many of the intents may be carried out, from the first on; their bytes
+    /// count as sent. A message bigger than the limit goes when nothing else has gone.
+    pub fn mark(
+        &mut self,
+        intents: &[Intent],
+        marks: &[Mark],
+        limit: Option<u64>,
+        now: Time,
+    ) -> Result<usize> {
         self.write(|t| {
             t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
             let mark = t.last_insert_rowid();
@@ -246,7 +282,16 @@ impl Ledger {
                 "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
                   WHERE id = ?1 AND status = 'in_flight'",
             )?;
+            let sent = uploaded_since(t, now - TimeDelta::hours(24))?;
+            let mut bytes = 0;
+            let fits = |bytes: u64| limit.is_none_or(|limit| sent + bytes <= limit);
+            let mut allowed = 0;
             for i in intents {
+                if !fits(bytes + i.size) && !(sent == 0 && allowed == 0) {
+                    break;
+                }
+                bytes += i.size;
+                allowed += 1;
                 if set.execute(params![
                     i.row,
                     i.sha256,
@@ -259,7 +304,11 @@ impl Ledger {
                     return Err(not_in_flight());
                 }
             }
-            Ok(())
+            t.execute(
+                "INSERT INTO upload VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes",
+                params![hour_text(now), bytes],
+            )?;
+            Ok(allowed)
         })
     }
 
@@ -297,8 +346,8 @@ impl Ledger {
                 Change::Delivered { proof, place, altered } => t
                     .prepare_cached(
                         "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0,
-                                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, mark_id = NULL,
-                                first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
+                                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
+                                mark_id = iif(?2 = 'appended', mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
                           WHERE id = ?1 AND status = 'in_flight'",
                     )?
                     .execute(params![
@@ -308,7 +357,8 @@ impl Ledger {
                         altered,
                         place.map(|p| p.mailbox),
                         place.map(|p| p.uid_validity.0),
-                        place.map(|p| p.uid.0)
+                        place.map(|p| p.uid.0),
+                        place.and_then(|p| p.gm_msgid)
                     ])?,
                 Change::Retry { error, at } => t.execute(
                     "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = coalesce(first_failed_at, ?3),
@@ -385,7 +435,7 @@ impl Ledger {
             for rival in rivals.iter().filter(|r| r.sha256.is_none()) {
                 let place = db
                     .prepare_cached(
-                        "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid FROM message WHERE id = ?1 AND status = 'delivered'",
+                        "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid FROM message WHERE id = ?1 AND status = 'delivered'",
                     )?
                     .query_row([rival.id], place_of)
                     .optional()?;
@@ -397,14 +447,33 @@ impl Ledger {
         })
     }
 
-    /// Does a message of the target vouch for a row already?
+    /// Does a message of the target vouch for a row already, where it lies or under another label?
     pub fn vouches(&self, place: Place) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message WHERE gmail_mailbox = ?1 AND gmail_uid = ?3 AND gmail_uid_validity = ?2
-                    AND superseded_by IS NULL)",
+                                   AND superseded_by IS NULL)
+                     OR EXISTS (SELECT 1 FROM message WHERE gm_msgid = ?4 AND superseded_by IS NULL)",
             )?
-            .query_row(params![place.mailbox, place.uid_validity.0, place.uid.0], |r| r.get(0))
+            .query_row(
+                params![place.mailbox, place.uid_validity.0, place.uid.0, place.gm_msgid],
+                |r| r.get(0),
+            )
+        })
+    }
+
+    /// Was the message with this X-GM-MSGID in the target before this row was sent: does it belong
+    /// to another row, or did the index know it below the row's mark?
+    pub fn known_before_mark(&self, row: i64, gm_msgid: u64) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM message WHERE gm_msgid = ?2 AND id <> ?1 AND superseded_by IS NULL)
+                     OR EXISTS (SELECT 1 FROM message m
+                                  JOIN mark_mailbox k ON k.mark_id = m.mark_id
+                                  JOIN gmail_message g ON g.mailbox_id = k.gmail_mailbox_id AND g.uid < k.uid_next
+                                 WHERE m.id = ?1 AND g.gm_msgid = ?2)",
+            )?
+            .query_row(params![row, gm_msgid], |r| r.get(0))
         })
     }
 
@@ -412,29 +481,50 @@ impl Ledger {
     pub fn unverified(&self) -> Result<Vec<Verification>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, id, size, canonical FROM message
+                "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid, id, size, sha256, canonical FROM message
                   WHERE proof = 'appended' AND verified_at IS NULL",
             )?
             .query_map([], |r| {
                 Ok(Verification {
                     place: place_of(r)?,
-                    id: r.get(3)?,
-                    size: r.get(4)?,
-                    canonical: r.get(5)?,
+                    id: r.get(4)?,
+                    size: r.get(5)?,
+                    sha256: r.get(6)?,
+                    canonical: r.get(7)?,
                 })
             })?
             .collect()
         })
     }
 
-    /// Notes that these copies have been looked at; with true where the bytes differ.
-    pub fn verified(&mut self, looked_at: &[(i64, bool)], now: Time) -> Result<()> {
+    /// Writes down what looking at a copy showed.
+    pub fn verified(&mut self, looked_at: &[(i64, Verdict)], now: Time) -> Result<()> {
         self.write(|t| {
-            let mut set = t.prepare_cached(
-                "UPDATE message SET verified_at = ?2, altered = max(altered, ?3), canonical = NULL WHERE id = ?1 AND status = 'delivered'",
+            let mut good = t.prepare_cached(
+                "UPDATE message SET verified_at = ?2, altered = max(altered, ?3), gm_msgid = coalesce(?4, gm_msgid),
+                        proof = iif(?5, 'merged', proof), canonical = NULL, mark_id = NULL
+                  WHERE id = ?1 AND status = 'delivered'",
             )?;
-            for (id, altered) in looked_at {
-                set.execute(params![id, time_text(now), altered])?;
+            let mut other = t.prepare_cached(
+                "UPDATE message SET status = 'failed', proof = NULL, delivered_at = NULL, fault = ?3, last_error = ?4,
+                        first_failed_at = ?2, gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL,
+                        gm_msgid = NULL, canonical = NULL, mark_id = NULL, sender = ?5, subject = ?6
+                  WHERE id = ?1 AND status = 'delivered'",
+            )?;
+            for (id, verdict) in looked_at {
+                match verdict {
+                    Verdict::Ours { altered, merged, gm_msgid } => {
+                        good.execute(params![id, time_text(now), altered, gm_msgid, merged])?
+                    }
+                    Verdict::NotOurs { error, sender, subject } => other.execute(params![
+                        id,
+                        time_text(now),
+                        error.fault.name(),
+                        error.message,
+                        sender,
+                        subject
+                    ])?,
+                };
             }
             Ok(())
         })
@@ -451,6 +541,19 @@ impl Ledger {
             )
         })
     }
+}
+
+fn hour_text(t: Time) -> String {
+    t.format("%Y-%m-%dT%H").to_string()
+}
+
+/// Bytes sent to the target since then; the hour that it falls in counts whole.
+fn uploaded_since(t: &Transaction<'_>, since: Time) -> rusqlite::Result<u64> {
+    t.query_row(
+        "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour >= ?1",
+        [hour_text(since)],
+        |r| r.get(0),
+    )
 }
 
 /// What may not be in flight twice at a time.
@@ -485,14 +588,17 @@ fn not_in_flight() -> rusqlite::Error {
     rusqlite::Error::StatementChangedRows(0)
 }
 
+/// From gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid as the first columns.
 fn place_of(r: &SqlRow<'_>) -> rusqlite::Result<Option<Place>> {
     let (mailbox, validity, uid): (Option<i64>, Option<u32>, Option<u32>) =
         (r.get(0)?, r.get(1)?, r.get(2)?);
+    let gm_msgid = r.get(3)?;
     Ok(match (mailbox, validity, uid) {
         (Some(mailbox), Some(validity), Some(uid)) => Some(Place {
             mailbox,
             uid_validity: UidValidity(validity),
             uid: Uid(uid),
+            gm_msgid,
         }),
         _ => None,
     })
@@ -527,6 +633,7 @@ fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
             internal_date: Some(internal_date),
             size: r.get(7)?,
             flags: Flags::parse(&flags),
+            gm_msgid: r.get(15)?,
         },
         internal_date,
         attempt: r.get(9)?,

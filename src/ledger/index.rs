@@ -2,7 +2,7 @@
 //!
 //! It is a mirror. Mail is deleted behind its back, so a hit counts only once it is confirmed.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
 use super::{Ledger, Place};
 use crate::error::Result;
@@ -22,13 +22,6 @@ pub struct IndexMailbox {
     pub next_uid: u32,
     /// Messages with an older INTERNALDATE may be unknown; None: any but the newest may.
     pub covered_since: Option<Time>,
-}
-
-/// A message that the index knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Indexed {
-    pub place: Place,
-    pub size: Option<u64>,
 }
 
 impl Ledger {
@@ -67,17 +60,17 @@ impl Ledger {
             t.query_row(
                 "SELECT id, name, uid_validity, next_uid, covered_since FROM gmail_mailbox WHERE name = ?1",
                 [name],
-                |r| {
-                    let covered: String = r.get(4)?;
-                    Ok(IndexMailbox {
-                        id: r.get(0)?,
-                        name: r.get(1)?,
-                        uid_validity: UidValidity(r.get(2)?),
-                        next_uid: r.get(3)?,
-                        covered_since: parse_time(&covered).filter(|_| covered != NOTHING_COVERED),
-                    })
-                },
+                index_row,
             )
+        })
+    }
+
+    /// The index of this mailbox as it was left, if there is one.
+    pub fn index_known(&self, name: &str) -> Result<Option<IndexMailbox>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT id, name, uid_validity, next_uid, covered_since FROM gmail_mailbox WHERE name = ?1")?
+                .query_row([name], index_row)
+                .optional()
         })
     }
 
@@ -94,7 +87,8 @@ impl Ledger {
     pub fn index_record(&mut self, mailbox: &IndexMailbox, seen: &[Discovered]) -> Result<()> {
         self.write(|t| {
             let mut put = t.prepare_cached(
-                "INSERT OR REPLACE INTO gmail_message (mailbox_id, uid, message_id_hash, date_header, size) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO gmail_message (mailbox_id, uid, message_id_hash, date_header, size, gm_msgid)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             for m in seen {
                 put.execute(params![
@@ -102,7 +96,8 @@ impl Ledger {
                     m.uid.0,
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
-                    m.size
+                    m.size,
+                    m.gm_msgid
                 ])?;
             }
             t.prepare_cached("UPDATE gmail_mailbox SET next_uid = ?2, covered_since = ?3 WHERE id = ?1 AND uid_validity = ?4")?
@@ -117,24 +112,23 @@ impl Ledger {
     }
 
     /// Messages of the target with this Message-ID and Date that vouch for no row yet.
-    pub fn index_hits(&self, message_id: &MessageId, date: Option<&str>) -> Result<Vec<Indexed>> {
+    pub fn index_hits(&self, message_id: &MessageId, date: Option<&str>) -> Result<Vec<Place>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT g.mailbox_id, b.uid_validity, g.uid, g.size
+                "SELECT g.mailbox_id, b.uid_validity, g.uid, g.gm_msgid
                    FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
                   WHERE g.message_id_hash = ?1 AND g.date_header IS ?2
                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = g.mailbox_id AND m.gmail_uid = g.uid
                                        AND m.gmail_uid_validity = b.uid_validity AND m.superseded_by IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gm_msgid = g.gm_msgid AND m.superseded_by IS NULL)
                   ORDER BY g.uid",
             )?
             .query_map(params![message_id.hash, date], |r| {
-                Ok(Indexed {
-                    place: Place {
-                        mailbox: r.get(0)?,
-                        uid_validity: UidValidity(r.get(1)?),
-                        uid: Uid(r.get(2)?),
-                    },
-                    size: r.get(3)?,
+                Ok(Place {
+                    mailbox: r.get(0)?,
+                    uid_validity: UidValidity(r.get(1)?),
+                    uid: Uid(r.get(2)?),
+                    gm_msgid: r.get(3)?,
                 })
             })?
             .collect()
@@ -151,4 +145,15 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+fn index_row(r: &SqlRow<'_>) -> rusqlite::Result<IndexMailbox> {
+    let covered: String = r.get(4)?;
+    Ok(IndexMailbox {
+        id: r.get(0)?,
+        name: r.get(1)?,
+        uid_validity: UidValidity(r.get(2)?),
+        next_uid: r.get(3)?,
+        covered_since: parse_time(&covered).filter(|_| covered != NOTHING_COVERED),
+    })
 }

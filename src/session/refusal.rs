@@ -42,7 +42,8 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
     match phase {
         Phase::Greeting => Error::connection(format!("{server} does not let us in now: {words}")),
         _ if lost => Error::connection(format!("{server} closed the connection: {words}")),
-        Phase::SignIn if temporary || status == Status::Bad => {
+        // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
+        Phase::SignIn if temporary || status == Status::Bad || has(&["lookup failed"]) => {
             Error::connection(format!("{server} could not sign us in: {words}"))
         }
         Phase::SignIn => sign_in_refused(server, words, &lower),
@@ -144,6 +145,7 @@ fn append_refused(server: &str, words: &str, lower: &str) -> Error {
         "invalid arguments",
         "unable to parse",
         "zero byte",
+        "could not parse command",
     ]) || has(&[
         "bare newline",
         "invalid header",

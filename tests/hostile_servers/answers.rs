@@ -312,6 +312,7 @@ fn a_message_that_cannot_be_read_is_told_of_and_the_others_are_kept() {
         ]);
         let (server, mut session) = signed_in(move |peer| {
             peer.answer("UID FETCH", &answer);
+            peer.answer("EXAMINE", EXAMINED);
             peer.answer("UID FETCH", &answer);
             peer.answer("NOOP", "TAG OK done\r\n");
             peer.next_command_works();
@@ -320,7 +321,8 @@ fn a_message_that_cannot_be_read_is_told_of_and_the_others_are_kept() {
         let uids: Vec<_> = fetched.iter().filter_map(|f| f.uid).collect();
         assert_eq!(uids, [Uid(1), Uid(2)]);
         assert_says(&end.unwrap_err(), Fault::Transient, "cannot be read");
-        let fresh = session.uid_fetch_fresh("1:7", "(UID)", 0);
+        session.examine("INBOX").unwrap();
+        let fresh = session.look("INBOX", "1:7", "(UID)", 0, &[]);
         assert_says(&fresh.unwrap_err(), Fault::Transient, "cannot be read");
         assert!(session.usable());
         session.noop().unwrap();
@@ -418,6 +420,7 @@ fn a_server_that_never_answers_or_only_drips_ends_at_the_deadline() {
 #[test]
 fn a_fresh_look_sends_both_commands_at_once_and_looks_again_when_mail_came() {
     let (server, mut session) = signed_in(|peer| {
+        peer.answer("EXAMINE", EXAMINED);
         // Neither command is answered before both are there.
         let (fetch, noop) = (peer.command("UID FETCH 5:*"), peer.command("NOOP"));
         peer.say(format!("* 5 FETCH (UID 5)\r\n{fetch} OK done\r\n"));
@@ -428,8 +431,9 @@ fn a_fresh_look_sends_both_commands_at_once_and_looks_again_when_mail_came() {
         );
         peer.next_command_works();
     });
-    let fetched = session.uid_fetch_fresh("5:*", "(UID)", 0).unwrap();
-    assert_eq!(fetched.len(), 2);
+    session.examine("INBOX").unwrap();
+    let look = session.look("INBOX", "5:*", "(UID)", 0, &[]).unwrap();
+    assert_eq!(look.found.len(), 2);
     session.noop().unwrap();
     server.finish();
 }
@@ -437,15 +441,17 @@ fn a_fresh_look_sends_both_commands_at_once_and_looks_again_when_mail_came() {
 #[test]
 fn a_fresh_look_that_is_refused_leaves_the_session_in_step() {
     let (server, mut session) = signed_in(|peer| {
+        peer.answer("EXAMINE", EXAMINED);
         peer.answer("UID FETCH", "TAG NO [SERVERBUG] oops\r\n");
         peer.answer("NOOP", "TAG OK done\r\n");
         peer.answer("UID FETCH", "* 1 FETCH (UID 1)\r\nTAG OK done\r\n");
         peer.answer("NOOP", "TAG BAD oops again\r\n");
         peer.next_command_works();
     });
-    let error = session.uid_fetch_fresh("1", "(UID)", 0).unwrap_err();
+    session.examine("INBOX").unwrap();
+    let error = session.look("INBOX", "1", "(UID)", 0, &[]).unwrap_err();
     assert_says(&error, Fault::Transient, "[SERVERBUG] oops");
-    let error = session.uid_fetch_fresh("1", "(UID)", 0).unwrap_err();
+    let error = session.look("INBOX", "1", "(UID)", 0, &[]).unwrap_err();
     assert_says(&error, Fault::Transient, "oops again");
     session.noop().unwrap();
     server.finish();
@@ -455,6 +461,7 @@ fn a_fresh_look_that_is_refused_leaves_the_session_in_step() {
 fn a_mailbox_that_never_rests_is_not_looked_at_for_ever() {
     let (server, mut session) = signed_in(|peer| {
         // Some servers tell of EXISTS at each NOOP.
+        peer.answer("EXAMINE", EXAMINED);
         for _ in 0..2 {
             peer.answer(
                 "UID FETCH",
@@ -467,10 +474,11 @@ fn a_mailbox_that_never_rests_is_not_looked_at_for_ever() {
             }
         }
     });
-    let fetched = within(Duration::from_secs(5), || {
-        session.uid_fetch_fresh("1:*", "(UID)", 0).unwrap()
+    let look = within(Duration::from_secs(5), || {
+        session.examine("INBOX").unwrap();
+        session.look("INBOX", "1:*", "(UID)", 0, &[]).unwrap()
     });
-    assert_eq!(fetched.len(), 1);
+    assert_eq!(look.found.len(), 1);
     drop(session);
     server.finish();
 }

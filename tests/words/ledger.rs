@@ -52,6 +52,7 @@ pub(crate) fn make(path: &Path, messages: u32) -> Ledger {
             internal_date: Some(now),
             size: Some(1000),
             flags: Flags::default(),
+            gm_msgid: None,
         })
         .collect();
     ledger

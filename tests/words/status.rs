@@ -49,6 +49,7 @@ impl Book {
             internal_date: Some(found),
             size,
             flags: Flags::default(),
+            gm_msgid: None,
         };
         let progress = Progress::NextUid(self.uid + 1);
         self.ledger

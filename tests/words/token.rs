@@ -74,6 +74,7 @@ fn desk() -> Desk {
         internal_date: Some(now),
         size: Some(100),
         flags: Flags::default(),
+        gm_msgid: None,
     };
     ledger
         .record(mailbox.id, &[waiting], Progress::HistoryDone, now)

@@ -303,6 +303,10 @@ impl Session {
             Some(_) => vec![fetch.clone(), "NOOP".into()],
             None => vec![format!("EXAMINE {}", quoted(mailbox)?), fetch.clone()],
         };
+        if open.is_none() {
+            // Also a refused EXAMINE closes what was open (RFC 3501 6.3.1).
+            self.selected = None;
+        }
         for other in others {
             flight.push(format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(other)?));
         }
@@ -319,25 +323,24 @@ impl Session {
             }
         }
         let moved = heard.iter().skip(2).map(|h| counts(&h.untagged)).collect();
-        let mut heard = heard.into_iter();
         let lost = || Error::connection("the connection was lost");
+        let mut heard = heard.into_iter();
         let (first, second) = (heard.next().ok_or_else(lost)?, heard.next());
-        let more_came =
-            open.is_some() && (first.exists() || second.as_ref().is_some_and(Heard::exists));
-        let (view, fetched_now) = match open {
-            Some(view) => {
-                first.end?;
-                second.ok_or_else(lost)?.end?;
-                (view, fetched(first.untagged))
-            }
-            None => {
-                self.selected = None;
-                let view = self.opened(mailbox, first)?;
-                let second = second.ok_or_else(lost)?;
-                second.end?;
-                (view, fetched(second.untagged))
-            }
+        let (companion, fetching) = match open {
+            Some(_) => (second, first),
+            None if first.end.is_err() => return first.end.and(Err(lost())),
+            None => (Some(first), second.ok_or_else(lost)?),
         };
+        let more_came =
+            open.is_some() && (fetching.exists() || companion.as_ref().is_some_and(Heard::exists));
+        let whole = fetching.whole(Fault::Transient, &self.wire);
+        fetching.end.and(whole)?;
+        let companion = companion.ok_or_else(lost)?;
+        let view = match open {
+            Some(view) => companion.end.map(|_| view)?,
+            None => self.opened(mailbox, companion)?,
+        };
+        let fetched_now = fetched(fetching.untagged);
         for rest in heard {
             rest.end?;
         }

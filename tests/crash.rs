@@ -133,6 +133,32 @@ fn an_append_that_was_done_but_not_answered_is_found_again() {
 }
 
 #[test]
+fn a_delivery_that_could_not_be_written_down_is_found_again() {
+    let Some(world) = World::new() else { return };
+    world
+        .source
+        .plant(ALICE, b"Subject: none\r\n\r\nfirst", "", T0);
+    world.run_until_done(1);
+    world
+        .source
+        .plant(ALICE, b"Subject: x\r\n\r\nhas no name", "", T0);
+    // As a full disk or a lock would that passes: this one change cannot be written, the next can.
+    world
+        .sql()
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE UPDATE OF status ON message WHEN NEW.status = 'delivered'
+             BEGIN SELECT RAISE(ABORT, 'no room'); END",
+        )
+        .unwrap();
+    let ran = world.run();
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert_eq!(world.delivered().len(), 2, "it was sent: {}", ran.err);
+    world.sql().execute_batch("DROP TRIGGER full").unwrap();
+    world.run_until_done(1);
+    world.assert_complete();
+}
+
+#[test]
 fn an_append_that_commits_after_its_connection_died_is_waited_for() {
     let Some((mut world, proxy)) = plain_target() else {
         return;

@@ -527,10 +527,12 @@ impl Flight<'_> {
             self.engine
                 .wake_later(row.id, Instant::now() + self.engine.times.second_look);
         }
+        // Where the ledger cannot be written the row stays in flight, whatever comes: its message may
+        // be in the target, and only a look may release it.
+        self.rows.retain(|r| r.id != row.id);
         self.engine
             .ledger
             .step(|l| l.settle(row.id, &change, now))?;
-        self.rows.retain(|r| r.id != row.id);
         if !matches!(change, Change::Released { .. }) {
             self.engine.progress();
         }

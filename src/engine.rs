@@ -226,6 +226,8 @@ impl Engine {
                     warn!("{e}; trying again");
                     self.ledger
                         .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
+                    // The next look begins with the new UIDs.
+                    discovered &= !self.reader().renumbered;
                     let wait = backoff(waits, self.times.reconnect).min(patience);
                     waits += 1;
                     self.wait(Instant::now() + wait)?;

@@ -474,6 +474,58 @@ fn a_renumbered_source_is_matched_with_the_ledger() {
 }
 
 #[test]
+fn a_source_renumbered_in_the_middle_of_a_run_is_matched_in_that_run() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let proxy = Proxy::start(world.source.port());
+    world.plain("source", proxy.port());
+    let first = world.source.plant(ALICE, &mail("", DATE, "first"), "", T0);
+    for i in 1..8 {
+        let id = ["", "<named@x>"][usize::from(i == 7)];
+        let text = format!("text {i}");
+        world
+            .source
+            .plant(ALICE, &mail(id, DATE, &text), "", T0 + i);
+    }
+    // The listing is done, the bodies are lost, and what was number 2 is number 1 when the source is back.
+    proxy.refuse_after_cut();
+    proxy.cut_before_reply(b"BODY[] {");
+    let mut child = world.spawn(&[]);
+    common::eventually("the source is cut", || proxy.cuts() > 0);
+    fs::remove_file(first).unwrap();
+    world.source.reset_uidvalidity(ALICE);
+    proxy.refuse(false);
+    assert!(child.wait().unwrap().success(), "{}", world.dump());
+    world.assert_complete_but("status = 'gone'");
+}
+
+#[test]
+fn a_uid_that_means_another_message_is_a_new_incarnation() {
+    let Some(world) = World::new() else { return };
+    let path = world
+        .source
+        .plant(ALICE, &mail("<old@x>", DATE, "text"), "", T0);
+    world
+        .source
+        .plant(ALICE, &mail("<other@x>", DATE, "text"), "", T0 + 1);
+    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    assert_eq!(world.run().status, 4);
+    // Same UIDVALIDITY, same UID, another message: a restored or badly copied mailbox.
+    fs::write(&path, mail("<new@x>", DATE, "text")).unwrap();
+    fs::remove_file(path.parent().unwrap().with_file_name("dovecot.index.cache")).unwrap();
+    world
+        .target
+        .tokens
+        .lock()
+        .unwrap()
+        .insert(TOKEN.into(), bob);
+    let ran = world.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    world.assert_complete_but("status = 'gone'");
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     let Some(world) = World::new() else { return };
     world

@@ -12,7 +12,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
-use super::reader::{Got, sender_and_subject};
+use super::reader::{Got, same_message_id, sender_and_subject};
 use super::settle::{Outcome, settle};
 use super::{Engine, Unseen, backoff, recognise};
 use crate::error::{Error, Fault, Result};
@@ -163,13 +163,9 @@ impl Engine {
                         open.settle(&row, Outcome::NotBegun)?;
                         continue;
                     }
-                    let (ours, theirs) = (&row.about.message_id, &message.about.message_id);
-                    if ours.as_ref().map(|m| m.hash) != theirs.as_ref().map(|m| m.hash) {
-                        self.reader().renumbered = true;
-                        return Err(Error::connection(format!(
-                            "{MAILBOX} UID {} of the source is another message now: its UIDs have changed their meaning",
-                            row.about.uid
-                        )));
+                    if !same_message_id(&message.about, &row.about) {
+                        self.another_message(open, &row)?;
+                        continue;
                     }
                     out.push((row, message));
                 }
@@ -181,6 +177,25 @@ impl Engine {
             }
         }
         Ok(out)
+    }
+
+    /// Another message came than the row speaks of: nothing of it is sent. Either the mailbox has
+    /// new UIDs, or its server tells two stories of this one message.
+    fn another_message(&self, open: &mut Flight<'_>, row: &Row) -> Result<()> {
+        let mut reader = self.reader();
+        if reader.names_another(&row.about)? {
+            (reader.renumbered, reader.reused) = (true, true);
+            return Err(Error::connection(format!(
+                "{MAILBOX} UID {} of the source is another message now: its UIDs have changed their meaning",
+                row.about.uid
+            )));
+        }
+        drop(reader);
+        let error = Error::new(
+            Fault::Transient,
+            "the source hands over a message with another Message-ID than it lists",
+        );
+        open.settle(row, Outcome::Unreadable(error))
     }
 
     /// Equal bytes are delivered once; messages that share a name with others are told apart by
@@ -287,7 +302,10 @@ impl Engine {
                     rival.about.size.unwrap_or(0),
                     false,
                 )?;
-                body = got.found.into_iter().next().map(|m| m.body);
+                // Under another name it is not the rival: its hash would make that one vouch for
+                // bytes which nobody delivered.
+                let rivals_own = |m: &Message| same_message_id(&m.about, &rival.about);
+                body = got.found.into_iter().find(rivals_own).map(|m| m.body);
             }
             if body.is_none()
                 && let Some(place) = place

@@ -18,8 +18,10 @@ pub(super) struct Reader {
     source: Option<Source>,
     /// The UIDVALIDITY that our UIDs belong to, once known.
     incarnation: Option<UidValidity>,
-    /// The mailbox was found with another one.
+    /// The mailbox was found with another one, or with other messages under our UIDs.
     pub(super) renumbered: bool,
+    /// A UID of ours names another message, whatever UIDVALIDITY says.
+    pub(super) reused: bool,
 }
 
 /// What came of a set of messages. What is in neither list is not in the mailbox.
@@ -37,6 +39,7 @@ impl Reader {
             source: None,
             incarnation: None,
             renumbered: false,
+            reused: false,
         }
     }
 
@@ -64,9 +67,11 @@ impl Reader {
     /// The session, opened anew when the last one was lost.
     pub(super) fn source(&mut self) -> Result<&mut Source> {
         if self.source.as_ref().is_none_or(|s| !s.usable()) {
-            let source = Source::open(&self.config, &self.times)?;
-            let view = source.view();
-            self.source = Some(source);
+            self.source = Some(Source::open(&self.config, &self.times)?);
+        }
+        // Each time: a session that opened another incarnation stays open until the next look, and
+        // in it our UIDs name other messages.
+        if let Some(view) = self.source.as_ref().map(Source::view) {
             self.same_incarnation(view)?;
         }
         self.source
@@ -105,6 +110,13 @@ impl Reader {
             let (found, end) = source.messages(set, bytes, plain);
             (found.into_iter().map(|m| (m.about.uid, m)).collect(), end)
         })
+    }
+
+    /// Does the mailbox itself name another message by this UID? A server that names a message one
+    /// way in a listing and another way with its body is no sign of that.
+    pub(super) fn names_another(&mut self, known: &Discovered) -> Result<bool> {
+        let got = self.metadata(&[known.uid])?;
+        Ok(got.found.iter().any(|d| !same_message_id(d, known)))
     }
 
     /// Sender and subject as they may be shown.
@@ -193,6 +205,11 @@ impl Reader {
             source.logout();
         }
     }
+}
+
+/// Do these two name one message? Its UID alone does not, where UIDs are given anew.
+pub(super) fn same_message_id(a: &Discovered, b: &Discovered) -> bool {
+    a.message_id.as_ref().map(|m| m.hash) == b.message_id.as_ref().map(|m| m.hash)
 }
 
 /// Sender and subject of a header block, decoded and made safe to show.

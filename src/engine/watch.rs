@@ -21,7 +21,8 @@ pub(super) fn discover(
     now: Time,
 ) -> Result<usize> {
     let view = reader.look()?;
-    let mailbox = mailbox(ledger, &view, since, now)?;
+    let mailbox = mailbox(ledger, &view, reader.reused, since, now)?;
+    reader.reused = false;
     let mut new = 0;
     if view.uid_next > mailbox.next_uid {
         new += arrivals(reader, ledger, &mailbox, view.uid_next, now)?;
@@ -33,7 +34,13 @@ pub(super) fn discover(
 }
 
 /// The row of the mailbox that belongs to this view, made or renewed where needed.
-fn mailbox(ledger: &Shared, view: &View, since: Since, now: Time) -> Result<MailboxRow> {
+fn mailbox(
+    ledger: &Shared,
+    view: &View,
+    reused: bool,
+    since: Since,
+    now: Time,
+) -> Result<MailboxRow> {
     let (text, start) = (since_text(since), since.start(now));
     ledger.step(|l| {
         match l.mailbox(MAILBOX)? {
@@ -45,9 +52,11 @@ fn mailbox(ledger: &Shared, view: &View, since: Since, now: Time) -> Result<Mail
                 info!("first look at {MAILBOX}: {} messages; taking over what came since {from}", view.exists);
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
             }
-            // RFC 3501 2.3.1.1: another UIDVALIDITY, and a UIDNEXT that went back all the same.
+            // RFC 3501 2.3.1.1: another UIDVALIDITY; and all the same a UIDNEXT that went back, or
+            // another message under a UID of ours.
             Some(old)
                 if old.uid_validity != view.uid_validity
+                    || reused
                     || (view.uid_next_stated && view.uid_next < old.next_uid) =>
             {
                 warn!(

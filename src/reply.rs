@@ -137,6 +137,17 @@ pub struct Fetched {
 }
 
 impl Fetched {
+    /// Takes over what another response about the same message tells beyond this one. Flags are as
+    /// told last.
+    pub fn complete(&mut self, other: Fetched) {
+        self.size = self.size.or(other.size);
+        self.gm_msgid = self.gm_msgid.or(other.gm_msgid);
+        self.flags = other.flags.or(self.flags);
+        self.internal_date = self.internal_date.or(other.internal_date);
+        self.header = self.header.take().or(other.header);
+        self.body = self.body.take().or(other.body);
+    }
+
     /// As the watcher keeps it; None without a UID (an unsolicited update).
     pub fn discovered(&self) -> Option<Discovered> {
         let header = self.header.as_deref();

@@ -5,6 +5,7 @@
 //! what is fetched or sent (`source`, `gmail`), nor for the reaction to an error (`engine`).
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -607,15 +608,27 @@ fn counts(untagged: &[Untagged]) -> Option<(UidValidity, u32)> {
     })
 }
 
+/// One item per message. A message may be told of in several responses: in pieces, or once more when
+/// somebody changes its flags while we look (Gmail then sends UID and FLAGS alone, gmail.md 3.2). What
+/// one of them leaves out is not therefore gone.
 fn fetched(untagged: Vec<Untagged>) -> Vec<Fetched> {
-    untagged
-        .into_iter()
-        .filter_map(|u| match u {
-            // Unsolicited updates come without UID (RFC 3501 7.4.2).
-            Untagged::Fetch(f) if f.uid.is_some() => Some(*f),
-            _ => None,
-        })
-        .collect()
+    let mut out: Vec<Fetched> = Vec::new();
+    let mut places: HashMap<Uid, usize> = HashMap::new();
+    for response in untagged {
+        // Without UID it is an update of something that nobody asked for (RFC 3501 7.4.2).
+        let Untagged::Fetch(f) = response else {
+            continue;
+        };
+        let Some(uid) = f.uid else { continue };
+        match places.get(&uid) {
+            Some(&at) => out[at].complete(*f),
+            None => {
+                places.insert(uid, out.len());
+                out.push(*f);
+            }
+        }
+    }
+    out
 }
 
 fn capability_code(status: &StatusText) -> Option<Vec<String>> {

@@ -346,6 +346,24 @@ fn unasked_updates_are_no_results() {
 }
 
 #[test]
+fn a_change_of_flags_in_the_middle_of_an_answer_takes_nothing_of_it_away() {
+    let update = "* 1 FETCH (UID 7 FLAGS (\\Seen))\r\n";
+    let answer = "* 1 FETCH (UID 7 FLAGS () RFC822.SIZE 55 BODY[HEADER.FIELDS (MESSAGE-ID)] {19}\r\nMessage-ID: <a@b>\r\n)\r\n";
+    for order in [[update, answer], [answer, update]] {
+        let (server, mut session) = signed_in(move |peer| {
+            peer.answer("UID FETCH 7", format!("{}TAG OK done\r\n", order.concat()));
+        });
+        let (fetched, end) = session.uid_fetch("7", "(UID RFC822.SIZE)", 100);
+        end.unwrap();
+        assert_eq!(fetched.len(), 1, "{order:?}");
+        let found = fetched[0].discovered().unwrap();
+        assert_eq!(found.message_id.unwrap().text, "<a@b>", "{order:?}");
+        assert_eq!(found.size, Some(55), "{order:?}");
+        server.finish();
+    }
+}
+
+#[test]
 fn what_came_before_a_cut_is_kept() {
     let (server, mut session) = signed_in(|peer| {
         peer.answer(

@@ -5,11 +5,13 @@
 mod common;
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::dovecot::{Dovecot, Poison};
 use common::proxy::Proxy;
 use common::world::{ALICE, BOB, TOKEN, World};
-use common::{corpus, world};
+use common::{answering, corpus, world};
 use serde_json::Value;
 
 #[test]
@@ -471,6 +473,42 @@ fn a_renumbered_source_is_matched_with_the_ledger() {
         (&status["delivered"], &status["skipped"]),
         (&Value::from(61), &Value::from(1))
     );
+}
+
+#[test]
+fn a_source_that_has_enough_of_us_charges_no_message() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    for i in 0..20 {
+        let one = mail(&format!("<{i}@x>"), DATE, "text");
+        world.source.plant(ALICE, &one, "", T0 + i);
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let port = answering::start(world.source.port(), move |command| {
+        command.ends_with("BODY.PEEK[])").then(|| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            "NO [OVERQUOTA] Account exceeded command or bandwidth limits.".into()
+        })
+    });
+    let direct = world.source.port();
+    world.set("connections", 1).plain("source", port);
+    let ran = world.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    let status = world.status();
+    assert_eq!(status["trouble"]["kind"], "throttled", "{status}");
+    let charged: i64 = world.one(
+        "SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL OR status <> 'pending'",
+    );
+    assert_eq!(charged, 0, "{}", world.dump());
+    assert_eq!(
+        asked.load(Ordering::Relaxed),
+        1,
+        "it is not asked on and on"
+    );
+    world.plain("source", direct).run_until_done(1);
+    world.assert_complete();
 }
 
 #[test]

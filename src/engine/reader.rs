@@ -158,6 +158,14 @@ impl Reader {
                 "fetching {} messages of {MAILBOX} ended early: {error}",
                 set.len()
             );
+            // The account's affair, whatever was asked for: asking on would make it worse, and no
+            // message is to blame.
+            if !matches!(
+                error.fault,
+                Fault::Connection | Fault::Transient | Fault::Permanent
+            ) {
+                return Err(error);
+            }
             match set.len() {
                 0 => {}
                 1 if deaths + 1 == DEATHS_MAX => {

@@ -6,6 +6,7 @@
 // Every test binary uses another part of this; a fixture that cannot go on has nothing better to do than panic.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
 
+pub mod answering;
 pub mod corpus;
 pub mod dovecot;
 pub mod imap;

@@ -213,7 +213,13 @@ impl Engine {
             // A worker that panicked could not say what it held.
             self.adopt_in_flight(true)?;
             match pass {
-                Err(e) if e.fault == Fault::Connection => {
+                // A refusal that is no message's own passes as a lost connection does.
+                Err(e)
+                    if matches!(
+                        e.fault,
+                        Fault::Connection | Fault::Transient | Fault::Permanent
+                    ) =>
+                {
                     let patience = self.times.once_patience;
                     let progress = self.state().last_progress;
                     let since = failing_since

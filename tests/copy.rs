@@ -512,6 +512,40 @@ fn a_source_that_has_enough_of_us_charges_no_message() {
 }
 
 #[test]
+fn a_refusal_that_passes_does_not_end_a_run() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    world
+        .source
+        .plant(ALICE, &mail("<1@x>", DATE, "text"), "", T0);
+    world
+        .target
+        .append(BOB, "INBOX", &mail("<0@x>", DATE, "other"), "", T0);
+    let once = |words: &'static str, begin: &'static str| {
+        let left = AtomicUsize::new(1);
+        move |command: &str| {
+            let now = command.starts_with(begin) && left.swap(0, Ordering::Relaxed) == 1;
+            now.then(|| words.to_string())
+        }
+    };
+    let port = answering::start(
+        world.target.port(),
+        once("NO System Error (Failure)", "UID FETCH"),
+    );
+    world.plain("target", port);
+    let port = answering::start(
+        world.source.port(),
+        once("NO [SERVERBUG] Internal error", "FETCH"),
+    );
+    world.plain("source", port);
+    let ran = world.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(ran.err.contains("System Error") && ran.err.contains("Internal error"));
+    assert_eq!(world.delivered().len(), 2);
+}
+
+#[test]
 fn a_source_renumbered_in_the_middle_of_a_run_is_matched_in_that_run() {
     let Some(mut world) = World::new() else {
         return;

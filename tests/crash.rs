@@ -7,6 +7,7 @@ mod common;
 use std::thread;
 use std::time::Duration;
 
+use common::answering;
 use common::dovecot::Dovecot;
 use common::proxy::{Proxy, Side};
 use common::world::{self, ALICE, BOB, TOKEN, World};
@@ -156,6 +157,34 @@ fn a_delivery_that_could_not_be_written_down_is_found_again() {
     world.sql().execute_batch("DROP TRIGGER full").unwrap();
     world.run_until_done(1);
     world.assert_complete();
+}
+
+#[test]
+fn a_message_sent_with_mended_line_ends_is_found_again_too() {
+    // Without LITERAL+ the refusal comes in place of the server's `+`.
+    let target = Dovecot::build()
+        .xoauth2(true)
+        .capability("IMAP4rev1 SASL-IR AUTH=XOAUTH2 UIDPLUS");
+    let Some(mut world) = World::with(Dovecot::build(), target) else {
+        return;
+    };
+    // As Cyrus does; once mended there is a CRLF for each.
+    let port = answering::start(world.target.port(), |command| {
+        let as_it_is = command.starts_with("APPEND") && command.ends_with("{29}");
+        as_it_is.then(|| "NO Message contains bare newlines".into())
+    });
+    let proxy = Proxy::start(port);
+    world.plain("target", proxy.port());
+    let bare = b"Subject: x\r\n\r\na\rb\rc\rd\re\rfgh\r\n";
+    assert_eq!(bare.len(), 29);
+    world.source.plant(ALICE, bare, "", T0);
+    proxy.cut_before_reply(b"APPENDUID");
+    let ran = world.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(proxy.cuts(), 1);
+    assert_eq!(world.delivered().len(), 1, "{}\n{}", ran.err, world.dump());
+    let altered: i64 = world.one("SELECT altered FROM message");
+    assert_eq!(altered, 1);
 }
 
 #[test]

@@ -401,7 +401,11 @@ impl Engine {
         {
             debug!("{}: tried again with CRLF line ends: {error}", named(row));
             altered = true;
-            end = account.append(*flags, row.internal_date, Arc::new(with_crlf(body)));
+            let mended = with_crlf(body);
+            // Resolution has to know what it looks for: a lone CR has become a line end.
+            self.ledger
+                .step(|l| l.set_hashes(row.id, &parcel.intent.sha256, &canonical_hash(&mended)))?;
+            end = account.append(*flags, row.internal_date, Arc::new(mended));
         }
         match end {
             Appended::Done(place) => {

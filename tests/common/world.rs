@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -22,11 +23,30 @@ pub const TOKEN: &str = "ya29.a0-the-access-token-of-bob";
 /// Holds the arguments when this test binary is to be the program itself, with short intervals.
 const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
 
-pub struct World {
+/// A configuration, a ledger and the program run with them.
+pub struct Route {
     pub dir: tempfile::TempDir,
+    config: Map<String, Value>,
+}
+
+pub struct World {
+    route: Route,
     pub source: Dovecot,
     pub target: Dovecot,
-    config: Map<String, Value>,
+}
+
+impl Deref for World {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        &self.route
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Route {
+        &mut self.route
+    }
 }
 
 /// How a run ended.
@@ -54,14 +74,7 @@ impl World {
             .lock()
             .unwrap()
             .insert(TOKEN.into(), BOB.into());
-        let dir = tempfile::tempdir().unwrap();
-        let token = dir.path().join("token.json");
-        fs::write(
-            &token,
-            json!({"token": TOKEN, "refresh_token": "1//x"}).to_string(),
-        )
-        .unwrap();
-        let config = json!({
+        let mut route = Route::new(json!({
             "source_server": "localhost",
             "source_port": source.tls_port(),
             "source_ca_file": source.ca_file,
@@ -71,25 +84,45 @@ impl World {
             "target_port": target.tls_port(),
             "target_ca_file": target.ca_file,
             "target_user": BOB,
-            "target_token_file": token,
             "since": "all",
-            "state_file": dir.path().join("sync_state.db"),
-        });
-        let Value::Object(config) = config else {
-            unreachable!()
-        };
-        let mut world = World {
-            dir,
+        }));
+        route.write_token(&json!({"token": TOKEN, "refresh_token": "1//x"}));
+        Some(World {
+            route,
             source,
             target,
+        })
+    }
+
+    pub fn delivered(&self) -> Vec<Stored> {
+        self.target.mailbox(BOB, "INBOX")
+    }
+}
+
+impl Route {
+    /// `config` lacks only what lies in the folder of the test: the ledger.
+    pub fn new(config: Value) -> Route {
+        let Value::Object(config) = config else {
+            panic!("a configuration is an object")
+        };
+        let mut route = Route {
+            dir: tempfile::tempdir().unwrap(),
             config,
         };
-        world.write_config();
-        Some(world)
+        let ledger = route.ledger_file();
+        route.set("state_file", ledger.to_str().unwrap());
+        route
+    }
+
+    /// Writes token.json and names it in the configuration.
+    pub fn write_token(&mut self, token: &Value) {
+        let path = self.dir.path().join("token.json");
+        fs::write(&path, token.to_string()).unwrap();
+        self.set("target_token_file", path.to_str().unwrap());
     }
 
     /// Changes a key of the configuration; null takes it out.
-    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut World {
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut Route {
         match value.into() {
             Value::Null => self.config.remove(key),
             value => self.config.insert(key.into(), value),
@@ -99,14 +132,14 @@ impl World {
     }
 
     /// Talks to a server through this port, without TLS, so that a proxy in between can read along.
-    pub fn plain(&mut self, side: &str, port: u16) -> &mut World {
+    pub fn plain(&mut self, side: &str, port: u16) -> &mut Route {
         self.set(&format!("{side}_ca_file"), Value::Null)
             .set(&format!("{side}_tls"), "none")
             .set(&format!("{side}_port"), port)
     }
 
     /// Talks to a server through this port, with TLS.
-    pub fn through(&mut self, side: &str, port: u16) -> &mut World {
+    pub fn through(&mut self, side: &str, port: u16) -> &mut Route {
         self.set(&format!("{side}_port"), port)
     }
 
@@ -204,10 +237,6 @@ impl World {
         serde_json::from_str::<Value>(&ran.out).unwrap()["routes"][0].take()
     }
 
-    pub fn delivered(&self) -> Vec<Stored> {
-        self.target.mailbox(BOB, "INBOX")
-    }
-
     pub fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.ledger_file()).unwrap()
     }
@@ -234,7 +263,9 @@ impl World {
             .collect();
         rows.join("\n")
     }
+}
 
+impl World {
     /// Every message that the source serves is in the target once, byte for byte, with its date and flags, and the
     /// ledger says so; nothing else is there. Messages with the same bytes count as one.
     pub fn assert_complete(&self) {

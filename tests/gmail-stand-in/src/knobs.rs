@@ -1,0 +1,154 @@
+//! What a test can turn: at the start with [`Options`](crate::Options), later with [`Gmail::knobs`](crate::Gmail::knobs).
+//!
+//! Each default is how Gmail is believed to behave. What happens once, at a chosen command, is a [`Fault`](crate::Fault).
+
+use std::time::Duration;
+
+use crate::names::Use;
+
+/// Settings that hold until they are changed.
+#[derive(Debug, Clone)]
+pub struct Knobs {
+    /// Shown in the tagged OK of a login (gmail.md 1.3, older form).
+    pub display_name: Option<String>,
+    /// Sessions signed in at a time; one more is refused (gmail.md 6). 15.
+    pub max_connections: usize,
+    /// Mailboxes that are not shown in IMAP (gmail.md 5): neither LIST nor SELECT knows them.
+    pub hidden: Vec<Use>,
+    /// LIST shows names of labels as atoms where it can (gmail.md 1.6).
+    pub bare_atoms: bool,
+    /// FLAGS holds atoms that RFC 3501 forbids (gmail.md 1.9).
+    pub odd_flags: bool,
+    /// Changes by others show with the next command of any kind. Off: with NOOP, CHECK, IDLE, SELECT and EXAMINE only.
+    pub visible_at_once: bool,
+    /// What a session appends to its selected mailbox is in its view at once. Off: after NOOP, as Courier has it.
+    pub own_appends_visible: bool,
+    /// IDLE tells of changes. Off: it is accepted and says nothing.
+    pub idle_pushes: bool,
+    /// IDLE is cut without BYE after this much of the virtual clock (gmail.md 6: about 10 min). None.
+    pub idle_cut_after: Option<Duration>,
+    /// `maxFolderSize` (gmail.md 6): a mailbox shows at most so many messages, the newest. None.
+    pub max_folder_size: Option<usize>,
+    /// `autoExpunge` (gmail.md 6): \Deleted acts at once. On.
+    pub auto_expunge: bool,
+    /// `expungeBehavior` (gmail.md 6). Archive.
+    pub expunge_behavior: ExpungeBehavior,
+    /// What APPEND takes for the same message (gmail.md 3.2).
+    pub dedupe: Dedupe,
+    /// APPENDLIMIT (gmail.md 3.5). 35651584.
+    pub append_limit: u64,
+    /// Some: each tagged OK ends in ` [THROTTLED]` and comes so much later, for real (gmail.md 2.3). None.
+    pub throttled: Option<Duration>,
+    /// Literal bytes that APPEND takes until the account is blocked (gmail.md 6). None: no end.
+    pub upload_budget: Option<u64>,
+    /// How long it then is, by the virtual clock. A day.
+    pub blocked_for: Duration,
+    /// How it says so.
+    pub overquota: OverquotaForm,
+    /// SEARCH does not see a message until so long after APPEND, by the virtual clock (gmail.md 4.5). None.
+    pub index_lag: Duration,
+    /// Percentage of Message-IDs that SEARCH HEADER does not find (gmail.md 4.4); always the same ones. 0.
+    pub search_misses: u8,
+    /// Each answer comes no sooner than this after its command, for real: a network to measure with. None.
+    pub round_trip: Duration,
+    /// When a session expires, whatever its token (gmail.md 6). 24 h.
+    pub session_life: Duration,
+    /// `expires_in` of access tokens (gmail.md 7.2). 3599 s.
+    pub token_life: Duration,
+    /// The OAuth client is in Testing: refresh tokens die 7 days after consent (gmail.md 7.4). Off.
+    pub testing: bool,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Knobs {
+            display_name: None,
+            max_connections: 15,
+            hidden: Vec::new(),
+            bare_atoms: false,
+            odd_flags: false,
+            visible_at_once: false,
+            own_appends_visible: true,
+            idle_pushes: true,
+            idle_cut_after: None,
+            max_folder_size: None,
+            auto_expunge: true,
+            expunge_behavior: ExpungeBehavior::Archive,
+            dedupe: Dedupe::default(),
+            append_limit: 35_651_584,
+            throttled: None,
+            upload_budget: None,
+            blocked_for: Duration::from_secs(24 * 3600),
+            overquota: OverquotaForm::Bye,
+            index_lag: Duration::ZERO,
+            search_misses: 0,
+            round_trip: Duration::ZERO,
+            session_life: Duration::from_secs(24 * 3600),
+            token_life: Duration::from_secs(3599),
+            testing: false,
+        }
+    }
+}
+
+/// Gmail's silent de-duplication (gmail.md 3.2). A message without Message-ID is never taken for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedupe {
+    /// What two messages must share to be one.
+    pub key: DedupeKey,
+    /// What happens when the message is in that very mailbox.
+    pub same_mailbox: SameMailbox,
+    /// Whether the flags of the second APPEND are added. Unknown of Gmail; off.
+    pub merge_flags: bool,
+}
+
+impl Default for Dedupe {
+    fn default() -> Self {
+        Dedupe {
+            key: DedupeKey::MessageIdDate,
+            same_mailbox: SameMailbox::Replace,
+            merge_flags: false,
+        }
+    }
+}
+
+/// What two messages must share to be one (gmail.md 3.2; the true key is not known).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DedupeKey {
+    /// Every APPEND makes a message.
+    Off,
+    /// Message-ID and Date, whatever the body: two different messages may collapse into one.
+    MessageIdDate,
+    /// From and Subject as well.
+    MessageIdDateFromSubject,
+    /// Every byte.
+    WholeMessage,
+}
+
+/// What becomes of a message that is appended to a mailbox it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameMailbox {
+    /// `* n EXPUNGE`, `* n EXISTS` and a new UID.
+    Replace,
+    /// Nothing; APPENDUID is the old UID.
+    Silent,
+}
+
+/// What EXPUNGE means outside Trash and Spam (gmail.md 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExpungeBehavior {
+    /// The label goes, the message stays in All Mail.
+    Archive,
+    /// It goes to Trash.
+    Trash,
+    /// It is deleted for good.
+    DeleteForever,
+}
+
+/// How a block for bandwidth is worded (gmail.md 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverquotaForm {
+    /// `* BYE [OVERQUOTA] Account exceeded command or bandwidth limits.`
+    Bye,
+    /// `NO [ALERT] Account exceeded command or bandwidth limits. (Failure)`, the older one; the session goes on.
+    NoAlert,
+}

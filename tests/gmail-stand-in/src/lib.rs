@@ -1,0 +1,53 @@
+//! A stand-in for Gmail: its IMAP server and its token endpoint, in one process, for tests, benches and a demo.
+//!
+//! It is written to the dossier `gmail.md`, whose sections the comments name, and behaves by default as Gmail is
+//! believed to. What Gmail does now and then is a [`Knobs`] field, a [`Refusal`] of a login, a [`TokenTrouble`], or a
+//! [`Fault`] at a chosen command; hours pass when [`Clock::advance`] says so. Told to ([`Options::plain`]), it plays
+//! another provider's server instead: the source.
+//!
+//! ```no_run
+//! use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
+//!
+//! let gmail = Gmail::start(Options::default());
+//! gmail.add(Mail::new("Message-ID: <1@example.org>\r\n\r\nhello\r\n").seen());
+//! gmail.fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored: true });
+//! // ... let a client that trusts `gmail.ca_file()` talk to `gmail.port()` ...
+//! assert_eq!(gmail.messages().len(), 2);
+//! ```
+//!
+//! It is not for judging clients other than ours: it has no MIME, no COMPRESS, no quota, no rules for names of labels,
+//! and no web. It shares no code with the program that it tests.
+
+// A fixture that cannot go on has nothing better to do than panic.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod clock;
+mod faults;
+mod knobs;
+mod message;
+mod names;
+mod oauth;
+mod options;
+mod refusal;
+mod server;
+mod session;
+mod store;
+mod syntax;
+mod tokens;
+mod transcript;
+mod wire;
+
+pub use api::Gmail;
+pub use clock::Clock;
+pub use faults::{
+    Fault, Hits, OVERQUOTA, On, SESSION_EXPIRED, SYSTEM_ERROR, UNABLE_TO_APPEND, UNAVAILABLE,
+};
+pub use knobs::{Dedupe, DedupeKey, ExpungeBehavior, Knobs, OverquotaForm, SameMailbox};
+pub use message::Place;
+pub use names::Use;
+pub use oauth::{TokenRequest, TokenTrouble};
+pub use options::{Kind, Locale, Mail, Options, Stored};
+pub use refusal::Refusal;
+pub use tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
+pub use transcript::{Line, Side, Transcript};

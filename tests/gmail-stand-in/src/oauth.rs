@@ -1,0 +1,387 @@
+//! The token endpoint over plain HTTP on 127.0.0.1: refreshes (gmail.md 7.2), its errors (7.3) and its bad days.
+//!
+//! One request per connection. There is no consent page and no code exchange yet.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::server::Shared;
+use crate::tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
+use crate::wire::TICK;
+
+/// What happens to the next requests to the token endpoint.
+#[derive(Debug, Clone)]
+pub enum TokenTrouble {
+    /// `invalid_grant` (400): "Token has been expired or revoked."
+    ExpiredOrRevoked,
+    /// `invalid_grant` (400): "Bad Request"
+    BadGrant,
+    /// `invalid_grant` (400): "Account has been deleted"
+    AccountDeleted,
+    /// `invalid_grant` (400) with `error_subtype` `invalid_rapt`: session control wants the person again.
+    InvalidRapt,
+    /// `invalid_client` (401): "The OAuth client was not found."
+    InvalidClient,
+    /// `deleted_client` (401): "The OAuth client was deleted."
+    DeletedClient,
+    /// `unauthorized_client` (401): "Unauthorized"
+    UnauthorizedClient,
+    /// `admin_policy_enforced` (400)
+    AdminPolicy,
+    /// `org_internal` (403)
+    OrgInternal,
+    /// `access_denied` (403)
+    AccessDenied,
+    /// `invalid_scope` (400)
+    InvalidScope,
+    /// `invalid_request` (400): "Missing required parameter: refresh_token"
+    InvalidRequest,
+    /// `internal_failure` (500)
+    InternalFailure,
+    /// `server_error` (500)
+    ServerError,
+    /// `temporarily_unavailable` (503)
+    TemporarilyUnavailable,
+    /// 429, with this Retry-After in seconds.
+    TooManyRequests(Option<u32>),
+    /// This status with this body, as JSON or not.
+    Status(u16, String),
+    /// 502 with a page of HTML.
+    Html,
+    /// 200 with a page of HTML, as a captive portal has it.
+    HtmlOk,
+    /// The answer comes this much later, for real.
+    Slow(Duration),
+    /// The request is heard and never answered.
+    Hang,
+    /// The connection is closed without an answer.
+    Close,
+    /// The connection is closed within the answer.
+    CutInBody,
+    /// A token of another account.
+    OtherAccount(String),
+    /// A token with this scope, and the reply says so.
+    Scope(String),
+    /// The reply holds a new refresh token (as Microsoft's do); the old one stays good.
+    Rotate,
+    /// The reply holds no `expires_in`.
+    NoExpiry,
+}
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub struct TokenRequest {
+    /// `POST /token HTTP/1.1`
+    pub line: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The form's fields, decoded.
+    pub form: Vec<(String, String)>,
+}
+
+impl TokenRequest {
+    /// The field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.form.iter().find(|(n, _)| n == name)?;
+        Some(value)
+    }
+}
+
+struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Response {
+    fn json(status: u16, body: &Value) -> Response {
+        Response {
+            status,
+            headers: vec![("Content-Type", "application/json; charset=utf-8".into())],
+            body: format!("{body:#}"),
+        }
+    }
+
+    fn error(status: u16, error: &str, description: &str) -> Response {
+        Response::json(
+            status,
+            &json!({"error": error, "error_description": description}),
+        )
+    }
+
+    fn html(status: u16) -> Response {
+        Response {
+            status,
+            headers: vec![("Content-Type", "text/html; charset=UTF-8".into())],
+            body: "<!DOCTYPE html>\n<html><title>Error</title><p>That's all we know.</html>\n"
+                .into(),
+        }
+    }
+}
+
+pub(crate) fn serve(shared: &Arc<Shared>, listener: &TcpListener) {
+    for tcp in listener.incoming() {
+        if shared.over.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(tcp) = tcp else { continue };
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || answer(&shared, tcp));
+    }
+}
+
+fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
+    let patience = Some(Duration::from_secs(20));
+    tcp.set_read_timeout(patience).ok()?;
+    let request = read_request(&mut tcp)?;
+    shared.token_requests.lock().unwrap().push(request.clone());
+    let trouble = shared.next_token_trouble();
+    let response = match &trouble {
+        Some(TokenTrouble::Close) => return None,
+        Some(TokenTrouble::Hang) => {
+            wait(shared, Duration::MAX, &tcp);
+            return None;
+        }
+        Some(TokenTrouble::Slow(time)) => {
+            wait(shared, *time, &tcp);
+            refresh(shared, &request, None)
+        }
+        Some(trouble) => {
+            troubled(trouble).unwrap_or_else(|| refresh(shared, &request, Some(trouble)))
+        }
+        None => refresh(shared, &request, None),
+    };
+    let mut head = format!(
+        "HTTP/1.1 {} {}\r\n",
+        response.status,
+        reason(response.status)
+    );
+    for (name, value) in &response.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!(
+        "Cache-Control: no-cache, no-store\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        response.body.len()
+    ));
+    tcp.write_all(head.as_bytes()).ok()?;
+    let mut body = response.body.as_bytes();
+    if matches!(trouble, Some(TokenTrouble::CutInBody)) {
+        body = &body[..body.len() / 2];
+    }
+    tcp.write_all(body).ok()?;
+    tcp.shutdown(Shutdown::Write).ok()
+}
+
+/// Until the time is over, or the client or the stand-in gone.
+fn wait(shared: &Shared, time: Duration, mut tcp: &TcpStream) {
+    let start = Instant::now();
+    let _ = tcp.set_read_timeout(Some(TICK));
+    while start.elapsed() < time && !shared.over.load(Ordering::SeqCst) {
+        if matches!(tcp.read(&mut [0; 64]), Ok(0)) {
+            return;
+        }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => "Something",
+    }
+}
+
+/// The answer that stands instead of any other.
+fn troubled(trouble: &TokenTrouble) -> Option<Response> {
+    let error = Response::error;
+    Some(match trouble {
+        TokenTrouble::ExpiredOrRevoked => {
+            error(400, "invalid_grant", "Token has been expired or revoked.")
+        }
+        TokenTrouble::BadGrant => error(400, "invalid_grant", "Bad Request"),
+        TokenTrouble::AccountDeleted => error(400, "invalid_grant", "Account has been deleted"),
+        TokenTrouble::InvalidRapt => Response::json(
+            400,
+            &json!({"error": "invalid_grant", "error_description": "reauth related error (invalid_rapt)",
+                "error_uri": "https://support.google.com/a/answer/9368756", "error_subtype": "invalid_rapt"}),
+        ),
+        TokenTrouble::InvalidClient => {
+            error(401, "invalid_client", "The OAuth client was not found.")
+        }
+        TokenTrouble::DeletedClient => {
+            error(401, "deleted_client", "The OAuth client was deleted.")
+        }
+        TokenTrouble::UnauthorizedClient => error(401, "unauthorized_client", "Unauthorized"),
+        TokenTrouble::AdminPolicy => error(
+            400,
+            "admin_policy_enforced",
+            "Access to this account's data is restricted by policies within your organization.",
+        ),
+        TokenTrouble::OrgInternal => error(
+            403,
+            "org_internal",
+            "This client is restricted to users within its organization.",
+        ),
+        TokenTrouble::AccessDenied => error(403, "access_denied", "Account restricted"),
+        TokenTrouble::InvalidScope => error(400, "invalid_scope", "Bad Request"),
+        TokenTrouble::InvalidRequest => error(
+            400,
+            "invalid_request",
+            "Missing required parameter: refresh_token",
+        ),
+        TokenTrouble::InternalFailure => Response::json(500, &json!({"error": "internal_failure"})),
+        TokenTrouble::ServerError => Response::json(500, &json!({"error": "server_error"})),
+        TokenTrouble::TemporarilyUnavailable => {
+            Response::json(503, &json!({"error": "temporarily_unavailable"}))
+        }
+        TokenTrouble::TooManyRequests(after) => {
+            let mut response = error(429, "rate_limit_exceeded", "Rate Limit Exceeded");
+            if let Some(after) = after {
+                response.headers.push(("Retry-After", after.to_string()));
+            }
+            response
+        }
+        TokenTrouble::Status(status, body) => Response {
+            status: *status,
+            headers: Vec::new(),
+            body: body.clone(),
+        },
+        TokenTrouble::Html => Response::html(502),
+        TokenTrouble::HtmlOk => Response::html(200),
+        _ => return None,
+    })
+}
+
+fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTrouble>) -> Response {
+    let mut words = request.line.split(' ');
+    let (method, path) = (words.next(), words.next());
+    if method != Some("POST") || path != Some("/token") {
+        return Response::html(404);
+    }
+    for name in ["grant_type", "client_id", "client_secret", "refresh_token"] {
+        if request.field(name).is_none_or(str::is_empty) {
+            let missing = format!("Missing required parameter: {name}");
+            return Response::error(400, "invalid_request", &missing);
+        }
+    }
+    let field = |name| request.field(name).unwrap_or_default();
+    if field("grant_type") != "refresh_token" {
+        let invalid = format!("Invalid grant_type: {}", field("grant_type"));
+        return Response::error(400, "unsupported_grant_type", &invalid);
+    }
+    if field("client_id") != CLIENT_ID {
+        return Response::error(401, "invalid_client", "The OAuth client was not found.");
+    }
+    if field("client_secret") != CLIENT_SECRET {
+        let invalid = "The provided client secret is invalid.";
+        return Response::error(401, "invalid_client", invalid);
+    }
+    let (life, testing) = {
+        let knobs = shared.knobs.lock().unwrap();
+        (knobs.token_life, knobs.testing)
+    };
+    let now = shared.clock.now();
+    let mut tokens = shared.tokens.lock().unwrap();
+    let mut account = match tokens.use_refresh(field("refresh_token"), now, testing) {
+        Ok(account) => account,
+        Err(true) => {
+            let dead = "Token has been expired or revoked.";
+            return Response::error(400, "invalid_grant", dead);
+        }
+        Err(false) => return Response::error(400, "invalid_grant", "Bad Request"),
+    };
+    let mut scope = SCOPE.to_string();
+    match trouble {
+        Some(TokenTrouble::OtherAccount(other)) => account = other.clone(),
+        Some(TokenTrouble::Scope(shortened)) => scope = shortened.clone(),
+        _ => {}
+    }
+    let token = tokens.issue(&account, &scope, now, life);
+    let mut reply = json!({"access_token": token, "expires_in": life.as_secs(), "scope": scope,
+        "token_type": "Bearer"});
+    match trouble {
+        Some(TokenTrouble::Rotate) => reply["refresh_token"] = tokens.grant(&account, now).into(),
+        Some(TokenTrouble::NoExpiry) => {
+            reply
+                .as_object_mut()
+                .map(|reply| reply.remove("expires_in"));
+        }
+        _ => {}
+    }
+    Response::json(200, &reply)
+}
+
+fn read_request(tcp: &mut TcpStream) -> Option<TokenRequest> {
+    let mut bytes = Vec::new();
+    let head_len = loop {
+        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
+            break at + 4;
+        }
+        receive(tcp, &mut bytes)?;
+    };
+    let head = String::from_utf8_lossy(&bytes[..head_len]).into_owned();
+    let mut lines = head.trim_end().split("\r\n");
+    let line = lines.next()?.to_string();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_string()))
+        .collect();
+    let len = headers.iter().find(|(name, _)| name == "content-length");
+    let len: usize = len.map_or(Some(0), |(_, len)| len.parse().ok())?;
+    while bytes.len() < head_len + len {
+        receive(tcp, &mut bytes)?;
+    }
+    let body = String::from_utf8_lossy(&bytes[head_len..head_len + len]).into_owned();
+    let form = body
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect();
+    Some(TokenRequest {
+        line,
+        headers,
+        form,
+    })
+}
+
+fn receive(tcp: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {
+    let mut buf = [0; 4096];
+    let n = tcp.read(&mut buf).ok().filter(|&n| n > 0)?;
+    bytes.extend_from_slice(&buf[..n]);
+    (bytes.len() < 1 << 20).then_some(())
+}
+
+/// `application/x-www-form-urlencoded`, one value.
+fn decoded(value: &str) -> String {
+    let mut out = Vec::new();
+    let bytes = value.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = value.get(at + 1..at + 3);
+        match (
+            bytes[at],
+            hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()),
+        ) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) => out.push(b' '),
+            (byte, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,187 @@
+//! What Gmail has already, what it merges, and what its owner did with it.
+
+use gmail_stand_in::{Fault, Locale, Mail, On, Options, Use};
+
+use super::stage::{DATE, Stage, mail};
+
+#[test]
+fn mail_arrives_in_the_inbox_with_its_date_and_flags() {
+    let stage = Stage::new();
+    let date = chrono::DateTime::parse_from_rfc3339("2021-03-04T05:06:07+02:00").unwrap();
+    stage.source.add(
+        Mail::new(mail("<1@x>", DATE, "hello"))
+            .seen()
+            .flag("\\Flagged")
+            .flag("\\Draft")
+            .flag("$Junk")
+            .at(date),
+    );
+    let ran = stage.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    stage.assert_complete();
+    let there = &stage.held()[0];
+    assert_eq!(there.internal_date, date);
+    let flags: Vec<&String> = there.flags.iter().collect();
+    assert_eq!(flags, ["\\Flagged", "\\Seen"]);
+    assert!(there.labels.contains("\\Inbox"));
+}
+
+#[test]
+fn copies_anywhere_in_gmail_are_recognised_and_left_where_they_are() {
+    for locale in [Locale::EnUs, Locale::DeGoogleMail, Locale::Pl] {
+        let stage = Stage::with(Options {
+            locale,
+            ..Options::default()
+        });
+        let archived = stage.mail("<archived@x>", "by hand");
+        let spam = stage.mail("<spam@x>", "in Spam");
+        let trash = stage.mail("<trash@x>", "in Trash");
+        let fetched = stage.mail("<fetched@x>", "by POP fetch");
+        let scripted = stage.mail("<scripted@x>", "by the script, dated otherwise");
+        let id = stage.gmail.add(Mail::new(&archived));
+        stage.gmail.set_labels(id, &[]);
+        let id = stage.gmail.add(Mail::new(&spam));
+        stage.gmail.spam(id);
+        let id = stage.gmail.add(Mail::new(&trash));
+        stage.gmail.trash(id);
+        stage.gmail.add(Mail::new(
+            [
+                b"X-Gmail-Fetch-Info: a\r\nDelivered-To: b\r\n",
+                &fetched[..],
+            ]
+            .concat(),
+        ));
+        let later = chrono::Utc::now().fixed_offset();
+        stage.gmail.add(Mail::new(&scripted).at(later));
+        let before = stage.gmail.messages();
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert_eq!(stage.gmail.messages(), before, "nothing was touched");
+        assert_eq!(stage.gmail.transcript().commands("APPEND"), 0);
+        let found: i64 = stage.one("SELECT count(*) FROM message WHERE proof = 'found'");
+        assert_eq!(found, 5, "{}", stage.dump());
+    }
+}
+
+#[test]
+fn what_gmail_would_merge_is_never_silent() {
+    let stage = Stage::new();
+    // A list copy and a direct copy: one Message-ID and Date, other bytes. Gmail keeps one.
+    stage.mail("<list@x>", "the direct copy");
+    stage.mail("<list@x>", "the list copy, with its footer");
+    let ran = stage.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert_eq!(stage.held().len(), 1);
+    let failed = stage.command(&["status", "--failed"]).out;
+    assert!(
+        failed.contains("Gmail keeps only one of two messages with this Message-ID and Date"),
+        "{failed}"
+    );
+    assert!(failed.contains("Ann <ann@example.org>"), "{failed}");
+    // Another try does no harm.
+    stage.command(&["retry-failed"]);
+    assert_eq!(stage.run().status, 3);
+    assert_eq!(stage.held().len(), 1);
+}
+
+#[test]
+fn a_copy_that_came_between_the_look_and_the_append_is_merged_and_said_so() {
+    let stage = Stage::new();
+    let bytes = stage.mail("<1@x>", "the same");
+    // Search does not know it yet, and it came to Trash, where nobody looked since.
+    stage.run_until_done(1);
+    let found: String = stage.one("SELECT proof FROM message");
+    assert_eq!(found, "appended");
+    let gm_msgid: i64 = stage.one("SELECT gm_msgid FROM message");
+    assert_eq!(gm_msgid as u64, stage.held()[0].id);
+    assert_eq!(stage.held()[0].bytes, bytes);
+}
+
+#[test]
+fn an_unknown_outcome_is_resolved_in_all_mail() {
+    for stored in [true, false] {
+        let stage = Stage::new();
+        stage.mails(5);
+        stage.source.add(Mail::new(mail("", "", "without a name")));
+        let hits = stage.gmail.fault(
+            On::nth(2, "APPEND").times(3),
+            Fault::CutAfterLiteral { stored },
+        );
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(hits.count() > 0);
+        stage.assert_complete();
+    }
+}
+
+#[test]
+fn an_owner_who_archives_or_moves_what_arrived_does_not_get_it_again() {
+    let stage = Stage::new();
+    stage.mails(4);
+    stage.run_until_done(1);
+    let ids: Vec<u64> = stage.held().iter().map(|m| m.id).collect();
+    stage.gmail.set_labels(ids[0], &["Work"]);
+    stage.gmail.trash(ids[1]);
+    stage.gmail.spam(ids[2]);
+    stage.gmail.delete(ids[3]);
+    let before = stage.gmail.messages();
+    stage.run_until_done(1);
+    assert_eq!(stage.gmail.messages(), before);
+}
+
+#[test]
+fn with_all_mail_hidden_the_inbox_serves_and_it_is_said() {
+    let stage = Stage::new();
+    stage.gmail.knobs(|k| k.hidden.push(Use::All));
+    let here = stage.mail("<here@x>", "in the inbox");
+    stage.gmail.add(Mail::new(&here));
+    stage.mail("<new@x>", "new");
+    assert_eq!(stage.run().status, 0);
+    stage.assert_complete();
+    let trouble = stage.status()["trouble"].clone();
+    assert!(
+        trouble["message"].as_str().unwrap().contains("All Mail"),
+        "{trouble}"
+    );
+}
+
+#[test]
+fn an_all_mail_that_does_not_open_is_done_without() {
+    for fault in [
+        Fault::Stall,
+        Fault::Answer("NO System Error (Failure)".into()),
+    ] {
+        let stage = Stage::new();
+        stage.mails(3);
+        stage
+            .gmail
+            .fault(On::each("EXAMINE").line_with("All Mail"), fault);
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        stage.assert_complete();
+    }
+}
+
+#[test]
+fn nul_bytes_are_refused_by_us_and_strange_mail_by_gmail() {
+    let stage = Stage::new();
+    stage
+        .source
+        .add(Mail::new(b"Message-ID: <nul@x>\r\n\r\na\0b\r\n"));
+    stage.source.add(Mail::new(b"4"));
+    stage.mail("<fine@x>", "fine");
+    let ran = stage.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert_eq!(stage.held().len(), 1);
+    let failed = stage.command(&["status", "--failed"]).out;
+    assert!(failed.contains("NUL byte"), "{failed}");
+    assert!(
+        failed.contains("Invalid Arguments: Unable to parse message"),
+        "{failed}"
+    );
+    assert_eq!(
+        stage.gmail.transcript().commands("APPEND"),
+        2,
+        "the NUL was not tried"
+    );
+}

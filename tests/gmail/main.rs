@@ -1,0 +1,16 @@
+//! The target is Gmail, as the stand-in plays it: its copies, its tokens, its throttles, its refusals.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod copies;
+mod cost;
+mod faults;
+mod stage;
+mod tokens;
+
+#[test]
+fn program() {
+    common::world::program();
+}

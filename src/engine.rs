@@ -92,6 +92,7 @@ struct State {
     gmail: bool,
     /// All Mail did not open: the delivery mailbox serves in its place until then.
     all_mail_out_until: Option<Instant>,
+    all_mail_refusals: u32,
     /// What a person should know although the run goes on.
     notice: Option<Error>,
     throttled_in_a_row: u32,
@@ -166,6 +167,7 @@ impl Engine {
                 last_progress: Instant::now(),
                 gmail: false,
                 all_mail_out_until: None,
+                all_mail_refusals: 0,
                 notice: None,
                 throttled_in_a_row: 0,
                 sessions: 0,
@@ -445,13 +447,20 @@ impl Engine {
         })?;
         let mut state = self.state();
         state.gmail = account.is_gmail();
-        state.notice = account.lacks_all_mail().then(|| {
-            Error::new(
-                Fault::NeedsUser,
-                "Gmail's All Mail cannot be looked into, so copies that are archived are not recognised",
-            )
-            .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
-        });
+        state.notice = match (account.lacks_all_mail(), use_all_mail) {
+            (false, _) => None,
+            (true, true) => Some(
+                Error::new(
+                    Fault::NeedsUser,
+                    "Gmail's All Mail is hidden from IMAP, so copies that are archived there are not recognised",
+                )
+                .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail"),
+            ),
+            (true, false) => Some(Error::new(
+                Fault::Transient,
+                "Gmail's All Mail does not open now, so copies that are archived there are not recognised",
+            )),
+        };
         Ok(account)
     }
 

@@ -30,6 +30,16 @@ pub struct Entry<'a> {
     pub times: &'a Intervals,
 }
 
+/// How opening All Mail went (gmail.md 6: it may hang for half an hour).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllMail {
+    Fine,
+    /// A tagged NO.
+    Refused,
+    /// Not open in time.
+    Stuck,
+}
+
 pub struct Account {
     session: Session,
     renew_at: Option<Time>,
@@ -37,7 +47,7 @@ pub struct Account {
     index: Vec<String>,
     gmail: bool,
     all_mail_limit: Duration,
-    all_mail_failed: bool,
+    all_mail: AllMail,
     /// The mailboxes that this session has opened before.
     looked_at: Vec<String>,
 }
@@ -70,7 +80,7 @@ impl Account {
             index,
             gmail,
             all_mail_limit: entry.times.all_mail,
-            all_mail_failed: false,
+            all_mail: AllMail::Fine,
             looked_at: Vec::new(),
         })
     }
@@ -90,9 +100,9 @@ impl Account {
         self.gmail && self.index.first().is_some_and(|name| name == DELIVERY)
     }
 
-    /// Did All Mail not open?
-    pub fn all_mail_failed(&self) -> bool {
-        self.all_mail_failed
+    /// How All Mail was when it was last opened.
+    pub fn all_mail(&self) -> AllMail {
+        self.all_mail
     }
 
     /// The largest message that it takes, in bytes.
@@ -126,10 +136,13 @@ impl Account {
             _ => {
                 let begun = Instant::now();
                 let opened = self.session.examine_within(mailbox, self.all_mail_limit);
-                if opened.is_err() {
-                    // Refused, or not open in time: not when the connection was merely lost.
-                    let stuck = self.session.usable() || begun.elapsed() >= self.all_mail_limit;
-                    self.all_mail_failed |= stuck && self.gmail && mailbox == self.index[0];
+                if opened.is_err() && self.gmail && mailbox == self.index[0] {
+                    // Not when the connection was merely lost.
+                    self.all_mail = match self.session.usable() {
+                        true => AllMail::Refused,
+                        false if begun.elapsed() >= self.all_mail_limit => AllMail::Stuck,
+                        false => AllMail::Fine,
+                    };
                 }
                 let view = opened?;
                 if !self.has_looked_at(mailbox) {

@@ -16,7 +16,7 @@ use super::reader::{Got, same_message_id, sender_and_subject};
 use super::settle::{Outcome, settle};
 use super::{Engine, Unseen, backoff, recognise};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, DELIVERY};
+use crate::gmail::{Account, AllMail, DELIVERY};
 use crate::ledger::{Change, Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
 use crate::message::{Flags, Message, Uid, canonical_hash, has_bare_line_end, sha256, with_crlf};
 use crate::session::{Appended, SET_MAX};
@@ -25,6 +25,9 @@ use crate::wire::Sent;
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
+
+/// How often All Mail may refuse to open before it is done without.
+const ALL_MAIL_REFUSALS_MAX: u32 = 3;
 
 /// A message that is about to be sent.
 struct Parcel {
@@ -63,9 +66,7 @@ impl Engine {
             }
             end = self.deliver(&mut account, rows);
         }
-        if account.all_mail_failed() {
-            self.leave_all_mail_alone();
-        }
+        self.mind_all_mail(account.all_mail());
         account.logout();
         end
     }
@@ -367,7 +368,8 @@ impl Engine {
             .ledger
             .step(|l| l.mark(&intents, &recognise::marks(boxes), limit, Utc::now()))?;
         for parcel in parcels.iter().take(marked) {
-            if self.stopping() {
+            // A session that ends under a message costs a look for it: better a new one in time.
+            if self.stopping() || account.outlived(Utc::now()) {
                 return Ok(());
             }
             self.send_one(account, open, parcel)?;
@@ -719,8 +721,19 @@ impl Engine {
         Counted(self)
     }
 
-    fn leave_all_mail_alone(&self) {
-        self.state().all_mail_out_until = Some(Instant::now() + self.times.all_mail_again);
+    /// An All Mail that hangs, or refuses again and again, is done without for a while.
+    fn mind_all_mail(&self, all_mail: AllMail) {
+        let mut state = self.state();
+        state.all_mail_refusals = match all_mail {
+            AllMail::Fine => return,
+            AllMail::Refused => state.all_mail_refusals + 1,
+            AllMail::Stuck => ALL_MAIL_REFUSALS_MAX,
+        };
+        if state.all_mail_refusals >= ALL_MAIL_REFUSALS_MAX {
+            state.all_mail_refusals = 0;
+            state.all_mail_out_until = Some(Instant::now() + self.times.all_mail_again);
+            warn!("All Mail does not open; looking for copies in {DELIVERY} instead for a while");
+        }
     }
 
     fn wake_later(&self, id: i64, at: Instant) {

@@ -414,5 +414,15 @@ pub fn program() {
     };
     let args: Vec<String> = serde_json::from_str(&args).unwrap();
     let status = imap_to_gmail::cli::main(args.into_iter().map(OsString::from), quick());
+    if let Some(peak) = peak_memory() {
+        let _ = fs::write("peak", peak);
+    }
     std::process::exit(status.into());
+}
+
+/// Of this process so far, in kB.
+fn peak_memory() -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1).map(str::to_string)
 }

@@ -85,16 +85,38 @@ fn what_gmail_would_merge_is_never_silent() {
 }
 
 #[test]
-fn a_copy_that_came_between_the_look_and_the_append_is_merged_and_said_so() {
+fn what_differs_only_in_its_last_line_end_is_merged_and_said_so() {
     let stage = Stage::new();
     let bytes = stage.mail("<1@x>", "the same");
-    // Search does not know it yet, and it came to Trash, where nobody looked since.
+    stage.source.add(Mail::new(&bytes[..bytes.len() - 2]));
     stage.run_until_done(1);
-    let found: String = stage.one("SELECT proof FROM message");
-    assert_eq!(found, "appended");
-    let gm_msgid: i64 = stage.one("SELECT gm_msgid FROM message");
-    assert_eq!(gm_msgid as u64, stage.held()[0].id);
-    assert_eq!(stage.held()[0].bytes, bytes);
+    assert_eq!(stage.held().len(), 1, "Gmail keeps one");
+    let proofs: String =
+        stage.one("SELECT group_concat(proof) FROM (SELECT proof FROM message ORDER BY proof)");
+    assert_eq!(proofs, "appended,merged", "{}", stage.dump());
+    let ids: i64 = stage.one("SELECT count(DISTINCT gm_msgid) FROM message");
+    assert_eq!(ids, 1);
+}
+
+#[test]
+fn copies_that_a_folder_limit_hides_are_not_doubled() {
+    let stage = Stage::new();
+    let old = stage.mail("<old@x>", "an old one");
+    stage.gmail.add(Mail::new(&old));
+    for i in 0..5 {
+        stage
+            .gmail
+            .add(Mail::new(mail(&format!("<filler{i}@x>"), DATE, "newer")));
+    }
+    stage.gmail.knobs(|k| k.max_folder_size = Some(3));
+    let ran = stage.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(
+        stage.gmail.transcript().commands("APPEND"),
+        1,
+        "nobody could see it"
+    );
+    assert_eq!(stage.held().len(), 6, "Gmail merged them");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The target is Gmail, as the stand-in plays it: its copies, its tokens, its throttles, its refusals.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -397,7 +397,7 @@ pub fn quick() -> Intervals {
         reconnect: (ms(10), ms(100)),
         once_patience: ms(5_000),
         late_commit: ms(300),
-        late_commit_anonymous: ms(300),
+        late_commit_anonymous: ms(1_500),
         second_look: ms(300),
         backoff: (ms(1_000), ms(5_000)),
         give_up: ms(3_000),

@@ -207,3 +207,32 @@ fn nul_bytes_are_refused_by_us_and_strange_mail_by_gmail() {
         "the NUL was not tried"
     );
 }
+
+#[test]
+fn a_message_without_a_name_is_waited_for_longer() {
+    // Gmail keeps one of two copies by Message-ID and Date; without them a late one would be there twice.
+    let stage = Stage::new();
+    stage
+        .source
+        .add(Mail::new(mail("", DATE, "without a name")));
+    let late = std::time::Duration::from_millis(800);
+    stage
+        .gmail
+        .fault(On::nth(1, "APPEND"), Fault::CommitLate(late));
+    let ran = stage.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    stage.assert_complete();
+    assert_eq!(stage.gmail.transcript().commands("APPEND"), 1);
+}
+
+#[test]
+fn a_copy_that_search_does_not_know_yet_is_found() {
+    let stage = Stage::new();
+    let copy = stage.mail("<1@x>", "just put there by hand");
+    stage
+        .gmail
+        .knobs(|k| k.index_lag = std::time::Duration::from_secs(3600));
+    stage.gmail.add(Mail::new(&copy));
+    assert_eq!(stage.run().status, 0);
+    assert_eq!(stage.gmail.transcript().commands("APPEND"), 0);
+}

@@ -225,10 +225,16 @@ impl Ledger {
     /// Message-ID, Date, INTERNALDATE and size; what waited there is superseded. False while an
     /// old row is still in flight: that must be resolved first.
     pub fn inherit(&mut self, mailbox: &MailboxRow) -> Result<bool> {
-        if mailbox.inherited || !mailbox.history_done {
-            return Ok(mailbox.inherited);
+        if !mailbox.inherited && !mailbox.history_done {
+            return Ok(false);
         }
         self.write(|t| {
+            if mailbox.inherited {
+                // A failed row there may have been given another try since: there is nothing to
+                // try it with, what the mailbox holds has rows of the new incarnation.
+                drop_waiting(t, mailbox)?;
+                return Ok(true);
+            }
             let in_flight: bool = t.query_row(
                 "SELECT EXISTS (SELECT 1 FROM message m JOIN mailbox b ON b.id = m.mailbox_id
                   WHERE m.status = 'in_flight' AND b.name = ?1 AND b.retired_at IS NOT NULL)",
@@ -240,12 +246,7 @@ impl Ledger {
             }
             pair_rows(t, mailbox)?;
             pass_on(t)?;
-            // A row's place in the target now vouches for its successor.
-            t.execute(
-                "UPDATE message SET status = 'gone' WHERE status = 'pending' AND mailbox_id IN
-                    (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL)",
-                [&mailbox.name],
-            )?;
+            drop_waiting(t, mailbox)?;
             t.execute(
                 "UPDATE mailbox SET inherited = 1 WHERE id = ?1",
                 [mailbox.id],
@@ -254,6 +255,16 @@ impl Ledger {
             Ok(true)
         })
     }
+}
+
+/// What waits in older incarnations is superseded.
+fn drop_waiting(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<()> {
+    t.execute(
+        "UPDATE message SET status = 'gone' WHERE status = 'pending' AND mailbox_id IN
+            (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL)",
+        [&mailbox.name],
+    )?;
+    Ok(())
 }
 
 /// Fills temp.pair with (old, new) where exactly one row stands on either side.

@@ -269,7 +269,7 @@ fn drop_waiting(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<(
 
 /// Fills temp.pair with (old, new) where exactly one row stands on either side.
 fn pair_rows(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<()> {
-    t.execute_batch("DROP TABLE IF EXISTS temp.pair; CREATE TEMP TABLE pair (old INTEGER PRIMARY KEY, new INTEGER) STRICT")?;
+    t.execute_batch("DROP TABLE IF EXISTS temp.pair; CREATE TEMP TABLE pair (old INTEGER PRIMARY KEY, new INTEGER UNIQUE) STRICT")?;
     t.execute(
         "WITH old AS (
              SELECT max(m.id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s

@@ -267,7 +267,9 @@ fn drop_waiting(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Fills temp.pair with (old, new) where exactly one row stands on either side.
+/// Fills temp.pair with (old, new) where exactly one row stands on either side. Rows of an
+/// incarnation that ended before it took over anything are no side: they waited all the time, for
+/// messages that older rows speak of.
 fn pair_rows(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<()> {
     t.execute_batch("DROP TABLE IF EXISTS temp.pair; CREATE TEMP TABLE pair (old INTEGER PRIMARY KEY, new INTEGER UNIQUE) STRICT")?;
     t.execute(
@@ -275,7 +277,7 @@ fn pair_rows(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<()> 
              SELECT max(m.id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s
                FROM message m JOIN mailbox b ON b.id = m.mailbox_id
               WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'
-                AND message_id_hash IS NOT NULL
+                AND message_id_hash IS NOT NULL AND NOT (b.inherited = 0 AND m.status = 'pending')
               GROUP BY 3, 4, 5, 6),
          new AS (
              SELECT max(id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s

@@ -167,15 +167,7 @@ impl Ledger {
     pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
         self.write(|t| {
             let mut taken: HashSet<Vec<u8>> = rows(t, "m.status = 'in_flight'", params![])?.iter().map(exclusion).collect();
-            let due = match claim.once {
-                true => "m.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1",
-                false => "m.next_attempt_at <= ?1",
-            };
-            let mut query = t.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}
-                  ORDER BY m.internal_date DESC, m.id DESC"
-            ))?;
+            let mut query = t.prepare_cached(&claim_query(claim.once))?;
             let mut candidates = query.query([time_text(now)])?;
             let mut batch: Vec<Row> = Vec::new();
             let mut bytes = 0;
@@ -553,6 +545,19 @@ fn uploaded_since(t: &Transaction<'_>, since: Time) -> rusqlite::Result<u64> {
         "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour >= ?1",
         [hour_text(since)],
         |r| r.get(0),
+    )
+}
+
+/// The rows that a claim may take, newest first.
+pub(super) fn claim_query(once: bool) -> String {
+    let due = match once {
+        true => "m.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1",
+        false => "m.next_attempt_at <= ?1",
+    };
+    format!(
+        "SELECT {COLUMNS} FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+          WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}
+          ORDER BY m.internal_date DESC, m.id DESC"
     )
 }
 

@@ -1,1 +1,717 @@
 //! Each verb of the ledger on a file of its own.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+use rusqlite::types::FromSql;
+use tempfile::TempDir;
+
+use super::*;
+use crate::error::Fault;
+use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time};
+
+const INBOX: &str = "INBOX";
+
+/// A ledger whose mailbox has been looked at, and the moment at which everything happens.
+struct Desk {
+    ledger: Ledger,
+    now: Time,
+    _dir: TempDir,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open_or_create(&dir.path().join("l.db"), true).unwrap();
+        let now = parse_time("2024-05-01T12:00:00Z").unwrap();
+        ledger
+            .first_look(INBOX, UidValidity(1), 1, "all", now - TimeDelta::days(400))
+            .unwrap();
+        Desk {
+            ledger,
+            now,
+            _dir: dir,
+        }
+    }
+
+    fn mailbox(&self) -> MailboxRow {
+        self.ledger.present_mailbox(INBOX).unwrap()
+    }
+
+    fn record(&mut self, found: &[Discovered]) {
+        let id = self.mailbox().id;
+        let now = self.now;
+        self.ledger
+            .record(id, found, Progress::History, now)
+            .unwrap();
+    }
+
+    /// The mailbox has new UIDs, and these messages.
+    fn renumber(&mut self, found: &[Discovered]) {
+        let (old, now) = (self.mailbox(), self.now);
+        self.ledger
+            .new_incarnation(&old, UidValidity(old.uid_validity.0 + 1), 1000, now)
+            .unwrap();
+        self.record(found);
+    }
+
+    /// Everything there is has a row, and what older incarnations know is taken over.
+    fn inherit(&mut self) -> bool {
+        let (mailbox, now) = (self.mailbox(), self.now);
+        self.ledger
+            .record(mailbox.id, &[], Progress::HistoryDone, now)
+            .unwrap();
+        let mailbox = self.mailbox();
+        self.ledger.inherit(&mailbox).unwrap()
+    }
+
+    fn claim(&mut self) -> Vec<u32> {
+        self.claim_within(100, u64::MAX)
+    }
+
+    fn claim_within(&mut self, count: usize, bytes: u64) -> Vec<u32> {
+        let claim = Claim {
+            count,
+            bytes,
+            once: true,
+        };
+        let rows = self.ledger.claim(claim, self.now).unwrap();
+        rows.iter().map(|r| r.about.uid.0).collect()
+    }
+
+    fn settle(&mut self, id: i64, change: &Change) -> Result<()> {
+        let now = self.now;
+        self.ledger.settle(id, change, now)
+    }
+
+    fn mark(&mut self, id: i64, sha: u8) -> Result<()> {
+        let intent = Intent {
+            row: id,
+            sha256: [sha; 32],
+            canonical: [sha; 32],
+            size: 100,
+            flags: Flags::default(),
+        };
+        let now = self.now;
+        self.ledger.mark(&[intent], &[], None, now).map(|_| ())
+    }
+
+    /// Claims what there is and delivers each row, with a hash of its own.
+    fn deliver_all(&mut self) {
+        self.claim();
+        for row in self.ledger.in_flight().unwrap() {
+            self.mark(row.id, row.id as u8).unwrap();
+            self.settle(row.id, &delivered()).unwrap();
+        }
+    }
+
+    fn id(&self, incarnation: u32, uid: u32) -> i64 {
+        self.one(&format!(
+            "SELECT m.id FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+              WHERE incarnation = {incarnation} AND source_uid = {uid}"
+        ))
+    }
+
+    /// `status` and, where there is one, the row that took this one's place.
+    fn state(&self, incarnation: u32, uid: u32) -> (String, Option<i64>) {
+        let id = self.id(incarnation, uid);
+        (
+            self.one(&format!("SELECT status FROM message WHERE id = {id}")),
+            self.one(&format!(
+                "SELECT superseded_by FROM message WHERE id = {id}"
+            )),
+        )
+    }
+
+    fn status(&self, incarnation: u32, uid: u32) -> String {
+        self.state(incarnation, uid).0
+    }
+
+    fn one<T: FromSql>(&self, query: &str) -> T {
+        self.ledger.db.query_row(query, [], |r| r.get(0)).unwrap()
+    }
+
+    fn plan(&self, query: &str) -> String {
+        let mut plan = self
+            .ledger
+            .db
+            .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
+            .unwrap();
+        let nothing = vec![rusqlite::types::Null; plan.parameter_count()];
+        let steps: Vec<String> = plan
+            .query_map(rusqlite::params_from_iter(nothing), |r| r.get(3))
+            .unwrap()
+            .map(|step| step.unwrap())
+            .collect();
+        steps.join("\n")
+    }
+}
+
+/// A message with a Message-ID of its own, or with none.
+fn mail(uid: u32, name: &str) -> Discovered {
+    Discovered {
+        uid: Uid(uid),
+        message_id: MessageId::parse(name.as_bytes()),
+        date: Some("Wed, 1 May 2024 12:00:00 +0000".into()),
+        internal_date: parse_time("2024-05-01T12:00:00Z"),
+        size: Some(100),
+        flags: Flags::default(),
+        gm_msgid: None,
+    }
+}
+
+/// The same message under another UID.
+fn again(uid: u32, m: &Discovered) -> Discovered {
+    Discovered {
+        uid: Uid(uid),
+        ..m.clone()
+    }
+}
+
+fn delivered() -> Change {
+    Change::Delivered {
+        proof: Proof::Appended,
+        place: None,
+        altered: false,
+    }
+}
+
+fn failed() -> Change {
+    Change::Failed {
+        error: Error::new(Fault::Permanent, "too big"),
+        sender: None,
+        subject: None,
+    }
+}
+
+#[test]
+fn every_change_ends_a_flight_and_nothing_else() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>"), mail(2, "<2@x>")]);
+    let (one, two) = (desk.id(1, 1), desk.id(1, 2));
+    let error = Error::new(Fault::Transient, "not now");
+    let at = desk.now;
+    let changes = [
+        delivered(),
+        Change::Retry { error, at },
+        failed(),
+        Change::Released { unseen: true },
+        Change::Later { at },
+        Change::Gone,
+        Change::AsBefore { row: two },
+    ];
+    for change in &changes {
+        let refused = desk.settle(one, change).unwrap_err();
+        assert_eq!(refused.fault, Fault::Fatal, "{change:?}");
+        assert_eq!(desk.status(1, 1), "pending", "{change:?}");
+        assert_eq!(desk.state(1, 2), ("pending".into(), None), "{change:?}");
+    }
+    assert!(desk.mark(one, 1).is_err(), "an intent needs a flight");
+    assert_eq!(desk.one::<i64>("SELECT count(*) FROM mark"), 0);
+    desk.claim_within(1, 1);
+    // Newest first: the second has the flight.
+    desk.settle(two, &delivered()).unwrap();
+    for change in &changes {
+        assert!(desk.settle(two, change).is_err(), "{change:?}");
+        assert_eq!(desk.status(1, 2), "delivered", "{change:?}");
+    }
+    // These verbs pass over a row that is not theirs.
+    let about = mail(1, "<other@x>");
+    desk.ledger.learn(two, &about).unwrap();
+    let ours = Verdict::Ours {
+        altered: true,
+        merged: false,
+        gm_msgid: None,
+    };
+    desk.ledger.verified(&[(one, ours)], at).unwrap();
+    assert_eq!(desk.one::<i64>("SELECT count(*) FROM message WHERE altered OR verified_at IS NOT NULL OR message_id = '<other@x>'"), 0);
+}
+
+#[test]
+fn a_batch_is_newest_first_and_bounded() {
+    let mut desk = Desk::new();
+    let sizes = [40, 40, 500, 10, 10, 10];
+    let found: Vec<Discovered> = (1..)
+        .zip(sizes)
+        .map(|(uid, size)| Discovered {
+            size: Some(size),
+            internal_date: Some(desk.now - TimeDelta::hours(i64::from(uid))),
+            ..mail(uid, &format!("<{uid}@x>"))
+        })
+        .collect();
+    desk.record(&found);
+    assert_eq!(desk.claim_within(10, 100), [1, 2]);
+    assert_eq!(desk.claim_within(10, 100), [3], "too big for any batch");
+    assert_eq!(desk.claim_within(2, 100), [4, 5]);
+    assert_eq!(desk.claim_within(2, 100), [6]);
+    assert!(desk.claim().is_empty());
+    assert_eq!(desk.one::<i64>("SELECT min(attempt) FROM message"), 1);
+}
+
+#[test]
+fn what_could_be_mistaken_for_each_other_is_not_in_flight_together() {
+    let mut desk = Desk::new();
+    let nameless = |uid, size| Discovered {
+        size: Some(size),
+        ..mail(uid, "")
+    };
+    desk.record(&[
+        mail(1, "<a@x>"),
+        mail(2, "<a@x>"),
+        nameless(3, 7),
+        nameless(4, 7),
+        nameless(5, 8),
+    ]);
+    assert_eq!(desk.claim(), [5, 4, 2]);
+    assert!(desk.claim().is_empty());
+    let open = desk.id(1, 2);
+    assert!(desk.ledger.untried().unwrap());
+    desk.settle(open, &delivered()).unwrap();
+    assert_eq!(desk.claim(), [1]);
+    let open = desk.id(1, 4);
+    desk.settle(open, &Change::Gone).unwrap();
+    assert_eq!(desk.claim(), [3]);
+    assert!(!desk.ledger.untried().unwrap());
+}
+
+#[test]
+fn a_row_of_an_older_incarnation_holds_up_its_name_until_it_is_resolved() {
+    let mut desk = Desk::new();
+    let one = mail(1, "<a@x>");
+    desk.record(&[one.clone()]);
+    desk.claim();
+    desk.renumber(&[again(7, &one), mail(8, "<b@x>")]);
+    assert!(!desk.inherit(), "the old row is in flight");
+    assert!(desk.claim().is_empty(), "nothing is claimed before");
+    let open = desk.id(1, 1);
+    desk.settle(open, &Change::Released { unseen: true })
+        .unwrap();
+    assert!(!desk.ledger.untried().unwrap());
+    assert!(desk.inherit());
+    assert_eq!(desk.state(1, 1), ("gone".into(), Some(desk.id(2, 7))));
+    assert_eq!(desk.claim(), [8, 7]);
+}
+
+#[test]
+fn what_ended_unseen_and_what_has_no_name_go_alone() {
+    let mut desk = Desk::new();
+    let unknown = |uid| Discovered {
+        size: None,
+        message_id: None,
+        date: None,
+        ..mail(uid, "")
+    };
+    let others: Vec<_> = (1..=3).map(|n| mail(n, &format!("<{n}@x>"))).collect();
+    desk.record(&others);
+    desk.record(&[unknown(4), unknown(5)]);
+    assert_eq!(desk.claim(), [5]);
+    assert_eq!(
+        desk.claim(),
+        [3, 2, 1],
+        "of the nameless only one at a time"
+    );
+    let two = desk.id(1, 2);
+    desk.settle(two, &Change::Released { unseen: true })
+        .unwrap();
+    let three = desk.id(1, 3);
+    desk.settle(three, &Change::Released { unseen: false })
+        .unwrap();
+    assert_eq!(desk.claim(), [3]);
+    assert_eq!(desk.claim(), [2]);
+    assert!(desk.claim().is_empty());
+    let five = desk.id(1, 5);
+    desk.ledger.learn(five, &mail(5, "<5@x>")).unwrap();
+    desk.settle(five, &Change::Released { unseen: false })
+        .unwrap();
+    assert_eq!(desk.claim(), [5], "it has a name now");
+    assert_eq!(desk.claim(), [4]);
+}
+
+#[test]
+fn a_run_tries_a_row_once_and_again_only_when_it_was_not_begun() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>")]);
+    let one = desk.id(1, 1);
+    let at = desk.now + TimeDelta::hours(6);
+    assert_eq!(desk.claim(), [1]);
+    desk.settle(one, &Change::Released { unseen: false })
+        .unwrap();
+    assert_eq!(desk.claim(), [1]);
+    let error = Error::new(Fault::Transient, "not now");
+    desk.settle(one, &Change::Retry { error, at }).unwrap();
+    assert!(desk.claim().is_empty());
+    desk.ledger.wake(one).unwrap();
+    assert_eq!(desk.claim(), [1], "whatever its backoff");
+    desk.settle(one, &Change::Later { at }).unwrap();
+    let claim = Claim {
+        count: 1,
+        bytes: 1,
+        once: false,
+    };
+    assert!(desk.ledger.claim(claim, desk.now).unwrap().is_empty());
+    assert_eq!(desk.ledger.claim(claim, at).unwrap().len(), 1);
+    assert_eq!(desk.one::<i64>("SELECT attempt FROM message"), 4);
+}
+
+#[test]
+fn the_ledger_itself_refuses_what_can_never_be() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>")]);
+    for (change, constraint) in [
+        ("status = 'delivered'", "delivered_has_proof"),
+        ("proof = 'found', delivered_at = 'x'", "delivered_has_proof"),
+        ("status = 'failed'", "failed_has_reason"),
+        ("status = 'in_flight'", "in_flight_since_when"),
+        ("mark_id = 1", "mark_only_in_flight"),
+        (
+            "mark_id = 1, status = 'in_flight', in_flight_since = 'x'",
+            "mark_only_in_flight",
+        ),
+        ("message_id = NULL", "hash_with_message_id"),
+        ("message_id_hash = NULL", "hash_with_message_id"),
+        ("status = 'lost'", "FOREIGN KEY"),
+        ("fault = 'bad luck'", "FOREIGN KEY"),
+        ("mailbox_id = 77", "FOREIGN KEY"),
+        ("size = 'big'", "cannot store TEXT value in INTEGER column"),
+    ] {
+        let refused = desk
+            .ledger
+            .db
+            .execute(&format!("UPDATE message SET {change}"), [])
+            .unwrap_err();
+        assert!(
+            refused.to_string().contains(constraint),
+            "{change}: {refused}"
+        );
+    }
+    let twice = "INSERT INTO message (mailbox_id, source_uid, internal_date, flags, next_attempt_at, discovered_at)
+                 SELECT mailbox_id, source_uid, '', '', '', '' FROM message";
+    assert!(desk.ledger.db.execute(twice, []).is_err());
+    let route = "INSERT INTO route VALUES (2, 'a', 'b', 'c', 'd', 'e')";
+    assert!(desk.ledger.db.execute(route, []).is_err());
+}
+
+#[test]
+fn a_cursor_moves_with_its_rows_and_never_back() {
+    let mut desk = Desk::new();
+    let (id, now) = (desk.mailbox().id, desk.now);
+    let new = desk
+        .ledger
+        .record(id, &[mail(5, "<5@x>")], Progress::NextUid(6), now)
+        .unwrap();
+    assert_eq!((new, desk.mailbox().next_uid), (1, 6));
+    desk.claim();
+    // Told once more: the row stays as it is.
+    let new = desk
+        .ledger
+        .record(id, &[mail(5, "<other@x>")], Progress::NextUid(3), now)
+        .unwrap();
+    assert_eq!((new, desk.mailbox().next_uid), (0, 6));
+    assert_eq!(desk.status(1, 5), "in_flight");
+    assert_eq!(
+        desk.one::<String>("SELECT message_id FROM message"),
+        "<5@x>"
+    );
+    let unrecorded = desk
+        .ledger
+        .record(77, &[mail(9, "<9@x>")], Progress::NextUid(10), now);
+    assert!(unrecorded.is_err());
+    assert_eq!(
+        desk.ledger.known_uids(id, 6).unwrap(),
+        HashSet::from([Uid(5)])
+    );
+}
+
+#[test]
+fn a_new_incarnation_takes_over_what_is_known_and_drops_what_waited() {
+    let mut desk = Desk::new();
+    let old: Vec<_> = (1..=4).map(|n| mail(n, &format!("<{n}@x>"))).collect();
+    desk.record(&old);
+    assert_eq!(desk.claim_within(3, u64::MAX), [4, 3, 2]);
+    for (uid, change) in [(4, delivered()), (3, failed()), (2, failed())] {
+        let id = desk.id(1, uid);
+        if uid == 4 {
+            desk.mark(id, 4).unwrap();
+        }
+        desk.settle(id, &change).unwrap();
+    }
+    let now = desk.now;
+    let two = desk.id(1, 2);
+    assert_eq!(desk.ledger.retry_failed(&[two], true, now).unwrap(), 1);
+    let new: Vec<_> = old.iter().map(|m| again(m.uid.0 + 10, m)).collect();
+    desk.renumber(&new);
+    desk.record(&[mail(20, "<new@x>")]);
+    assert!(desk.inherit());
+    for (uid, status) in [
+        (11, "pending"),
+        (12, "skipped"),
+        (13, "failed"),
+        (14, "delivered"),
+    ] {
+        assert_eq!(desk.state(2, uid), (status.into(), None), "{uid}");
+        assert_eq!(desk.state(1, uid - 10).1, Some(desk.id(2, uid)), "{uid}");
+    }
+    assert_eq!(desk.status(1, 1), "gone");
+    assert_eq!(desk.status(2, 20), "pending");
+    assert_eq!(desk.claim(), [20, 11]);
+    // What the old row knew of the bytes and the place decides for the new one.
+    assert_eq!(
+        desk.one::<Vec<u8>>(&format!(
+            "SELECT sha256 FROM message WHERE id = {}",
+            desk.id(2, 14)
+        )),
+        [4; 32]
+    );
+    let summary = desk.ledger.summary(now).unwrap();
+    assert_eq!(
+        (summary.delivered, summary.failed, summary.skipped),
+        (1, 1, 1),
+        "each counted once"
+    );
+}
+
+#[test]
+fn what_stands_several_times_is_inherited_by_its_bytes_alone() {
+    let mut desk = Desk::new();
+    let one = mail(1, "<a@x>");
+    desk.record(&[one.clone(), again(2, &one), mail(3, "")]);
+    desk.deliver_all();
+    desk.deliver_all();
+    assert_eq!(desk.ledger.left().unwrap(), (0, 0));
+    desk.renumber(&[again(11, &one), again(12, &one), mail(13, "")]);
+    assert!(desk.inherit());
+    for uid in 11..=13 {
+        assert_eq!(desk.status(2, uid), "pending", "{uid}");
+    }
+    assert_eq!(desk.state(1, 1), ("delivered".into(), None));
+    // Their bodies come, and tell.
+    assert_eq!(desk.claim(), [13, 12]);
+    let (new, old) = (desk.id(2, 12), desk.id(1, 1));
+    let twin = desk.ledger.twin(new, &[old as u8; 32]).unwrap();
+    assert_eq!(twin, Some(Twin::Before(old)));
+    desk.settle(new, &Change::AsBefore { row: old }).unwrap();
+    assert_eq!(desk.status(2, 12), "delivered");
+    assert_eq!(desk.state(1, 1).1, Some(new));
+    // A second message with those bytes: the first one vouches for it, the old row no longer.
+    assert_eq!(desk.claim(), [11]);
+    let last = desk.id(2, 11);
+    let twin = desk.ledger.twin(last, &[old as u8; 32]).unwrap();
+    assert_eq!(twin, Some(Twin::Delivered));
+    assert_eq!(desk.ledger.twin(last, &[99; 32]).unwrap(), None);
+}
+
+#[test]
+fn a_message_that_differs_in_anything_is_another_one() {
+    let mut desk = Desk::new();
+    let one = mail(1, "<a@x>");
+    desk.record(&[one.clone()]);
+    desk.deliver_all();
+    let others = [
+        Discovered {
+            size: Some(101),
+            ..again(11, &one)
+        },
+        Discovered {
+            date: None,
+            ..again(12, &one)
+        },
+        Discovered {
+            internal_date: Some(desk.now + TimeDelta::seconds(1)),
+            ..again(13, &one)
+        },
+        Discovered {
+            message_id: MessageId::parse(b"<b@x>"),
+            ..again(14, &one)
+        },
+    ];
+    desk.renumber(&others);
+    assert!(desk.inherit());
+    assert_eq!(desk.state(1, 1), ("delivered".into(), None));
+    let pending: i64 = desk.one("SELECT count(*) FROM message WHERE status = 'pending'");
+    assert_eq!(pending, 4);
+}
+
+#[test]
+fn renumbered_before_the_last_time_was_dealt_with() {
+    let mut desk = Desk::new();
+    let (one, two) = (mail(1, "<a@x>"), mail(2, "<b@x>"));
+    desk.record(&[one.clone(), two.clone()]);
+    desk.claim_within(1, 1);
+    let sent = desk.id(1, 2);
+    desk.settle(sent, &delivered()).unwrap();
+    // The second incarnation was recorded in part, and nothing was taken over before the third.
+    let late = Discovered {
+        internal_date: Some(desk.now - TimeDelta::days(4000)),
+        ..mail(13, "<moved here from elsewhere@x>")
+    };
+    desk.renumber(&[again(11, &one), again(12, &two), late.clone()]);
+    desk.renumber(&[]);
+    let third = desk.mailbox();
+    assert!(desk.ledger.history_from(&third).unwrap() <= late.internal_date.unwrap());
+    assert!(desk.ledger.known_before(&third, &again(23, &late)).unwrap());
+    desk.record(&[again(21, &one), again(22, &two), again(23, &late)]);
+    assert!(desk.inherit());
+    assert_eq!(
+        desk.status(3, 22),
+        "delivered",
+        "it was sent two incarnations ago"
+    );
+    assert_eq!(desk.claim(), [21, 23]);
+    let open: i64 = desk.one("SELECT count(*) FROM message WHERE status = 'pending'");
+    assert_eq!(open, 0, "nothing waits in a mailbox that is no more");
+}
+
+#[test]
+fn several_incarnations_pass_on_what_they_know_one_to_the_next() {
+    let mut desk = Desk::new();
+    let one = mail(1, "<a@x>");
+    desk.record(&[one.clone()]);
+    desk.deliver_all();
+    for incarnation in 2..6 {
+        desk.renumber(&[again(incarnation * 10, &one)]);
+        assert!(desk.inherit());
+        assert_eq!(desk.status(incarnation, incarnation * 10), "delivered");
+    }
+    let known: i64 = desk.one("SELECT count(*) FROM message WHERE superseded_by IS NULL");
+    assert_eq!(known, 1);
+    assert!(desk.claim().is_empty());
+}
+
+#[test]
+fn ten_thousand_messages_are_inherited_in_seconds() {
+    let mut desk = Desk::new();
+    let all = |from: u32| -> Vec<Discovered> {
+        (0..10_000)
+            .map(|n| mail(from + n, &format!("<{n}@x>")))
+            .collect()
+    };
+    desk.record(&all(1));
+    desk.ledger
+        .db
+        .execute_batch(
+            "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = 'x'",
+        )
+        .unwrap();
+    desk.renumber(&all(20_000));
+    let begun = std::time::Instant::now();
+    assert!(desk.inherit());
+    assert!(begun.elapsed().as_secs() < 3, "{:?}", begun.elapsed());
+    assert_eq!(desk.ledger.summary(desk.now).unwrap().delivered, 10_000);
+}
+
+#[test]
+fn failed_messages_are_tried_again_or_given_up_as_asked() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>"), mail(2, "<2@x>"), mail(3, "<3@x>")]);
+    desk.claim();
+    for uid in [1, 2] {
+        let id = desk.id(1, uid);
+        desk.settle(id, &failed()).unwrap();
+    }
+    let (one, two, three, now) = (desk.id(1, 1), desk.id(1, 2), desk.id(1, 3), desk.now);
+    for (ids, words) in [
+        (vec![one, three], "is in_flight, expected a failed one"),
+        (vec![one, 77], "there is no message 77"),
+    ] {
+        let refused = desk.ledger.retry_failed(&ids, false, now).unwrap_err();
+        assert_eq!(refused.fault, Fault::Usage);
+        assert!(refused.message.contains(words), "{refused}");
+        assert_eq!(desk.status(1, 1), "failed", "nothing was changed");
+    }
+    assert_eq!(
+        desk.ledger.retry_failed(&[one, one], false, now).unwrap(),
+        1
+    );
+    assert_eq!(desk.ledger.retry_failed(&[], true, now).unwrap(), 1);
+    assert_eq!(
+        (desk.status(1, 1), desk.status(1, 2)),
+        ("pending".into(), "skipped".into())
+    );
+    assert!(desk.ledger.retry_failed(&[two], false, now).is_err());
+    assert_eq!(desk.ledger.retry_failed(&[], false, now).unwrap(), 0);
+    let charge: Option<String> = desk.one(&format!(
+        "SELECT first_failed_at FROM message WHERE id = {one}"
+    ));
+    assert_eq!(charge, None, "it has its days again");
+}
+
+#[test]
+fn a_failed_message_that_its_mailbox_lost_can_be_left_too() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>")]);
+    desk.claim();
+    let (one, now) = (desk.id(1, 1), desk.now);
+    desk.settle(one, &failed()).unwrap();
+    desk.renumber(&[]);
+    assert!(desk.inherit());
+    assert_eq!(desk.ledger.left().unwrap(), (0, 1));
+    desk.ledger.retry_failed(&[one], false, now).unwrap();
+    assert!(desk.inherit());
+    assert_eq!(desk.status(1, 1), "gone", "there is nothing to try it with");
+    assert_eq!(desk.ledger.left().unwrap(), (0, 0));
+}
+
+#[test]
+fn open_rows_are_found_by_indexes_of_their_own() {
+    let desk = Desk::new();
+    let known = "SELECT m.id FROM message m WHERE";
+    for (query, index) in [
+        (
+            format!("{known} m.status = 'in_flight' ORDER BY m.id"),
+            "message_in_flight",
+        ),
+        (
+            "SELECT id FROM message WHERE proof = 'appended' AND verified_at IS NULL".into(),
+            "message_unverified",
+        ),
+        (
+            "SELECT count(*) FROM message WHERE status = 'failed' AND superseded_by IS NULL".into(),
+            "message_failed",
+        ),
+        (
+            "SELECT count(*) FROM message WHERE status = 'pending'".into(),
+            "message_pending",
+        ),
+        (
+            format!(
+                "{known} m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3 AND m.superseded_by IS NULL AND m.status <> 'gone'"
+            ),
+            "message_by_message_id",
+        ),
+        (
+            format!("{known} m.sha256 = ?1 AND m.id <> ?2"),
+            "message_by_sha256",
+        ),
+        (
+            format!(
+                "{known} gmail_mailbox = ?1 AND gmail_uid = ?3 AND gmail_uid_validity = ?2 AND superseded_by IS NULL"
+            ),
+            "message_by_gmail_uid",
+        ),
+    ] {
+        let plan = desk.plan(&query);
+        assert!(plan.contains(index), "{query}\n{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{query}\n{plan}");
+    }
+}
+
+#[test]
+fn a_claim_neither_sorts_nor_reads_all_that_waits() {
+    let mut desk = Desk::new();
+    let found: Vec<Discovered> = (1..=100_000)
+        .map(|n| mail(n, &format!("<{n}@x>")))
+        .collect();
+    desk.record(&found);
+    for once in [true, false] {
+        let plan = desk.plan(&deliver::claim_query(once));
+        assert!(plan.contains("message_pending"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(desk.claim_within(10, u64::MAX).len(), 10);
+    }
+    assert!(desk.ledger.untried().unwrap());
+    assert!(begun.elapsed().as_millis() < 2000, "{:?}", begun.elapsed());
+}

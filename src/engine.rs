@@ -214,6 +214,13 @@ impl Engine {
             }
             // A worker that panicked could not say what it held.
             self.adopt_in_flight(true)?;
+            let pass = match pass {
+                Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
+                    warn!("{e}; all was delivered through fewer connections");
+                    Ok(())
+                }
+                pass => pass,
+            };
             match pass {
                 // A refusal that is no message's own passes as a lost connection does.
                 Err(e)
@@ -294,6 +301,12 @@ impl Engine {
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         self.all((0..workers).map(work).collect())
+    }
+
+    /// Is there a row whose message waits, is under way, or was sent and not looked at?
+    fn anything_open(&self) -> Result<bool> {
+        self.ledger
+            .step(|l| Ok(l.left()?.0 > 0 || !l.unverified()?.is_empty()))
     }
 
     fn inherited(&self) -> Result<bool> {

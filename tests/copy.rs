@@ -512,6 +512,25 @@ fn a_source_that_has_enough_of_us_charges_no_message() {
 }
 
 #[test]
+fn a_target_that_takes_fewer_connections_than_we_open_is_filled_all_the_same() {
+    let target = Dovecot::build()
+        .xoauth2(true)
+        .extra("mail_max_userip_connections = 1");
+    let Some(world) = World::with(Dovecot::build(), target) else {
+        return;
+    };
+    for i in 0..30 {
+        let one = mail(&format!("<{i}@x>"), DATE, "text");
+        world.source.plant(ALICE, &one, "", T0 + i);
+    }
+    let ran = world.run();
+    assert!(ran.err.contains("slow down"), "{}", ran.err);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(world.status()["trouble"].is_null());
+    world.assert_complete();
+}
+
+#[test]
 fn a_refusal_that_passes_does_not_end_a_run() {
     let Some(mut world) = World::new() else {
         return;

@@ -531,6 +531,30 @@ fn a_target_that_takes_fewer_connections_than_we_open_is_filled_all_the_same() {
 }
 
 #[test]
+fn a_message_whose_metadata_cannot_be_had_is_delivered_by_its_body() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    for i in 0..3 {
+        let one = mail(&format!("<{i}@x>"), DATE, "text");
+        world.source.plant(ALICE, &one, "", T0 + i);
+    }
+    let there = mail("<2@x>", DATE, "text");
+    world.target.append(BOB, "INBOX", &there, "", T0 + 2);
+    // Alone or among others, with the body or without.
+    let port = answering::start(world.source.port(), |command| {
+        let asked = command.contains("HEADER.FIELDS (MESSAGE-ID DATE)");
+        asked.then(|| "NO [SERVERBUG] Internal error".into())
+    });
+    world.plain("source", port).set("connections", 1);
+    let ran = world.run();
+    assert_eq!(ran.status, 0, "{}\n{}", ran.err, world.dump());
+    world.assert_complete();
+    let found: i64 = world.one("SELECT count(*) FROM message WHERE proof = 'found'");
+    assert_eq!(found, 1, "{}", world.dump());
+}
+
+#[test]
 fn a_refusal_that_passes_does_not_end_a_run() {
     let Some(mut world) = World::new() else {
         return;

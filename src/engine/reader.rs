@@ -93,21 +93,22 @@ impl Reader {
     }
 
     pub(super) fn metadata(&mut self, uids: &[Uid]) -> Result<Got<Discovered>> {
-        self.fetch(uids, |source, set| {
+        self.fetch(uids, |source, set, _| {
             let (found, end) = source.metadata(set);
             (found.into_iter().map(|d| (d.uid, d)).collect(), end)
         })
     }
 
-    /// Whole messages; `bytes`: what is expected of them together. `plain`: see `Source::messages`.
+    /// Whole messages; `bytes`: what is expected of them together. `plain`: see `Source::messages`;
+    /// a message that could not be had with its metadata is asked for without them.
     pub(super) fn messages(
         &mut self,
         uids: &[Uid],
         bytes: u64,
         plain: bool,
     ) -> Result<Got<Message>> {
-        self.fetch(uids, |source, set| {
-            let (found, end) = source.messages(set, bytes, plain);
+        self.fetch(uids, |source, set, deaths| {
+            let (found, end) = source.messages(set, bytes, plain || deaths > 0);
             (found.into_iter().map(|m| (m.about.uid, m)).collect(), end)
         })
     }
@@ -125,11 +126,12 @@ impl Reader {
     }
 
     /// Fetches a set. When that ends the connection, what came is kept and the rest is halved,
-    /// until the message that does it is alone; `uids` must ascend.
+    /// until the message that does it is alone; `uids` must ascend. `fetch` is told how often that
+    /// one has ended it so far.
     fn fetch<T>(
         &mut self,
         uids: &[Uid],
-        mut fetch: impl FnMut(&mut Source, &[Uid]) -> (Vec<(Uid, T)>, Result<()>),
+        mut fetch: impl FnMut(&mut Source, &[Uid], u32) -> (Vec<(Uid, T)>, Result<()>),
     ) -> Result<Got<T>> {
         let mut got = Got {
             found: Vec::with_capacity(uids.len()),
@@ -142,7 +144,7 @@ impl Reader {
             .map(|c| (c.to_vec(), 0))
             .collect();
         while let Some((mut set, deaths)) = work.pop() {
-            let (found, end) = fetch(self.source()?, &set);
+            let (found, end) = fetch(self.source()?, &set, deaths);
             for (uid, item) in found {
                 // Only what was asked for, and once: servers repeat themselves.
                 if let Ok(at) = set.binary_search(&uid) {

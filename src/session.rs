@@ -234,7 +234,8 @@ impl Session {
                 Untagged::Exists(n) => exists = *n,
                 Untagged::Status(s) => {
                     validity = s.code_number("UIDVALIDITY").or(validity);
-                    next = s.code_number("UIDNEXT").or(next);
+                    // 0 is no UID, and so nothing said (RFC 3501 9, nz-number).
+                    next = s.code_number("UIDNEXT").filter(|n| *n > 0).or(next);
                 }
                 _ => {}
             }
@@ -248,11 +249,14 @@ impl Session {
             None => {
                 let (last, end) = self.uid_fetch("*", "(UID)", 0);
                 end?;
-                last.iter()
-                    .filter_map(|f| f.uid)
-                    .map(|u| u.0)
-                    .max()
-                    .map_or(1, |n| n.saturating_add(1))
+                let last = last.iter().filter_map(|f| f.uid).map(|u| u.0).max();
+                // A guess would leave out what the mailbox holds, and nobody would know.
+                last.map(|n| n.saturating_add(1)).ok_or_else(|| {
+                    Error::connection(format!(
+                        "{} says that {mailbox} holds {exists} messages and tells the UID of none",
+                        self.name()
+                    ))
+                })?
             }
         };
         let view = View {

@@ -136,6 +136,25 @@ fn a_mailbox_without_uidnext_is_asked_for_its_last_message() {
     server.finish();
 }
 
+#[test]
+fn a_mailbox_that_tells_no_uids_is_not_taken_for_an_empty_one() {
+    let (server, mut session) = signed_in(|peer| {
+        for uid_next in ["", "* OK [UIDNEXT 0] Ok\r\n"] {
+            peer.answer(
+                "EXAMINE",
+                format!("* 2 EXISTS\r\n* OK [UIDVALIDITY 7] Ok\r\n{uid_next}TAG OK Ok\r\n"),
+            );
+            peer.answer("UID FETCH * (UID)", "TAG OK done\r\n");
+        }
+    });
+    for _ in 0..2 {
+        let error = session.examine("INBOX").unwrap_err();
+        assert_says(&error, Fault::Connection, "tells the UID of none");
+        assert_eq!(session.view_of("INBOX"), None);
+    }
+    server.finish();
+}
+
 /// A view of five messages, and the start that makes a SEARCH for them.
 fn five() -> (View, Option<Time>) {
     let view = View {

@@ -81,14 +81,23 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
 }
 
 fn throttled(phase: Phase, server: &str, words: &str, lower: &str) -> Option<Error> {
-    let too_many = [
-        "too many",
-        "command or bandwidth limits",
-        "is throttled",
-        "rate limit",
-    ]
-    .iter()
-    .any(|n| lower.contains(n));
+    // Of an APPEND it may be said that the message has too many of something.
+    let about_us = phase != Phase::Append
+        || [
+            "connect",
+            "simultaneous",
+            "request",
+            "command",
+            "session",
+            "login",
+        ]
+        .iter()
+        .any(|n| lower.contains(n));
+    let too_many = about_us && lower.contains("too many");
+    let too_many = too_many
+        || ["command or bandwidth limits", "is throttled", "rate limit"]
+            .iter()
+            .any(|n| lower.contains(n));
     // Dovecot: "NO [LIMIT] Maximum number of connections from user+IP exceeded".
     let limit_at_door = matches!(phase, Phase::SignIn | Phase::Greeting)
         && (lower.contains("[limit]") || lower.contains("maximum number of connections"));
@@ -166,7 +175,8 @@ fn append_refused(server: &str, words: &str, lower: &str) -> Error {
         )
         .hint("free some space there; delivery goes on by itself");
     }
-    if has(&["[trycreate]", "[nonexistent]", "exist"]) {
+    let missing = has(&["[nonexistent]", "exist"]) && !has(&["already exist", "[alreadyexists]"]);
+    if has(&["[trycreate]"]) || missing {
         return Error::new(
             Fault::NeedsUser,
             format!("the delivery mailbox is missing: {words}"),
@@ -256,6 +266,14 @@ mod tests {
                 "[TRYCREATE] Mailbox doesn't exist: INBOX",
                 NeedsUser,
             ),
+            (
+                Append,
+                No,
+                "[ALREADYEXISTS] Message already exists",
+                Transient,
+            ),
+            (Append, No, "Too many MIME parts", Transient),
+            (Append, No, "Too many simultaneous requests", Throttled),
             (Append, Bad, "[TOOBIG] Message too large.", Permanent),
             (
                 Append,

@@ -196,7 +196,9 @@ impl Account {
         since: Time,
         before: Option<Time>,
     ) -> Result<Vec<Uid>> {
-        self.session.uids_between(view, Some(since), before)
+        // Not every server knows dates before 1970 in a SEARCH: then everything is listed.
+        let since = Some(since).filter(|t| *t >= Time::UNIX_EPOCH);
+        self.session.uids_between(view, since, before)
     }
 
     /// What names these messages; those that are no longer there are left out. `uids` must ascend.

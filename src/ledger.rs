@@ -134,8 +134,13 @@ pub fn lock(path: &Path) -> Result<Lock> {
     }
 }
 
+/// The file beside the ledger, whatever link it was reached by: SQLite has its own there too, and
+/// two names of one ledger must meet at one lock.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = match fs::canonicalize(path) {
+        Ok(real) if path.is_symlink() => real.into_os_string(),
+        _ => path.as_os_str().to_owned(),
+    };
     name.push(suffix);
     name.into()
 }

@@ -17,7 +17,7 @@ const INBOX: &str = "INBOX";
 struct Desk {
     ledger: Ledger,
     now: Time,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Desk {
@@ -28,11 +28,7 @@ impl Desk {
         ledger
             .first_look(INBOX, UidValidity(1), 1, "all", now - TimeDelta::days(400))
             .unwrap();
-        Desk {
-            ledger,
-            now,
-            _dir: dir,
-        }
+        Desk { ledger, now, dir }
     }
 
     fn mailbox(&self) -> MailboxRow {
@@ -650,6 +646,25 @@ fn a_failed_message_that_its_mailbox_lost_can_be_left_too() {
     assert!(desk.inherit());
     assert_eq!(desk.status(1, 1), "gone", "there is nothing to try it with");
     assert_eq!(desk.ledger.left().unwrap(), (0, 0));
+}
+
+#[test]
+fn a_ledger_with_two_names_is_one_ledger() {
+    let desk = Desk::new();
+    let (real, link) = (
+        desk.dir.path().join("l.db"),
+        desk.dir.path().join("link.db"),
+    );
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let held = lock(&real).unwrap();
+    assert!(lock(&link).is_err());
+    drop(held);
+    let _held = lock(&link).unwrap();
+    assert!(lock(&real).is_err());
+    // What is not yet in the file itself is in the log beside it.
+    let scratch = tempfile::tempdir().unwrap();
+    let copy = Ledger::open_scratch(&link, scratch.path()).unwrap();
+    assert!(copy.mailbox(INBOX).unwrap().is_some());
 }
 
 #[test]

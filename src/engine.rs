@@ -39,6 +39,9 @@ const BATCH_MAX: usize = 100;
 /// A worker for so many messages, up to `connections`.
 const PER_WORKER: u64 = 4;
 
+/// How often a run begins anew with a source that gives its messages other UIDs each time.
+const RENUMBERED_MAX: u32 = 5;
+
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -207,6 +210,7 @@ impl Engine {
         let mut waits = 0;
         let mut failing_since = None;
         let mut discovered = false;
+        let mut renumbered = 0;
         loop {
             let pass = self.pass(&mut discovered);
             if self.stopping() {
@@ -214,6 +218,19 @@ impl Engine {
             }
             // A worker that panicked could not say what it held.
             self.adopt_in_flight(true)?;
+            if self.reader().renumbered {
+                // The next look begins with the new UIDs.
+                discovered = false;
+                renumbered += 1;
+                if renumbered > RENUMBERED_MAX {
+                    return Err(Error::connection(format!(
+                        "{MAILBOX} of the source gives its messages other UIDs again and again"
+                    ))
+                    .hint(
+                        "its operator should look into it; what was delivered is not sent twice",
+                    ));
+                }
+            }
             let pass = match pass {
                 Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
                     warn!("{e}; all was delivered through fewer connections");
@@ -241,8 +258,6 @@ impl Engine {
                     warn!("{e}; trying again");
                     self.ledger
                         .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
-                    // The next look begins with the new UIDs.
-                    discovered &= !self.reader().renumbered;
                     let wait = backoff(waits, self.times.reconnect).min(patience);
                     waits += 1;
                     self.wait(Instant::now() + wait)?;
@@ -251,7 +266,7 @@ impl Engine {
                 Err(e) => return Err(e),
                 Ok(()) => (waits, failing_since) = (0, None),
             }
-            match self.next_step(&mut discovered)? {
+            match self.next_step(discovered)? {
                 Next::Now => {}
                 Next::At(at) => self.wait(at)?,
                 Next::Over => break,
@@ -316,9 +331,8 @@ impl Engine {
         })
     }
 
-    fn next_step(&self, discovered: &mut bool) -> Result<Next> {
-        if self.reader().renumbered {
-            *discovered = false;
+    fn next_step(&self, discovered: bool) -> Result<Next> {
+        if !discovered {
             return Ok(Next::Now);
         }
         let now = Instant::now();

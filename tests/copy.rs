@@ -555,6 +555,49 @@ fn a_message_whose_metadata_cannot_be_had_is_delivered_by_its_body() {
 }
 
 #[test]
+fn a_source_whose_uids_never_keep_their_meaning_is_given_up() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    world.source.plant(ALICE, b"Subject: any\r\n\r\n", "", T0);
+    // Number 1 has another name each time, number 2 is known by its bytes each time.
+    let names = AtomicUsize::new(0);
+    let message = move |uid: u32| match uid {
+        1 => format!(
+            "Message-ID: <{}@x>\r\n\r\n",
+            names.fetch_add(1, Ordering::Relaxed)
+        ),
+        _ => "Subject: x\r\n\r\n".into(),
+    };
+    let port = answering::start(world.source.port(), move |command| {
+        if command.starts_with("EXAMINE") {
+            return Some(
+                "* 2 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n* OK [UIDNEXT 3] x\r\nTAG OK done".into(),
+            );
+        }
+        let mut out = String::new();
+        for uid in 1..=2 {
+            let body = message(uid);
+            let (header, size) = (body.replace("Subject: x\r\n", ""), body.len());
+            out += &format!(
+                "* {uid} FETCH (UID {uid} INTERNALDATE \"14-Nov-2023 22:13:20 +0000\" FLAGS () RFC822.SIZE {size} \
+                 BODY[HEADER.FIELDS (MESSAGE-ID DATE)] {{{}}}\r\n{header} BODY[] {{{size}}}\r\n{body})\r\n",
+                header.len()
+            );
+        }
+        command
+            .contains("FETCH")
+            .then(|| format!("{out}TAG OK done"))
+    });
+    world.plain("source", port);
+    let mut child = world.spawn(&[]);
+    common::eventually("the run ends", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let count: i64 = world.one("SELECT count(*) FROM mailbox");
+    assert!(count < 10, "{count} incarnations");
+}
+
+#[test]
 fn a_refusal_that_passes_does_not_end_a_run() {
     let Some(mut world) = World::new() else {
         return;

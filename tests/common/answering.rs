@@ -9,7 +9,8 @@ use std::thread;
 type Answer = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Listens on a free port, which it returns, until the process ends. `answer` is shown each command without its tag;
-/// what it returns is the tagged answer without its tag, and the server does not hear of that command.
+/// what it returns is the tagged answer without its tag (or, with `TAG` in it, all of the answer), and the server does
+/// not hear of that command.
 pub fn start(
     upstream_port: u16,
     answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -46,10 +47,13 @@ fn listen(mut client: &TcpStream, mut server: &TcpStream, answer: &Answer) -> io
             return Ok(());
         }
         let text = String::from_utf8_lossy(&line);
-        let told = text
-            .trim_end()
-            .split_once(' ')
-            .and_then(|(tag, command)| Some(format!("{tag} {}\r\n", answer(command)?)));
+        let told = text.trim_end().split_once(' ').and_then(|(tag, command)| {
+            let told = answer(command)?;
+            Some(match told.contains("TAG ") {
+                true => format!("{}\r\n", told.replace("TAG ", &format!("{tag} "))),
+                false => format!("{tag} {told}\r\n"),
+            })
+        });
         match told {
             Some(told) => client.write_all(told.as_bytes())?,
             None => server.write_all(&line)?,

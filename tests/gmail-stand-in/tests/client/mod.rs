@@ -58,19 +58,15 @@ impl Client {
         let _ = self.stream.get_mut().flush();
     }
 
-    /// The next line, without its end; None when the connection is over.
+    /// The next line, without its end; None when the connection is over. What a cut left of a line is one, too.
     pub fn line_or_end(&mut self) -> Option<String> {
         let mut line = Vec::new();
-        match self.stream.read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(
-                String::from_utf8_lossy(&line)
-                    .trim_end_matches(['\r', '\n'])
-                    .to_string(),
-            ),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => panic!("the server says nothing"),
-            Err(_) => None,
+        let read = self.stream.read_until(b'\n', &mut line);
+        if read.is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
+            panic!("the server says nothing");
         }
+        let text = String::from_utf8_lossy(&line).into_owned();
+        (!line.is_empty()).then(|| text.trim_end_matches(['\r', '\n']).to_string())
     }
 
     pub fn line(&mut self) -> String {

@@ -261,6 +261,10 @@ fn a_server_that_is_not_gmail() {
         ]
     );
     assert_eq!(
+        c.run("UID SEARCH HEADER Message-ID @X")[0],
+        "* SEARCH 7 100"
+    );
+    assert_eq!(
         c.run("UID FETCH 1:* (X-GM-MSGID)"),
         ["A BAD Could not parse command"]
     );

@@ -19,6 +19,8 @@ enum Key {
     Flag(&'static str),
     Date(std::cmp::Ordering, NaiveDate),
     Header(String, String),
+    /// As RFC 3501 has it, and Gmail has not.
+    Substring(String, String),
     Id(u64),
     Thread(u64),
     Label(String),
@@ -120,11 +122,16 @@ impl Session {
             "SINCE" => Key::Not(Box::new(Key::Date(std::cmp::Ordering::Less, day(&text)?))),
             "BEFORE" => Key::Date(std::cmp::Ordering::Less, day(&text)?),
             "ON" => Key::Date(std::cmp::Ordering::Equal, day(&text)?),
-            "FROM" | "TO" | "SUBJECT" | "CC" => Key::Header(word, text),
+            "FROM" | "TO" | "SUBJECT" | "CC" if gmail => Key::Header(word, text),
+            "FROM" | "TO" | "SUBJECT" | "CC" => Key::Substring(word, text),
             "HEADER" => {
                 let (value, after) = rest.split_first()?;
                 *rest = after;
-                Key::Header(text, value.text()?)
+                let value = value.text()?;
+                match gmail {
+                    true => Key::Header(text, value),
+                    false => Key::Substring(text, value),
+                }
             }
             "X-GM-MSGID" if gmail => Key::Id(text.parse().ok()?),
             "X-GM-THRID" if gmail => Key::Thread(text.parse().ok()?),
@@ -157,6 +164,9 @@ fn holds(key: &Key, at: usize, message: &Message, misses: u8) -> bool {
         Key::Flag(flag) => message.flags.contains(*flag),
         Key::Date(order, day) => message.internal_date.date_naive().cmp(day) == *order,
         Key::Header(name, value) => header_holds(message, name, value, misses),
+        Key::Substring(name, value) => message
+            .header(name)
+            .is_some_and(|header| header.to_lowercase().contains(&value.to_lowercase())),
         Key::Id(id) => message.id == *id,
         Key::Thread(thread) => message.thread == *thread,
         Key::Label(label) => message.labels.contains(label),

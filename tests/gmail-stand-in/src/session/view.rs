@@ -4,7 +4,6 @@
 //! or a new EXAMINE.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::Session;
@@ -49,26 +48,26 @@ impl View {
 
     /// The positions of a set of UIDs or sequence numbers.
     pub(super) fn chosen(&self, text: &str, by_uid: bool) -> Option<Vec<usize>> {
+        let len = self.rows.len();
         let last = match by_uid {
             true => self.rows.last().map_or(0, |row| row.uid),
-            false => u32::try_from(self.rows.len()).unwrap_or(u32::MAX),
+            false => u32::try_from(len).unwrap_or(u32::MAX),
         };
-        let ranges = set(text, last)?;
-        let in_set = |number: u32| {
-            ranges
-                .iter()
-                .any(|r: &RangeInclusive<u32>| r.contains(&number))
-        };
-        let number = |(at, row): (usize, &Row)| match by_uid {
-            true => row.uid,
-            false => at as u32 + 1,
-        };
-        let rows = self.rows.iter().enumerate();
-        Some(
-            rows.filter(|&row| in_set(number(row)))
-                .map(|(at, _)| at)
-                .collect(),
-        )
+        let mut chosen = Vec::new();
+        for range in set(text, last)? {
+            let (from, to) = range.into_inner();
+            let (first, end) = match by_uid {
+                true => (
+                    self.rows.partition_point(|row| row.uid < from),
+                    self.rows.partition_point(|row| row.uid <= to),
+                ),
+                false => (from.saturating_sub(1) as usize, len.min(to as usize)),
+            };
+            chosen.extend(first..end);
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        Some(chosen)
     }
 
     fn behind(&self, store: &Store) -> bool {
@@ -123,9 +122,13 @@ impl View {
 
     /// A full folder takes in only what is newer than the oldest that it shows.
     fn hides(&self, message: &Message, limit: Option<usize>) -> bool {
-        let oldest = self.rows.iter().map(|row| row.message.internal_date).min();
-        limit.is_some_and(|limit| self.rows.len() >= limit)
-            && oldest.is_some_and(|oldest| message.internal_date <= oldest)
+        if limit.is_none_or(|limit| self.rows.len() < limit) {
+            return false;
+        }
+        let dates = self.rows.iter().map(|row| row.message.internal_date);
+        dates
+            .min()
+            .is_some_and(|oldest| message.internal_date <= oldest)
     }
 }
 

@@ -260,7 +260,7 @@ impl Tokens {
     ) -> Result<oauth2::basic::BasicTokenResponse> {
         let url = TokenUrl::new(uri.into())
             .ok()
-            .filter(|u| is_safe(u))
+            .filter(is_safe)
             .ok_or_else(|| {
                 self.error(
                     Fault::NeedsUser,

@@ -277,9 +277,10 @@ impl Ledger {
             let sent = uploaded_since(t, now - TimeDelta::hours(24))?;
             let mut bytes = 0;
             let fits = |bytes: u64| limit.is_none_or(|limit| sent + bytes <= limit);
+            let nothing_else = |allowed: usize| sent == 0 && allowed == 0;
             let mut allowed = 0;
             for i in intents {
-                if !fits(bytes + i.size) && !(sent == 0 && allowed == 0) {
+                if !fits(bytes + i.size) && !nothing_else(allowed) {
                     break;
                 }
                 bytes += i.size;

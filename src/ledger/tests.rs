@@ -275,7 +275,7 @@ fn what_could_be_mistaken_for_each_other_is_not_in_flight_together() {
 fn a_row_of_an_older_incarnation_holds_up_its_name_until_it_is_resolved() {
     let mut desk = Desk::new();
     let one = mail(1, "<a@x>");
-    desk.record(&[one.clone()]);
+    desk.record(std::slice::from_ref(&one));
     desk.claim();
     desk.renumber(&[again(7, &one), mail(8, "<b@x>")]);
     assert!(!desk.inherit(), "the old row is in flight");
@@ -359,10 +359,10 @@ fn the_ledger_itself_refuses_what_can_never_be() {
         ("proof = 'found', delivered_at = 'x'", "delivered_has_proof"),
         ("status = 'failed'", "failed_has_reason"),
         ("status = 'in_flight'", "in_flight_since_when"),
-        ("mark_id = 1", "mark_only_in_flight"),
+        ("mark_id = 1", "mark_until_seen"),
         (
             "mark_id = 1, status = 'in_flight', in_flight_since = 'x'",
-            "mark_only_in_flight",
+            "mark_until_seen",
         ),
         ("message_id = NULL", "hash_with_message_id"),
         ("message_id_hash = NULL", "hash_with_message_id"),
@@ -501,7 +501,7 @@ fn what_stands_several_times_is_inherited_by_its_bytes_alone() {
 fn a_message_that_differs_in_anything_is_another_one() {
     let mut desk = Desk::new();
     let one = mail(1, "<a@x>");
-    desk.record(&[one.clone()]);
+    desk.record(std::slice::from_ref(&one));
     desk.deliver_all();
     let others = [
         Discovered {
@@ -562,7 +562,7 @@ fn renumbered_before_the_last_time_was_dealt_with() {
 fn several_incarnations_pass_on_what_they_know_one_to_the_next() {
     let mut desk = Desk::new();
     let one = mail(1, "<a@x>");
-    desk.record(&[one.clone()]);
+    desk.record(std::slice::from_ref(&one));
     desk.deliver_all();
     for incarnation in 2..6 {
         desk.renumber(&[again(incarnation * 10, &one)]);

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use crate::common::world::Route;
 
-pub const DATE: &str = "Tue, 14 Nov 2023 22:13:20 +0000";
+pub(crate) const DATE: &str = "Tue, 14 Nov 2023 22:13:20 +0000";
 
-pub struct Stage {
+pub(crate) struct Stage {
     route: Route,
-    pub source: Gmail,
-    pub gmail: Gmail,
+    pub(crate) source: Gmail,
+    pub(crate) gmail: Gmail,
 }
 
 impl Deref for Stage {
@@ -31,11 +31,11 @@ impl DerefMut for Stage {
 
 impl Stage {
     /// Gmail is entered with an app password.
-    pub fn new() -> Stage {
+    pub(crate) fn new() -> Stage {
         Stage::with(Options::default())
     }
 
-    pub fn with(options: Options) -> Stage {
+    pub(crate) fn with(options: Options) -> Stage {
         let source = Gmail::start(Options::plain(
             "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN",
         ));
@@ -61,28 +61,28 @@ impl Stage {
     }
 
     /// A message in the source.
-    pub fn mail(&self, id: &str, text: &str) -> Vec<u8> {
+    pub(crate) fn mail(&self, id: &str, text: &str) -> Vec<u8> {
         let bytes = mail(id, DATE, text);
         self.source.add(Mail::new(&bytes));
         bytes
     }
 
     /// So many messages in the source.
-    pub fn mails(&self, n: usize) {
+    pub(crate) fn mails(&self, n: usize) {
         for i in 0..n {
             self.mail(&format!("<{i}@example.org>"), &format!("text {i}"));
         }
     }
 
     /// What Gmail holds that is neither in Spam nor in Trash.
-    pub fn held(&self) -> Vec<Stored> {
+    pub(crate) fn held(&self) -> Vec<Stored> {
         let mut all = self.gmail.messages();
         all.retain(|m| m.place == Place::Live);
         all
     }
 
     /// Every message of the source is in Gmail once.
-    pub fn assert_complete(&self) {
+    pub(crate) fn assert_complete(&self) {
         let mut want: Vec<Vec<u8>> = self
             .source
             .messages()
@@ -98,14 +98,9 @@ impl Stage {
         let open: i64 = self.one("SELECT count(*) FROM message WHERE status <> 'delivered'");
         assert_eq!(open, 0, "{}", self.dump());
     }
-
-    /// The commands that Gmail heard after the first `since` lines of its transcript.
-    pub fn commands(&self, since: usize, part: &str) -> usize {
-        self.gmail.transcript().after(since).commands(part)
-    }
 }
 
-pub fn mail(id: &str, date: &str, text: &str) -> Vec<u8> {
+pub(crate) fn mail(id: &str, date: &str, text: &str) -> Vec<u8> {
     let mut out = String::from("From: Ann <ann@example.org>\r\nSubject: a test\r\n");
     for (name, value) in [("Message-ID", id), ("Date", date)] {
         if !value.is_empty() {

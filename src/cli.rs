@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use chrono::Utc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -16,7 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{self, Config, Intervals};
-use crate::engine::{Ended, Engine, Forecast};
+use crate::engine::{Ended, Engine, Forecast, Watch};
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{self, Ledger};
 use crate::logging;
@@ -43,10 +44,11 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Copy what is new
+    /// Watch for mail and copy it
     ///
-    /// Records every message of the source's INBOX in the ledger, then copies each pending one
-    /// into the target's INBOX. Running it again copies nothing twice.
+    /// Records every message of the source's INBOX in the ledger, copies each pending one into the
+    /// target's INBOX, and goes on doing so as mail comes, until it is ended (Ctrl-C, SIGTERM).
+    /// With --once it ends when everything has been tried. Running it again copies nothing twice.
     Run(RunArgs),
     /// Say what has been delivered, what waits, and what is wrong
     Status(StatusArgs),
@@ -62,9 +64,15 @@ struct RunArgs {
     /// The ledger [default: the configuration's `state_file`, else sync_state.db]
     #[arg(long, value_name = "FILE")]
     state_file: Option<PathBuf>,
-    /// Try everything that waits once, then end (needed: watching is not built yet)
+    /// Try everything that waits once, then end
     #[arg(long)]
     once: bool,
+    /// Seconds between looks where the source does not tell of new mail by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    poll_interval: u64,
+    /// Look every --poll-interval seconds, even where the source could tell (IDLE)
+    #[arg(long)]
+    no_idle: bool,
     /// Only say what would be done; nothing is written
     #[arg(long)]
     dry_run: bool,
@@ -198,12 +206,6 @@ fn usage(e: &clap::Error) -> u8 {
 }
 
 fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
-    if !args.once && !args.dry_run {
-        return Err(
-            Error::usage("`run` needs --once: this version copies what is there and ends, it cannot watch for new mail yet")
-                .hint("add --once; running it again, by hand or by a timer, copies what came since"),
-        );
-    }
     let config = Config::load(&args.config, Utc::now())?;
     let path = args
         .state_file
@@ -222,7 +224,14 @@ fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
     let handle = signals.handle();
     let listener = thread::spawn(move || signals.forever().for_each(|_| stopper.stop()));
-    let ended = engine.run_once();
+    let ended = match args.once {
+        true => engine.run_once(),
+        false => engine.run_for_good(&Watch {
+            config_file: args.config.clone(),
+            poll: Duration::from_secs(args.poll_interval),
+            idle: !args.no_idle,
+        }),
+    };
     handle.close();
     let _ = listener.join();
     Ok(match ended? {

@@ -140,6 +140,17 @@ pub struct Intervals {
     pub backoff: (Duration, Duration),
     /// From the first charge until a message is `failed`.
     pub give_up: Duration,
+    /// Between two looks at a mailbox whose server promised to tell of new mail (RFC 2177).
+    pub look: Duration,
+    /// How long a person's affair is left alone when nothing changes.
+    pub needs_user: Duration,
+    /// Between attempts at an account that asked us to slow down: the first wait, doubling up to
+    /// the second figure.
+    pub pause: (Duration, Duration),
+    /// How long a session waits for the next mail before it is let go.
+    pub keep: Duration,
+    /// What the longest batch may take before the watchdog is not told that all is well.
+    pub batch: Duration,
     /// Between two signs of life in the ledger.
     pub heartbeat: Duration,
     /// What an APPEND under way is given when a person ends the program.
@@ -163,6 +174,11 @@ impl Default for Intervals {
             second_look: s(60),
             backoff: (s(60), s(6 * 3600)),
             give_up: s(2 * 24 * 3600),
+            look: s(180),
+            needs_user: s(300),
+            pause: (s(900), s(6 * 3600)),
+            keep: s(300),
+            batch: s(2 * 3600),
             heartbeat: s(15),
             farewell: s(5),
         }

@@ -8,39 +8,40 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use log::{error, info, warn};
+use log::{error, info};
 
 use crate::config::{Config, Intervals, TargetLogin};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, Entry};
-use crate::ledger::{Change, Claim, Ledger, Proof, Route, Shared};
+use crate::ledger::{Ledger, Route, Shared};
 use crate::message::Time;
 use crate::oauth::{Access, Tokens};
 use crate::session::Login;
 use crate::source::MAILBOX;
 
+mod daemon;
 mod deliver;
+mod once;
 mod reader;
 mod recognise;
 mod settle;
 mod watch;
 
+pub use daemon::Watch;
+pub use once::Forecast;
 use reader::Reader;
 
-/// The name of our sign of life in the ledger.
-const PART: &str = "run";
+/// Longer than any run.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Messages per batch at most.
 const BATCH_MAX: usize = 100;
 /// A worker for so many messages, up to `connections`.
 const PER_WORKER: u64 = 4;
-
-/// How often a run begins anew with a source that gives its messages other UIDs each time.
-const RENUMBERED_MAX: u32 = 5;
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,25 +56,32 @@ pub enum Ended {
     Stopped,
 }
 
-/// What a run would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Forecast {
-    pub send: u64,
-    pub send_bytes: u64,
-    /// In the target already.
-    pub found: u64,
-    pub too_big: u64,
-    /// Left open by an earlier run: whether they arrived is looked at first.
-    pub unresolved: u64,
+/// What a run is told: it may be told otherwise while it goes on.
+struct Setup {
+    config: Config,
+    /// Where the target is entered with a token.
+    tokens: Option<Tokens>,
+}
+
+impl Setup {
+    fn new(config: Config, times: &Intervals) -> Arc<Setup> {
+        let tokens = match &config.target_login {
+            TargetLogin::TokenFile(path) => Some(Tokens::new(path, times.command)),
+            TargetLogin::Password(_) => None,
+        };
+        Arc::new(Setup { config, tokens })
+    }
 }
 
 pub struct Engine {
-    config: Config,
+    setup: RwLock<Arc<Setup>>,
     times: Intervals,
     ledger: Shared,
-    /// Where the target is entered with a token.
-    tokens: Option<Tokens>,
+    /// Tries each row once, whatever its backoff.
+    once: AtomicBool,
     reader: Mutex<Reader>,
+    /// Held while the source is looked through for new mail.
+    discovering: Mutex<()>,
     /// Held while the target index is brought up to date and used.
     index: Mutex<()>,
     state: Mutex<State>,
@@ -99,8 +107,16 @@ struct State {
     /// What a person should know although the run goes on.
     notice: Option<Error>,
     throttled_in_a_row: u32,
-    /// Sessions with the target that are open.
+    /// Sessions with the target that are at work.
     sessions: usize,
+    /// Sessions with the target that wait for the next mail, and since when.
+    warm: Vec<(Account, Instant)>,
+    /// The parts of this run, and until when each has given its word to be heard of again.
+    parts: Vec<(&'static str, Instant)>,
+    /// Some part waits for a person.
+    needs_user: bool,
+    /// What ends the process, found by a part that cannot end it.
+    fatal: Option<Error>,
 }
 
 struct Unseen {
@@ -115,6 +131,8 @@ struct Unseen {
 
 enum Event {
     Finished(Result<()>),
+    /// There is something to deliver, or a part has something to say.
+    Wake,
     Stop,
 }
 
@@ -128,11 +146,7 @@ impl Stopper {
     pub fn stop(&self) {
         if let Some(engine) = self.engine.upgrade() {
             engine.stop.store(true, Ordering::Relaxed);
-            let _ = engine
-                .events
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .send(Event::Stop);
+            engine.tell(Event::Stop);
         }
     }
 }
@@ -153,15 +167,13 @@ impl Engine {
         );
         ledger.belong_to(&route, Utc::now())?;
         let (events, inbox) = channel();
-        let tokens = match &config.target_login {
-            TargetLogin::TokenFile(path) => Some(Tokens::new(path, times.command)),
-            TargetLogin::Password(_) => None,
-        };
         Ok(Arc::new(Engine {
-            tokens,
-            reader: Mutex::new(Reader::new(config.clone(), times.clone())),
+            setup: RwLock::new(Setup::new(config.clone(), &times)),
+            once: AtomicBool::new(true),
+            reader: Mutex::new(Reader::new(config, times.clone())),
             times,
             ledger: Shared::new(ledger),
+            discovering: Mutex::new(()),
             index: Mutex::new(()),
             state: Mutex::new(State {
                 unseen: HashMap::new(),
@@ -174,110 +186,33 @@ impl Engine {
                 notice: None,
                 throttled_in_a_row: 0,
                 sessions: 0,
+                warm: Vec::new(),
+                parts: Vec::new(),
+                needs_user: false,
+                fatal: None,
             }),
             stop: AtomicBool::new(false),
             events: Mutex::new(events),
             inbox: Mutex::new(inbox),
-            config,
         }))
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .send(event);
     }
 
     pub fn stopper(self: &Arc<Engine>) -> Stopper {
         Stopper {
             engine: Arc::downgrade(self),
         }
-    }
-
-    /// One pass over everything: what an earlier process left in flight is resolved, new mail is
-    /// recorded, and every pending row is tried once.
-    ///
-    /// # Errors
-    /// The fault of an account, or of a connection that stayed out of reach for `once_patience`.
-    pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
-        self.ledger.step(|l| l.run_begins(PART, Utc::now()))?;
-        let end = self.until_done();
-        let notice = self.state().notice.take();
-        let trouble = end.as_ref().err().or(notice.as_ref());
-        self.ledger.step(|l| {
-            l.trouble(PART, trouble, Utc::now())?;
-            l.run_ends(PART, Utc::now())
-        })?;
-        end
-    }
-
-    fn until_done(self: &Arc<Engine>) -> Result<Ended> {
-        self.adopt_in_flight(false)?;
-        let mut waits = 0;
-        let mut failing_since = None;
-        let mut discovered = false;
-        let mut renumbered = 0;
-        loop {
-            let pass = self.pass(&mut discovered);
-            if self.stopping() {
-                return Ok(Ended::Stopped);
-            }
-            // A worker that panicked could not say what it held.
-            self.adopt_in_flight(true)?;
-            if self.reader().renumbered {
-                // The next look begins with the new UIDs.
-                discovered = false;
-                renumbered += 1;
-                if renumbered > RENUMBERED_MAX {
-                    return Err(Error::connection(format!(
-                        "{MAILBOX} of the source gives its messages other UIDs again and again"
-                    ))
-                    .hint(
-                        "its operator should look into it; what was delivered is not sent twice",
-                    ));
-                }
-            }
-            let pass = match pass {
-                Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
-                    warn!("{e}; all was delivered through fewer connections");
-                    Ok(())
-                }
-                pass => pass,
-            };
-            match pass {
-                // A refusal that is no message's own passes as a lost connection does.
-                Err(e)
-                    if matches!(
-                        e.fault,
-                        Fault::Connection | Fault::Transient | Fault::Permanent
-                    ) =>
-                {
-                    let patience = self.times.once_patience;
-                    let progress = self.state().last_progress;
-                    let since = failing_since
-                        .filter(|t| *t >= progress)
-                        .unwrap_or_else(Instant::now);
-                    failing_since = Some(since);
-                    if since.elapsed() >= patience {
-                        return Err(e);
-                    }
-                    warn!("{e}; trying again");
-                    self.ledger
-                        .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
-                    let wait = backoff(waits, self.times.reconnect).min(patience);
-                    waits += 1;
-                    self.wait(Instant::now() + wait)?;
-                    continue;
-                }
-                Err(e) => return Err(e),
-                Ok(()) => (waits, failing_since) = (0, None),
-            }
-            match self.next_step(discovered)? {
-                Next::Now => {}
-                Next::At(at) => self.wait(at)?,
-                Next::Over => break,
-            }
-        }
-        self.reader().logout();
-        let (pending, failed) = self.ledger.step(|l| l.left())?;
-        Ok(match (pending, failed) {
-            (0, 0) => Ended::Done,
-            _ => Ended::Left { pending, failed },
-        })
     }
 
     /// Resolve, discover, deliver. What the first two cannot do does not keep the others from it,
@@ -295,7 +230,9 @@ impl Engine {
         };
         if !*discovered {
             self.all(vec![Box::new(|e: &Engine| {
-                let new = watch::discover(&mut e.reader(), &e.ledger, e.config.since, Utc::now())?;
+                let since = e.setup().config.since;
+                let _one_at_a_time = e.discovering.lock();
+                let new = watch::discover(&mut e.reader(), &e.ledger, since, Utc::now())?;
                 info!("{new} new messages in {MAILBOX}");
                 Ok(())
             })])?;
@@ -306,114 +243,38 @@ impl Engine {
             return Ok(());
         }
         let unverified = self.ledger.step(|l| l.unverified())?.len() as u64;
-        if !self.ledger.step(|l| l.untried())? && unverified == 0 {
+        if !self.work_is_due()? && unverified == 0 {
             return Ok(());
         }
         let (pending, _) = self.ledger.step(|l| l.left())?;
         let workers = pending
             .div_ceil(PER_WORKER)
-            .clamp(1, self.config.connections as u64);
+            .clamp(1, self.setup().config.connections as u64);
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         self.all((0..workers).map(work).collect())
     }
 
-    /// Is there a row whose message waits, is under way, or was sent and not looked at?
-    fn anything_open(&self) -> Result<bool> {
-        self.ledger
-            .step(|l| Ok(l.left()?.0 > 0 || !l.unverified()?.is_empty()))
+    /// Is there a row that a claim could take now?
+    fn work_is_due(&self) -> Result<bool> {
+        match self.once.load(Ordering::Relaxed) {
+            true => self.ledger.step(|l| l.untried()),
+            false => {
+                let now = Utc::now();
+                let next = self.ledger.step(|l| l.next_due())?;
+                Ok(next.is_some_and(|at| at <= now))
+            }
+        }
     }
 
     fn inherited(&self) -> Result<bool> {
         self.ledger.step(|l| {
-            let mailbox = l.present_mailbox(MAILBOX)?;
-            l.inherit(&mailbox)
+            // Before the first look there is none, and nothing to deliver.
+            match l.mailbox(MAILBOX)? {
+                Some(mailbox) => l.inherit(&mailbox),
+                None => Ok(false),
+            }
         })
-    }
-
-    fn next_step(&self, discovered: bool) -> Result<Next> {
-        if !discovered {
-            return Ok(Next::Now);
-        }
-        let now = Instant::now();
-        let due: Vec<i64> = {
-            let mut state = self.state();
-            let (due, later) = state.later.drain(..).partition(|(at, _)| *at <= now);
-            state.later = later;
-            due.into_iter().map(|(_, id): (Instant, i64)| id).collect()
-        };
-        self.ledger
-            .step(|l| due.iter().try_for_each(|id| l.wake(*id)))?;
-        if self.ledger.step(|l| l.untried())? && self.state().unseen.is_empty() {
-            return Ok(Next::Now);
-        }
-        let state = self.state();
-        let unseen = state
-            .unseen
-            .values()
-            .map(|u| u.last_byte + self.patience(u, state.gmail));
-        let later = state.later.iter().map(|(at, _)| *at);
-        Ok(unseen.chain(later).min().map_or(Next::Over, Next::At))
-    }
-
-    /// What a run would do, found out without writing anywhere. The ledger must be a scratch one.
-    pub fn forecast(self: &Arc<Engine>) -> Result<Forecast> {
-        let mut forecast = Forecast {
-            unresolved: self.ledger.step(|l| l.in_flight())?.len() as u64,
-            ..Forecast::default()
-        };
-        watch::discover(
-            &mut self.reader(),
-            &self.ledger,
-            self.config.since,
-            Utc::now(),
-        )?;
-        self.reader().logout();
-        if !self.inherited()? {
-            return Ok(forecast);
-        }
-        let mut account = self.open_account()?;
-        let limit = account.size_limit();
-        let claim = Claim {
-            count: BATCH_MAX,
-            bytes: u64::MAX,
-            once: true,
-        };
-        loop {
-            let now = Utc::now();
-            let rows = self.ledger.step(|l| l.claim(claim, now))?;
-            if rows.is_empty() {
-                break;
-            }
-            let mut boxes = recognise::refresh(&mut account, &self.ledger)?;
-            let copies = recognise::copies(&mut account, &self.ledger, &mut boxes, &rows, now)?;
-            for row in &rows {
-                let place = copies.get(&row.id).and_then(|c| c.first().copied());
-                let size = row.about.size.unwrap_or(0);
-                let change = match place {
-                    Some(_) if self.ledger.step(|l| l.rivals(row))?.is_empty() => {
-                        forecast.found += 1;
-                        Change::Delivered {
-                            proof: Proof::Found,
-                            place,
-                            altered: false,
-                        }
-                    }
-                    _ => {
-                        if size > limit {
-                            forecast.too_big += 1;
-                        } else {
-                            forecast.send += 1;
-                            forecast.send_bytes += size;
-                        }
-                        Change::Later { at: now }
-                    }
-                };
-                self.ledger.step(|l| l.settle(row.id, &change, now))?;
-            }
-        }
-        account.logout();
-        Ok(forecast)
     }
 
     /// Rows in flight that no worker holds: their end was not seen, and time counts from now.
@@ -434,22 +295,23 @@ impl Engine {
     /// Signs in to the target. A token that is refused is renewed once: only a fresh one that is
     /// refused too is a person's affair.
     fn open_account(&self) -> Result<Account> {
-        let user = self.config.target_user.clone();
-        let Some(tokens) = &self.tokens else {
-            let TargetLogin::Password(password) = &self.config.target_login else {
+        let setup = self.setup();
+        let user = setup.config.target_user.clone();
+        let Some(tokens) = &setup.tokens else {
+            let TargetLogin::Password(password) = &setup.config.target_login else {
                 return Err(Error::fatal(
                     "there is nothing to sign in to the target with",
                 ));
             };
             let password = password.clone();
-            return self.entered(&Login::Password { user, password }, None);
+            return self.entered(&setup, &Login::Password { user, password }, None);
         };
         let open = |access: &Access| {
             let login = Login::Token {
                 user: user.clone(),
                 token: access.token.clone(),
             };
-            self.entered(&login, access.renew_at)
+            self.entered(&setup, &login, access.renew_at)
         };
         let access = tokens.access(Utc::now())?;
         match open(&access) {
@@ -460,13 +322,13 @@ impl Engine {
         }
     }
 
-    fn entered(&self, login: &Login, renew_at: Option<Time>) -> Result<Account> {
+    fn entered(&self, setup: &Setup, login: &Login, renew_at: Option<Time>) -> Result<Account> {
         let use_all_mail = self
             .state()
             .all_mail_out_until
             .is_none_or(|at| Instant::now() >= at);
         let account = Account::open(&Entry {
-            config: &self.config,
+            config: &setup.config,
             login,
             renew_at,
             use_all_mail,
@@ -535,27 +397,63 @@ impl Engine {
                         worst = Some(e);
                     }
                 }
-                Ok(Event::Stop) => {}
+                Ok(Event::Stop | Event::Wake) => {}
                 Err(RecvTimeoutError::Timeout) if deadline.is_some() => break,
-                Err(_) => self.ledger.step(|l| l.beat(PART, Utc::now()))?,
+                Err(_) => self.beat()?,
             }
         }
         worst.map_or(Ok(()), Err)
     }
 
-    /// Waits for a moment, with signs of life, or until a person ends the run.
-    fn wait(&self, until: Instant) -> Result<()> {
+    /// Waits for a moment, with signs of life, or until a person ends the run. With `wakeable` also
+    /// until there is something to deliver.
+    fn wait(&self, until: Instant, wakeable: bool) -> Result<()> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.stopping() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            if inbox.recv_timeout(left.min(self.times.heartbeat)).is_err() {
-                self.ledger.step(|l| l.beat(PART, Utc::now()))?;
+            match inbox.recv_timeout(left.min(self.times.heartbeat)) {
+                Ok(Event::Wake) if wakeable => break,
+                Ok(_) => {}
+                Err(_) => self.beat()?,
             }
         }
         Ok(())
+    }
+
+    /// A run of these parts begins.
+    fn begins(&self, parts: &[&'static str], once: bool) -> Result<()> {
+        self.once.store(once, Ordering::Relaxed);
+        self.state().parts = parts
+            .iter()
+            .map(|p| (*p, Instant::now() + FOR_EVER))
+            .collect();
+        self.ledger.step(|l| l.run_begins(parts, Utc::now()))
+    }
+
+    /// Signs of life of the parts that keep their word, to the ledger and to the system.
+    fn beat(&self) -> Result<()> {
+        let now = Instant::now();
+        let (well, all): (Vec<&'static str>, usize) = {
+            let state = self.state();
+            let well = state.parts.iter().filter(|(_, until)| *until >= now);
+            (well.map(|(part, _)| *part).collect(), state.parts.len())
+        };
+        if well.len() == all {
+            // A part that is stuck loses the watchdog for all of us.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+        self.ledger.step(|l| l.beat(&well, Utc::now()))
+    }
+
+    /// This part gives its word to be heard of again within this time.
+    fn promise(&self, part: &'static str, within: Duration) {
+        let until = Instant::now() + within;
+        if let Some(entry) = self.state().parts.iter_mut().find(|(p, _)| *p == part) {
+            entry.1 = until;
+        }
     }
 
     /// How long after its last byte the absence of a message is believed.
@@ -573,12 +471,6 @@ impl Engine {
     fn reader(&self) -> MutexGuard<'_, Reader> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-enum Next {
-    Now,
-    At(Instant),
-    Over,
 }
 
 fn gravity(fault: Fault) -> u8 {

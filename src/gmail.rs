@@ -52,6 +52,14 @@ pub struct Account {
     looked_at: Vec<String>,
 }
 
+/// What is known of a message in the delivery mailbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Copy {
+    pub uid: Uid,
+    pub size: Option<u64>,
+    pub gm_msgid: Option<u64>,
+}
+
 /// What a flight over the index showed.
 pub struct News {
     pub view: View,
@@ -215,14 +223,24 @@ impl Account {
         Ok(all)
     }
 
-    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now: UID, size
-    /// and X-GM-MSGID. Those that are no longer there are left out. `uids` must ascend.
-    pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Fetched>)> {
+    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that
+    /// are no longer there are left out. `uids` must ascend.
+    pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
         let items = self.items("RFC822.SIZE");
         let look = self
             .session
             .look(DELIVERY, &uid_set(uids), &items, 0, &[])?;
-        Ok((look.view.uid_validity, look.found))
+        let copy = |f: &Fetched| {
+            Some(Copy {
+                uid: f.uid?,
+                size: f.size,
+                gm_msgid: f.gm_msgid,
+            })
+        };
+        Ok((
+            look.view.uid_validity,
+            look.found.iter().filter_map(copy).collect(),
+        ))
     }
 
     /// The bytes of one message of the open mailbox; None when it is no longer there.

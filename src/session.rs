@@ -403,7 +403,8 @@ impl Session {
         Ok(found.flatten().collect())
     }
 
-    fn uids_listed(
+    /// The UIDs in the open view whose INTERNALDATE may lie between these moments, by a list of all.
+    pub fn uids_listed(
         &mut self,
         view: &View,
         since: Option<Time>,
@@ -502,6 +503,37 @@ impl Session {
             }
             Err(e) if self.usable => Appended::Refused(e, sent),
             Err(e) => Appended::Lost(e, sent),
+        }
+    }
+
+    /// Waits in the open mailbox until the server tells of a change, `limit` at the most (RFC 2177).
+    /// True when it told of one.
+    pub fn idle(&mut self, limit: Duration) -> Result<bool> {
+        self.wire.expect(limit, 0);
+        self.wire.idle(limit, self.times.command);
+        let _ = self.imap.run("IDLE");
+        let heard = self.listen(Phase::Fetch);
+        heard.end?;
+        Ok(heard
+            .untagged
+            .iter()
+            .any(|u| matches!(u, Untagged::Exists(_))))
+    }
+
+    /// As [`uid_fetch`](Self::uid_fetch), in a view that is brought up to now first: NOOP goes ahead
+    /// of it in the same flight.
+    pub fn uid_fetch_now(
+        &mut self,
+        set: &str,
+        items: &str,
+        literals: u64,
+    ) -> (Vec<Fetched>, Result<()>) {
+        let command = format!("UID FETCH {set} {items}");
+        self.wire.send_ahead(vec![command]);
+        let noop = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
+        match noop.end {
+            Err(e) if !self.usable => (Vec::new(), Err(e)),
+            _ => self.uid_fetch(set, items, literals),
         }
     }
 

@@ -60,6 +60,20 @@ enum Continuation {
     Challenge(usize),
     /// The message of an APPEND.
     Literal(Arc<Vec<u8>>),
+    /// Nothing for a while: IDLE (RFC 2177).
+    Idle(Idle),
+}
+
+/// An IDLE under way.
+#[derive(Clone, Copy)]
+struct Idle {
+    /// How long the server has to end it once we said DONE.
+    grace: Duration,
+    /// `+` came: only now may DONE be said.
+    begun: bool,
+    /// The mailbox changed.
+    news: bool,
+    done: bool,
 }
 
 /// What a server said to one command, beside the tagged line.
@@ -158,6 +172,19 @@ impl Wire {
     /// the command, else when the server asks for it.
     pub fn send_literal(&self, literal: Arc<Vec<u8>>) {
         self.core().continuation = Continuation::Literal(literal);
+    }
+
+    /// The next command is IDLE: it ends when the mailbox changes, after `limit` at the latest, and
+    /// `grace` later if the server does not say so.
+    pub fn idle(&self, limit: Duration, grace: Duration) {
+        let mut core = self.core();
+        *core.stream.deadline() = Instant::now() + limit;
+        core.continuation = Continuation::Idle(Idle {
+            grace,
+            begun: false,
+            news: false,
+            done: false,
+        });
     }
 
     /// The next command signs in: it is logged as `shown` and may be asked for more.
@@ -385,8 +412,10 @@ impl Core {
                 continue;
             }
             if line.starts_with(b"* ") {
+                let news = is_news(&line);
                 let parts = self.with_literals(line)?;
                 self.keep(parts)?;
+                self.mind_idle(|idle| idle.news |= news)?;
                 continue;
             }
             return self.tagged(&line);
@@ -395,6 +424,11 @@ impl Core {
 
     /// The server wants to hear more. True when the crate is to answer.
     fn continue_request(&mut self) -> io::Result<bool> {
+        if matches!(self.continuation, Continuation::Idle(_)) {
+            // Servers word it as they like (gmail.md 1.8).
+            self.mind_idle(|idle| idle.begun = true)?;
+            return Ok(false);
+        }
         match std::mem::replace(&mut self.continuation, Continuation::Refuse) {
             Continuation::Literal(literal) => {
                 self.send_body(b"", &literal)?;
@@ -409,6 +443,24 @@ impl Core {
                 "the server asked for more where nothing was left to say",
             )),
         }
+    }
+
+    /// Takes note of what happened during an IDLE and ends it when it is time to. True when DONE was
+    /// said just now.
+    fn mind_idle(&mut self, note: impl FnOnce(&mut Idle)) -> io::Result<bool> {
+        let Continuation::Idle(idle) = &mut self.continuation else {
+            return Ok(false);
+        };
+        note(idle);
+        if !(idle.begun && idle.news) || idle.done {
+            return Ok(false);
+        }
+        idle.done = true;
+        let grace = idle.grace;
+        *self.stream.deadline() = Instant::now() + grace;
+        self.log("C:", b"DONE");
+        self.send(b"DONE\r\n")?;
+        Ok(true)
     }
 
     fn tagged(&mut self, line: &[u8]) -> io::Result<()> {
@@ -521,6 +573,12 @@ impl Core {
         self.inbox.resize(old + (64 << 10), 0);
         let n = self.stream.receive(&mut self.inbox[old..]);
         self.inbox.truncate(old + *n.as_ref().unwrap_or(&0));
+        let quiet = n
+            .as_ref()
+            .is_err_and(|e| e.kind() == io::ErrorKind::TimedOut);
+        if quiet && self.mind_idle(|idle| idle.news |= idle.begun)? {
+            return Ok(());
+        }
         match n? {
             0 => Err(broken("the server closed the connection")),
             _ => Ok(()),
@@ -534,6 +592,11 @@ impl Core {
 
 fn earned(bytes: usize) -> Duration {
     Duration::from_micros(bytes as u64 * 1_000_000 / SLOWEST)
+}
+
+/// Does this untagged line tell of a change of the mailbox? `* OK Still here` does not.
+fn is_news(line: &[u8]) -> bool {
+    line.get(2).is_some_and(u8::is_ascii_digit)
 }
 
 /// The crate numbers its tags: `a7`.

@@ -280,6 +280,29 @@ fn a_message_that_never_arrived_is_not_mistaken_for_one_almost_the_same() {
 }
 
 #[test]
+fn nor_is_it_where_the_target_has_new_uids() {
+    let Some((mut world, proxy)) = plain_target() else {
+        return;
+    };
+    world.set("connections", 1);
+    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    world.run_until_done(1);
+    world
+        .source
+        .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\n", "", T0 + 1);
+    proxy.refuse_after_cut();
+    proxy.cut_before_command(b"{20");
+    let mut child = world.spawn(&[]);
+    common::eventually("the connection is cut", || proxy.cuts() > 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    world.target.reset_uidvalidity(BOB);
+    proxy.refuse(false);
+    world.run_until_done(1);
+    world.assert_complete();
+}
+
+#[test]
 fn a_message_that_cannot_have_arrived_is_sent_again_at_once() {
     let Some((world, proxy)) = plain_target() else {
         return;

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("message", &["error"]),
     ("config", &["error", "message"]),
-    ("oauth", &["config", "error"]),
+    ("oauth", &["config", "error", "message"]),
     // It knows no IMAP.
     ("ledger", &["error", "message"]),
     ("reply", &["error", "message"]),

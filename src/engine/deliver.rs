@@ -12,6 +12,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::daemon::DELIVER;
 use super::reader::{Got, same_message_id, sender_and_subject};
 use super::settle::{Outcome, settle};
 use super::{Engine, Unseen, backoff, recognise};
@@ -40,7 +41,8 @@ struct Parcel {
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
     pub(super) fn work(&self, batch: usize) -> Result<()> {
-        let mut account = match self.open_account() {
+        let once = self.once.load(Ordering::Relaxed);
+        let (mut account, mut warm) = match self.enter() {
             // Others of ours are in: fewer will do.
             Err(e) if e.fault == Fault::Throttled && self.has_sessions() => {
                 warn!("{e}; going on with fewer connections");
@@ -50,7 +52,19 @@ impl Engine {
         };
         let _session = self.count_session();
         let mut end = self.resolve_and_verify(&mut account);
-        while end.is_ok() && !self.stopping() {
+        loop {
+            if let Err(e) = &end
+                && warm
+                && e.fault == Fault::Connection
+            {
+                // It had waited too long for us: that is no trouble.
+                debug!("{e}; opening another session");
+                (account, warm) = (self.open_account()?, false);
+                end = self.resolve_and_verify(&mut account);
+            }
+            if end.is_err() || self.stopping() {
+                break;
+            }
             if account.outlived(Utc::now()) {
                 account.logout();
                 account = self.open_account()?;
@@ -58,17 +72,33 @@ impl Engine {
             let claim = Claim {
                 count: batch,
                 bytes: BATCH_BYTES,
-                once: true,
+                once,
             };
             let rows = self.ledger.step(|l| l.claim(claim, Utc::now()))?;
             if rows.is_empty() {
                 break;
             }
+            self.promise(DELIVER, self.times.batch);
             end = self.deliver(&mut account, rows);
+            warm &= end.is_err();
         }
         self.mind_all_mail(account.all_mail());
-        account.logout();
+        match once || !account.usable() {
+            true => account.logout(),
+            false => self.state().warm.push((account, Instant::now())),
+        }
         end
+    }
+
+    /// A session with the target, and whether it is one that had waited.
+    fn enter(&self) -> Result<(Account, bool)> {
+        let waiting = self.state().warm.pop();
+        match waiting {
+            Some((account, _)) if account.usable() && !account.outlived(Utc::now()) => {
+                Ok((account, true))
+            }
+            _ => Ok((self.open_account()?, false)),
+        }
     }
 
     /// What earlier attempts left open comes first.
@@ -242,7 +272,7 @@ impl Engine {
                 None => {}
             }
             if let Some((place, altered)) =
-                self.copy_with_bytes(account, copies.get(&row.id), &sha256, &canonical)?
+                self.copy_with_bytes(account, row.id, copies.get(&row.id), (&sha256, &canonical))?
             {
                 info!("found {} in the target", named(&row));
                 self.ledger
@@ -337,15 +367,15 @@ impl Engine {
     fn copy_with_bytes(
         &self,
         account: &mut Account,
+        row: i64,
         places: Option<&Vec<Place>>,
-        sha: &[u8; 32],
-        canonical: &[u8; 32],
+        hashes: (&[u8; 32], &[u8; 32]),
     ) -> Result<Option<(Place, bool)>> {
         for place in places.into_iter().flatten() {
             if let Some(body) = self.copy(account, *place)?
-                && canonical_hash(&body) == *canonical
+                && let Some(altered) = recognise::copy_of(&self.ledger, row, hashes, &body)?
             {
-                return Ok(Some((*place, sha256(&body) != *sha)));
+                return Ok(Some((*place, altered)));
             }
         }
         Ok(None)
@@ -363,7 +393,7 @@ impl Engine {
         if intents.is_empty() {
             return Ok(());
         }
-        let limit = self.config.upload_limit_per_day;
+        let limit = self.setup().config.upload_limit_per_day;
         let marked = self
             .ledger
             .step(|l| l.mark(&intents, &recognise::marks(boxes), limit, Utc::now()))?;
@@ -411,6 +441,8 @@ impl Engine {
         }
         match end {
             Appended::Done(place) => {
+                // It is there. Whatever cannot be written down from here on, it is not released.
+                open.leave_in_flight(row);
                 let place = match place {
                     Some((uid_validity, uid)) => Some(Place {
                         mailbox: self
@@ -737,6 +769,10 @@ impl Engine {
     }
 
     fn wake_later(&self, id: i64, at: Instant) {
+        if !self.once.load(Ordering::Relaxed) {
+            // The ledger has its time.
+            return;
+        }
         self.state().later.push((at, id));
     }
 

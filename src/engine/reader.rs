@@ -210,6 +210,16 @@ impl Reader {
         Ok(())
     }
 
+    /// Is a session open, or was until something broke?
+    pub(super) fn is_open(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// Gives the session away, to be closed.
+    pub(super) fn take(&mut self) -> Option<Source> {
+        self.source.take()
+    }
+
     pub(super) fn logout(&mut self) {
         if let Some(source) = self.source.take() {
             source.logout();

@@ -11,11 +11,10 @@ use log::warn;
 
 use super::reader::sender_and_subject;
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, DELIVERY};
+use crate::gmail::{Account, Copy, DELIVERY};
 use crate::ledger::{IndexMailbox, Mark, Place, Row, Shared, Verdict, Verification};
 use crate::message::{Discovered, Time, Uid, UidValidity, canonical_hash, sha256};
-use crate::reply::Fetched;
-use crate::session::SET_MAX;
+use crate::session::{SET_MAX, View};
 
 /// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
 const LATEST: u32 = 200;
@@ -83,7 +82,7 @@ fn catch_up(
 /// another session last looked may be much, and is taken in sets.
 fn first_look(account: &mut Account, ledger: &Shared, name: &str) -> Result<IndexMailbox> {
     let view = account.view(name, true)?;
-    let latest = view.uid_next.saturating_sub(LATEST).max(1);
+    let latest = begin_at(&view);
     let mut index = ledger.step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
     if view.uid_next.saturating_sub(index.next_uid) > LATEST {
         for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
@@ -93,6 +92,11 @@ fn first_look(account: &mut Account, ledger: &Shared, name: &str) -> Result<Inde
         }
     }
     Ok(index)
+}
+
+/// Where the index of a mailbox begins that is looked at for the first time.
+fn begin_at(view: &View) -> u32 {
+    view.uid_next.saturating_sub(LATEST).max(1)
 }
 
 /// Where each index mailbox stands, for the mark.
@@ -226,11 +230,13 @@ pub(super) fn resolve(
     let mut taken: HashSet<(i64, Uid)> = HashSet::new();
     for name in account.index_mailboxes() {
         let view = account.view(&name, true)?;
+        // A mailbox that was not looked into when the mark was made has no number yet.
+        let latest = begin_at(&view);
+        let index = ledger.step(|l| l.index_mailbox(&name, view.uid_validity, latest))?;
+        let index = index.id;
         let mut looked: HashMap<Option<u32>, Vec<Discovered>> = HashMap::new();
         for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
-            let Some((index, from)) = beginning(ledger, &one.row, &name, view.uid_validity)? else {
-                continue;
-            };
+            let from = beginning(ledger, &one.row, index, view.uid_validity)?;
             let candidates = match looked.get(&from) {
                 Some(candidates) => candidates,
                 None => {
@@ -257,9 +263,11 @@ pub(super) fn resolve(
                 let Some(body) = account.body(candidate.uid)? else {
                     continue;
                 };
-                if one.row.canonical == Some(canonical_hash(&body)) {
+                let (Some(sha), Some(canonical)) = (&one.row.sha256, &one.row.canonical) else {
+                    continue;
+                };
+                if let Some(altered) = copy_of(ledger, one.row.id, (sha, canonical), &body)? {
                     taken.insert((index, candidate.uid));
-                    let altered = one.row.sha256 != Some(sha256(&body));
                     one.found = Some((place, altered));
                     break;
                 }
@@ -269,26 +277,36 @@ pub(super) fn resolve(
     Ok(resolved)
 }
 
-/// Where to begin looking for a row in this mailbox: at the mark's UIDNEXT; with new UIDs since
-/// then (None) everywhere. The first number is the mailbox's id.
-fn beginning(
+/// Are these bytes of the target a copy of the row's message, and were they altered? Servers rewrite
+/// line ends, but bytes that are exactly another row's are its copy: where the target gave no UID for
+/// it, or new ones since, only they tell.
+pub(super) fn copy_of(
     ledger: &Shared,
-    row: &Row,
-    name: &str,
-    validity: UidValidity,
-) -> Result<Option<(i64, Option<u32>)>> {
+    row: i64,
+    (sha, canonical): (&[u8; 32], &[u8; 32]),
+    body: &[u8],
+) -> Result<Option<bool>> {
+    let found = sha256(body);
+    if found == *sha {
+        return Ok(Some(false));
+    }
+    let like = canonical_hash(body) == *canonical;
+    let another = like && ledger.step(|l| l.twin(row, &found))?.is_some();
+    Ok((like && !another).then_some(true))
+}
+
+/// Where to begin looking for a row in this mailbox: at the mark's UIDNEXT; everywhere (None) with
+/// new UIDs since then, and where the mark knows nothing of this mailbox: All Mail was hidden then,
+/// or the delivery mailbox serves in its place now.
+fn beginning(ledger: &Shared, row: &Row, index: i64, validity: UidValidity) -> Result<Option<u32>> {
     let Some(mark) = row.mark else {
         return Ok(None);
     };
-    ledger.step(|l| {
-        let Some(id) = l.index_id(name)? else {
-            return Ok(None);
-        };
-        Ok(l.marks(mark)?
-            .into_iter()
-            .find(|m| m.mailbox == id)
-            .map(|m| (id, (m.uid_validity == validity).then_some(m.uid_next))))
-    })
+    let marks = ledger.step(|l| l.marks(mark))?;
+    Ok(marks
+        .into_iter()
+        .find(|m| m.mailbox == index && m.uid_validity == validity)
+        .map(|m| m.uid_next))
 }
 
 /// Candidates for a row, best first: those that bear its name, then any of about its size, since a
@@ -319,10 +337,7 @@ pub(super) fn verify(account: &mut Account, ledger: &Shared, now: Time) -> Resul
             true => (UidValidity(0), Vec::new()),
             false => account.delivered(&uids)?,
         };
-        let found: HashMap<Uid, Fetched> = found
-            .into_iter()
-            .filter_map(|f| Some((f.uid?, f)))
-            .collect();
+        let found: HashMap<Uid, Copy> = found.into_iter().map(|c| (c.uid, c)).collect();
         let mut verdicts = Vec::with_capacity(set.len());
         for w in set {
             let copy = w
@@ -342,7 +357,7 @@ fn verdict(
     account: &mut Account,
     ledger: &Shared,
     sent: &Verification,
-    copy: Option<&Fetched>,
+    copy: Option<&Copy>,
 ) -> Result<Verdict> {
     let gm_msgid = copy.and_then(|c| c.gm_msgid);
     let ours = |altered, merged| Verdict::Ours {
@@ -350,14 +365,14 @@ fn verdict(
         merged,
         gm_msgid,
     };
-    let Some((copy, uid)) = copy.and_then(|c| Some((c, c.uid?))) else {
+    let Some(Copy { uid, size, .. }) = copy.copied() else {
         return Ok(ours(false, false));
     };
     let known = match gm_msgid {
         Some(id) => ledger.step(|l| l.known_before_mark(sent.id, id))?,
         None => false,
     };
-    if !known && copy.size == sent.size {
+    if !known && size == sent.size {
         return Ok(ours(false, false));
     }
     let Some(body) = account.body(uid)? else {

@@ -13,6 +13,9 @@ use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{SET_MAX, View};
 use crate::source::MAILBOX;
 
+/// So many UIDs may have come for them to be described without being listed first.
+const FEW: u32 = 200;
+
 /// Looks at the mailbox once and records what is new. Returns how many rows that gave.
 pub(super) fn discover(
     reader: &mut Reader,
@@ -93,6 +96,14 @@ fn arrivals(
     uid_next: u32,
     now: Time,
 ) -> Result<usize> {
+    if uid_next - mailbox.next_uid <= FEW {
+        // The usual case in one flight. Where it fails, the way below finds out why.
+        if let Ok(found) = reader.source()?.metadata_from(mailbox.next_uid)
+            && found.iter().all(|d| d.size.is_some())
+        {
+            return ledger.step(|l| l.record(mailbox.id, &found, Progress::NextUid(uid_next), now));
+        }
+    }
     let uids = reader.source()?.from(mailbox.next_uid)?;
     let mut new = 0;
     for set in uids.chunks(SET_MAX) {

@@ -216,6 +216,18 @@ impl Ledger {
         })
     }
 
+    /// When the next row that a claim could take is due.
+    pub fn next_due(&self) -> Result<Option<Time>> {
+        let next: Option<String> = self.read(|db| {
+            db.prepare_cached(
+                "SELECT min(m.next_attempt_at) FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1",
+            )?
+            .query_row([], |r| r.get(0))
+        })?;
+        Ok(next.and_then(|t| parse_time(&t)))
+    }
+
     /// A row that waited for a time within this run may be claimed again.
     pub fn wake(&mut self, id: i64) -> Result<()> {
         self.write(|t| {

@@ -168,53 +168,59 @@ impl Ledger {
         })
     }
 
-    /// A run begins.
-    pub fn run_begins(&mut self, part: &str, now: Time) -> Result<()> {
+    /// A run of these parts begins. What an earlier one had to say is past.
+    pub fn run_begins(&mut self, parts: &[&str], now: Time) -> Result<()> {
         self.write(|t| {
-            t.execute(
-                "INSERT OR REPLACE INTO heartbeat (part, started_at, beat_at) VALUES (?1, ?2, ?2)",
-                params![part, time_text(now)],
-            )?;
+            t.execute("DELETE FROM heartbeat", [])?;
+            for part in parts {
+                t.execute(
+                    "INSERT INTO heartbeat (part, started_at, beat_at) VALUES (?1, ?2, ?2)",
+                    params![part, time_text(now)],
+                )?;
+            }
             Ok(())
         })
     }
 
-    /// A sign of life.
-    pub fn beat(&mut self, part: &str, now: Time) -> Result<()> {
+    /// A sign of life of these parts.
+    pub fn beat(&mut self, parts: &[&str], now: Time) -> Result<()> {
         self.write(|t| {
-            t.execute(
-                "UPDATE heartbeat SET beat_at = ?2 WHERE part = ?1",
-                params![part, time_text(now)],
-            )?;
+            for part in parts {
+                t.execute(
+                    "UPDATE heartbeat SET beat_at = ?2 WHERE part = ?1",
+                    params![part, time_text(now)],
+                )?;
+            }
             Ok(())
         })
     }
 
-    /// What troubles a part, or that nothing does. The same trouble keeps its first time.
-    pub fn trouble(&mut self, part: &str, trouble: Option<&Error>, now: Time) -> Result<()> {
+    /// What troubles a part, or that nothing does. The same trouble keeps its first time. True when
+    /// that is news.
+    pub fn trouble(&mut self, part: &str, trouble: Option<&Error>, now: Time) -> Result<bool> {
         self.write(|t| {
-            match trouble {
+            let changed = match trouble {
                 None => t.execute(
                     "UPDATE heartbeat SET kind = NULL, trouble = NULL, hint = NULL, since = NULL
                       WHERE part = ?1 AND trouble IS NOT NULL",
                     [part],
                 )?,
                 Some(e) => t.execute(
-                    "UPDATE heartbeat SET since = iif(kind IS ?2 AND trouble IS ?3, since, ?5), kind = ?2, trouble = ?3, hint = ?4
-                      WHERE part = ?1",
+                    "UPDATE heartbeat SET since = ?5, kind = ?2, trouble = ?3, hint = ?4
+                      WHERE part = ?1 AND NOT (kind IS ?2 AND trouble IS ?3)",
                     params![part, known_kind(e.fault), e.message, e.hint, time_text(now)],
                 )?,
             };
-            Ok(())
+            Ok(changed > 0)
         })
     }
 
     /// A run ends as it should. Its trouble stays to be read.
-    pub fn run_ends(&mut self, part: &str, now: Time) -> Result<()> {
+    pub fn run_ends(&mut self, now: Time) -> Result<()> {
         self.write(|t| {
             t.execute(
-                "UPDATE heartbeat SET beat_at = ?2, ended_at = ?2 WHERE part = ?1",
-                params![part, time_text(now)],
+                "UPDATE heartbeat SET beat_at = ?1, ended_at = ?1",
+                [time_text(now)],
             )?;
             Ok(())
         })

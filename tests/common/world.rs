@@ -159,25 +159,26 @@ impl Route {
         self.dir.path().join("sync_state.db")
     }
 
-    fn run_args(&self, extra: &[&str]) -> Vec<OsString> {
-        let mut args: Vec<OsString> = vec![
-            "imap-to-gmail".into(),
-            "run".into(),
-            "--config".into(),
-            self.config_file().into(),
+    fn run_args(&self, extra: &[&str]) -> Vec<String> {
+        let config = self.config_file().into_os_string().into_string().unwrap();
+        let args = [
+            "imap-to-gmail",
+            "run",
+            "--config",
+            &config,
+            "--log",
+            "stderr",
         ];
-        args.extend(["--once", "--log", "stderr"].map(OsString::from));
-        args.extend(extra.iter().map(OsString::from));
-        args
+        args.iter().chain(extra).map(ToString::to_string).collect()
     }
 
     /// The program as a process of its own, with short intervals: `run --once`.
     pub fn spawn(&self, extra: &[&str]) -> Child {
-        let args: Vec<String> = self
-            .run_args(extra)
-            .into_iter()
-            .map(|a| a.into_string().unwrap())
-            .collect();
+        self.spawn_for_good(&[&["--once"], extra].concat())
+    }
+
+    /// As `spawn`, without `--once`.
+    pub fn spawn_for_good(&self, extra: &[&str]) -> Child {
         Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -186,7 +187,7 @@ impl Route {
                 "--test-threads=1",
                 "--quiet",
             ])
-            .env(CHILD, json!(args).to_string())
+            .env(CHILD, json!(self.run_args(extra)).to_string())
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -235,6 +236,14 @@ impl Route {
         let ran = self.command(&["status", "--json"]);
         assert_eq!(ran.status, 0, "{ran:?}");
         serde_json::from_str::<Value>(&ran.out).unwrap()["routes"][0].take()
+    }
+
+    /// As `status`; null as long as there is no ledger to ask.
+    pub fn status_soon(&self) -> Value {
+        match self.command(&["status", "--json"]) {
+            ran if ran.status == 0 => self.status(),
+            _ => Value::Null,
+        }
     }
 
     pub fn sql(&self) -> rusqlite::Connection {
@@ -401,6 +410,11 @@ pub fn quick() -> Intervals {
         second_look: ms(300),
         backoff: (ms(1_000), ms(5_000)),
         give_up: ms(3_000),
+        look: ms(4_000),
+        needs_user: ms(2_000),
+        pause: (ms(300), ms(1_000)),
+        keep: ms(5_000),
+        batch: ms(60_000),
         heartbeat: ms(100),
         farewell: ms(1_000),
     }

@@ -236,3 +236,60 @@ fn a_copy_that_search_does_not_know_yet_is_found() {
     assert_eq!(stage.run().status, 0);
     assert_eq!(stage.gmail.transcript().commands("APPEND"), 0);
 }
+
+#[test]
+fn what_was_sent_while_all_mail_was_hidden_is_found_when_it_is_shown_and_the_other_way_round() {
+    for hidden_first in [true, false] {
+        let stage = Stage::new();
+        let hide = |yes: bool| {
+            stage.gmail.knobs(|k| {
+                k.hidden = match yes {
+                    true => vec![Use::All],
+                    false => Vec::new(),
+                }
+            });
+        };
+        hide(hidden_first);
+        stage.mail("", "without a name, so that Gmail would keep it twice");
+        stage.gmail.fault(
+            On::nth(1, "APPEND"),
+            Fault::CutAfterLiteral { stored: true },
+        );
+        // The first session sends, and nobody is let in after it.
+        stage.gmail.fault(
+            On::nth(2, "AUTHENTICATE").times(99),
+            Fault::Answer("NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)".into()),
+        );
+        assert_eq!(stage.run().status, 4);
+        assert_eq!(stage.status()["in_flight"], 1);
+        stage.gmail.clear_faults();
+        hide(!hidden_first);
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(ran.err.contains("did arrive"), "{}", ran.err);
+        stage.assert_complete();
+    }
+}
+
+#[test]
+fn a_delivery_whose_place_could_not_be_written_down_is_found_again() {
+    let stage = Stage::new();
+    stage.gmail.add(Mail::new(mail("<0@x>", DATE, "before")));
+    assert_eq!(stage.run().status, 0, "it makes the ledger");
+    stage.mail("", "without a name, so that Gmail would keep it twice");
+    // As a full disk would that has room again at once.
+    stage
+        .sql()
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON gmail_mailbox WHEN NEW.name = 'INBOX'
+             BEGIN SELECT RAISE(ABORT, 'no room'); END",
+        )
+        .unwrap();
+    let ran = stage.run();
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert_eq!(stage.gmail.messages().len(), 2, "it was sent: {}", ran.err);
+    stage.sql().execute_batch("DROP TRIGGER full").unwrap();
+    let ran = stage.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert_eq!(stage.gmail.messages().len(), 2, "{}", stage.dump());
+}

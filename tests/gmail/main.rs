@@ -9,6 +9,7 @@ mod cost;
 mod faults;
 mod stage;
 mod tokens;
+mod watch;
 
 #[test]
 fn program() {

@@ -252,22 +252,6 @@ fn a_command_line_that_means_nothing_is_wrong_usage() {
 }
 
 #[test]
-fn run_says_what_it_cannot_do_yet() {
-    let desk = Desk::new();
-    desk.file("config.json", config::right().to_string());
-    for args in [
-        &["run", "--config", "config.json"][..],
-        &["--config", "config.json"],
-    ] {
-        desk.run(args).fails(
-            2,
-            "`run` needs --once: this version copies what is there and ends, it cannot watch for new mail yet",
-            "add --once; running it again, by hand or by a timer, copies what came since",
-        );
-    }
-}
-
-#[test]
 fn the_log_has_no_other_place() {
     let desk = Desk::new();
     desk.file("config.json", config::right().to_string());

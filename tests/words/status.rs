@@ -163,7 +163,7 @@ user@example.org into you@gmail.com
 /// One message in each state, and what an older incarnation knew, which does not count.
 fn everything() -> Desk {
     let (desk, mut b) = book();
-    b.ledger.run_begins("run", day(1)).unwrap();
+    b.ledger.run_begins(&["run"], day(1)).unwrap();
     b.settled("<1@x>", day(1), &delivered(Proof::Appended));
     b.settled("<2@x>", day(3), &delivered(Proof::Appended));
     b.settled("<3@x>", day(4), &delivered(Proof::Found));
@@ -191,7 +191,7 @@ fn everything() -> Desk {
         .execute("UPDATE message SET superseded_by = 1 WHERE id = ?1", [old])
         .unwrap();
     b.claimed("<9@x>", None, day(12));
-    b.ledger.beat("run", day(12)).unwrap();
+    b.ledger.beat(&["run"], day(12)).unwrap();
     let error = Error::new(
         Fault::NeedsUser,
         "imap.gmail.com:993 refused the sign-in: no",
@@ -331,31 +331,32 @@ id 1, 2024-11-03 10:00 UTC, 7 bytes
 fn a_run_that_gives_signs_of_life_is_running() {
     let (desk, mut b) = book();
     for (age, running) in [(0, true), (45, true), (75, false), (3600, false)] {
-        b.ledger.run_begins("run", ago(7200)).unwrap();
+        b.ledger.run_begins(&["run"], ago(7200)).unwrap();
         let at = ago(age);
-        b.ledger.beat("run", at).unwrap();
+        b.ledger.beat(&["run"], at).unwrap();
         let status = json(&desk);
         assert_eq!(status["running"], running, "{age} s");
         assert_eq!(status["last_sign_of_life"], time_text(at));
     }
     // A part that goes on is enough, and a sign of life that came with the end is none.
-    b.ledger.run_begins("run", ago(20)).unwrap();
-    b.ledger.run_ends("run", ago(0)).unwrap();
+    b.ledger.run_begins(&["run"], ago(20)).unwrap();
+    b.ledger.run_ends(ago(0)).unwrap();
     assert_eq!(json(&desk)["running"], false);
-    b.ledger.run_begins("other", ago(20)).unwrap();
+    b.ledger.run_begins(&["run", "other"], ago(7200)).unwrap();
+    b.ledger.beat(&["other"], ago(20)).unwrap();
     assert_eq!(json(&desk)["running"], true);
 }
 
 #[test]
 fn ages_are_told_in_the_unit_that_fits() {
     let (desk, mut b) = book();
-    b.ledger.run_begins("run", ago(9000)).unwrap();
+    b.ledger.run_begins(&["run"], ago(9000)).unwrap();
     for (age, said) in [
         (30, "  running, last sign of life 3"),
         (90, "  not running, last sign of life 1 min ago"),
         (5400, "  not running, last sign of life 1 h ago"),
     ] {
-        b.ledger.beat("run", ago(age)).unwrap();
+        b.ledger.beat(&["run"], ago(age)).unwrap();
         let status = desk.run(&["status"]);
         let line = status.out().lines().nth(1).unwrap();
         assert!(line.starts_with(said), "{line}");
@@ -372,7 +373,7 @@ fn what_waits_says_when_it_is_tried() {
         status.out().lines().nth(3).unwrap().to_string()
     };
     assert_eq!(line(), "  pending            1    the next run tries them");
-    b.ledger.run_begins("run", ago(0)).unwrap();
+    b.ledger.run_begins(&["run"], ago(0)).unwrap();
     assert_eq!(line(), "  pending            1    due now");
 }
 
@@ -388,7 +389,7 @@ fn trouble_has_a_kind_a_sentence_and_a_hint() {
     ] {
         for hint in [None, Some("do this")] {
             let (desk, mut b) = book();
-            b.ledger.run_begins("run", day(1)).unwrap();
+            b.ledger.run_begins(&["run"], day(1)).unwrap();
             let mut error = Error::new(fault, "it is broken");
             error.hint = hint.map(String::from);
             b.ledger.trouble("run", Some(&error), day(2)).unwrap();
@@ -416,12 +417,12 @@ fn trouble_has_a_kind_a_sentence_and_a_hint() {
 #[test]
 fn what_a_person_must_do_is_said_first() {
     let (desk, mut b) = book();
+    b.ledger.run_begins(&["a", "b", "c"], day(1)).unwrap();
     for (part, fault) in [
         ("a", Fault::Connection),
         ("b", Fault::NeedsUser),
         ("c", Fault::Throttled),
     ] {
-        b.ledger.run_begins(part, day(1)).unwrap();
         let error = Error::new(fault, fault.name());
         b.ledger.trouble(part, Some(&error), day(2)).unwrap();
     }

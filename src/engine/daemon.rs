@@ -1,0 +1,392 @@
+//! `run`: watching for new mail and delivering it, for months. The two do not wait for each other: a
+//! source that is away holds up no delivery, a target that is away no recording.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::Utc;
+use log::{debug, error, info, warn};
+
+use super::reader::Reader;
+use super::{Ended, Engine, Event, Setup, backoff, watch};
+use crate::config::{Config, TargetLogin};
+use crate::error::{Error, Fault, Result};
+use crate::ledger::Route;
+use crate::source::MAILBOX;
+
+/// The parts of a run, as the ledger names them.
+pub(super) const DELIVER: &str = "deliver";
+const WATCH: &str = "watch";
+/// What a part may take longer than the longest thing that it waits for.
+const SLACK: Duration = Duration::from_secs(60);
+/// IDLEs in a row that end at once, before the server is polled instead.
+const SHORT_IDLES_MAX: u32 = 3;
+
+/// How to watch.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Where the configuration can be read again when it has changed.
+    pub config_file: PathBuf,
+    /// Between looks where the server cannot tell of new mail, or is not to.
+    pub poll: Duration,
+    /// Let the server tell of new mail where it can (IDLE, RFC 2177).
+    pub idle: bool,
+}
+
+impl Engine {
+    /// Watches and delivers until a person ends it.
+    ///
+    /// # Errors
+    /// Only what no waiting cures: a ledger that cannot be written.
+    pub fn run_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<Ended> {
+        self.begins(&[WATCH, DELIVER], false)?;
+        self.adopt_in_flight(false)?;
+        let watcher = Arc::clone(self);
+        let how = watch.clone();
+        thread::Builder::new()
+            .spawn(move || watcher.watch_for_good(&how))
+            .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let end = self.deliver_for_good(watch);
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.ledger.step(|l| l.run_ends(Utc::now()))?;
+        end.map(|()| Ended::Stopped)
+    }
+
+    fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
+        let mut files = Files::new(watch, &self.setup());
+        let mut troubles = 0;
+        let mut last_work = Instant::now();
+        while !self.stopping() {
+            self.promise(DELIVER, self.times.batch + SLACK);
+            let before = self.state().last_progress;
+            let mut discovered = !self.reader().renumbered;
+            let pass = self.pass(&mut discovered);
+            self.adopt_in_flight(true)?;
+            if let Some(fatal) = self.state().fatal.take() {
+                return Err(fatal);
+            }
+            if self.state().last_progress > before {
+                (troubles, last_work) = (0, Instant::now());
+            }
+            let until = match pass {
+                Ok(()) => {
+                    troubles = 0;
+                    self.say(DELIVER, None)?;
+                    self.next_work()?
+                }
+                Err(e) if e.fault == Fault::Fatal => return Err(e),
+                Err(e) => {
+                    self.say(DELIVER, Some(&e))?;
+                    troubles += 1;
+                    Instant::now() + self.wait_after(&e, troubles - 1)
+                }
+            };
+            self.rest(until, troubles == 0, &mut files, watch, last_work)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for work, or after trouble for its time to pass or for a file to change.
+    fn rest(
+        &self,
+        until: Instant,
+        wakeable: bool,
+        files: &mut Files,
+        watch: &Watch,
+        last_work: Instant,
+    ) -> Result<()> {
+        let tick = self.times.heartbeat.min(Duration::from_secs(1));
+        while !self.stopping() && Instant::now() < until {
+            self.promise(DELIVER, SLACK);
+            let step = Instant::now() + tick;
+            self.wait(step.min(until), wakeable)?;
+            self.let_go(last_work);
+            if let Some(fatal) = self.state().fatal.take() {
+                return Err(fatal);
+            }
+            let asked_again =
+                self.state().needs_user && files.read_at.elapsed() >= self.times.needs_user;
+            if files.config_changed() || asked_again {
+                self.take_over(watch, !asked_again);
+                *files = Files::new(watch, &self.setup());
+                break;
+            }
+            // Renewing it writes it too: only to one who waits for it is that news.
+            if files.token_changed() && !wakeable {
+                break;
+            }
+            if wakeable && Instant::now() < step.min(until) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// When there will be something to deliver, as far as is known.
+    fn next_work(&self) -> Result<Instant> {
+        let now = Instant::now();
+        let state = self.state();
+        let unseen = state
+            .unseen
+            .values()
+            .map(|u| u.last_byte + self.patience(u, state.gmail))
+            .min();
+        drop(state);
+        let due = self.ledger.step(|l| l.next_due())?.map(|at| {
+            let wait = (at - Utc::now()).to_std().unwrap_or_default();
+            // A row that is due and was not taken waits for another one to be resolved.
+            now + wait.max(self.times.heartbeat.min(Duration::from_secs(1)))
+        });
+        Ok([unseen, due]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now + self.times.keep))
+    }
+
+    /// What a fault of an account or a connection leads to.
+    fn wait_after(&self, e: &Error, tries: u32) -> Duration {
+        match e.fault {
+            Fault::NeedsUser | Fault::Usage => self.times.needs_user,
+            Fault::Throttled => e.delay.unwrap_or_else(|| backoff(tries, self.times.pause)),
+            Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => {
+                backoff(tries, self.times.reconnect)
+            }
+        }
+    }
+
+    /// Puts what troubles a part into the ledger, and into the log when it is new.
+    fn say(&self, part: &'static str, trouble: Option<&Error>) -> Result<()> {
+        let notice = match part {
+            DELIVER => self.state().notice.clone(),
+            _ => None,
+        };
+        let trouble = trouble.or(notice.as_ref());
+        let news = self.ledger.step(|l| l.trouble(part, trouble, Utc::now()))?;
+        if let Some(e) = trouble {
+            self.state().needs_user |= e.fault == Fault::NeedsUser;
+        } else if news {
+            self.state().needs_user = false;
+        }
+        match trouble {
+            Some(e) if news && e.fault == Fault::NeedsUser => error!("{e}{}", hint(e)),
+            Some(e) if news => warn!("{e}; trying again"),
+            Some(e) => debug!("{e}; trying again"),
+            None if news => info!("{part}: all is well again"),
+            None => {}
+        }
+        if news {
+            let status = trouble.map_or("watching".to_string(), |e| e.message.clone());
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&status)]);
+        }
+        Ok(())
+    }
+
+    /// Sessions that have waited too long are let go.
+    fn let_go(&self, last_work: Instant) {
+        let old: Vec<_> = {
+            let mut state = self.state();
+            let keep = self.times.keep;
+            let (old, warm) = state
+                .warm
+                .drain(..)
+                .partition(|(_, since)| since.elapsed() >= keep);
+            state.warm = warm;
+            old
+        };
+        let idle_reader = last_work.elapsed() >= self.times.keep && self.reader().is_open();
+        if old.is_empty() && !idle_reader {
+            return;
+        }
+        let reader = idle_reader.then(|| self.reader().take()).flatten();
+        // Saying goodbye may take a while, and nobody waits for it.
+        let _ = thread::Builder::new().spawn(move || {
+            old.into_iter().for_each(|(account, _)| account.logout());
+            if let Some(source) = reader {
+                source.logout();
+            }
+        });
+    }
+
+    /// Reads the configuration again, the passwords that it names included.
+    fn take_over(&self, watch: &Watch, changed: bool) {
+        let config = match Config::load(&watch.config_file, Utc::now()) {
+            Ok(config) => config,
+            Err(e) => return error!("the changed configuration is not used: {e}{}", hint(&e)),
+        };
+        if route(&config) != route(&self.setup().config) {
+            return error!(
+                "the changed configuration is not used: it is for other accounts; restart for that"
+            );
+        }
+        if changed {
+            info!("the configuration has changed: going on with it");
+        }
+        *self.reader() = Reader::new(config.clone(), self.times.clone());
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) =
+            Setup::new(config, &self.times);
+        self.state().warm.clear();
+    }
+
+    fn watch_for_good(&self, how: &Watch) {
+        let mut watcher = Watcher {
+            setup: self.setup(),
+            reader: Reader::new(self.setup().config.clone(), self.times.clone()),
+            idle: how.idle,
+            short_idles: 0,
+            told: true,
+        };
+        let mut troubles = 0;
+        while !self.stopping() {
+            self.promise(WATCH, self.times.batch + SLACK);
+            let now = self.setup();
+            if !Arc::ptr_eq(&now, &watcher.setup) {
+                watcher.reader = Reader::new(now.config.clone(), self.times.clone());
+                watcher.setup = now;
+            }
+            let end = catch_unwind(AssertUnwindSafe(|| self.look_and_wait(&mut watcher, how)));
+            let end = end.unwrap_or_else(|_| {
+                error!("the watcher panicked: this is a defect of imap-to-gmail; it begins anew");
+                watcher.reader = Reader::new(watcher.setup.config.clone(), self.times.clone());
+                Err(Error::connection("the watcher of ours broke down"))
+            });
+            let Err(e) = end else {
+                troubles = 0;
+                continue;
+            };
+            if e.fault == Fault::Fatal {
+                self.state().fatal = Some(e);
+                return self.tell(Event::Wake);
+            }
+            if let Err(fatal) = self.say(WATCH, Some(&e)) {
+                self.state().fatal = Some(fatal);
+                return self.tell(Event::Wake);
+            }
+            let wait = self.wait_after(&e, troubles);
+            troubles += 1;
+            self.pause(wait, &watcher.setup);
+        }
+    }
+
+    /// One look, what is new recorded, and one wait for more.
+    fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
+        let since = watcher.setup.config.since;
+        let new = {
+            let _one_at_a_time = self.discovering.lock();
+            watch::discover(&mut watcher.reader, &self.ledger, since, Utc::now())?
+        };
+        self.say(WATCH, None)?;
+        if new > 0 {
+            info!("{new} new messages in {MAILBOX}");
+            self.tell(Event::Wake);
+            if watcher.idle && !watcher.told {
+                warn!(
+                    "the source did not tell of new mail; looking every {} s instead",
+                    how.poll.as_secs()
+                );
+                watcher.idle = false;
+            }
+        }
+        watcher.told = true;
+        let source = watcher.reader.source()?;
+        if !watcher.idle || !source.can_idle() {
+            self.pause(how.poll, &watcher.setup);
+            return Ok(());
+        }
+        self.promise(WATCH, self.times.look + self.times.command * 2 + SLACK);
+        let begun = Instant::now();
+        watcher.told = source.idle(self.times.look)?;
+        let short = begun.elapsed() < Duration::from_millis(100) && !watcher.told;
+        watcher.short_idles = if short { watcher.short_idles + 1 } else { 0 };
+        if watcher.short_idles >= SHORT_IDLES_MAX {
+            warn!(
+                "the source does not wait with IDLE; looking every {} s instead",
+                how.poll.as_secs()
+            );
+            watcher.idle = false;
+        }
+        Ok(())
+    }
+
+    /// Waits on a part's own thread, until the run ends or the configuration changes.
+    fn pause(&self, wait: Duration, setup: &Arc<Setup>) {
+        let until = Instant::now() + wait;
+        while !self.stopping() && Arc::ptr_eq(&self.setup(), setup) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.promise(WATCH, left.min(SLACK) + SLACK);
+            thread::sleep(left.min(Duration::from_millis(200)));
+        }
+    }
+}
+
+/// What the watching thread has to itself.
+struct Watcher {
+    setup: Arc<Setup>,
+    reader: Reader,
+    /// IDLE has not disappointed so far.
+    idle: bool,
+    short_idles: u32,
+    /// The last wait ended because the server told of something.
+    told: bool,
+}
+
+/// The files whose change may mend a trouble, as they were when they were last read.
+struct Files {
+    config: (PathBuf, Option<SystemTime>),
+    token: Option<(PathBuf, Option<SystemTime>)>,
+    read_at: Instant,
+}
+
+impl Files {
+    fn new(watch: &Watch, setup: &Setup) -> Files {
+        let stamped = |path: &PathBuf| (path.clone(), changed_at(path));
+        Files {
+            config: stamped(&watch.config_file),
+            token: match &setup.config.target_login {
+                TargetLogin::TokenFile(path) => Some(stamped(path)),
+                TargetLogin::Password(_) => None,
+            },
+            read_at: Instant::now(),
+        }
+    }
+
+    fn config_changed(&self) -> bool {
+        changed_at(&self.config.0) != self.config.1
+    }
+
+    fn token_changed(&mut self) -> bool {
+        let Some((path, at)) = &mut self.token else {
+            return false;
+        };
+        let now = changed_at(path);
+        std::mem::replace(at, now) != now
+    }
+}
+
+fn changed_at(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|m| m.modified()).ok()
+}
+
+fn route(config: &Config) -> Route {
+    Route::new(
+        &config.source_user,
+        &config.source.host,
+        &config.target_user,
+        &config.target.host,
+    )
+}
+
+fn hint(e: &Error) -> String {
+    e.hint
+        .as_ref()
+        .map(|h| format!("; hint: {h}"))
+        .unwrap_or_default()
+}

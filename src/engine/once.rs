@@ -1,0 +1,216 @@
+//! `run --once`: everything that waits is tried once, then it is over. And its rehearsal, the dry run.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::Utc;
+use log::warn;
+
+use super::{BATCH_MAX, Ended, Engine, backoff, recognise, watch};
+use crate::error::{Error, Fault, Result};
+use crate::ledger::{Change, Claim, Proof};
+use crate::source::MAILBOX;
+
+/// The name of our sign of life in the ledger.
+const PART: &str = "run";
+/// How often a run begins anew with a source that gives its messages other UIDs each time.
+const RENUMBERED_MAX: u32 = 5;
+
+/// What a run would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    pub send: u64,
+    pub send_bytes: u64,
+    /// In the target already.
+    pub found: u64,
+    pub too_big: u64,
+    /// Left open by an earlier run: whether they arrived is looked at first.
+    pub unresolved: u64,
+}
+
+impl Engine {
+    /// One pass over everything: what an earlier process left in flight is resolved, new mail is
+    /// recorded, and every pending row is tried once.
+    ///
+    /// # Errors
+    /// The fault of an account, or of a connection that stayed out of reach for `once_patience`.
+    pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
+        self.begins(&[PART], true)?;
+        let end = self.until_done();
+        let notice = self.state().notice.take();
+        let trouble = end.as_ref().err().or(notice.as_ref());
+        self.ledger.step(|l| {
+            l.trouble(PART, trouble, Utc::now())?;
+            l.run_ends(Utc::now())
+        })?;
+        end
+    }
+
+    fn until_done(self: &Arc<Engine>) -> Result<Ended> {
+        self.adopt_in_flight(false)?;
+        let mut waits = 0;
+        let mut failing_since = None;
+        let mut discovered = false;
+        let mut renumbered = 0;
+        loop {
+            let pass = self.pass(&mut discovered);
+            if self.stopping() {
+                return Ok(Ended::Stopped);
+            }
+            // A worker that panicked could not say what it held.
+            self.adopt_in_flight(true)?;
+            if self.reader().renumbered {
+                // The next look begins with the new UIDs.
+                discovered = false;
+                renumbered += 1;
+                if renumbered > RENUMBERED_MAX {
+                    return Err(Error::connection(format!(
+                        "{MAILBOX} of the source gives its messages other UIDs again and again"
+                    ))
+                    .hint(
+                        "its operator should look into it; what was delivered is not sent twice",
+                    ));
+                }
+            }
+            let pass = match pass {
+                Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
+                    warn!("{e}; all was delivered through fewer connections");
+                    Ok(())
+                }
+                pass => pass,
+            };
+            match pass {
+                // A refusal that is no message's own passes as a lost connection does.
+                Err(e)
+                    if matches!(
+                        e.fault,
+                        Fault::Connection | Fault::Transient | Fault::Permanent
+                    ) =>
+                {
+                    let patience = self.times.once_patience;
+                    let progress = self.state().last_progress;
+                    let since = failing_since
+                        .filter(|t| *t >= progress)
+                        .unwrap_or_else(Instant::now);
+                    failing_since = Some(since);
+                    if since.elapsed() >= patience {
+                        return Err(e);
+                    }
+                    warn!("{e}; trying again");
+                    self.ledger
+                        .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
+                    let wait = backoff(waits, self.times.reconnect).min(patience);
+                    waits += 1;
+                    self.wait(Instant::now() + wait, false)?;
+                    continue;
+                }
+                Err(e) => return Err(e),
+                Ok(()) => (waits, failing_since) = (0, None),
+            }
+            match self.next_step(discovered)? {
+                Next::Now => {}
+                Next::At(at) => self.wait(at, false)?,
+                Next::Over => break,
+            }
+        }
+        self.reader().logout();
+        let (pending, failed) = self.ledger.step(|l| l.left())?;
+        Ok(match (pending, failed) {
+            (0, 0) => Ended::Done,
+            _ => Ended::Left { pending, failed },
+        })
+    }
+
+    /// Is there a row whose message waits, is under way, or was sent and not looked at?
+    fn anything_open(&self) -> Result<bool> {
+        self.ledger
+            .step(|l| Ok(l.left()?.0 > 0 || !l.unverified()?.is_empty()))
+    }
+
+    fn next_step(&self, discovered: bool) -> Result<Next> {
+        if !discovered {
+            return Ok(Next::Now);
+        }
+        let now = Instant::now();
+        let due: Vec<i64> = {
+            let mut state = self.state();
+            let (due, later) = state.later.drain(..).partition(|(at, _)| *at <= now);
+            state.later = later;
+            due.into_iter().map(|(_, id): (Instant, i64)| id).collect()
+        };
+        self.ledger
+            .step(|l| due.iter().try_for_each(|id| l.wake(*id)))?;
+        if self.ledger.step(|l| l.untried())? && self.state().unseen.is_empty() {
+            return Ok(Next::Now);
+        }
+        let state = self.state();
+        let unseen = state
+            .unseen
+            .values()
+            .map(|u| u.last_byte + self.patience(u, state.gmail));
+        let later = state.later.iter().map(|(at, _)| *at);
+        Ok(unseen.chain(later).min().map_or(Next::Over, Next::At))
+    }
+
+    /// What a run would do, found out without writing anywhere. The ledger must be a scratch one.
+    pub fn forecast(self: &Arc<Engine>) -> Result<Forecast> {
+        let mut forecast = Forecast {
+            unresolved: self.ledger.step(|l| l.in_flight())?.len() as u64,
+            ..Forecast::default()
+        };
+        let since = self.setup().config.since;
+        watch::discover(&mut self.reader(), &self.ledger, since, Utc::now())?;
+        self.reader().logout();
+        if !self.inherited()? {
+            return Ok(forecast);
+        }
+        let mut account = self.open_account()?;
+        let limit = account.size_limit();
+        let claim = Claim {
+            count: BATCH_MAX,
+            bytes: u64::MAX,
+            once: true,
+        };
+        loop {
+            let now = Utc::now();
+            let rows = self.ledger.step(|l| l.claim(claim, now))?;
+            if rows.is_empty() {
+                break;
+            }
+            let mut boxes = recognise::refresh(&mut account, &self.ledger)?;
+            let copies = recognise::copies(&mut account, &self.ledger, &mut boxes, &rows, now)?;
+            for row in &rows {
+                let place = copies.get(&row.id).and_then(|c| c.first().copied());
+                let size = row.about.size.unwrap_or(0);
+                let change = match place {
+                    Some(_) if self.ledger.step(|l| l.rivals(row))?.is_empty() => {
+                        forecast.found += 1;
+                        Change::Delivered {
+                            proof: Proof::Found,
+                            place,
+                            altered: false,
+                        }
+                    }
+                    _ => {
+                        if size > limit {
+                            forecast.too_big += 1;
+                        } else {
+                            forecast.send += 1;
+                            forecast.send_bytes += size;
+                        }
+                        Change::Later { at: now }
+                    }
+                };
+                self.ledger.step(|l| l.settle(row.id, &change, now))?;
+            }
+        }
+        account.logout();
+        Ok(forecast)
+    }
+}
+
+enum Next {
+    Now,
+    At(Instant),
+    Over,
+}

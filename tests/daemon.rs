@@ -1,0 +1,284 @@
+//! `run` without an end: mail that comes is delivered at once, whatever else happens meanwhile.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use std::io::Read as _;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use common::dovecot::Dovecot;
+use common::eventually;
+use common::proxy::Proxy;
+use common::world::{self, ALICE, TOKEN, World};
+use serde_json::json;
+
+#[test]
+fn program() {
+    world::program();
+}
+
+const T0: i64 = 1_700_000_000;
+
+/// The program running, ended with SIGTERM when dropped.
+struct Running(Option<Child>);
+
+impl Running {
+    fn start(world: &World, extra: &[&str]) -> Running {
+        Running(Some(world.spawn_for_good(extra)))
+    }
+
+    /// SIGTERM, and how it ended: exit status, what it wrote, and how long that took.
+    fn end(mut self) -> (Option<i32>, String, Duration) {
+        let mut child = self.0.take().unwrap();
+        let begun = Instant::now();
+        terminate(&child);
+        let status = child.wait().unwrap();
+        let took = begun.elapsed();
+        let mut err = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut err)
+            .unwrap();
+        (status.code(), err, took)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    let status = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn plant(world: &World, n: usize) {
+    let date = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n";
+    let mail = format!("Message-ID: <{n}@x>\r\n{date}\r\ntext {n}\r\n");
+    world
+        .source
+        .plant(ALICE, mail.as_bytes(), "", T0 + n as i64);
+}
+
+fn arrives(world: &World, count: usize) -> Duration {
+    let begun = Instant::now();
+    eventually("the mail arrives", || world.delivered().len() >= count);
+    begun.elapsed()
+}
+
+#[test]
+fn mail_that_comes_is_delivered_at_once_and_the_end_is_quick() {
+    let Some(world) = World::new() else { return };
+    plant(&world, 0);
+    let running = Running::start(&world, &[]);
+    arrives(&world, 1);
+    for n in 1..5 {
+        plant(&world, n);
+        let took = arrives(&world, n + 1);
+        // Dovecot tells of planted mail within half a second; the look beside IDLE comes after four.
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    let status = world.status();
+    assert_eq!(
+        (&status["running"], &status["trouble"]),
+        (&json!(true), &json!(null)),
+        "{status}"
+    );
+    let (code, log, took) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(world.status()["running"], false);
+    world.assert_complete();
+}
+
+#[test]
+fn polling_serves_where_idle_is_not_wanted() {
+    let Some(world) = World::new() else { return };
+    let running = Running::start(&world, &["--no-idle", "--poll-interval", "1"]);
+    for n in 0..3 {
+        plant(&world, n);
+        arrives(&world, n + 1);
+    }
+    assert_eq!(running.end().0, Some(0));
+    world.assert_complete();
+}
+
+#[test]
+fn either_side_may_go_away_and_come_back() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let (source, target) = (
+        Proxy::start(world.source.tls_port()),
+        Proxy::start(world.target.tls_port()),
+    );
+    world.through("source", source.port());
+    world.through("target", target.port());
+    let running = Running::start(&world, &[]);
+    let mut n = 0;
+    for proxy in [&source, &target, &source, &target] {
+        plant(&world, n);
+        n += 1;
+        arrives(&world, n);
+        proxy.refuse(true);
+        proxy.cut_all();
+        plant(&world, n);
+        n += 1;
+        // It is said, and it passes.
+        plant(&world, n);
+        n += 1;
+        eventually("the outage is noticed", || {
+            proxy.connections() > 0 && world.status()["trouble"].is_object()
+        });
+        assert_eq!(world.status()["running"], true);
+        proxy.refuse(false);
+        arrives(&world, n);
+        eventually("all is well again", || world.status()["trouble"].is_null());
+    }
+    let (code, log, _) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    world.assert_complete();
+}
+
+#[test]
+fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let (source, target) = (
+        Proxy::start(world.source.tls_port()),
+        Proxy::start(world.target.tls_port()),
+    );
+    world.through("source", source.port());
+    world.through("target", target.port());
+    let running = Running::start(&world, &[]);
+    for n in 0..300 {
+        plant(&world, n);
+        match n % 25 {
+            5 => source.cut_all(),
+            10 => target.cut_all(),
+            15 => drop(world.source.kick(ALICE)),
+            20 => target.cut_after(common::proxy::Side::ToServer, fastrand::u64(0..5_000)),
+            _ => {}
+        }
+        if n == 100 {
+            world.target.restart();
+        }
+        if n == 200 {
+            world.source.restart();
+        }
+        // Random moments are the point: they are drawn, not awaited.
+        std::thread::sleep(Duration::from_millis(fastrand::u64(0..40)));
+    }
+    arrives(&world, 300);
+    assert_eq!(running.end().0, Some(0));
+    world.run_until_done(3);
+    world.assert_complete();
+}
+
+#[test]
+fn a_new_token_and_a_new_password_are_picked_up() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    let running = Running::start(&world, &[]);
+    plant(&world, 0);
+    eventually("a person is asked for", || {
+        world.status_soon()["trouble"]["kind"] == "needs_user"
+    });
+    assert_eq!(world.status()["pending"], 1, "what comes is recorded");
+    world
+        .target
+        .tokens
+        .lock()
+        .unwrap()
+        .insert("ya29.another".into(), bob);
+    world.write_token(&json!({"token": "ya29.another"}));
+    arrives(&world, 1);
+    world.set("source_pass", "wrong");
+    plant(&world, 1);
+    eventually("the source's password is asked for", || {
+        world.status()["trouble"]["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("refused the sign-in"))
+    });
+    world.set("source_pass", "pw");
+    arrives(&world, 2);
+    assert_eq!(running.end().0, Some(0));
+    world.assert_complete();
+}
+
+#[test]
+fn refused_mail_holds_up_nothing_and_a_second_process_is_told() {
+    let Some(world) = World::with(
+        Dovecot::build(),
+        Dovecot::build().xoauth2(true).max_mail_size("10k"),
+    ) else {
+        return;
+    };
+    let running = Running::start(&world, &[]);
+    let big = format!("Message-ID: <big@x>\r\n\r\n{}", "x".repeat(20_000));
+    world.source.plant(ALICE, big.as_bytes(), "", T0);
+    plant(&world, 1);
+    arrives(&world, 1);
+    eventually("the refusal is written down", || {
+        world.status()["failed"] == 1
+    });
+    let second = world.run();
+    assert_eq!(second.status, 1);
+    assert!(
+        second
+            .err
+            .contains("another imap-to-gmail is running with this ledger"),
+        "{}",
+        second.err
+    );
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn a_quiet_time_writes_no_log_and_opens_nothing() {
+    let Some(world) = World::with(
+        Dovecot::build().rawlog(true),
+        Dovecot::build().xoauth2(true).rawlog(true),
+    ) else {
+        return;
+    };
+    plant(&world, 0);
+    let running = Running::start(&world, &[]);
+    arrives(&world, 1);
+    eventually("the first look is over", || {
+        !world.source.commands().is_empty()
+    });
+    // Several looks, and longer than sessions are kept.
+    std::thread::sleep(Duration::from_secs(9));
+    let (_, log, _) = running.end();
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines.len() <= 6, "{log}");
+    let looks = world
+        .source
+        .commands()
+        .iter()
+        .filter(|c| c.contains("IDLE"))
+        .count();
+    assert!(
+        (2..=4).contains(&looks),
+        "{looks} IDLEs in 9 s with looks every 4 s"
+    );
+    assert!(
+        world.target.commands().iter().any(|c| c.contains("LOGOUT")),
+        "its session was let go"
+    );
+}

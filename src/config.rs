@@ -18,7 +18,7 @@ use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
 /// A password or token. It never shows itself, and is wiped when it goes.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
@@ -56,7 +56,7 @@ pub enum Tls {
 }
 
 /// Where a server is and how to reach it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     pub host: String,
     pub port: u16,
@@ -66,7 +66,7 @@ pub struct Endpoint {
 }
 
 /// What proves to the target that we may come in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TargetLogin {
     /// A Gmail app password, blanks removed.
     Password(Secret<String>),
@@ -95,7 +95,7 @@ impl Since {
 }
 
 /// One route: a source account into a Gmail account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub source: Endpoint,
     pub source_user: String,

@@ -113,6 +113,7 @@ struct State {
     warm: Vec<(Account, Instant)>,
     /// The parts of this run, and until when each has given its word to be heard of again.
     parts: Vec<(&'static str, Instant)>,
+    next_beat: Instant,
     /// Some part waits for a person.
     needs_user: bool,
     /// What ends the process, found by a part that cannot end it.
@@ -188,6 +189,7 @@ impl Engine {
                 sessions: 0,
                 warm: Vec::new(),
                 parts: Vec::new(),
+                next_beat: Instant::now(),
                 needs_user: false,
                 fatal: None,
             }),
@@ -437,7 +439,11 @@ impl Engine {
     fn beat(&self) -> Result<()> {
         let now = Instant::now();
         let (well, all): (Vec<&'static str>, usize) = {
-            let state = self.state();
+            let mut state = self.state();
+            if now < state.next_beat {
+                return Ok(());
+            }
+            state.next_beat = now + self.times.heartbeat;
             let well = state.parts.iter().filter(|(_, until)| *until >= now);
             (well.map(|(part, _)| *part).collect(), state.parts.len())
         };

@@ -282,3 +282,40 @@ fn a_quiet_time_writes_no_log_and_opens_nothing() {
         "its session was let go"
     );
 }
+
+#[test]
+fn uids_that_changed_their_meaning_unseen_by_the_watcher_are_noticed_at_the_fetch() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let target = Proxy::start(world.target.tls_port());
+    world.through("target", target.port());
+    target.refuse(true);
+    // Without Message-IDs nothing but UIDVALIDITY tells one from the other.
+    world
+        .source
+        .plant(ALICE, b"Subject: x\r\n\r\nthe first", "", T0);
+    let running = Running::start(&world, &["--no-idle", "--poll-interval", "86400"]);
+    eventually("it is recorded", || world.status_soon()["pending"] == 1);
+    let first = world.source.mailbox(ALICE, "INBOX")[0].uid;
+    world.source.expunge(ALICE, "INBOX", first);
+    world
+        .source
+        .plant(ALICE, b"Subject: y\r\n\r\nanother one", "", T0 + 5000);
+    world.source.reset_uidvalidity(ALICE);
+    target.refuse(false);
+    arrives(&world, 1);
+    eventually("the ledger knows", || {
+        world.status()["pending"] == 0 && world.status()["in_flight"] == 0
+    });
+    assert_eq!(running.end().0, Some(0));
+    let there = world.delivered();
+    assert_eq!(
+        (there.len(), there[0].internal_date),
+        (1, T0 + 5000),
+        "{}",
+        world.dump()
+    );
+    let incarnations: i64 = world.one("SELECT count(*) FROM mailbox");
+    assert_eq!(incarnations, 2, "{}", world.dump());
+}

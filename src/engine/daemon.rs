@@ -224,9 +224,10 @@ impl Engine {
                 "the changed configuration is not used: it is for other accounts; restart for that"
             );
         }
-        if changed {
-            info!("the configuration has changed: going on with it");
+        if config == self.setup().config && !changed {
+            return;
         }
+        info!("the configuration has changed: going on with it");
         *self.reader() = Reader::new(config.clone(), self.times.clone());
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) =
             Setup::new(config, &self.times);

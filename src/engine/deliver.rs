@@ -169,12 +169,18 @@ impl Engine {
         if open.rows.is_empty() {
             return Ok(Vec::new());
         }
+        let mailbox = self.ledger.step(|l| l.present_mailbox(MAILBOX))?;
+        if open.rows.iter().any(|r| r.mailbox_id != mailbox.id) {
+            // Its UIDs have got another meaning since these rows were claimed.
+            return Ok(Vec::new());
+        }
         let mut uids: Vec<Uid> = open.rows.iter().map(|r| r.about.uid).collect();
         uids.sort_unstable();
         let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = open.rows.iter().any(|r| r.about.size.is_none());
         let Got { found, poison } = {
             let mut reader = self.reader();
+            reader.expect(mailbox.uid_validity);
             if open.rows.iter().any(|r| self.was_absent(r.id)) {
                 reader.refresh()?;
             }

@@ -57,6 +57,11 @@ impl Reader {
         Ok(view)
     }
 
+    /// The UIDs that are asked for belong to this UIDVALIDITY.
+    pub(super) fn expect(&mut self, validity: UidValidity) {
+        self.incarnation = Some(validity);
+    }
+
     /// Opens the mailbox again, so that what is absent is absent now.
     pub(super) fn refresh(&mut self) -> Result<()> {
         let source = self.source()?;

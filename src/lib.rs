@@ -34,8 +34,10 @@
 //! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
 //!
 //! Deliberately absent: async, an event bus, traits with one implementation, mocks, a clock trait.
-//! Threads and blocking I/O: a supervisor that only coordinates, one session with the source, and up
-//! to `connections` workers, each with a session of its own with the target.
+//! Threads and blocking I/O: a supervisor that only coordinates, a watcher and a reader with a session
+//! each with the source, and up to `connections` workers, each with a session of its own with the
+//! target. Watching and delivering do not wait for each other (`engine::daemon`; `engine::once` ends
+//! when everything has been tried).
 //!
 //! # Reading order
 //!

@@ -8,20 +8,22 @@
 //! Not for what responses mean: that is `reply` and `session`.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled};
 
 use crate::config::{Endpoint, Tls};
-use crate::error::{Error, Fault, Result, shown};
+use crate::error::{Error, Result, shown};
 use crate::reply::{Part, Status, StatusText, announced_literal, word};
 
 mod mask;
+mod socket;
+mod starttls;
 mod tls;
 
 pub use mask::Masks;
+use socket::Socket;
 
 /// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
 const LINE_MAX: usize = 16 << 20;
@@ -131,14 +133,14 @@ impl Wire {
             Tls::Implicit | Tls::StartTls => Some(tls::Client::new(endpoint)?),
         };
         let mut socket = Socket {
-            tcp: dial(endpoint, &name, deadline)?,
+            tcp: socket::dial(endpoint, &name, deadline)?,
             deadline,
         };
         let mut greeting = None;
         let stream = match (endpoint.tls, tls) {
             (Tls::Implicit, Some(tls)) => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
             (Tls::StartTls, Some(tls)) => {
-                let first = greeting.insert(starttls(&mut socket, &name)?);
+                let first = greeting.insert(starttls::starttls(&mut socket, &name)?);
                 match first.status {
                     Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
                     // It has not begun TLS: `session` says why and goes no further.
@@ -621,172 +623,6 @@ fn read_greeting(line: &[u8], name: &str) -> Result<StatusText> {
             ))
             .hint("is this the port of the IMAP server, and is the kind of encryption right?")
         })
-}
-
-/// RFC 3501 6.2.1. Whatever was said before encryption is forgotten: capabilities are asked anew,
-/// and bytes that came along with the OK would be an attacker's.
-fn starttls(socket: &mut Socket, name: &str) -> Result<StatusText> {
-    let mut lines = PlainLines { socket, name };
-    let first = lines.read()?;
-    let greeting = read_greeting(&first, name)?;
-    if greeting.status != Status::Ok {
-        return Ok(greeting);
-    }
-    let refused = |what: String| {
-        Error::new(Fault::NeedsUser, what).hint(
-            "if the server has an encrypted port, use `\"…_tls\": \"implicit\"` with it (993)",
-        )
-    };
-    lines.write("s1 CAPABILITY\r\n")?;
-    let mut offered = false;
-    loop {
-        let line = lines.read()?;
-        if line.starts_with(b"s1 ") {
-            break;
-        }
-        offered |= line.starts_with(b"* ")
-            && line[2..]
-                .split(|&b| b == b' ')
-                .any(|w| w.eq_ignore_ascii_case(b"STARTTLS"));
-    }
-    if !offered {
-        return Err(refused(format!(
-            "{name} does not offer STARTTLS, so the password was not sent"
-        )));
-    }
-    lines.write("s2 STARTTLS\r\n")?;
-    loop {
-        let line = lines.read()?;
-        let Some(rest) = line.strip_prefix(b"s2 ") else {
-            continue;
-        };
-        return match StatusText::parse(rest) {
-            Some(s) if s.status == Status::Ok => Ok(StatusText {
-                code: None,
-                ..greeting
-            }),
-            _ => Err(refused(format!("{name} refused STARTTLS: {}", shown(rest)))),
-        };
-    }
-}
-
-/// Lines before encryption, read byte by byte so that nothing behind the OK is ever taken as ours:
-/// what an attacker put there reaches the TLS handshake and breaks it.
-struct PlainLines<'a> {
-    socket: &'a mut Socket,
-    name: &'a str,
-}
-
-impl PlainLines<'_> {
-    fn lost(&self, e: &io::Error) -> Error {
-        Error::connection(format!(
-            "{} was lost before encryption began: {e}",
-            self.name
-        ))
-    }
-
-    fn read(&mut self) -> Result<Vec<u8>> {
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while line.len() < 8 << 10 {
-            match self.socket.read(&mut byte).map_err(|e| self.lost(&e))? {
-                0 => return Err(self.lost(&broken("the server closed the connection"))),
-                _ if byte[0] == b'\n' => {
-                    return Ok(line.strip_suffix(b"\r").unwrap_or(&line).to_vec());
-                }
-                _ => line.push(byte[0]),
-            }
-        }
-        Err(self.lost(&broken("the server's line has no end")))
-    }
-
-    fn write(&mut self, line: &str) -> Result<()> {
-        self.socket
-            .write_all(line.as_bytes())
-            .map_err(|e| self.lost(&e))
-    }
-}
-
-/// An address that swallows what is sent to it (IPv6 without a way out) has its share of the time:
-/// enough is left for the others, and for the greeting.
-fn dial(endpoint: &Endpoint, name: &str, deadline: Instant) -> Result<TcpStream> {
-    let host = endpoint.host.trim_matches(['[', ']']);
-    let addresses: Vec<_> = (host, endpoint.port)
-        .to_socket_addrs()
-        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?
-        .collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
-    for (shares, address) in (2..=addresses.len() as u32 + 1).rev().zip(&addresses) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match TcpStream::connect_timeout(address, left / shares) {
-            Ok(tcp) => {
-                watch_over(&tcp).map_err(|e| Error::connection(format!("{name}: {e}")))?;
-                return Ok(tcp);
-            }
-            Err(e) => last = e,
-        }
-    }
-    Err(Error::connection(format!(
-        "{name} cannot be reached: {last}"
-    )))
-}
-
-/// A peer that vanished without a word is noticed within two minutes.
-fn watch_over(tcp: &TcpStream) -> io::Result<()> {
-    let socket = socket2::SockRef::from(tcp);
-    tcp.set_nodelay(true)?;
-    socket.set_tcp_keepalive(
-        &socket2::TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15)),
-    )?;
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
-    Ok(())
-}
-
-/// A TCP stream on which every read and write ends at the deadline, however slowly bytes drip.
-pub(crate) struct Socket {
-    tcp: TcpStream,
-    deadline: Instant,
-}
-
-impl Socket {
-    fn left(&self) -> io::Result<Duration> {
-        match self.deadline.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Ok(left),
-            _ => Err(out_of_time()),
-        }
-    }
-}
-
-fn out_of_time() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")
-}
-
-fn as_timeout(e: io::Error) -> io::Error {
-    match e.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => out_of_time(),
-        _ => e,
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.tcp.set_read_timeout(Some(self.left()?))?;
-        self.tcp.read(buf).map_err(as_timeout)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.left()?))?;
-        self.tcp.write(buf).map_err(as_timeout)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 enum Stream {

@@ -12,7 +12,7 @@ use rustls::{
     StreamOwned,
 };
 
-use super::Socket;
+use super::socket::Socket;
 use crate::config::Endpoint;
 use crate::error::{Error, Fault, Result, shown};
 

@@ -1,0 +1,131 @@
+//! Signing in: AUTHENTICATE PLAIN, LOGIN, XOAUTH2 with and without SASL-IR, and the error challenge
+//! answered. Which refusal means what is `refusal`'s affair.
+
+use std::cell::Cell;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Login, capability_code, heard};
+use crate::config::{Intervals, Secret};
+use crate::error::{Error, Fault, Result};
+use crate::reply::Untagged;
+use crate::session::Phase;
+use crate::wire::{Masks, Wire};
+
+/// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2
+/// token brings a challenge that wants an empty answer (gmail.md 2.2).
+struct Responses<'a> {
+    first: Option<&'a [u8]>,
+    given: Cell<bool>,
+}
+
+impl imap::Authenticator for Responses<'_> {
+    type Response = Vec<u8>;
+
+    fn process(&self, _challenge: &[u8]) -> Vec<u8> {
+        match (self.first, self.given.replace(true)) {
+            (Some(response), false) => response.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub(super) type SignedIn = (imap::Session<Wire>, Option<Vec<String>>);
+
+pub(super) fn sign_in(
+    client: imap::Client<Wire>,
+    wire: &Wire,
+    offered: &[String],
+    login: &Login,
+    times: &Intervals,
+) -> Result<SignedIn> {
+    let offers = |name: &str| offered.iter().any(|c| c == name);
+    let with_response = offers("SASL-IR");
+    let (mechanism, shown, response, secret) = match login {
+        Login::Token { user, token } => {
+            let response = format!("user={user}\x01auth=Bearer {}\x01\x01", token.reveal());
+            (
+                "XOAUTH2",
+                "AUTHENTICATE XOAUTH2 (credentials)",
+                response,
+                token,
+            )
+        }
+        Login::Password { user, password } if offers("AUTH=PLAIN") => {
+            let response = format!("\0{user}\0{}", password.reveal());
+            (
+                "PLAIN",
+                "AUTHENTICATE PLAIN (credentials)",
+                response,
+                password,
+            )
+        }
+        Login::Password { user, password } => {
+            if offers("LOGINDISABLED") {
+                return Err(Error::new(
+                    Fault::NeedsUser,
+                    format!("{} takes no password on this connection", wire.name()),
+                )
+                .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth"));
+            }
+            wire.expect(times.command, 0);
+            wire.sign_in("LOGIN (credentials)", Masks::new(password.reveal(), b""));
+            let done = client.login(user, password.reveal());
+            return finish_sign_in(wire, done);
+        }
+    };
+    wire.expect(times.command, 0);
+    wire.sign_in(shown, Masks::new(secret.reveal(), response.as_bytes()));
+    let done = if with_response {
+        let command = Secret::new(format!("{mechanism} {}", STANDARD.encode(&response)));
+        let nothing = Responses {
+            first: None,
+            given: Cell::new(false),
+        };
+        client.authenticate(command.reveal(), &nothing)
+    } else {
+        let once = Responses {
+            first: Some(response.as_bytes()),
+            given: Cell::new(false),
+        };
+        client.authenticate(mechanism, &once)
+    };
+    finish_sign_in(wire, done)
+}
+
+fn finish_sign_in(
+    wire: &Wire,
+    done: std::result::Result<imap::Session<Wire>, (imap::Error, imap::Client<Wire>)>,
+) -> Result<SignedIn> {
+    let heard = heard(wire, Phase::SignIn);
+    match done {
+        Ok(imap) => {
+            let pushed = heard
+                .untagged
+                .iter()
+                .any(|u| matches!(u, Untagged::Capability(_)));
+            let coded = heard
+                .end
+                .as_ref()
+                .is_ok_and(|s| capability_code(s).is_some());
+            let known = if pushed || coded {
+                Some(heard.capabilities()?)
+            } else {
+                None
+            };
+            Ok((imap, known))
+        }
+        // Nothing was sent.
+        Err((imap::Error::Validate(_), _)) => Err(Error::usage(
+            "the user name or password holds characters that IMAP cannot carry",
+        )),
+        Err(_) => {
+            heard.end?;
+            Err(Error::connection(format!(
+                "{} did not finish the sign-in",
+                wire.name()
+            )))
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! TCP: reaching a server, and reads and writes that end at a deadline. No protocol.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use crate::config::Endpoint;
+use crate::error::{Error, Result};
+
+/// An address that swallows what is sent to it (IPv6 without a way out) has its share of the time:
+/// enough is left for the others, and for the greeting.
+pub(super) fn dial(endpoint: &Endpoint, name: &str, deadline: Instant) -> Result<TcpStream> {
+    let host = endpoint.host.trim_matches(['[', ']']);
+    let addresses: Vec<_> = (host, endpoint.port)
+        .to_socket_addrs()
+        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?
+        .collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+    for (shares, address) in (2..=addresses.len() as u32 + 1).rev().zip(&addresses) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match TcpStream::connect_timeout(address, left / shares) {
+            Ok(tcp) => {
+                watch_over(&tcp).map_err(|e| Error::connection(format!("{name}: {e}")))?;
+                return Ok(tcp);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(Error::connection(format!(
+        "{name} cannot be reached: {last}"
+    )))
+}
+
+/// A peer that vanished without a word is noticed within two minutes.
+fn watch_over(tcp: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(tcp);
+    tcp.set_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15)),
+    )?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;
+    Ok(())
+}
+
+/// A TCP stream on which every read and write ends at the deadline, however slowly bytes drip.
+pub(super) struct Socket {
+    pub(super) tcp: TcpStream,
+    pub(super) deadline: Instant,
+}
+
+impl Socket {
+    fn left(&self) -> io::Result<Duration> {
+        match self.deadline.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => Ok(left),
+            _ => Err(out_of_time()),
+        }
+    }
+}
+
+fn out_of_time() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")
+}
+
+fn as_timeout(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => out_of_time(),
+        _ => e,
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.read(buf).map_err(as_timeout)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.write(buf).map_err(as_timeout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -89,7 +89,11 @@ impl Tokens {
             && *hash == contents.hash
             && access.renew_at.is_none_or(|at| now < at)
         {
-            return Ok(access.clone());
+            // Fresh it was when it came; by now it may have been taken back.
+            return Ok(Access {
+                fresh: false,
+                ..access.clone()
+            });
         }
         let renew_at = contents.expiry.map(|end| end - MARGIN);
         match &contents.token {

@@ -240,9 +240,11 @@ impl Engine {
             reader: Reader::new(self.setup().config.clone(), self.times.clone()),
             idle: how.idle,
             short_idles: 0,
+            looked: false,
             told: true,
         };
-        let mut troubles = 0;
+        let mut troubles = 0u32;
+        let mut last_cut = None;
         while !self.stopping() {
             self.promise(WATCH, self.times.batch + SLACK);
             let now = self.setup();
@@ -264,6 +266,14 @@ impl Engine {
                 self.state().fatal = Some(e);
                 return self.tell(Event::Wake);
             }
+            let rested = last_cut.is_none_or(|at: Instant| at.elapsed() >= self.times.reconnect.0);
+            if e.fault == Fault::Connection && std::mem::take(&mut watcher.looked) && rested {
+                // Servers end quiet sessions as they like: only not getting in again is trouble.
+                debug!("{e}; connecting again");
+                last_cut = Some(Instant::now());
+                troubles = 0;
+                continue;
+            }
             if let Err(fatal) = self.say(WATCH, Some(&e)) {
                 self.state().fatal = Some(fatal);
                 return self.tell(Event::Wake);
@@ -282,6 +292,7 @@ impl Engine {
             watch::discover(&mut watcher.reader, &self.ledger, since, Utc::now())?
         };
         self.say(WATCH, None)?;
+        watcher.looked = true;
         if new > 0 {
             info!("{new} new messages in {MAILBOX}");
             self.tell(Event::Wake);
@@ -335,6 +346,8 @@ struct Watcher {
     /// IDLE has not disappointed so far.
     idle: bool,
     short_idles: u32,
+    /// There was a look since the last connection was lost.
+    looked: bool,
     /// The last wait ended because the server told of something.
     told: bool,
 }

@@ -1,5 +1,6 @@
 //! Watching a source that tells of new mail badly, or not at all, and what new mail costs.
 
+use std::io::Read as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let _ = self.0.wait();
+        if std::thread::panicking() {
+            let mut log = String::new();
+            let _ = self.0.stderr.take().unwrap().read_to_string(&mut log);
+            println!("{log}");
+        }
     }
 }
 
@@ -133,4 +139,70 @@ fn throttles_pass_by_themselves() {
     eventually("it has passed", || stage.status()["trouble"].is_null());
     let charged: i64 = stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
     assert_eq!(charged, 0);
+}
+
+/// Threads, open descriptors and memory (kB) of a process.
+fn holdings(pid: u32) -> (u64, usize, u64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let figure = |name: &str| {
+        let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count();
+    (figure("Threads:"), descriptors, figure("VmRSS:"))
+}
+
+#[test]
+fn weeks_in_minutes_leave_nothing_behind() {
+    let mut stage = Stage::new();
+    stage.set("target_pass", serde_json::Value::Null);
+    let token = stage.gmail.token_json(
+        &stage.gmail.issue_token(Duration::from_secs(3600)),
+        Duration::from_secs(3600),
+    );
+    stage.write_token(&serde_json::from_str(&token).unwrap());
+    stage.gmail.knobs(|k| {
+        k.upload_budget = Some(20_000);
+        k.idle_cut_after = Some(Duration::from_secs(600));
+    });
+    stage
+        .source
+        .knobs(|k| k.idle_cut_after = Some(Duration::from_secs(600)));
+    let running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
+    let pid = running.0.id();
+    let mut first = None;
+    for day in 0..21 {
+        // A night passes: tokens and sessions run out, IDLEs are cut, the day's budget is new.
+        for server in [&stage.source, &stage.gmail] {
+            server.clock().advance(Duration::from_secs(25 * 3600));
+        }
+        let text = "x".repeat(if day % 7 == 3 { 15_000 } else { 1_000 });
+        stage.mail(&format!("<{day}@x>"), &text);
+        eventually("all is well", || {
+            let status = stage.status_soon();
+            if status["trouble"]["kind"] == "throttled" {
+                // The day's budget was used up: another day passes.
+                stage.gmail.clock().advance(Duration::from_secs(25 * 3600));
+            }
+            status["delivered"] == day + 1 && status["trouble"].is_null()
+        });
+        if day == 6 {
+            first = Some(holdings(pid));
+        }
+    }
+    let (threads, descriptors, memory) = holdings(pid);
+    let (threads_before, descriptors_before, memory_before) = first.unwrap();
+    println!(
+        "after three weeks: {threads} threads, {descriptors} descriptors, {memory} kB; after one: {threads_before}, {descriptors_before}, {memory_before} kB"
+    );
+    assert!(threads <= threads_before + 1 && descriptors <= descriptors_before + 2);
+    assert!(memory < memory_before + 8_000);
+    drop(running);
+    assert!(
+        stage.gmail.token_requests().len() >= 10,
+        "tokens were renewed"
+    );
+    stage.assert_complete();
 }

@@ -9,7 +9,8 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
@@ -38,6 +39,9 @@ const MIGRATIONS: &[(&str, &str)] = &[("V1__ledger", include_str!("../migrations
 pub fn migrations() -> &'static [(&'static str, &'static str)] {
     MIGRATIONS
 }
+
+/// How long another's transaction is waited for.
+const BUSY: Duration = Duration::from_secs(10);
 
 const DIRECTORY_HINT: &str = "is the directory there, and may you write in it?";
 
@@ -227,7 +231,7 @@ impl Ledger {
     }
 
     fn configure(&self) -> rusqlite::Result<()> {
-        self.db.busy_timeout(Duration::from_secs(10))?;
+        self.db.busy_timeout(BUSY)?;
         // An intent must be on disk before its effect, also when the power fails.
         self.db.pragma_update(None, "synchronous", "FULL")?;
         self.db.pragma_update(None, "foreign_keys", "ON")?;
@@ -242,9 +246,22 @@ impl Ledger {
 
     fn use_wal(&self) -> Result<()> {
         let set = |mode: &str| {
-            self.db
-                .pragma_update_and_check(None, "journal_mode", mode, |r| r.get::<_, String>(0))
-                .map_err(|e| self.explain(&e))
+            let patience = Instant::now() + BUSY;
+            loop {
+                let set = self
+                    .db
+                    .pragma_update_and_check(None, "journal_mode", mode, |r| r.get::<_, String>(0));
+                match set {
+                    // Only here SQLite does not wait by itself while another process makes the ledger.
+                    Err(e)
+                        if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                            && Instant::now() < patience =>
+                    {
+                        thread::sleep(Duration::from_millis(20));
+                    }
+                    end => return end.map_err(|e| self.explain(&e)),
+                }
+            }
         };
         if set("WAL")? != "wal" {
             // Network file systems have no shared memory.
@@ -257,9 +274,14 @@ impl Ledger {
         Ok(())
     }
 
+    /// Also where another process has only begun to make it.
     fn is_empty(&self) -> Result<bool> {
         self.db
-            .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |r| r.get(0))
+            .query_row(
+                "SELECT count(*) = 0 FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'",
+                [],
+                |r| r.get(0),
+            )
             .map_err(|e| self.explain(&e))
     }
 
@@ -313,22 +335,28 @@ impl Ledger {
             self.db
                 .pragma_update(None, "application_id", APPLICATION_ID)
                 .map_err(|e| self.explain(&e))?;
+            // Another process may be at the same.
+            self.db
+                .set_transaction_behavior(TransactionBehavior::Immediate);
         }
         let migrations: Vec<refinery::Migration> = MIGRATIONS
             .iter()
             .map(|(name, sql)| refinery::Migration::unapplied(name, sql))
             .collect::<std::result::Result<_, _>>()
             .map_err(|e| Error::fatal(format!("a migration of this program is wrong: {e}")))?;
-        refinery::Runner::new(&migrations)
-            .set_grouped(true)
-            .run(&mut self.db)
-            .map_err(|e| {
-                Error::fatal(format!(
-                    "{}: the ledger cannot be brought up to date: {e}",
-                    self.path.display()
-                ))
-                .hint("nothing in it was changed; is the disk full?")
-            })?;
+        let runner = refinery::Runner::new(&migrations).set_grouped(true);
+        let mut end = runner.run(&mut self.db);
+        if end.is_err() && fresh {
+            // `run` and `import-state` may have begun at the same moment: then it is made now.
+            end = runner.run(&mut self.db);
+        }
+        end.map_err(|e| {
+            Error::fatal(format!(
+                "{}: the ledger cannot be brought up to date: {e}",
+                self.path.display()
+            ))
+            .hint("nothing in it was changed; is the disk full?")
+        })?;
         Ok(())
     }
 

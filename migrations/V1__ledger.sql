@@ -145,6 +145,15 @@ CREATE INDEX message_by_sha256 ON message (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX message_by_gm_msgid ON message (gm_msgid) WHERE gm_msgid IS NOT NULL;
 CREATE INDEX message_by_gmail_uid ON message (gmail_mailbox, gmail_uid) WHERE gmail_uid IS NOT NULL;
 
+-- Message-IDs that the predecessor had copied, taken over by import-state. Each vouches for one
+-- message.
+CREATE TABLE imported (
+    message_id_hash BLOB PRIMARY KEY,
+    message_id      TEXT NOT NULL,               -- as people read it
+    imported_at     TEXT NOT NULL,
+    vouched_for     INTEGER REFERENCES message (id) -- NULL: for none yet
+) STRICT, WITHOUT ROWID;
+
 -- Bytes sent to the target per hour ('2026-11-23T08'), failed attempts included.
 CREATE TABLE upload (hour TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 

@@ -19,6 +19,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{self, Config, Intervals};
 use crate::engine::{Ended, Engine, Forecast, Watch};
 use crate::error::{Error, Fault, Result};
+use crate::import_state;
 use crate::ledger::{self, Ledger};
 use crate::logging;
 use crate::status::{Report, bytes_text, thousands};
@@ -54,6 +55,11 @@ enum Command {
     Status(StatusArgs),
     /// Give failed messages another try, or give them up for good
     RetryFailed(RetryArgs),
+    /// Take over what the Python script had copied
+    ///
+    /// Its state file says which messages it had copied; none of them is sent again. What it
+    /// missed is delivered. Doing this again adds only what is new in the file.
+    ImportState(ImportArgs),
 }
 
 #[derive(Args, Debug)]
@@ -118,6 +124,15 @@ struct RetryArgs {
     ids: Vec<i64>,
 }
 
+#[derive(Args, Debug)]
+struct ImportArgs {
+    /// The script's state file, usually sync_state.json
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
 fn message_id(typed: &str) -> std::result::Result<i64, &'static str> {
     typed
         .parse()
@@ -136,6 +151,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         (None, Some(args)) | (Some(Command::Run(args)), _) => run(&args, times),
         (Some(Command::Status(args)), _) => status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
+        (Some(Command::ImportState(args)), _) => import_state(&args),
         (None, None) => Err(Error::usage("nothing to do").hint(HELP_HINT)),
     };
     match end {
@@ -213,10 +229,11 @@ fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         .unwrap_or_else(|| config.state_file.clone());
     logging::start(if args.dry_run { "stderr" } else { &args.log }, args.debug)?;
     if args.dry_run {
-        return dry_run(config, times, &path);
+        return dry_run(config, times, &path, args);
     }
     let _lock = ledger::lock(&path)?;
     let ledger = Ledger::open_or_create(&path, true)?;
+    mention_script(&ledger, args)?;
     let target = config.target_user.clone();
     let engine = Engine::new(config, times, ledger)?;
     let stopper = engine.stopper();
@@ -252,14 +269,31 @@ fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     })
 }
 
-fn dry_run(config: Config, times: Intervals, path: &Path) -> Result<u8> {
+fn dry_run(config: Config, times: Intervals, path: &Path, args: &RunArgs) -> Result<u8> {
     let scratch = tempfile::tempdir()
         .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
     let ledger = Ledger::open_scratch(path, scratch.path())?;
+    mention_script(&ledger, args)?;
     let target = config.target_user.clone();
     let forecast = Engine::new(config, times, ledger)?.forecast()?;
     say(&forecast_text(&forecast, &target));
     Ok(0)
+}
+
+/// Who comes from the Python script learns of `import-state` before anything is sent twice.
+fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
+    if let Some(file) = import_state::left_beside(ledger)? {
+        let (option, value) = match &args.state_file {
+            Some(path) => ("--state-file", path),
+            None => ("--config", &args.config),
+        };
+        log::warn!(
+            "{0} is not taken over yet: `imap-to-gmail import-state {0} {option} {1}` makes known what the Python script had copied",
+            file.display(),
+            value.display()
+        );
+    }
+    Ok(())
 }
 
 fn forecast_text(f: &Forecast, target: &str) -> String {
@@ -323,5 +357,26 @@ fn retry_failed(args: &RetryArgs) -> Result<u8> {
         (1, false) => format!("{what} pending again; the next run tries it\n"),
         (_, false) => format!("{what} pending again; the next run tries them\n"),
     });
+    Ok(0)
+}
+
+fn import_state(args: &ImportArgs) -> Result<u8> {
+    // A file that cannot be used leaves no ledger behind.
+    let state = import_state::read(&args.file)?;
+    let mut ledger = Ledger::open_or_create(&ledger_path(&args.ledger)?, false)?;
+    let done = ledger.import(&state.ids, Utc::now())?;
+    let ids = match done.new {
+        1 => "1 Message-ID".into(),
+        n => format!("{} Message-IDs", thousands(n)),
+    };
+    let unusable = match state.unusable {
+        0 => String::new(),
+        n => format!(", {} unusable (empty)", thousands(n)),
+    };
+    say(&format!(
+        "{ids} taken over from {}, {} known already{unusable}\n",
+        args.file.display(),
+        thousands(done.known)
+    ));
     Ok(0)
 }

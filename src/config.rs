@@ -277,7 +277,7 @@ pub fn json_place(e: &serde_json::Error, text: &[u8]) -> (usize, usize) {
 }
 
 /// serde_json's sentence without the position that it appends.
-fn plain_json_error(e: &serde_json::Error) -> String {
+pub fn plain_json_error(e: &serde_json::Error) -> String {
     if e.is_eof() {
         return "the file ends too early".into();
     }

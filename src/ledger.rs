@@ -20,11 +20,13 @@ use crate::error::{Error, Result};
 use crate::message::{Time, time_text};
 
 mod deliver;
+mod import;
 mod index;
 mod people;
 mod watch;
 
 pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
+pub use import::Imported;
 pub use index::IndexMailbox;
 pub use people::{FailedRow, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};

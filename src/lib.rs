@@ -12,6 +12,7 @@
 //! 2. *Claim.* Newest first, a batch becomes `in_flight`: never two rows of one Message-ID at a time.
 //! 3. *Recognise.* The target index, a mirror of what the target holds, says which of them are there
 //!    already; a hit is confirmed by looking at the message itself (`engine::recognise`).
+//!    What it does not have, an id that the predecessor left may vouch for (`ledger::import`).
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
 //!    stands) are on disk before the first APPEND.
@@ -54,6 +55,7 @@
 //! source     the mailbox we read
 //! gmail      the account we fill
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
+//! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
 //! logging    where the log goes
 //! cli        the command line, what is printed, exit statuses
@@ -80,6 +82,8 @@ pub mod source;
 pub mod gmail;
 
 pub mod engine;
+
+pub mod import_state;
 
 pub mod status;
 

@@ -30,12 +30,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config", "error", "gmail", "ledger", "message", "oauth", "session", "source", "wire",
         ],
     ),
+    // `config` knows where in a JSON file something is wrong.
+    ("import_state", &["config", "error", "ledger", "message"]),
     ("status", &["error", "ledger", "message"]),
     ("logging", &["error", "message"]),
     (
         "cli",
         &[
-            "config", "engine", "error", "ledger", "logging", "message", "oauth", "status",
+            "config",
+            "engine",
+            "error",
+            "import_state",
+            "ledger",
+            "logging",
+            "message",
+            "oauth",
+            "status",
         ],
     ),
     // The list of modules.

@@ -110,14 +110,15 @@ impl Engine {
 
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
         let mut open = Flight { engine: self, rows };
-        let (boxes, mut copies) = {
+        let (boxes, copies) = {
             let _one_at_a_time = self.index.lock();
             let now = Utc::now();
             let mut boxes = recognise::refresh(account, &self.ledger)?;
             let copies = recognise::copies(account, &self.ledger, &mut boxes, &open.rows, now)?;
             (boxes, copies)
         };
-        self.take_found(&mut open, &mut copies)?;
+        self.take_found(&mut open, &copies)?;
+        self.take_imported(&mut open, &copies)?;
         self.refuse_too_big(&mut open, account.size_limit())?;
         let messages = self.fetch(&mut open)?;
         let parcels = self.compare(account, &mut open, messages, &copies)?;
@@ -128,11 +129,7 @@ impl Engine {
 
     /// Rows that one copy in the target vouches for. Where other rows have the same Message-ID and
     /// Date, bytes must decide whose copy it is: those rows go on.
-    fn take_found(
-        &self,
-        open: &mut Flight<'_>,
-        copies: &mut HashMap<i64, Vec<Place>>,
-    ) -> Result<()> {
+    fn take_found(&self, open: &mut Flight<'_>, copies: &HashMap<i64, Vec<Place>>) -> Result<()> {
         for row in open.rows.clone() {
             let Some(place) = copies.get(&row.id).and_then(|c| c.first().copied()) else {
                 continue;
@@ -146,6 +143,33 @@ impl Engine {
                 Outcome::Delivered {
                     proof: Proof::Found,
                     place: Some(place),
+                    altered: false,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Rows that the predecessor had copied and that the target does not show. Where it has copies that
+    /// may be this one's or another's, their bytes decide.
+    fn take_imported(
+        &self,
+        open: &mut Flight<'_>,
+        copies: &HashMap<i64, Vec<Place>>,
+    ) -> Result<()> {
+        for row in open.rows.clone() {
+            if copies.contains_key(&row.id) || !self.ledger.step(|l| l.imported_vouches(row.id))? {
+                continue;
+            }
+            info!(
+                "{} was copied before: its Message-ID was imported",
+                named(&row)
+            );
+            open.settle(
+                &row,
+                Outcome::Delivered {
+                    proof: Proof::Imported,
+                    place: None,
                     altered: false,
                 },
             )?;

@@ -21,7 +21,7 @@ const RENUMBERED_MAX: u32 = 5;
 pub struct Forecast {
     pub send: u64,
     pub send_bytes: u64,
-    /// In the target already.
+    /// In the target already, or copied there by the predecessor.
     pub found: u64,
     pub too_big: u64,
     /// Left open by an earlier run: whether they arrived is looked at first.
@@ -187,6 +187,14 @@ impl Engine {
                         forecast.found += 1;
                         Change::Delivered {
                             proof: Proof::Found,
+                            place,
+                            altered: false,
+                        }
+                    }
+                    None if self.ledger.step(|l| l.imported_vouches(row.id))? => {
+                        forecast.found += 1;
+                        Change::Delivered {
+                            proof: Proof::Imported,
                             place,
                             altered: false,
                         }

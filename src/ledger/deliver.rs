@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::TimeDelta;
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::Ledger;
+use super::{Ledger, import};
 use crate::error::{Error, Result};
 use crate::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, parse_time, time_text};
 
@@ -52,6 +52,8 @@ pub struct Claim {
 pub enum Proof {
     Appended,
     Found,
+    /// An imported Message-ID vouches for it.
+    Imported,
     Same,
 }
 
@@ -60,6 +62,7 @@ impl Proof {
         match self {
             Proof::Appended => "appended",
             Proof::Found => "found",
+            Proof::Imported => "imported",
             Proof::Same => "same",
         }
     }
@@ -163,18 +166,23 @@ const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message
 impl Ledger {
     /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
     /// Message-ID in flight, nor two without one and of one size; a row whose last attempt ended
-    /// unseen, or whose metadata are unknown, goes alone.
+    /// unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch
+    /// for, the one with the lowest UID goes first.
     pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
         self.write(|t| {
             let mut taken: HashSet<Vec<u8>> = rows(t, "m.status = 'in_flight'", params![])?.iter().map(exclusion).collect();
             let mut query = t.prepare_cached(&claim_query(claim.once))?;
             let mut candidates = query.query([time_text(now)])?;
+            let due = due(claim.once, "o");
             let mut batch: Vec<Row> = Vec::new();
             let mut bytes = 0;
             while let Some(r) = candidates.next()? {
                 let row = row(r)?;
                 if batch.len() == claim.count {
                     break;
+                }
+                if import::another_first(t, &row, &due, &time_text(now))? {
+                    continue;
                 }
                 let size = row.about.size.unwrap_or(claim.bytes);
                 let alone = row.unseen > 0 || row.about.size.is_none();
@@ -343,13 +351,16 @@ impl Ledger {
         })
     }
 
-    /// Ends a row's flight.
+    /// Ends a row's flight. An imported id that vouches for it is used up with that.
     pub fn settle(&mut self, id: i64, change: &Change, now: Time) -> Result<()> {
         let now = time_text(now);
         self.write(|t| {
             let changed = match change {
-                Change::Delivered { proof, place, altered } => t
-                    .prepare_cached(
+                Change::Delivered { proof, place, altered } => {
+                    if *proof == Proof::Imported {
+                        import::use_up(t, id)?;
+                    }
+                    t.prepare_cached(
                         "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0,
                                 gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
                                 mark_id = iif(?2 = 'appended', mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
@@ -364,7 +375,8 @@ impl Ledger {
                         place.map(|p| p.uid_validity.0),
                         place.map(|p| p.uid.0),
                         place.and_then(|p| p.gm_msgid)
-                    ])?,
+                    ])?
+                }
                 Change::Retry { error, at } => t.execute(
                     "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = coalesce(first_failed_at, ?3),
                             fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
@@ -563,15 +575,20 @@ fn uploaded_since(t: &Transaction<'_>, since: Time) -> rusqlite::Result<u64> {
 
 /// The rows that a claim may take, newest first.
 pub(super) fn claim_query(once: bool) -> String {
-    let due = match once {
-        true => "m.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1",
-        false => "m.next_attempt_at <= ?1",
-    };
+    let due = due(once, "m");
     format!(
         "SELECT {COLUMNS} FROM message m JOIN mailbox b ON b.id = m.mailbox_id
           WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}
           ORDER BY m.internal_date DESC, m.id DESC"
     )
+}
+
+/// Which pending rows a claim may take; `?1` is the present.
+fn due(once: bool, row: &str) -> String {
+    match once {
+        true => format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1"),
+        false => format!("{row}.next_attempt_at <= ?1"),
+    }
 }
 
 /// What may not be in flight twice at a time.
@@ -602,7 +619,7 @@ fn as_before(t: &Transaction<'_>, id: i64, before: i64) -> rusqlite::Result<usiz
 }
 
 /// A row was not in the status that a verb leaves. rusqlite has a word for it.
-fn not_in_flight() -> rusqlite::Error {
+pub(super) fn not_in_flight() -> rusqlite::Error {
     rusqlite::Error::StatementChangedRows(0)
 }
 

@@ -730,3 +730,130 @@ fn a_claim_neither_sorts_nor_reads_all_that_waits() {
     assert!(desk.ledger.untried().unwrap());
     assert!(begun.elapsed().as_millis() < 2000, "{:?}", begun.elapsed());
 }
+
+fn id(text: &str) -> MessageId {
+    MessageId::parse(text.as_bytes()).unwrap()
+}
+
+fn imported() -> Change {
+    Change::Delivered {
+        proof: Proof::Imported,
+        place: None,
+        altered: false,
+    }
+}
+
+#[test]
+fn ids_are_imported_all_or_none_and_once() {
+    let mut desk = Desk::new();
+    let now = desk.now;
+    desk.ledger
+        .db
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON imported WHEN NEW.message_id = '<3@x>'
+             BEGIN SELECT raise(ABORT, 'disk full'); END",
+        )
+        .unwrap();
+    let ids: Vec<MessageId> = (1..=5).map(|n| id(&format!("<{n}@x>"))).collect();
+    assert!(desk.ledger.import(&ids, now).is_err());
+    assert_eq!(desk.one::<i64>("SELECT count(*) FROM imported"), 0);
+    desk.ledger.db.execute_batch("DROP TRIGGER no").unwrap();
+    let done = |new, known| Imported { new, known };
+    assert_eq!(desk.ledger.import(&ids[..3], now).unwrap(), done(3, 0));
+    assert_eq!(desk.ledger.import(&ids, now).unwrap(), done(2, 3));
+    assert_eq!(
+        desk.ledger
+            .import(&[id("5@x"), id("6@x"), id("<6@x>")], now)
+            .unwrap(),
+        done(1, 2)
+    );
+}
+
+#[test]
+fn an_imported_id_is_used_up_with_the_row_that_it_vouches_for() {
+    let mut desk = Desk::new();
+    let now = desk.now;
+    desk.record(&[mail(1, "<a@x>"), mail(2, "<b@x>"), mail(3, "")]);
+    assert!(desk.inherit());
+    desk.ledger.import(&[id("a@x")], now).unwrap();
+    // Not in flight: neither is changed.
+    assert!(desk.settle(1, &imported()).is_err());
+    let used = "SELECT vouched_for FROM imported";
+    assert_eq!(desk.one::<Option<i64>>(used), None);
+    assert_eq!(desk.claim().len(), 3);
+    assert!(desk.ledger.imported_vouches(1).unwrap());
+    for (row, why) in [(2, "another id"), (3, "no id"), (9, "no row")] {
+        assert!(!desk.ledger.imported_vouches(row).unwrap(), "{why}");
+        assert!(desk.settle(row, &imported()).is_err(), "{why}");
+    }
+    desk.settle(1, &imported()).unwrap();
+    assert_eq!(desk.one::<Option<i64>>(used), Some(1));
+    desk.settle(2, &delivered()).unwrap();
+    desk.settle(3, &failed()).unwrap();
+    // It is not there for a message of the next incarnation either: that one inherits, or is sent.
+    desk.renumber(&[mail(8, "<a@x>")]);
+    assert!(!desk.ledger.imported_vouches(4).unwrap());
+    assert!(desk.inherit());
+    assert_eq!(desk.status(2, 8), "delivered");
+    let proof: String = desk.one("SELECT proof FROM message WHERE id = 4");
+    assert_eq!(proof, "imported");
+}
+
+#[test]
+fn whom_an_imported_id_may_vouch_for_goes_first() {
+    let mut desk = Desk::new();
+    let now = desk.now;
+    let later = parse_time("2024-05-01T13:00:00Z");
+    let newer = |m: Discovered| Discovered {
+        internal_date: later,
+        ..m
+    };
+    desk.record(&[
+        mail(1, "<a@x>"),
+        newer(mail(2, "<a@x>")),
+        newer(mail(3, "<b@x>")),
+        mail(4, "<b@x>"),
+        newer(mail(5, "<c@x>")),
+        mail(6, "<c@x>"),
+    ]);
+    assert!(desk.inherit());
+    desk.ledger
+        .import(&[id("<a@x>"), id("<c@x>")], now)
+        .unwrap();
+    // Of a: the older one. Of b no id knows; of c the newer has the lowest UID.
+    assert_eq!(desk.claim(), [5, 3, 1]);
+    for row in [1, 5] {
+        assert!(desk.ledger.imported_vouches(row).unwrap());
+        desk.settle(row, &imported()).unwrap();
+    }
+    desk.settle(3, &delivered()).unwrap();
+    assert_eq!(desk.claim(), [2, 6, 4]);
+    for row in [2, 6, 4] {
+        assert!(!desk.ledger.imported_vouches(row).unwrap());
+        let at = now + TimeDelta::hours(1);
+        desk.settle(row, &Change::Later { at }).unwrap();
+    }
+    // Nobody waits for a row that cannot be claimed now.
+    desk.record(&[mail(7, "<d@x>"), mail(8, "<d@x>")]);
+    desk.ledger.import(&[id("<d@x>")], now).unwrap();
+    assert_eq!(desk.claim(), [7]);
+    let at = now + TimeDelta::hours(1);
+    desk.settle(7, &Change::Later { at }).unwrap();
+    assert_eq!(desk.claim(), [8]);
+}
+
+#[test]
+fn a_ledger_is_untouched_until_a_look_or_an_import() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open_or_create(&dir.path().join("l.db"), false).unwrap();
+    let now = parse_time("2024-05-01T12:00:00Z").unwrap();
+    assert!(ledger.is_untouched().unwrap());
+    ledger
+        .belong_to(&Route::new("a", "b", "c", "d"), now)
+        .unwrap();
+    ledger.import(&[], now).unwrap();
+    assert!(ledger.is_untouched().unwrap());
+    ledger.import(&[id("<a@x>")], now).unwrap();
+    assert!(!ledger.is_untouched().unwrap());
+    assert!(!Desk::new().ledger.is_untouched().unwrap());
+}

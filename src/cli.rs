@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{self, Config, Intervals};
@@ -82,12 +82,34 @@ struct RunArgs {
     /// Only say what would be done; nothing is written
     #[arg(long)]
     dry_run: bool,
-    /// Where the log goes: stdout or stderr
+    /// Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)
     #[arg(long, value_name = "PLACE", default_value = "stdout")]
-    log: String,
+    log: PathBuf,
+    /// A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or
+    /// bytes
+    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = logging::max_size, allow_negative_numbers = true)]
+    log_max_size: u64,
+    /// How many rotated log files are kept; 0 keeps none: a full log is emptied
+    #[arg(long, value_name = "N", default_value = "5", value_parser = logging::max_files, allow_negative_numbers = true)]
+    log_max_files: u32,
     /// Log details and the protocol, without passwords and message bodies
     #[arg(long)]
     debug: bool,
+}
+
+impl RunArgs {
+    fn log_options(&self) -> logging::Options {
+        logging::Options {
+            // A dry run writes nothing, and its result goes to stdout.
+            place: match self.dry_run {
+                true => logging::Place::Stderr,
+                false => logging::Place::named(&self.log),
+            },
+            max_size: self.log_max_size,
+            max_files: self.log_max_files,
+            debug: self.debug,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -227,7 +249,7 @@ fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         .state_file
         .clone()
         .unwrap_or_else(|| config.state_file.clone());
-    logging::start(if args.dry_run { "stderr" } else { &args.log }, args.debug)?;
+    let log = logging::start(&args.log_options())?;
     if args.dry_run {
         return dry_run(config, times, &path, args);
     }
@@ -237,10 +259,17 @@ fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let target = config.target_user.clone();
     let engine = Engine::new(config, times, ledger)?;
     let stopper = engine.stopper();
-    let mut signals = Signals::new([SIGTERM, SIGINT])
+    // Without a log file a hangup keeps its meaning: a terminal that closes ends what runs in it.
+    let hangup = log.is_file().then_some(SIGHUP);
+    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))
         .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
     let handle = signals.handle();
-    let listener = thread::spawn(move || signals.forever().for_each(|_| stopper.stop()));
+    let listener = thread::spawn(move || {
+        signals.forever().for_each(|signal| match signal {
+            SIGHUP => logging::reopen(),
+            _ => stopper.stop(),
+        })
+    });
     let ended = match args.once {
         true => engine.run_once(),
         false => engine.run_for_good(&Watch {

@@ -626,7 +626,7 @@ impl Reader<'_> {
 }
 
 /// `100K`, `10M`, `1G` (powers of 1024) or bare bytes.
-fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let (digits, factor) = match text.trim().strip_suffix(['K', 'M', 'G', 'k', 'm', 'g']) {
         Some(digits) => (
             digits,

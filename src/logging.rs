@@ -1,50 +1,189 @@
-//! Where the log goes. One line per event, readable alone: time, level, sentence.
+//! Where the log goes: stdout, stderr, syslog, or a file that is rotated (`rotate`). One line per
+//! event, readable alone: time, level, sentence.
+//!
+//! Not for what is logged, and not for what is kept out of it: a secret is masked where it is known
+//! (`wire::mask`), a server's words are made printable where they are read.
 
-use std::io::Write as _;
+mod rotate;
+mod syslog;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use chrono::Utc;
 use env_logger::{Builder, Target};
-use log::LevelFilter;
+use flexi_logger::writers::LogWriter;
+use flexi_logger::{LogSpecification, Logger, LoggerHandle};
+use log::{LevelFilter, Record};
 
-use crate::error::{Error, Result, shown};
+use crate::config::bytes;
+use crate::error::{Error, Result};
 use crate::message::time_text;
 
-/// Starts the log. `debug` adds our own details and the protocol, without secrets and bodies; other
-/// crates are heard only when they warn.
+/// Modules whose details `--debug` shows; other crates are heard only when they warn.
+const OURS: &str = "imap_to_gmail";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Stdout,
+    Stderr,
+    /// The socket of the system's log.
+    Syslog(PathBuf),
+    File(PathBuf),
+}
+
+impl Place {
+    /// What `--log` means; a file that is called like one of the words is `./stdout`.
+    pub fn named(typed: &Path) -> Place {
+        match typed.to_str() {
+            Some("stdout") => Place::Stdout,
+            Some("stderr") => Place::Stderr,
+            Some("syslog") => Place::Syslog("/dev/log".into()),
+            _ => Place::File(typed.to_path_buf()),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub place: Place,
+    /// A file that would grow beyond this is rotated first.
+    pub max_size: u64,
+    /// Rotated files that are kept; 0 keeps none.
+    pub max_files: u32,
+    /// Our own details and the protocol, without secrets and bodies.
+    pub debug: bool,
+}
+
+/// What `--log-max-size` takes.
+pub fn max_size(typed: &str) -> std::result::Result<u64, &'static str> {
+    match bytes(typed) {
+        Some(n) if n > 0 => Ok(n),
+        _ => Err("expected a size of at least one byte, like 100K, 10M or 1G"),
+    }
+}
+
+/// What `--log-max-files` takes.
+pub fn max_files(typed: &str) -> std::result::Result<u32, &'static str> {
+    typed
+        .parse()
+        .map_err(|_| "expected a number of files, like 5; 0 keeps none")
+}
+
+/// The log, as long as the program runs: when it goes, no file is left half rotated.
+#[must_use]
+pub struct Log {
+    file: bool,
+}
+
+impl Log {
+    /// Whether it goes into a file, which somebody may move away ([`reopen`]).
+    pub fn is_file(&self) -> bool {
+        self.file
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(handle) = HANDLE.get() {
+            handle.shutdown();
+        }
+    }
+}
+
+static HANDLE: OnceLock<LoggerHandle> = OnceLock::new();
+
+/// Starts the log.
 ///
 /// # Errors
-/// `Usage` for a place that we do not know.
-pub fn start(place: &str, debug: bool) -> Result<()> {
-    let target = match place {
-        "stdout" => Target::Stdout,
-        "stderr" => Target::Stderr,
-        other => {
-            return Err(Error::usage(format!(
-                "`--log`: got `{}`, expected stdout or stderr",
-                shown(other.as_bytes())
-            ))
-            .hint("redirect stdout or stderr to write the log to a file"));
+/// `Usage` for a place that cannot be written to.
+pub fn start(options: &Options) -> Result<Log> {
+    let level = match options.debug {
+        true => LevelFilter::Debug,
+        false => LevelFilter::Info,
+    };
+    let writer: Box<dyn LogWriter> = match &options.place {
+        Place::Stdout => return Ok(standard(Target::Stdout, level)),
+        Place::Stderr => return Ok(standard(Target::Stderr, level)),
+        Place::Syslog(socket) => {
+            Box::new(syslog::Syslog::open(socket).map_err(|e| {
+                Error::usage(format!(
+                    "`--log syslog`: {} cannot be reached: {e}",
+                    socket.display()
+                ))
+                .hint("no syslog daemon is listening there, as in most containers; log to stdout or to a file instead")
+            })?)
         }
+        Place::File(path) => Box::new(
+            rotate::Rotated::open(path, options.max_size, options.max_files).map_err(|e| {
+                Error::usage(format!("`--log`: {} cannot be written: {e}", path.display()))
+                    .hint("expected stdout, stderr, syslog, or the path of a file in a folder that exists and that you may write to")
+            })?,
+        ),
     };
-    let ours = if debug {
-        LevelFilter::Debug
-    } else {
-        LevelFilter::Info
-    };
+    let mut levels = LogSpecification::builder();
+    levels.default(LevelFilter::Warn).module(OURS, level);
+    let (logger, handle) = Logger::with(levels.build())
+        .log_to_writer(writer)
+        // Else a log and a stderr that are both gone would end the program.
+        .panic_if_error_channel_is_broken(false)
+        .build()
+        .map_err(|e| Error::fatal(format!("the log cannot be started: {e}")))?;
     // A second start, as tests within one process make, keeps the first logger.
+    if log::set_boxed_logger(logger).is_ok() {
+        let _ = HANDLE.set(handle);
+    }
+    Ok(Log {
+        file: matches!(options.place, Place::File(_)),
+    })
+}
+
+/// Opens the log file anew by its name: somebody has moved the one that was open.
+pub fn reopen() {
+    if let Some(handle) = HANDLE.get() {
+        let _ = handle.reopen_output();
+    }
+}
+
+fn standard(target: Target, level: LevelFilter) -> Log {
     let _ = Builder::new()
         .target(target)
         .filter_level(LevelFilter::Warn)
-        .filter_module("imap_to_gmail", ours)
-        .format(|out, record| {
-            writeln!(
-                out,
-                "{} {:<5} {}",
-                time_text(Utc::now()),
-                record.level(),
-                record.args()
+        .filter_module(OURS, level)
+        .format(line)
+        .try_init();
+    Log { file: false }
+}
+
+fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
+    let time = time_text(Utc::now());
+    writeln!(out, "{time} {:<5} {}", record.level(), record.args())
+}
+
+/// When lines cannot be written: the program goes on without them, and says so once.
+#[derive(Default)]
+struct Outage {
+    said: bool,
+    /// Lines since the last one that could be written.
+    dropped: u64,
+}
+
+impl Outage {
+    /// On stderr, for there is no log to say it in.
+    fn say(&mut self, sentence: &str) {
+        if !std::mem::replace(&mut self.said, true) {
+            let _ = writeln!(io::stderr(), "imap-to-gmail: {sentence}");
+        }
+    }
+
+    /// What the next line to be written is to say first.
+    fn note(&self) -> Option<String> {
+        (self.dropped > 0).then(|| {
+            format!(
+                "the log lacks lines here that could not be written: {}",
+                self.dropped
             )
         })
-        .try_init();
-    Ok(())
+    }
 }

@@ -33,7 +33,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `config` knows where in a JSON file something is wrong.
     ("import_state", &["config", "error", "ledger", "message"]),
     ("status", &["error", "ledger", "message"]),
-    ("logging", &["error", "message"]),
+    // A size is written the same way in the configuration and in `--log-max-size`.
+    ("logging", &["config", "error", "message"]),
     (
         "cli",
         &[
@@ -54,7 +55,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["imap_to_gmail"]),
 ];
 
-const PRINTERS: &[&str] = &["cli", "main"];
+/// `logging` has nowhere else to say that there is no log.
+const PRINTERS: &[&str] = &["cli", "logging", "main"];
 const SPEAKS_SQL: &str = "ledger";
 
 #[derive(Clone, Debug, PartialEq)]

@@ -15,8 +15,12 @@ mod status;
 mod token;
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use imap_to_gmail::error::Fault;
+use imap_to_gmail::logging;
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
@@ -252,17 +256,149 @@ fn a_command_line_that_means_nothing_is_wrong_usage() {
     assert_eq!(desk.files(), [""; 0], "nothing is made");
 }
 
+const LOG_HINT: &str = "expected stdout, stderr, syslog, or the path of a file in a folder that exists and that you may write to";
+
 #[test]
-fn the_log_has_no_other_place() {
+fn a_log_that_cannot_be_written_is_wrong_usage() {
     let desk = Desk::new();
     desk.file("config.json", config::right().to_string());
-    for place in ["nowhere", ""] {
+    fs::create_dir(desk.path("logs")).unwrap();
+    let pipe = Command::new("mkfifo").arg(desk.path("pipe")).status();
+    assert!(pipe.unwrap().success());
+    let before = desk.files();
+    for (place, what) in [
+        ("logs", "Is a directory (os error 21)"),
+        ("logs/", "Is a directory (os error 21)"),
+        ("nowhere/imap.log", "No such file or directory (os error 2)"),
+        ("config.json/imap.log", "Not a directory (os error 20)"),
+        ("pipe", "it is a pipe"),
+    ] {
         desk.run(&["run", "--config", "config.json", "--once", "--log", place])
             .fails(
                 2,
-                &format!("`--log`: got `{place}`, expected stdout or stderr"),
-                "redirect stdout or stderr to write the log to a file",
+                &format!("`--log`: {place} cannot be written: {what}"),
+                LOG_HINT,
             );
     }
-    assert_eq!(desk.files(), ["config.json"], "no ledger is made");
+    desk.run(&["run", "--config", "config.json", "--once", "--log", ""])
+        .fails(
+            2,
+            "a value is required for '--log <PLACE>' but none was supplied",
+            HELP_HINT,
+        );
+    assert_eq!(desk.files(), before, "no ledger is made");
+}
+
+#[test]
+fn no_system_log_is_wrong_usage() {
+    let desk = Desk::new();
+    // Not the real one: this machine may have it.
+    let socket = desk.path("log");
+    let start = || {
+        logging::start(&logging::Options {
+            place: logging::Place::Syslog(socket.clone()),
+            max_size: 1,
+            max_files: 1,
+            debug: false,
+        })
+    };
+    let refused = |what: &str| {
+        let error = start().map(|_| ()).unwrap_err();
+        assert_eq!(error.fault, Fault::Usage);
+        assert_eq!(
+            error.message,
+            format!(
+                "`--log syslog`: {} cannot be reached: {what}",
+                socket.display()
+            )
+        );
+        assert_eq!(
+            error.hint.as_deref(),
+            Some(
+                "no syslog daemon is listening there, as in most containers; log to stdout or to a file instead"
+            )
+        );
+    };
+    refused("No such file or directory (os error 2)");
+    drop(UnixDatagram::bind(&socket).unwrap());
+    refused("Connection refused (os error 111)");
+    assert_eq!(
+        logging::Place::named(Path::new("syslog")),
+        logging::Place::Syslog("/dev/log".into())
+    );
+}
+
+#[test]
+fn sizes_and_numbers_of_log_files_are_understood_or_refused() {
+    let (desk, _lock) = config::desk();
+    desk.file("config.json", config::right().to_string());
+    let run = |option: &str, value: &str| {
+        desk.run(&["run", "--config", "config.json", "--once", option, value])
+    };
+    for size in [
+        "",
+        " ",
+        "0",
+        "0K",
+        "ten",
+        "10MB",
+        "10 M",
+        "1.5M",
+        "M",
+        "-1",
+        "+5",
+        "99999999999G",
+    ] {
+        run("--log-max-size", size).fails(
+            2,
+            &format!("invalid value '{size}' for '--log-max-size <SIZE>': expected a size of at least one byte, like 100K, 10M or 1G"),
+            HELP_HINT,
+        );
+    }
+    for number in ["five", "-1", "1.5", "5M", "99999999999"] {
+        run("--log-max-files", number).fails(
+            2,
+            &format!("invalid value '{number}' for '--log-max-files <N>': expected a number of files, like 5; 0 keeps none"),
+            HELP_HINT,
+        );
+    }
+    for (option, right) in [
+        (
+            "--log-max-size",
+            &["1", "100K", "100k", "10M", "1G", "17179869183G"][..],
+        ),
+        ("--log-max-files", &["0", "1", "500"]),
+    ] {
+        for value in right {
+            run(option, value).fails(
+                1,
+                "sync_state.db: another imap-to-gmail is running with this ledger",
+                "`imap-to-gmail status` shows it; one process per ledger is enough",
+            );
+        }
+    }
+    assert_eq!(logging::max_size("100K"), Ok(102_400));
+    assert_eq!(logging::max_size("10M"), Ok(10_485_760));
+    assert_eq!(logging::max_size("1G"), Ok(1_073_741_824));
+    assert_eq!(logging::max_size("4096"), Ok(4096));
+}
+
+#[test]
+fn a_dry_run_writes_no_log_file() {
+    let desk = Desk::new();
+    let mut config = config::with("source_server", "localhost");
+    // Where nothing listens.
+    config["source_port"] = 1.into();
+    config["source_tls"] = "none".into();
+    desk.file("config.json", config.to_string());
+    let ran = desk.run(&[
+        "run",
+        "--config",
+        "config.json",
+        "--dry-run",
+        "--log",
+        "imap.log",
+    ]);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert_eq!(ran.files, ["config.json"]);
 }

@@ -1,0 +1,417 @@
+//! A log file that is rotated: NAME, and NAME.1.zst (newest) ... NAME.N.zst, each of whole lines.
+//!
+//! Every line is in one of them once, wherever the program is killed. A rotation is: shift (each
+//! NAME.n.zst moves one up into the first gap; without a gap the oldest goes), rename NAME to NAME.1,
+//! open NAME anew; then, in a thread, write NAME.1.zst.tmp, make it durable, rename it to NAME.1.zst,
+//! delete NAME.1. What each kill leaves, and what becomes of it:
+//!
+//! - amid the shift: a gap, which is closed at the next start;
+//! - NAME.1 without NAME.1.zst (with or without a .tmp): it is compressed, at the next start;
+//! - NAME.1 and NAME.1.zst with the same content: NAME.1 is deleted. Another content is foreign (an
+//!   operator's tool has made NAME.1): nothing is overwritten, NAME.1 takes its place in the row;
+//! - amid a line, at NAME's end: the piece is cut off.
+//!
+//! Not for several processes with one NAME.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use chrono::Utc;
+use flexi_logger::writers::LogWriter;
+use flexi_logger::{DeferredNow, FlexiLoggerError};
+use log::Record;
+use sha2::{Digest, Sha256};
+
+use super::{Outage, line};
+use crate::message::time_text;
+
+pub(super) struct Rotated(Mutex<State>);
+
+struct State {
+    files: Files,
+    max_size: u64,
+    out: File,
+    /// Of NAME.
+    size: u64,
+    /// NAME is rotated before it grows beyond this.
+    limit: u64,
+    /// Devices are written to and nothing else.
+    regular: bool,
+    begun: bool,
+    compressing: Option<JoinHandle<io::Result<()>>>,
+    writing: Outage,
+    rotating: Outage,
+}
+
+impl Rotated {
+    /// Only opens NAME: where another process turns out to hold the ledger, this one must not have
+    /// touched what that one is rotating. The rest waits for the first line.
+    pub(super) fn open(path: &Path, max_size: u64, max_files: u32) -> io::Result<Rotated> {
+        if fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo()) {
+            return Err(io::Error::other("it is a pipe"));
+        }
+        let out = open(path)?;
+        let meta = out.metadata()?;
+        // A symbolic link stays: what it points to is rotated.
+        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(Rotated(Mutex::new(State {
+            files: Files { name, max_files },
+            max_size,
+            size: meta.len(),
+            regular: meta.is_file(),
+            out,
+            limit: max_size,
+            begun: false,
+            compressing: None,
+            writing: Outage::default(),
+            rotating: Outage::default(),
+        })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogWriter for Rotated {
+    fn write(&self, _: &mut DeferredNow, record: &Record) -> io::Result<()> {
+        let mut text = Vec::with_capacity(160);
+        line(&mut text, record)?;
+        self.state().write(text);
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown(&self) {
+        self.state().shutdown();
+    }
+
+    fn reopen_output(&self) -> Result<(), FlexiLoggerError> {
+        self.state().reopen();
+        Ok(())
+    }
+}
+
+impl State {
+    fn write(&mut self, text: Vec<u8>) {
+        if self.regular {
+            if !std::mem::replace(&mut self.begun, true) {
+                let begun = self.begin();
+                self.unrotated(begun);
+            }
+            if self.size + text.len() as u64 > self.limit {
+                let rotated = self.rotate(text.len() as u64);
+                self.unrotated(rotated);
+            }
+        }
+        let text = match self.writing.note() {
+            Some(note) => {
+                let note = format!("{} WARN  {note}\n", time_text(Utc::now()));
+                [note.into_bytes(), text].concat()
+            }
+            None => text,
+        };
+        match append(&mut self.out, &text) {
+            Ok(()) => {
+                self.size += text.len() as u64;
+                self.writing.dropped = 0;
+            }
+            Err(e) => {
+                self.writing.dropped += 1;
+                self.writing.say(&format!(
+                    "the log {} cannot be written: {e}; lines are dropped until it can",
+                    self.files.name.display()
+                ));
+            }
+        }
+    }
+
+    /// A log that cannot be rotated grows; it is tried again when it has grown as much once more.
+    fn unrotated(&mut self, done: io::Result<()>) {
+        if let Err(e) = done {
+            self.limit = self.size.saturating_add(self.max_size);
+            self.rotating.say(&format!(
+                "the log {} cannot be rotated: {e}; it grows until it can",
+                self.files.name.display()
+            ));
+        }
+    }
+
+    /// Finishes what an earlier process left.
+    fn begin(&mut self) -> io::Result<()> {
+        self.size = mend(&mut self.out)?;
+        remove(&self.files.tmp())?;
+        self.files.tidy()?;
+        if self.files.plain().exists() {
+            self.compress();
+        }
+        Ok(())
+    }
+
+    /// Makes room for a line of this length.
+    fn rotate(&mut self, room: u64) -> io::Result<()> {
+        // Somebody else may have emptied it.
+        self.size = self.out.metadata()?.len();
+        if self.size == 0 || self.size + room <= self.max_size {
+            return Ok(());
+        }
+        if let Some(thread) = self.compressing.take() {
+            let _ = thread.join();
+        }
+        // Where that failed, or somebody else made a NAME.1: it must be out of the way.
+        self.files.finish()?;
+        self.files.shift()?;
+        match fs::rename(&self.files.name, self.files.plain()) {
+            // Somebody moved it away: those lines are theirs now.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            other => other?,
+        }
+        match open(&self.files.name) {
+            Ok(out) => self.out = out,
+            Err(e) => {
+                fs::rename(self.files.plain(), &self.files.name)?;
+                return Err(e);
+            }
+        }
+        self.size = 0;
+        self.limit = self.max_size;
+        self.compress();
+        Ok(())
+    }
+
+    /// Without a thread it is left to the next rotation or start.
+    fn compress(&mut self) {
+        let files = self.files.clone();
+        self.compressing = Builder::new()
+            .name("log".into())
+            .spawn(move || files.finish())
+            .ok();
+    }
+
+    fn shutdown(&mut self) {
+        if let Some(thread) = self.compressing.take() {
+            let done = thread.join();
+            self.unrotated(done.unwrap_or_else(|_| Err(io::Error::other("a panic"))));
+        }
+    }
+
+    fn reopen(&mut self) {
+        let opened = open(&self.files.name).and_then(|out| Ok((out.metadata()?, out)));
+        match opened {
+            Ok((meta, out)) => {
+                (self.size, self.regular) = (meta.len(), meta.is_file());
+                self.limit = self.max_size;
+                self.out = out;
+            }
+            // The one that is open still is.
+            Err(e) => self.unrotated(Err(e)),
+        }
+    }
+}
+
+/// The names, and what is done to files in a rotation.
+#[derive(Clone)]
+struct Files {
+    name: PathBuf,
+    max_files: u32,
+}
+
+impl Files {
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = OsString::from(&self.name);
+        name.push(ending);
+        name.into()
+    }
+
+    /// Waits to be compressed.
+    fn plain(&self) -> PathBuf {
+        self.beside(".1")
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.beside(".1.zst.tmp")
+    }
+
+    fn zst(&self, n: u32) -> PathBuf {
+        self.beside(&format!(".{n}.zst"))
+    }
+
+    /// Empties the place of NAME.1.zst; that of the oldest file is taken by the one before it.
+    fn shift(&self) -> io::Result<()> {
+        let gap = (1..=self.max_files).find(|n| !self.zst(*n).exists());
+        for n in (1..gap.unwrap_or(self.max_files)).rev() {
+            fs::rename(self.zst(n), self.zst(n + 1))?;
+        }
+        Ok(())
+    }
+
+    /// NAME.1 becomes NAME.1.zst.
+    fn finish(&self) -> io::Result<()> {
+        let (plain, whole) = (self.plain(), self.zst(1));
+        let mut from = match File::open(&plain) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        if self.max_files > 0 && !(whole.exists() && same(&from, &whole)) {
+            if whole.exists() {
+                self.shift()?;
+            }
+            from.rewind()?;
+            let done = self.compress(&mut from, &whole);
+            if done.is_err() {
+                let _ = remove(&self.tmp());
+            }
+            done?;
+        }
+        // Another one than was compressed is somebody else's, and stays.
+        match fs::metadata(&plain)?.ino() == from.metadata()?.ino() {
+            true => remove(&plain),
+            false => Ok(()),
+        }
+    }
+
+    fn compress(&self, from: &mut File, whole: &Path) -> io::Result<()> {
+        remove(&self.tmp())?;
+        let to = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.tmp())?;
+        let mut to = zstd::Encoder::new(to, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+        to.include_checksum(true)?;
+        io::copy(from, &mut to)?;
+        to.finish()?.sync_all()?;
+        fs::rename(self.tmp(), whole)?;
+        // The name must last before NAME.1 goes; not every file system can promise it.
+        if let Some(Ok(folder)) = whole.parent().map(File::open) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+
+    /// Closes the gaps in the row, and removes what is more than `max_files`.
+    fn tidy(&self) -> io::Result<()> {
+        let (Some(folder), Some(name)) = (self.name.parent(), self.name.file_name()) else {
+            return Ok(());
+        };
+        let mut row = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let found = entry?.file_name();
+            let n = found
+                .as_encoded_bytes()
+                .strip_prefix(name.as_encoded_bytes())
+                .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(b".zst"))
+                .and_then(|n| std::str::from_utf8(n).ok()?.parse::<u32>().ok());
+            row.extend(n.filter(|n| self.zst(*n).ends_with(&found)));
+        }
+        row.sort_unstable();
+        for (place, n) in (1..).zip(row) {
+            if place > self.max_files {
+                remove(&self.zst(n))?;
+            } else if place != n {
+                fs::rename(self.zst(n), self.zst(place))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let device = fs::metadata(path).is_ok_and(|m| !m.is_file());
+    let out = OpenOptions::new()
+        .append(true)
+        // How it ends must be seen.
+        .read(!device)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    let meta = out.metadata()?;
+    if meta.is_file() && meta.mode() & 0o777 != 0o600 {
+        // One that was there already; where it belongs to another user, that one decides.
+        let _ = out.set_permissions(Permissions::from_mode(0o600));
+    }
+    Ok(out)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Writes all of it or, on a full disk, nothing.
+fn append(out: &mut File, text: &[u8]) -> io::Result<()> {
+    let mut done = 0;
+    while done < text.len() {
+        match out.write(&text[done..]) {
+            Ok(n) if n > 0 => done += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            stopped => {
+                if done > 0 {
+                    let size = out.metadata()?.len();
+                    out.set_len(size.saturating_sub(done as u64))?;
+                }
+                return Err(stopped.err().unwrap_or(ErrorKind::WriteZero.into()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a file end with a whole line and returns its size.
+fn mend(out: &mut File) -> io::Result<u64> {
+    const TAIL: u64 = 1 << 20;
+    let size = out.metadata()?.len();
+    let mut tail = Vec::new();
+    out.seek(SeekFrom::Start(size.saturating_sub(TAIL)))?;
+    out.read_to_end(&mut tail)?;
+    let piece = match tail.iter().rposition(|b| *b == b'\n') {
+        Some(at) => &tail[at + 1..],
+        None => &tail,
+    };
+    if piece.is_empty() {
+        return Ok(size);
+    }
+    if is_ours(piece) {
+        let whole = size - piece.len() as u64;
+        out.set_len(whole)?;
+        return Ok(whole);
+    }
+    append(out, b"\n")?;
+    Ok(size + 1)
+}
+
+/// Whether this is how our lines begin. (A file that was something else before is not cut.)
+fn is_ours(piece: &[u8]) -> bool {
+    let like = b"0000-00-00T00:00:00Z ";
+    piece.iter().zip(like).all(|(b, l)| match l {
+        b'0' => b.is_ascii_digit(),
+        l => b == l,
+    })
+}
+
+/// Whether `packed` holds what `plain` does; what cannot be unpacked does not.
+fn same(plain: &File, packed: &Path) -> bool {
+    let unpacked = File::open(packed).and_then(zstd::Decoder::new);
+    unpacked
+        .and_then(|u| Ok(digest(u)? == digest(plain)?))
+        .unwrap_or(false)
+}
+
+fn digest(mut from: impl Read) -> io::Result<[u8; 32]> {
+    let mut digest = Sha256::new();
+    io::copy(&mut from, &mut digest)?;
+    Ok(digest.finalize().into())
+}
+
+#[cfg(test)]
+mod tests;

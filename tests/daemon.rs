@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::dovecot::Dovecot;
 use common::eventually;
 use common::proxy::Proxy;
-use common::world::{self, ALICE, TOKEN, World};
+use common::world::{self, ALICE, BOB, TOKEN, World};
 use serde_json::json;
 
 #[test]
@@ -172,6 +172,15 @@ fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
             20 => target.cut_after(common::proxy::Side::ToServer, fastrand::u64(0..5_000)),
             _ => {}
         }
+        if n % 75 == 30 {
+            // The access token is replaced, as it is at Google every hour.
+            let token = format!("ya29.number-{n}");
+            let mut tokens = world.target.tokens.lock().unwrap();
+            tokens.clear();
+            tokens.insert(token.clone(), BOB.into());
+            drop(tokens);
+            world.write_token(&json!({"token": token}));
+        }
         if n == 100 {
             world.target.restart();
         }
@@ -318,4 +327,79 @@ fn uids_that_changed_their_meaning_unseen_by_the_watcher_are_noticed_at_the_fetc
     );
     let incarnations: i64 = world.one("SELECT count(*) FROM mailbox");
     assert_eq!(incarnations, 2, "{}", world.dump());
+}
+
+#[test]
+fn the_system_is_told_that_all_is_well_and_what_is_not() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let path = world.dir.path().join("notify");
+    let system = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    system
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    world
+        .env
+        .push(("NOTIFY_SOCKET", path.to_str().unwrap().into()));
+    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    let running = Running::start(&world, &[]);
+    let told = |wanted: &str| {
+        let mut buffer = [0; 1000];
+        let mut all = Vec::new();
+        while !all.iter().any(|line: &String| line.contains(wanted)) {
+            let len = system
+                .recv(&mut buffer)
+                .unwrap_or_else(|e| panic!("{wanted}: {e}; {all:?}"));
+            all.push(String::from_utf8_lossy(&buffer[..len]).into_owned());
+        }
+    };
+    told("READY=1");
+    plant(&world, 0);
+    told("STATUS=localhost");
+    told("WATCHDOG=1");
+    world
+        .target
+        .tokens
+        .lock()
+        .unwrap()
+        .insert(TOKEN.into(), bob);
+    told("STATUS=watching");
+    arrives(&world, 1);
+    assert_eq!(running.end().0, Some(0));
+    told("STOPPING=1");
+}
+
+#[test]
+fn the_python_scripts_command_line_works_as_it_stands() {
+    let Some(world) = World::new() else { return };
+    plant(&world, 0);
+    let log = world.dir.path().join("sync.log");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
+        .args([
+            "--config",
+            "config.json",
+            "--state-file",
+            "sync_state.db",
+            "--log",
+        ])
+        .arg(&log)
+        .args([
+            "--log-max-size",
+            "10M",
+            "--log-max-files",
+            "5",
+            "--debug",
+            "--poll-interval",
+            "60",
+            "--no-idle",
+        ])
+        .current_dir(world.dir.path())
+        .spawn()
+        .unwrap();
+    arrives(&world, 1);
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("delivered INBOX UID 1"), "{log}");
 }

@@ -38,7 +38,8 @@ fn watch_over(tcp: &TcpStream) -> io::Result<()> {
     socket.set_tcp_keepalive(
         &socket2::TcpKeepalive::new()
             .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15)),
+            .with_interval(Duration::from_secs(15))
+            .with_retries(3),
     )?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(Duration::from_secs(120)))?;

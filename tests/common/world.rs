@@ -26,6 +26,8 @@ const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
 /// A configuration, a ledger and the program run with them.
 pub struct Route {
     pub dir: tempfile::TempDir,
+    /// Given to the program.
+    pub env: Vec<(&'static str, String)>,
     config: Map<String, Value>,
 }
 
@@ -107,6 +109,7 @@ impl Route {
         };
         let mut route = Route {
             dir: tempfile::tempdir().unwrap(),
+            env: Vec::new(),
             config,
         };
         let ledger = route.ledger_file();
@@ -188,6 +191,7 @@ impl Route {
                 "--quiet",
             ])
             .env(CHILD, json!(self.run_args(extra)).to_string())
+            .envs(self.env.iter().map(|(k, v)| (*k, v)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -30,6 +30,7 @@ mod once;
 mod reader;
 mod recognise;
 mod settle;
+mod state;
 mod watch;
 
 pub use daemon::Watch;

@@ -1,0 +1,77 @@
+//! How long the program waits for what. Not for people to set: tests shorten them.
+
+use std::time::Duration;
+
+/// Every interval of the program, in one place, so that tests can shorten them.
+#[derive(Clone, Debug)]
+pub struct Intervals {
+    /// To connect, shake hands and be greeted.
+    pub connect: Duration,
+    /// For the answer to a command that moves little; failed sign-ins can be slow (servers.md 3.14).
+    pub command: Duration,
+    /// For the answer to an APPEND, counted from its last byte (gmail.md 3.9).
+    pub append: Duration,
+    /// For All Mail of a Gmail account to open (gmail.md 6).
+    pub all_mail: Duration,
+    /// How long All Mail is left alone after it did not open.
+    pub all_mail_again: Duration,
+    /// Between messages while a server says [THROTTLED]: the first wait, doubling up to the second.
+    pub throttled: (Duration, Duration),
+    /// Between reconnects: the first wait, doubling up to the second figure.
+    pub reconnect: (Duration, Duration),
+    /// How long `--once` retries a server that is out of reach.
+    pub once_patience: Duration,
+    /// The absence of a message whose APPEND ended unseen is believed this long after its last byte.
+    pub late_commit: Duration,
+    /// The same on Gmail, for a message without Message-ID or Date.
+    pub late_commit_anonymous: Duration,
+    /// Between the two empty looks before a message is `gone`.
+    pub second_look: Duration,
+    /// Between attempts at one message: the first wait, doubling up to the second figure.
+    pub backoff: (Duration, Duration),
+    /// From the first charge until a message is `failed`.
+    pub give_up: Duration,
+    /// Between two looks at a mailbox whose server promised to tell of new mail (RFC 2177).
+    pub look: Duration,
+    /// How long a person's affair is left alone when nothing changes.
+    pub needs_user: Duration,
+    /// Between attempts at an account that asked us to slow down: the first wait, doubling up to
+    /// the second figure.
+    pub pause: (Duration, Duration),
+    /// How long a session waits for the next mail before it is let go.
+    pub keep: Duration,
+    /// What the longest batch may take before the watchdog is not told that all is well.
+    pub batch: Duration,
+    /// Between two signs of life in the ledger.
+    pub heartbeat: Duration,
+    /// What an APPEND under way is given when a person ends the program.
+    pub farewell: Duration,
+}
+
+impl Default for Intervals {
+    fn default() -> Intervals {
+        let s = Duration::from_secs;
+        Intervals {
+            connect: s(30),
+            command: s(90),
+            append: s(300),
+            all_mail: s(300),
+            all_mail_again: s(3600),
+            throttled: (s(2), s(60)),
+            reconnect: (s(5), s(300)),
+            once_patience: s(120),
+            late_commit: s(30),
+            late_commit_anonymous: s(300),
+            second_look: s(60),
+            backoff: (s(60), s(6 * 3600)),
+            give_up: s(2 * 24 * 3600),
+            look: s(180),
+            needs_user: s(300),
+            pause: (s(900), s(6 * 3600)),
+            keep: s(300),
+            batch: s(2 * 3600),
+            heartbeat: s(15),
+            farewell: s(5),
+        }
+    }
+}

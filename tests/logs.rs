@@ -334,7 +334,8 @@ impl Waiting {
         let child = Command::new("sh")
             .args([
                 "-c",
-                "umask 000; exec \"$@\"",
+                // Whoever started the tests may have had hangups ignored (nohup).
+                "umask 000; exec env --default-signal=HUP \"$@\"",
                 "sh",
                 env!("CARGO_BIN_EXE_imap-to-gmail"),
             ])

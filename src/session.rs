@@ -508,7 +508,10 @@ impl Session {
     /// True when it told of one.
     pub fn idle(&mut self, limit: Duration) -> Result<bool> {
         self.wire.expect(limit, 0);
-        self.wire.idle(limit, self.times.command);
+        // A server that is there answers DONE at once: with the look every 90 s one that is not is
+        // noticed within two minutes.
+        let grace = self.times.command.min(Duration::from_secs(30));
+        self.wire.idle(limit, grace);
         let _ = self.imap.run("IDLE");
         let heard = self.listen(Phase::Fetch);
         heard.end?;

@@ -519,14 +519,23 @@ fn a_target_that_takes_fewer_connections_than_we_open_is_filled_all_the_same() {
     let Some(world) = World::with(Dovecot::build(), target) else {
         return;
     };
-    for i in 0..30 {
-        let one = mail(&format!("<{i}@x>"), DATE, "text");
-        world.source.plant(ALICE, &one, "", T0 + i);
+    // Whether a second worker knocks while the first is in is a matter of moments: until it has.
+    let mut refused = false;
+    for round in 0..30 {
+        for i in 0..30 {
+            let n = round * 30 + i;
+            let one = mail(&format!("<{n}@x>"), DATE, "text");
+            world.source.plant(ALICE, &one, "", T0 + n);
+        }
+        let ran = world.run();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        assert!(world.status()["trouble"].is_null());
+        refused |= ran.err.contains("slow down");
+        if refused {
+            break;
+        }
     }
-    let ran = world.run();
-    assert!(ran.err.contains("slow down"), "{}", ran.err);
-    assert_eq!(ran.status, 0, "{}", ran.err);
-    assert!(world.status()["trouble"].is_null());
+    assert!(refused, "no worker was ever turned away");
     world.assert_complete();
 }
 

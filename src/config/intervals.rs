@@ -65,7 +65,7 @@ impl Default for Intervals {
             second_look: s(60),
             backoff: (s(60), s(6 * 3600)),
             give_up: s(2 * 24 * 3600),
-            look: s(180),
+            look: s(90),
             needs_user: s(300),
             pause: (s(900), s(6 * 3600)),
             keep: s(300),

@@ -40,7 +40,8 @@ pub struct Intervals {
     pub pause: (Duration, Duration),
     /// How long a session waits for the next mail before it is let go.
     pub keep: Duration,
-    /// What the longest batch may take before the watchdog is not told that all is well.
+    /// What one step of a batch may take, the transfer of its bytes apart, before the watchdog is no
+    /// longer told that all is well.
     pub batch: Duration,
     /// Between two signs of life in the ledger.
     pub heartbeat: Duration,
@@ -69,7 +70,7 @@ impl Default for Intervals {
             needs_user: s(300),
             pause: (s(900), s(6 * 3600)),
             keep: s(300),
-            batch: s(2 * 3600),
+            batch: s(1800),
             heartbeat: s(15),
             farewell: s(5),
         }

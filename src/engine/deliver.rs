@@ -11,7 +11,6 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
-use super::daemon::DELIVER;
 use super::reader::{Got, same_message_id, sender_and_subject};
 use super::settle::{Outcome, settle};
 use super::{Engine, recognise};
@@ -74,7 +73,7 @@ impl Engine {
             if rows.is_empty() {
                 break;
             }
-            self.promise(DELIVER, self.times.batch);
+            self.promise_transfer(0);
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
         }
@@ -199,6 +198,7 @@ impl Engine {
         let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = open.rows.iter().any(|r| r.about.size.is_none());
         let Got { found, poison } = {
+            self.promise_transfer(bytes);
             let mut reader = self.reader();
             reader.expect(mailbox.uid_validity);
             if open.rows.iter().any(|r| self.was_absent(r.id)) {
@@ -450,6 +450,7 @@ impl Engine {
         let Parcel {
             row, flags, body, ..
         } = parcel;
+        self.promise_transfer(body.len() as u64);
         let mut altered = false;
         let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
         if let Appended::Refused(error, _) = &end

@@ -3,15 +3,18 @@
 
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
+use super::daemon::DELIVER;
 use super::{Engine, Unseen, backoff};
 use crate::error::Error;
 use crate::gmail::{AllMail, DELIVERY};
 use crate::ledger::Row;
 
+/// In bytes per second; `wire` gives up what is slower.
+const SLOWEST: u64 = 8 << 10;
 /// How often All Mail may refuse to open before it is done without.
 const ALL_MAIL_REFUSALS_MAX: u32 = 3;
 
@@ -71,6 +74,13 @@ impl Engine {
         let mut state = self.state();
         let first = *state.absent.entry(id).or_insert_with(Instant::now);
         first.elapsed() >= self.times.second_look
+    }
+
+    /// The deliverer is heard of again when so many bytes have gone over the slowest link that is
+    /// waited for.
+    pub(super) fn promise_transfer(&self, bytes: u64) {
+        let transfer = Duration::from_secs(bytes / SLOWEST);
+        self.promise(DELIVER, self.times.batch + transfer);
     }
 
     /// A server that says [THROTTLED] with its OKs is given more time from message to message.

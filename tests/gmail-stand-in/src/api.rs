@@ -16,7 +16,7 @@ use crate::options::{Mail, Options, Stored};
 use crate::refusal::Refusal;
 use crate::server::{self, Shared};
 use crate::store::{New, Store};
-use crate::tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
+use crate::tokens::{CLIENT_ID, CLIENT_SECRET};
 use crate::transcript::Transcript;
 
 /// A running stand-in. It ends, with all its connections, when it is dropped.
@@ -94,7 +94,8 @@ impl Gmail {
 
     /// An access token for the account, good for so long.
     pub fn issue_token(&self, life: Duration) -> String {
-        self.issue_token_for(self.account(), SCOPE, life)
+        let scope = self.shared.knobs.lock().unwrap().scope.clone();
+        self.issue_token_for(self.account(), &scope, life)
     }
 
     /// An access token for this account with this scope.
@@ -124,18 +125,24 @@ impl Gmail {
     /// A `token.json` as google-auth writes it (gmail.md 7.5), with this access token and expiry.
     pub fn token_json(&self, access_token: &str, life: Duration) -> String {
         let expiry = self.shared.clock.now() + delta(life);
-        serde_json::json!({
+        let knobs = self.shared.knobs.lock().unwrap();
+        let mut file = serde_json::json!({
             "token": access_token,
             "refresh_token": self.refresh_token,
             "token_uri": self.token_url(),
             "client_id": CLIENT_ID,
             "client_secret": CLIENT_SECRET,
-            "scopes": [SCOPE],
+            "scopes": [knobs.scope],
             "universe_domain": "googleapis.com",
             "account": "",
             "expiry": expiry.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-        })
-        .to_string()
+        });
+        if knobs.public_client {
+            file["scopes"] = serde_json::json!([knobs.scope, "offline_access"]);
+            file.as_object_mut()
+                .map(|file| file.remove("client_secret"));
+        }
+        file.to_string()
     }
 
     /// Requests to the token endpoint so far.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// `* BYE` text of a session that ran out (gmail.md 2.3).
 pub const SESSION_EXPIRED: &str = "Session expired, please login again.";
+/// `* BYE` text of Microsoft for a session that ends with its token (gmail.md 8.2).
+pub const TOKEN_EXPIRED: &str = "Session invalidated - AccessTokenExpired";
 /// `* BYE` text of a block for bandwidth (gmail.md 2.3).
 pub const OVERQUOTA: &str = "[OVERQUOTA] Account exceeded command or bandwidth limits.";
 /// `* BYE` text of an outage (gmail.md 2.3).

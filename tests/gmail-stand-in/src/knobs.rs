@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::names::Use;
+use crate::tokens::SCOPE;
 
 /// Settings that hold until they are changed.
 #[derive(Debug, Clone)]
@@ -55,6 +56,13 @@ pub struct Knobs {
     pub session_life: Duration,
     /// `expires_in` of access tokens (gmail.md 7.2). 3599 s.
     pub token_life: Duration,
+    /// What tokens are given for, and the one of its scopes that the server wants to see. Google's.
+    pub scope: String,
+    /// Each refresh gives a new refresh token, and the old one is dead from then on, as Microsoft's may be
+    /// (gmail.md 8.2). Off.
+    pub rotate: bool,
+    /// The OAuth client has no secret, as with Microsoft's public clients. Off.
+    pub public_client: bool,
     /// The OAuth client is in Testing: refresh tokens die 7 days after consent (gmail.md 7.4). Off.
     pub testing: bool,
 }
@@ -85,6 +93,9 @@ impl Default for Knobs {
             round_trip: Duration::ZERO,
             session_life: Duration::from_secs(24 * 3600),
             token_life: Duration::from_secs(3599),
+            scope: SCOPE.into(),
+            rotate: false,
+            public_client: false,
             testing: false,
         }
     }

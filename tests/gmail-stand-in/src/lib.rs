@@ -41,13 +41,14 @@ mod wire;
 pub use api::Gmail;
 pub use clock::Clock;
 pub use faults::{
-    Fault, Hits, OVERQUOTA, On, SESSION_EXPIRED, SYSTEM_ERROR, UNABLE_TO_APPEND, UNAVAILABLE,
+    Fault, Hits, OVERQUOTA, On, SESSION_EXPIRED, SYSTEM_ERROR, TOKEN_EXPIRED, UNABLE_TO_APPEND,
+    UNAVAILABLE,
 };
 pub use knobs::{Dedupe, DedupeKey, ExpungeBehavior, Knobs, OverquotaForm, SameMailbox};
 pub use message::Place;
 pub use names::Use;
 pub use oauth::{TokenRequest, TokenTrouble};
-pub use options::{Kind, Locale, Mail, Options, Stored};
+pub use options::{Kind, Locale, Mail, OUTLOOK_SCOPE, Options, Stored};
 pub use refusal::Refusal;
 pub use tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
 pub use transcript::{Line, Side, Transcript};

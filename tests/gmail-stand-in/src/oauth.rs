@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::server::Shared;
-use crate::tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
+use crate::tokens::{CLIENT_ID, CLIENT_SECRET};
 use crate::wire::TICK;
 
 /// What happens to the next requests to the token endpoint.
@@ -270,7 +270,20 @@ fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTroubl
     if method != Some("POST") || path != Some("/token") {
         return Response::html(404);
     }
+    let (life, testing, public, rotate, mut scope) = {
+        let knobs = shared.knobs.lock().unwrap();
+        (
+            knobs.token_life,
+            knobs.testing,
+            knobs.public_client,
+            knobs.rotate,
+            knobs.scope.clone(),
+        )
+    };
     for name in ["grant_type", "client_id", "client_secret", "refresh_token"] {
+        if public && name == "client_secret" {
+            continue;
+        }
         if request.field(name).is_none_or(str::is_empty) {
             let missing = format!("Missing required parameter: {name}");
             return Response::error(400, "invalid_request", &missing);
@@ -284,14 +297,14 @@ fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTroubl
     if field("client_id") != CLIENT_ID {
         return Response::error(401, "invalid_client", "The OAuth client was not found.");
     }
-    if field("client_secret") != CLIENT_SECRET {
+    if public && request.field("client_secret").is_some() {
+        let public = "AADSTS700025: Client is public so neither 'client_assertion' nor 'client_secret' should be presented.";
+        return Response::error(401, "invalid_client", public);
+    }
+    if !public && field("client_secret") != CLIENT_SECRET {
         let invalid = "The provided client secret is invalid.";
         return Response::error(401, "invalid_client", invalid);
     }
-    let (life, testing) = {
-        let knobs = shared.knobs.lock().unwrap();
-        (knobs.token_life, knobs.testing)
-    };
     let now = shared.clock.now();
     let mut tokens = shared.tokens.lock().unwrap();
     let mut account = match tokens.use_refresh(field("refresh_token"), now, testing) {
@@ -302,7 +315,6 @@ fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTroubl
         }
         Err(false) => return Response::error(400, "invalid_grant", "Bad Request"),
     };
-    let mut scope = SCOPE.to_string();
     match trouble {
         Some(TokenTrouble::OtherAccount(other)) => account = other.clone(),
         Some(TokenTrouble::Scope(shortened)) => scope = shortened.clone(),
@@ -319,6 +331,10 @@ fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTroubl
                 .map(|reply| reply.remove("expires_in"));
         }
         _ => {}
+    }
+    if rotate {
+        let old = field("refresh_token");
+        reply["refresh_token"] = tokens.rotate(old, &account, now).into();
     }
     Response::json(200, &reply)
 }

@@ -52,7 +52,23 @@ impl Options {
             ..Options::default()
         }
     }
+
+    /// Outlook's, as far as signing in to a source goes (gmail.md 8.2): XOAUTH2 with tokens of a public client, whose
+    /// refresh tokens rotate and whose sessions end with their token.
+    pub fn outlook() -> Options {
+        let mut options = Options::plain(
+            "IMAP4 IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR UIDPLUS ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+",
+        );
+        options.account = "user@outlook.com".into();
+        options.knobs.scope = OUTLOOK_SCOPE.into();
+        options.knobs.rotate = true;
+        options.knobs.public_client = true;
+        options
+    }
 }
+
+/// What Outlook's IMAP takes (gmail.md 8.2).
+pub const OUTLOOK_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 
 /// Whose server is played.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::Kind;
-use crate::faults::{Fault, SESSION_EXPIRED};
+use crate::faults::{Fault, SESSION_EXPIRED, TOKEN_EXPIRED};
 use crate::knobs::Knobs;
 use crate::names::{decode_utf7, encode_utf7};
 use crate::server::Shared;
@@ -297,8 +297,15 @@ impl Session {
     /// Ends the session if its time is over (gmail.md 6).
     fn expire(&mut self) -> Step<()> {
         match self.expires {
-            Some(expires) if expires <= self.shared.clock.now() => self.bye(SESSION_EXPIRED),
+            Some(expires) if expires <= self.shared.clock.now() => self.bye(self.expired()),
             _ => Ok(()),
+        }
+    }
+
+    fn expired(&self) -> &'static str {
+        match self.shared.gmail() {
+            true => SESSION_EXPIRED,
+            false => TOKEN_EXPIRED,
         }
     }
 

@@ -71,6 +71,12 @@ impl Tokens {
         self.access.remove(token);
     }
 
+    /// The refresh token that takes this one's place.
+    pub(crate) fn rotate(&mut self, old: &str, account: &str, now: DateTime<Utc>) -> String {
+        self.revoke(old);
+        self.grant(account, now)
+    }
+
     /// The account of a refresh token that is used now: `Err(true)` if it was one once.
     pub(crate) fn use_refresh(
         &mut self,
@@ -109,11 +115,17 @@ impl Tokens {
     }
 
     /// The token, if it is good for IMAP now.
-    pub(crate) fn check(&self, token: &str, user: &str, now: DateTime<Utc>) -> Option<&Access> {
+    pub(crate) fn check(
+        &self,
+        token: &str,
+        user: &str,
+        scope: &str,
+        now: DateTime<Utc>,
+    ) -> Option<&Access> {
         let access = self.access.get(token)?;
         let good = access.expires > now
             && access.account.eq_ignore_ascii_case(user)
-            && access.scope.split(' ').any(|scope| scope == SCOPE);
+            && access.scope.split(' ').any(|given| given == scope);
         good.then_some(access)
     }
 }

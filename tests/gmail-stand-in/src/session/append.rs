@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset};
 
 use super::{BAD, Session};
-use crate::faults::{Fault, SESSION_EXPIRED};
+use crate::faults::Fault;
 use crate::knobs::OverquotaForm;
 use crate::message::has_header;
 use crate::refusal::OVERQUOTA_ALERT;
@@ -140,7 +140,7 @@ impl Session {
         // A session whose time ended meanwhile has stored the message and cannot say so (gmail.md 6).
         let now = self.shared.clock.now();
         if self.expires.is_some_and(|expires| expires <= now) {
-            return self.bye(SESSION_EXPIRED);
+            return self.bye(self.expired());
         }
         if knobs.own_appends_visible {
             self.catch_up();

@@ -144,7 +144,7 @@ impl Session {
             Proof::Token { token, .. } => {
                 let tokens = self.shared.tokens.lock().unwrap();
                 let access = tokens
-                    .check(token, user, now)
+                    .check(token, user, &knobs.scope, now)
                     .filter(|access| self.is_account(&access.account));
                 expires = access.map_or(expires, |access| expires.min(access.expires));
                 access.is_some()
@@ -156,6 +156,9 @@ impl Session {
         };
         let refusal = match self.shared.next_refusal() {
             Some(refusal) => Some(refusal),
+            None if !good && !self.shared.gmail() && matches!(proof, Proof::Token { .. }) => {
+                Some(Refusal::Other("NO AUTHENTICATE failed.".into()))
+            }
             None if !good => Some(Refusal::InvalidCredentials),
             None if blocked && knobs.overquota == OverquotaForm::Bye => Some(Refusal::OverquotaBye),
             None if blocked => Some(Refusal::OverquotaAlert),
@@ -167,8 +170,10 @@ impl Session {
         }
         self.signed_in = true;
         let line = self.capability_line();
-        if self.shared.gmail() {
+        if self.shared.gmail() || matches!(proof, Proof::Token { .. }) {
             self.expires = Some(expires);
+        }
+        if self.shared.gmail() {
             self.wire.say(&line);
             let name = knobs.display_name.map(|name| format!(" {name}"));
             let name = name.unwrap_or_default();
@@ -189,6 +194,7 @@ impl Session {
             return Err(Gone);
         };
         if let Proof::Token { bearer, .. } = proof
+            && self.shared.gmail()
             && *refusal != Refusal::WebLoginRequired
         {
             self.wire.say(CHALLENGE);

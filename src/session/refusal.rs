@@ -15,7 +15,9 @@ const DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Greeting,
+    /// With a password, or on the way to it.
     SignIn,
+    SignInByToken,
     Examine,
     /// FETCH, SEARCH, NOOP.
     Fetch,
@@ -30,6 +32,9 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
     if let Some(error) = throttled(phase, server, words, &lower) {
         return error;
     }
+    if has(&["authenticated but not connected"]) {
+        return not_connected(server, words);
+    }
     let temporary = has(&[
         "[unavailable]",
         "[inuse]",
@@ -39,14 +44,16 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
         "try again",
     ]);
     let lost = status == Status::Bye;
+    let signing_in = matches!(phase, Phase::SignIn | Phase::SignInByToken);
     match phase {
         Phase::Greeting => Error::connection(format!("{server} does not let us in now: {words}")),
         _ if lost => Error::connection(format!("{server} closed the connection: {words}")),
         // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
-        Phase::SignIn if temporary || status == Status::Bad || has(&["lookup failed"]) => {
+        _ if signing_in && (temporary || status == Status::Bad || has(&["lookup failed"])) => {
             Error::connection(format!("{server} could not sign us in: {words}"))
         }
-        Phase::SignIn => sign_in_refused(server, words, &lower),
+        Phase::SignIn => sign_in_refused(server, words, password_hint(server, &lower)),
+        Phase::SignInByToken => sign_in_refused(server, words, token_hint(&lower)),
         Phase::Examine if temporary => {
             Error::connection(format!("{server} could not open the mailbox: {words}"))
         }
@@ -99,8 +106,11 @@ fn throttled(phase: Phase, server: &str, words: &str, lower: &str) -> Option<Err
             .iter()
             .any(|n| lower.contains(n));
     // Dovecot: "NO [LIMIT] Maximum number of connections from user+IP exceeded".
-    let limit_at_door = matches!(phase, Phase::SignIn | Phase::Greeting)
-        && (lower.contains("[limit]") || lower.contains("maximum number of connections"));
+    let limit_at_door = matches!(
+        phase,
+        Phase::SignIn | Phase::SignInByToken | Phase::Greeting
+    ) && (lower.contains("[limit]")
+        || lower.contains("maximum number of connections"));
     if !too_many && !limit_at_door {
         return None;
     }
@@ -123,18 +133,7 @@ fn stated_delay(lower: &str) -> Option<Duration> {
     Some(Duration::from_millis(digits.parse().ok()?).min(DELAY_MAX))
 }
 
-fn sign_in_refused(server: &str, words: &str, lower: &str) -> Error {
-    let hint = if lower.contains("application-specific password") {
-        "this account has 2-Step Verification: make an app password and use that"
-    } else if lower.contains("web") && lower.contains("log") {
-        "open the account once in a web browser and confirm that the sign-in was you"
-    } else if lower.contains("imap")
-        && (lower.contains("disabled") || lower.contains("not enabled"))
-    {
-        "switch IMAP on in the account's settings, or ask its administrator to"
-    } else {
-        "check user name and password (or sign in again, if a token is used); nothing is lost meanwhile"
-    };
+fn sign_in_refused(server: &str, words: &str, hint: &str) -> Error {
     let mut error = Error::new(
         Fault::NeedsUser,
         format!("{server} refused the sign-in: {words}"),
@@ -142,6 +141,53 @@ fn sign_in_refused(server: &str, words: &str, lower: &str) -> Error {
     .hint(hint);
     error.credentials_refused = true;
     error
+}
+
+fn password_hint(server: &str, lower: &str) -> &'static str {
+    let host = server.to_lowercase();
+    // gmail.md 8.2. Exchange says "LOGIN failed." of every password, so its name must tell.
+    let microsoft = lower.contains("basic authentication is disabled")
+        || ["outlook.", "office365.", "hotmail."]
+            .iter()
+            .any(|name| host.contains(name));
+    if microsoft {
+        return "Microsoft takes no password here, only a sign-in with OAuth: name its token file with `source_token_file` (at the target `target_token_file`)";
+    }
+    if lower.contains("application-specific password") {
+        return "this account has 2-Step Verification: make an app password and use that";
+    }
+    of_the_account(lower).unwrap_or("check user name and password; nothing is lost meanwhile")
+}
+
+fn token_hint(lower: &str) -> &'static str {
+    if lower.contains("mechanism") {
+        return "this server takes no tokens (XOAUTH2): use a password";
+    }
+    of_the_account(lower).unwrap_or(
+        "sign in again, with the account that the user name in the configuration says; nothing is lost meanwhile",
+    )
+}
+
+fn of_the_account(lower: &str) -> Option<&'static str> {
+    if lower.contains("web") && lower.contains("log") {
+        Some("open the account once in a web browser and confirm that the sign-in was you")
+    } else if lower.contains("imap")
+        && (lower.contains("disabled") || lower.contains("not enabled"))
+    {
+        Some("switch IMAP on in the account's settings, or ask its administrator to")
+    } else {
+        None
+    }
+}
+
+/// Exchange (gmail.md 8.2): the token is good, the mailbox does not open with it. It says so of any
+/// command, and now and then for no reason of ours.
+fn not_connected(server: &str, words: &str) -> Error {
+    Error::new(
+        Fault::NeedsUser,
+        format!("{server} knows the sign-in and does not open the mailbox: {words}"),
+    )
+    .hint("it may pass by itself; else sign in with the account that the user name in the configuration says, and switch IMAP on for it")
 }
 
 fn append_refused(server: &str, words: &str, lower: &str) -> Error {
@@ -196,7 +242,7 @@ mod tests {
     #[test]
     fn each_refusal_is_known_by_its_words_and_the_phase() {
         use Fault::{Connection, NeedsUser, Permanent, Throttled, Transient};
-        use Phase::{Append, Examine, Fetch, Greeting, SignIn};
+        use Phase::{Append, Examine, Fetch, Greeting, SignIn, SignInByToken};
         use Status::{Bad, Bye, No};
         for (phase, status, words, fault) in [
             (Greeting, Bye, "too many connections", Throttled),
@@ -233,6 +279,70 @@ mod tests {
                 Throttled,
             ),
             (SignIn, Bad, "Could not parse command", Connection),
+            // Exchange Online (gmail.md 8.2).
+            (SignIn, No, "Basic authentication is disabled.", NeedsUser),
+            (SignInByToken, No, "AUTHENTICATE failed.", NeedsUser),
+            (
+                SignInByToken,
+                Bad,
+                "User is authenticated but not connected.",
+                NeedsUser,
+            ),
+            (
+                Examine,
+                Bad,
+                "User is authenticated but not connected.",
+                NeedsUser,
+            ),
+            (
+                Fetch,
+                Bad,
+                "User is authenticated but not connected.",
+                NeedsUser,
+            ),
+            (
+                Append,
+                Bad,
+                "User is authenticated but not connected.",
+                NeedsUser,
+            ),
+            (
+                SignInByToken,
+                Bad,
+                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
+                Throttled,
+            ),
+            (
+                Examine,
+                Bad,
+                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
+                Throttled,
+            ),
+            (
+                Append,
+                Bad,
+                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
+                Throttled,
+            ),
+            (
+                SignInByToken,
+                No,
+                "[LIMIT] Maximum number of connections from user+IP exceeded",
+                Throttled,
+            ),
+            (
+                SignInByToken,
+                No,
+                "[UNAVAILABLE] Temporary System Problem (Failure)",
+                Connection,
+            ),
+            (
+                Fetch,
+                Bye,
+                "Session invalidated - AccessTokenExpired",
+                Connection,
+            ),
+            (SignInByToken, Bye, "Connection is closed. 13", Connection),
             (
                 Examine,
                 No,
@@ -304,6 +414,75 @@ mod tests {
             let error = classify(phase, status, "host:993", words);
             assert_eq!(error.fault, fault, "{phase:?} {words}: {error}");
             assert!(error.message.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_to_do_about_a_refused_sign_in_fits_what_was_shown() {
+        let hint = |phase, server, words| {
+            let error = classify(phase, Status::No, server, words);
+            assert!(error.credentials_refused, "{words}");
+            error.hint.unwrap_or_default()
+        };
+        let (password, token) = (Phase::SignIn, Phase::SignInByToken);
+        for (phase, server, words, part) in [
+            (
+                password,
+                "mail.x:993",
+                "LOGIN failed.",
+                "user name and password",
+            ),
+            (
+                password,
+                "outlook.office365.com:993",
+                "LOGIN failed.",
+                "`source_token_file`",
+            ),
+            (
+                password,
+                "imap-mail.outlook.com:993",
+                "AUTHENTICATE failed.",
+                "`source_token_file`",
+            ),
+            (
+                password,
+                "mail.x:993",
+                "Basic authentication is disabled.",
+                "`source_token_file`",
+            ),
+            (
+                token,
+                "outlook.office365.com:993",
+                "AUTHENTICATE failed.",
+                "sign in again",
+            ),
+            (
+                token,
+                "imap.gmail.com:993",
+                "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+                "sign in again",
+            ),
+            (
+                token,
+                "mail.x:993",
+                "Unsupported authentication mechanism.",
+                "use a password",
+            ),
+            (
+                token,
+                "imap.gmail.com:993",
+                "Your account is not enabled for IMAP use.",
+                "switch IMAP on",
+            ),
+            (
+                password,
+                "imap.gmail.com:993",
+                "Application-specific password required",
+                "app password",
+            ),
+        ] {
+            let hint = hint(phase, server, words);
+            assert!(hint.contains(part), "{server} {words}: {hint}");
         }
     }
 

@@ -67,12 +67,12 @@ pub(super) fn sign_in(
                     Fault::NeedsUser,
                     format!("{} takes no password on this connection", wire.name()),
                 )
-                .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth"));
+                .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth, with a token file"));
             }
             wire.expect(times.command, 0);
             wire.sign_in("LOGIN (credentials)", Masks::new(password.reveal(), b""));
             let done = client.login(user, password.reveal());
-            return finish_sign_in(wire, done);
+            return finish_sign_in(wire, done, Phase::SignIn);
         }
     };
     wire.expect(times.command, 0);
@@ -91,14 +91,19 @@ pub(super) fn sign_in(
         };
         client.authenticate(mechanism, &once)
     };
-    finish_sign_in(wire, done)
+    let phase = match login {
+        Login::Token { .. } => Phase::SignInByToken,
+        Login::Password { .. } => Phase::SignIn,
+    };
+    finish_sign_in(wire, done, phase)
 }
 
 fn finish_sign_in(
     wire: &Wire,
     done: std::result::Result<imap::Session<Wire>, (imap::Error, imap::Client<Wire>)>,
+    phase: Phase,
 ) -> Result<SignedIn> {
-    let heard = heard(wire, Phase::SignIn);
+    let heard = heard(wire, phase);
     match done {
         Ok(imap) => {
             let pushed = heard

@@ -50,7 +50,8 @@ pub struct Error {
     pub hint: Option<String>,
     /// How long the server asked us to wait, when it said so.
     pub delay: Option<Duration>,
-    /// A server refused who we say we are: with a token, one more try with a renewed one is due.
+    /// A server refused who we say we are: with a token, one more try with a renewed one is due. Or a
+    /// token endpoint knows the refresh token no more.
     pub credentials_refused: bool,
 }
 

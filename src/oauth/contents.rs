@@ -1,0 +1,237 @@
+//! What a token file says, in each form that programs write it (gmail.md 7.5), and whose tokens they
+//! are. Not for reading or writing the file: that is `oauth`'s.
+
+use chrono::{DateTime, NaiveDateTime};
+use oauth2::TokenUrl;
+use serde_json::{Map, Value};
+
+use crate::config::Secret;
+use crate::message::Time;
+
+/// The one scope that Google's IMAP takes (gmail.md 7.1).
+pub(super) const GOOGLE_SCOPE: &str = "https://mail.google.com/";
+const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// Scopes that say nothing about mail. Microsoft's replies leave out the first (gmail.md 8.2).
+const ASIDE: &[&str] = &["offline_access", "openid", "profile", "email"];
+
+/// Who gives the tokens, as far as rules and words depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Provider {
+    Google,
+    Microsoft,
+    Other,
+}
+
+pub(super) struct Contents {
+    pub(super) map: Map<String, Value>,
+    /// Of the file's bytes.
+    pub(super) hash: [u8; 32],
+    pub(super) token: Option<Secret<String>>,
+    pub(super) expiry: Option<Time>,
+}
+
+impl Contents {
+    /// The error is what is wrong with the file.
+    pub(super) fn new(map: Map<String, Value>, hash: [u8; 32]) -> Result<Contents, String> {
+        let token = match map.get("token") {
+            None => None,
+            Some(Value::String(t)) if is_token(t) => Some(Secret::new(t.clone())),
+            Some(_) => return Err("`token` is not an access token".into()),
+        };
+        let contents = Contents {
+            expiry: map.get("expiry").and_then(Value::as_str).and_then(expiry),
+            token,
+            map,
+            hash,
+        };
+        if contents.token.is_none() && !contents.can_renew() {
+            let makes = contents.renewal_keys().map(|k| format!("`{k}`"));
+            return Err(format!(
+                "there is no `token` in it, nor what makes one ({})",
+                makes.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(contents)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<String> {
+        match self.map.get(key) {
+            Some(Value::String(s)) if !s.is_empty() => Some(s.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn token_uri(&self) -> String {
+        self.text("token_uri")
+            .unwrap_or_else(|| GOOGLE_TOKEN_URI.into())
+    }
+
+    /// What a renewal takes. A public client, as Microsoft's are for programs like this one, has no
+    /// secret; Google gives every client one.
+    fn renewal_keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let secret = (self.provider() == Provider::Google).then_some("client_secret");
+        ["refresh_token", "client_id"].into_iter().chain(secret)
+    }
+
+    pub(super) fn can_renew(&self) -> bool {
+        self.renewal_keys().all(|k| self.text(k).is_some())
+    }
+
+    pub(super) fn provider(&self) -> Provider {
+        let url = TokenUrl::new(self.token_uri()).ok();
+        let host = url.as_ref().and_then(|u| u.url().host_str());
+        let of = |domains: &[&str]| {
+            host.is_some_and(|host| {
+                domains.iter().any(|d| {
+                    host.strip_suffix(d)
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                })
+            })
+        };
+        let scopes = self.scopes();
+        let grants = |part: &str| scopes.iter().any(|s| s.contains(part));
+        if of(&["google.com", "googleapis.com"]) || grants("//mail.google.com") {
+            Provider::Google
+        } else if of(&[
+            "microsoftonline.com",
+            "microsoftonline.us",
+            "microsoftonline.cn",
+            "login.live.com",
+        ]) || grants("//outlook.office")
+        {
+            Provider::Microsoft
+        } else {
+            Provider::Other
+        }
+    }
+
+    /// A list, or one string with blanks in between.
+    fn scopes(&self) -> Vec<String> {
+        match self.map.get("scopes") {
+            Some(Value::Array(items)) => items
+                .iter()
+                .filter_map(|v| v.as_str().map(str::to_string))
+                .collect(),
+            Some(Value::String(s)) => s.split_whitespace().map(str::to_string).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Scopes of which a renewed token must have one; none: its server judges it.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        match self.provider() {
+            Provider::Google => vec![GOOGLE_SCOPE.into()],
+            Provider::Microsoft | Provider::Other => {
+                let mut scopes = self.scopes();
+                scopes.retain(|s| !ASIDE.contains(&&**s));
+                scopes
+            }
+        }
+    }
+}
+
+/// Do these name one scope? Microsoft's differ in case, and in the host that they stand under.
+pub(super) fn same_scope(a: &str, b: &str) -> bool {
+    let last = |s: &str| {
+        let s = s.trim_end_matches('/').to_lowercase();
+        s.rsplit('/').next().unwrap_or_default().to_string()
+    };
+    last(a) == last(b)
+}
+
+/// Can it stand in a SASL response (RFC 6750 2.1)?
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. What
+/// cannot be read counts as expired.
+fn expiry(text: &str) -> Option<Time> {
+    let naive = text.trim_end_matches('Z');
+    NaiveDateTime::parse_from_str(naive, "%Y-%m-%dT%H:%M:%S%.f")
+        .map(|t| t.and_utc())
+        .or_else(|_| DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn expiry_is_read_in_every_form_that_files_have() {
+        let at = |text: &str| expiry(text).map(|t| t.timestamp());
+        let want = Some(1_767_323_045);
+        for text in [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05.123456Z",
+            "2026-01-02T03:04:05",
+            "2026-01-02T03:04:05.123456",
+            "2026-01-02T03:04:05+00:00",
+            "2026-01-02T03:04:05.123456+00:00",
+            "2026-01-02T05:04:05+02:00",
+        ] {
+            assert_eq!(at(text), want, "{text}");
+        }
+        for text in ["", "tomorrow", "2026-13-01T00:00:00Z", "1767323045"] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
+
+    fn contents(value: Value) -> Contents {
+        let Value::Object(map) = value else {
+            panic!("no object")
+        };
+        Contents::new(map, [0; 32]).unwrap_or_else(|what| panic!("{what}"))
+    }
+
+    #[test]
+    fn whose_tokens_they_are_is_told_by_the_endpoint_and_else_by_the_scopes() {
+        use Provider::{Google, Microsoft, Other};
+        let outlook = "https://outlook.office.com/IMAP.AccessAsUser.All offline_access";
+        for (uri, scopes, provider) in [
+            (None, "", Google),
+            (Some("https://oauth2.googleapis.com/token"), "", Google),
+            (
+                Some("https://accounts.google.com/o/oauth2/token"),
+                "",
+                Google,
+            ),
+            (
+                Some("https://login.microsoftonline.com/common/oauth2/v2.0/token"),
+                "",
+                Microsoft,
+            ),
+            (Some("http://127.0.0.1:8000/token"), outlook, Microsoft),
+            (Some("http://127.0.0.1:8000/token"), GOOGLE_SCOPE, Google),
+            (Some("https://id.example.org/token"), "mail", Other),
+            (Some("https://notgoogle.com/token"), "", Other),
+            (Some("https://google.com.example.org/token"), "", Other),
+        ] {
+            let mut file = json!({"token": "x", "scopes": scopes});
+            if let Some(uri) = uri {
+                file["token_uri"] = uri.into();
+            }
+            assert_eq!(contents(file).provider(), provider, "{uri:?} {scopes}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_known_however_it_is_written() {
+        assert!(same_scope(
+            "https://outlook.office.com/IMAP.AccessAsUser.All",
+            "https://outlook.office365.com/imap.accessasuser.all"
+        ));
+        assert!(same_scope("IMAP.AccessAsUser.All", "imap.accessasuser.all"));
+        assert!(!same_scope(
+            "https://outlook.office.com/SMTP.Send",
+            "openid"
+        ));
+        let file = contents(
+            json!({"token": "x", "token_uri": "https://id.example.org/t",
+            "scopes": ["mail", "offline_access", "openid"]}),
+        );
+        assert_eq!(file.wanted(), ["mail"]);
+    }
+}

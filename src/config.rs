@@ -7,45 +7,18 @@ use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Map, Value};
-use zeroize::Zeroize;
 
 use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
 mod intervals;
+mod key;
 
 pub use intervals::Intervals;
-
-/// A password or token. It never shows itself, and is wiped when it goes.
-#[derive(Clone, PartialEq)]
-pub struct Secret<T: Zeroize>(T);
-
-impl<T: Zeroize> Secret<T> {
-    pub fn new(value: T) -> Secret<T> {
-        Secret(value)
-    }
-
-    /// The secret itself: for the place that puts it on the wire, and for masking it.
-    pub fn reveal(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: Zeroize> fmt::Debug for Secret<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-impl<T: Zeroize> Drop for Secret<T> {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
+pub use key::{Key, Secret};
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +39,6 @@ pub struct Endpoint {
     pub tls: Tls,
     /// Replaces the built-in roots.
     pub ca_file: Option<PathBuf>,
-}
-
-/// What proves to the target that we may come in.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TargetLogin {
-    /// A Gmail app password, blanks removed.
-    Password(Secret<String>),
-    /// A token file in google-auth's format; `oauth` reads it.
-    TokenFile(PathBuf),
 }
 
 /// How far back the first sync reaches.
@@ -102,10 +66,10 @@ impl Since {
 pub struct Config {
     pub source: Endpoint,
     pub source_user: String,
-    pub source_pass: Secret<String>,
+    pub source_key: Key,
     pub target: Endpoint,
     pub target_user: String,
-    pub target_login: TargetLogin,
+    pub target_key: Key,
     pub since: Since,
     /// Sessions with the target at most.
     pub connections: usize,
@@ -120,6 +84,7 @@ const KEYS: &[&str] = &[
     "source_pass",
     "source_pass_file",
     "source_pass_command",
+    "source_token_file",
     "source_port",
     "source_tls",
     "source_ca_file",
@@ -228,14 +193,14 @@ impl Reader<'_> {
         Ok(Config {
             source: self.endpoint("source", self.required("source_server")?)?,
             source_user: self.required("source_user")?,
-            source_pass: self.source_pass()?,
+            source_key: self.source_key()?,
             target: self.endpoint(
                 "target",
                 self.text("target_server")?
                     .unwrap_or_else(|| "imap.gmail.com".into()),
             )?,
             target_user: self.required("target_user")?,
-            target_login: self.target_login()?,
+            target_key: self.target_key()?,
             since: self.since(now)?,
             connections: self.connections()?,
             upload_limit_per_day: self.upload_limit()?,
@@ -320,98 +285,6 @@ impl Reader<'_> {
             ))
             .hint("delete the one that you do not use")),
         }
-    }
-
-    fn source_pass(&self) -> Result<Secret<String>> {
-        match self.one_of(&["source_pass", "source_pass_file", "source_pass_command"])? {
-            "source_pass_command" => self.command_output("source_pass_command"),
-            "source_pass_file" => self.first_line_of("source_pass_file"),
-            key => Ok(Secret::new(self.required(key)?)),
-        }
-    }
-
-    fn target_login(&self) -> Result<TargetLogin> {
-        let key = self.one_of(&["target_token_file", "target_pass", "target_pass_file"])?;
-        let password = match key {
-            "target_token_file" => return Ok(TargetLogin::TokenFile(self.required(key)?.into())),
-            "target_pass_file" => self.first_line_of(key)?,
-            _ => Secret::new(self.required(key)?),
-        };
-        // Google shows app passwords in four groups of four letters (gmail.md 8.1).
-        let joined: String = password
-            .reveal()
-            .chars()
-            .filter(|c| !c.is_whitespace())
-            .collect();
-        Ok(TargetLogin::Password(Secret::new(joined)))
-    }
-
-    fn first_line_of(&self, key: &str) -> Result<Secret<String>> {
-        let path = self.required(key)?;
-        let hint = "the file must hold the password, alone on its first line";
-        let text = Secret::new(fs::read_to_string(&path).map_err(|e| {
-            self.error(key, format!("{path} cannot be read: {e}"))
-                .hint(hint)
-        })?);
-        first_line(&text).ok_or_else(|| {
-            self.error(
-                key,
-                format!("the first line of {path} is empty, expected the password"),
-            )
-            .hint(hint)
-        })
-    }
-
-    fn command_output(&self, key: &str) -> Result<Secret<String>> {
-        const ARGV: &str = "an array of strings like [\"pass\", \"show\", \"mail\"]";
-        let hint = "run the command by hand: it must end with 0 and print the password, alone on its first line";
-        let argv: Vec<String> = match self.map.get(key) {
-            Some(Value::Array(items)) if !items.is_empty() => items
-                .iter()
-                .map(|v| v.as_str().map(str::to_string))
-                .collect::<Option<_>>()
-                .ok_or_else(|| {
-                    self.error(
-                        key,
-                        format!("got an array with something else in it, expected {ARGV}"),
-                    )
-                })?,
-            Some(Value::Array(_)) => {
-                return Err(self.error(key, format!("got an empty array, expected {ARGV}")));
-            }
-            Some(other) => {
-                return Err(self.error(key, format!("got {}, expected {ARGV}", kind(other))));
-            }
-            None => return Err(self.missing(&[key])),
-        };
-        // The arguments may hold a secret, also where they were put into one string with the name.
-        let name = argv[0].split_whitespace().next().unwrap_or_default();
-        let name = shown(name.as_bytes());
-        let output = Command::new(&argv[0])
-            .args(&argv[1..])
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|e| {
-                self.error(key, format!("`{name}` cannot be run: {e}"))
-                    .hint("the program comes first, then each argument as a string of its own; no shell is involved")
-            })?;
-        if !output.status.success() {
-            return Err(self
-                .error(key, format!("`{name}` ended with {}", output.status))
-                .hint(hint));
-        }
-        let text = Secret::new(String::from_utf8(output.stdout).map_err(|_| {
-            self.error(key, format!("what `{name}` printed is not UTF-8"))
-                .hint(hint)
-        })?);
-        first_line(&text).ok_or_else(|| {
-            self.error(
-                key,
-                format!("`{name}` printed no password on its first line"),
-            )
-            .hint(hint)
-        })
     }
 
     fn endpoint(&self, side: &str, host: String) -> Result<Endpoint> {
@@ -571,11 +444,6 @@ pub fn bytes(text: &str) -> Option<u64> {
         true => digits.parse::<u64>().ok()?.checked_mul(factor),
         false => None,
     }
-}
-
-fn first_line(text: &Secret<String>) -> Option<Secret<String>> {
-    let line = text.reveal().lines().next()?;
-    (!line.trim().is_empty()).then(|| Secret::new(line.to_string()))
 }
 
 /// `imap.example.org:993`; an IPv6 address has more colons.

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use log::{error, info};
 
-use crate::config::{Config, Intervals, TargetLogin};
+use crate::config::{Config, Intervals};
+use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, Entry};
 use crate::ledger::{Ledger, Route, Shared};
 use crate::message::Time;
-use crate::oauth::{Access, Tokens};
 use crate::session::Login;
 use crate::source::MAILBOX;
 
@@ -60,17 +60,25 @@ pub enum Ended {
 /// What a run is told: it may be told otherwise while it goes on.
 struct Setup {
     config: Config,
-    /// Where the target is entered with a token.
-    tokens: Option<Tokens>,
+    source: Credentials,
+    target: Credentials,
 }
 
 impl Setup {
-    fn new(config: Config, times: &Intervals) -> Arc<Setup> {
-        let tokens = match &config.target_login {
-            TargetLogin::TokenFile(path) => Some(Tokens::new(path, times.command)),
-            TargetLogin::Password(_) => None,
-        };
-        Arc::new(Setup { config, tokens })
+    /// `before`: what held until now. Its tokens may be newer than their files.
+    fn new(config: Config, times: &Intervals, before: Option<&Setup>) -> Arc<Setup> {
+        let (user, key) = (&config.source_user, &config.source_key);
+        let others: Vec<&Credentials> =
+            before.iter().flat_map(|b| [&b.source, &b.target]).collect();
+        let source = Credentials::new(user, key, times.command, &others);
+        let (user, key) = (&config.target_user, &config.target_key);
+        let others: Vec<&Credentials> = others.into_iter().chain([&source]).collect();
+        let target = Credentials::new(user, key, times.command, &others);
+        Arc::new(Setup {
+            config,
+            source,
+            target,
+        })
     }
 }
 
@@ -169,10 +177,11 @@ impl Engine {
         );
         ledger.belong_to(&route, Utc::now())?;
         let (events, inbox) = channel();
+        let setup = Setup::new(config, &times, None);
         Ok(Arc::new(Engine {
-            setup: RwLock::new(Setup::new(config.clone(), &times)),
+            setup: RwLock::new(Arc::clone(&setup)),
             once: AtomicBool::new(true),
-            reader: Mutex::new(Reader::new(config, times.clone())),
+            reader: Mutex::new(Reader::new(setup, times.clone())),
             times,
             ledger: Shared::new(ledger),
             discovering: Mutex::new(()),
@@ -295,34 +304,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Signs in to the target. A token that is refused is renewed once: only a fresh one that is
-    /// refused too is a person's affair.
     fn open_account(&self) -> Result<Account> {
         let setup = self.setup();
-        let user = setup.config.target_user.clone();
-        let Some(tokens) = &setup.tokens else {
-            let TargetLogin::Password(password) = &setup.config.target_login else {
-                return Err(Error::fatal(
-                    "there is nothing to sign in to the target with",
-                ));
-            };
-            let password = password.clone();
-            return self.entered(&setup, &Login::Password { user, password }, None);
-        };
-        let open = |access: &Access| {
-            let login = Login::Token {
-                user: user.clone(),
-                token: access.token.clone(),
-            };
-            self.entered(&setup, &login, access.renew_at)
-        };
-        let access = tokens.access(Utc::now())?;
-        match open(&access) {
-            Err(e) if e.credentials_refused && !access.fresh => {
-                open(&tokens.instead_of(&access, Utc::now())?)
-            }
-            end => end,
-        }
+        setup
+            .target
+            .enter(|login, renew_at| self.entered(&setup, login, renew_at))
     }
 
     fn entered(&self, setup: &Setup, login: &Login, renew_at: Option<Time>) -> Result<Account> {

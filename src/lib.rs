@@ -48,10 +48,11 @@
 //! message    what a message is
 //! config     config.json -> checked values, Secret<T>, Intervals
 //! ledger     every SQL statement there is, behind verbs
-//! oauth      the token file
+//! oauth      the token file and its renewal
 //! reply      one response of a server, cut into tokens
 //! wire       bytes under the imap crate: TLS, deadlines, bounds, literals, masking
 //! session    a signed-in IMAP session; refusals classified
+//! credentials  what a side is entered with; a refused token renewed once
 //! source     the mailbox we read
 //! gmail      the account we fill
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
@@ -76,6 +77,8 @@ pub mod reply;
 pub mod wire;
 
 pub mod session;
+
+pub mod credentials;
 
 pub mod source;
 

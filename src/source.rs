@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Config, Intervals};
+use crate::config::{Endpoint, Intervals};
 use crate::error::Result;
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::reply::{Fetched, header_value};
@@ -25,12 +25,8 @@ pub struct Source {
 
 impl Source {
     /// Signs in and opens the mailbox.
-    pub fn open(config: &Config, times: &Intervals) -> Result<Source> {
-        let login = Login::Password {
-            user: config.source_user.clone(),
-            password: config.source_pass.clone(),
-        };
-        let mut session = Session::open(&config.source, &login, times)?;
+    pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Source> {
+        let mut session = Session::open(endpoint, login, times)?;
         let view = session.examine(MAILBOX)?;
         Ok(Source { session, view })
     }

@@ -230,6 +230,82 @@ fn a_new_token_and_a_new_password_are_picked_up() {
 }
 
 #[test]
+fn one_token_file_may_serve_both_sides() {
+    let both = || Dovecot::build().xoauth2(true);
+    let Some(mut world) = World::with(both(), both()) else {
+        return;
+    };
+    let accept = |world: &World, token: &str| {
+        for (server, user) in [(&world.source, ALICE), (&world.target, BOB)] {
+            let mut tokens = server.tokens.lock().unwrap();
+            tokens.clear();
+            tokens.insert(token.into(), user.into());
+        }
+    };
+    accept(&world, TOKEN);
+    let file = world.dir.path().join("token.json");
+    world
+        .set("source_pass", json!(null))
+        .set("source_token_file", file.to_str().unwrap());
+    let running = Running::start(&world, &[]);
+    plant(&world, 0);
+    arrives(&world, 1);
+    accept(&world, "ya29.another");
+    world.source.kick(ALICE);
+    world.target.kick(BOB);
+    eventually("a person is asked for", || {
+        world.status()["trouble"]["kind"] == "needs_user"
+    });
+    plant(&world, 1);
+    world.write_token(&json!({"token": "ya29.another"}));
+    arrives(&world, 2);
+    eventually("all is well again", || world.status()["trouble"].is_null());
+    assert_eq!(running.end().0, Some(0));
+    world.assert_complete();
+}
+
+/// The mailbox is Dovecot's, the tokens are the stand-in's, whose names count up.
+#[test]
+fn the_sources_tokens_are_renewed_as_they_are_taken_back() {
+    let Some(mut world) = World::with(
+        Dovecot::build().xoauth2(true),
+        Dovecot::build().xoauth2(true),
+    ) else {
+        return;
+    };
+    let endpoint = gmail_stand_in::Gmail::start(gmail_stand_in::Options::outlook());
+    let file = world.dir.path().join("source.json");
+    let token = endpoint.token_json("EwB.run-out", Duration::ZERO);
+    std::fs::write(&file, token).unwrap();
+    world
+        .set("source_pass", json!(null))
+        .set("source_token_file", file.to_str().unwrap());
+    for n in 0..40 {
+        let token = format!("ya29.stand-in-access-token-{n:06}");
+        let mut tokens = world.source.tokens.lock().unwrap();
+        tokens.insert(token, ALICE.into());
+    }
+    let running = Running::start(&world, &[]);
+    for n in 0..4 {
+        plant(&world, n);
+        arrives(&world, n + 1);
+        let file: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let token = file["token"].as_str().unwrap();
+        assert!(world.source.tokens.lock().unwrap().remove(token).is_some());
+        world.source.kick(ALICE);
+    }
+    plant(&world, 4);
+    arrives(&world, 5);
+    let (code, log, _) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains(" ERROR "), "{log}");
+    let requests = endpoint.token_requests();
+    assert_eq!(requests.len(), 5, "{log}");
+    world.assert_complete();
+}
+
+#[test]
 fn refused_mail_holds_up_nothing_and_a_second_process_is_told() {
     let Some(world) = World::with(
         Dovecot::build(),

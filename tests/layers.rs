@@ -18,6 +18,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("reply", &["error", "message"]),
     ("wire", &["config", "error", "message", "reply"]),
     ("session", &["config", "error", "message", "reply", "wire"]),
+    // Passwords and tokens are turned into sign-ins here, for either side.
+    (
+        "credentials",
+        &["config", "error", "message", "oauth", "session"],
+    ),
     // The two ends never meet.
     (
         "source",
@@ -27,7 +32,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "config", "error", "gmail", "ledger", "message", "oauth", "session", "source", "wire",
+            "config",
+            "credentials",
+            "error",
+            "gmail",
+            "ledger",
+            "message",
+            "oauth",
+            "session",
+            "source",
+            "wire",
         ],
     ),
     // `config` knows where in a JSON file something is wrong.

@@ -13,7 +13,7 @@ use log::{debug, error, info, warn};
 
 use super::reader::Reader;
 use super::{Ended, Engine, Event, Setup, backoff, watch};
-use crate::config::{Config, TargetLogin};
+use crate::config::Config;
 use crate::error::{Error, Fault, Result};
 use crate::ledger::Route;
 use crate::source::MAILBOX;
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
-        let mut files = Files::new(watch, &self.setup());
+        let mut files = Files::new(watch, self.setup());
         let mut troubles = 0;
         let mut last_work = Instant::now();
         while !self.stopping() {
@@ -73,6 +73,7 @@ impl Engine {
             if self.state().last_progress > before {
                 (troubles, last_work) = (0, Instant::now());
             }
+            let mut trouble = None;
             let until = match pass {
                 Ok(()) => {
                     troubles = 0;
@@ -82,11 +83,12 @@ impl Engine {
                 Err(e) if e.fault == Fault::Fatal => return Err(e),
                 Err(e) => {
                     self.say(DELIVER, Some(&e))?;
+                    trouble = Some(e.fault);
                     troubles += 1;
                     Instant::now() + self.wait_after(&e, troubles - 1)
                 }
             };
-            self.rest(until, troubles == 0, &mut files, watch, last_work)?;
+            self.rest(until, trouble, &mut files, watch, last_work)?;
         }
         Ok(())
     }
@@ -95,11 +97,12 @@ impl Engine {
     fn rest(
         &self,
         until: Instant,
-        wakeable: bool,
+        trouble: Option<Fault>,
         files: &mut Files,
         watch: &Watch,
         last_work: Instant,
     ) -> Result<()> {
+        let wakeable = trouble.is_none();
         let tick = self.times.heartbeat.min(Duration::from_secs(1));
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
@@ -113,11 +116,11 @@ impl Engine {
                 self.state().needs_user && files.read_at.elapsed() >= self.times.needs_user;
             if files.config_changed() || asked_again {
                 self.take_over(watch, !asked_again);
-                *files = Files::new(watch, &self.setup());
+                *files = Files::new(watch, self.setup());
                 break;
             }
-            // Renewing it writes it too: only to one who waits for it is that news.
-            if files.token_changed() && !wakeable {
+            // Another route that shares it renews it too: a delay that was asked for is kept.
+            if files.token_changed() && trouble == Some(Fault::NeedsUser) {
                 break;
             }
             if wakeable && Instant::now() < step.min(until) {
@@ -153,7 +156,11 @@ impl Engine {
     fn wait_after(&self, e: &Error, tries: u32) -> Duration {
         match e.fault {
             Fault::NeedsUser | Fault::Usage => self.times.needs_user,
-            Fault::Throttled => e.delay.unwrap_or_else(|| backoff(tries, self.times.pause)),
+            Fault::Throttled => match e.delay {
+                // A server may ask for none at all, each time.
+                Some(delay) => delay.max(backoff(tries, self.times.reconnect)),
+                None => backoff(tries, self.times.pause),
+            },
             Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => {
                 backoff(tries, self.times.reconnect)
             }
@@ -228,16 +235,16 @@ impl Engine {
             return;
         }
         info!("the configuration has changed: going on with it");
-        *self.reader() = Reader::new(config.clone(), self.times.clone());
-        *self.setup.write().unwrap_or_else(PoisonError::into_inner) =
-            Setup::new(config, &self.times);
+        let setup = Setup::new(config, &self.times, Some(&self.setup()));
+        *self.reader() = Reader::new(Arc::clone(&setup), self.times.clone());
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.state().warm.clear();
     }
 
     fn watch_for_good(&self, how: &Watch) {
         let mut watcher = Watcher {
             setup: self.setup(),
-            reader: Reader::new(self.setup().config.clone(), self.times.clone()),
+            reader: Reader::new(self.setup(), self.times.clone()),
             idle: how.idle,
             short_idles: 0,
             looked: false,
@@ -249,13 +256,14 @@ impl Engine {
             self.promise(WATCH, self.times.batch + SLACK);
             let now = self.setup();
             if !Arc::ptr_eq(&now, &watcher.setup) {
-                watcher.reader = Reader::new(now.config.clone(), self.times.clone());
+                watcher.reader = Reader::new(Arc::clone(&now), self.times.clone());
                 watcher.setup = now;
             }
+            let edition = watcher.setup.source.edition();
             let end = catch_unwind(AssertUnwindSafe(|| self.look_and_wait(&mut watcher, how)));
             let end = end.unwrap_or_else(|_| {
                 error!("the watcher panicked: this is a defect of imap-to-gmail; it begins anew");
-                watcher.reader = Reader::new(watcher.setup.config.clone(), self.times.clone());
+                watcher.reader = Reader::new(Arc::clone(&watcher.setup), self.times.clone());
                 Err(Error::connection("the watcher of ours broke down"))
             });
             let Err(e) = end else {
@@ -280,7 +288,8 @@ impl Engine {
             }
             let wait = self.wait_after(&e, troubles);
             troubles += 1;
-            self.pause(wait, &watcher.setup);
+            let person = e.fault == Fault::NeedsUser;
+            self.pause(wait, &watcher.setup, person.then_some(edition));
         }
     }
 
@@ -307,7 +316,7 @@ impl Engine {
         watcher.told = true;
         let source = watcher.reader.source()?;
         if !watcher.idle || !source.can_idle() {
-            self.pause(how.poll, &watcher.setup);
+            self.pause(how.poll, &watcher.setup, None);
             return Ok(());
         }
         self.promise(WATCH, self.times.look + self.times.command * 2 + SLACK);
@@ -325,10 +334,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits on a part's own thread, until the run ends or the configuration changes.
-    fn pause(&self, wait: Duration, setup: &Arc<Setup>) {
+    /// Waits on a part's own thread, until the run ends or the configuration changes; or the source's
+    /// token file, where it is still of this edition that a person is waited for.
+    fn pause(&self, wait: Duration, setup: &Arc<Setup>, edition: Option<u64>) {
         let until = Instant::now() + wait;
-        while !self.stopping() && Arc::ptr_eq(&self.setup(), setup) {
+        while !self.stopping()
+            && Arc::ptr_eq(&self.setup(), setup)
+            && edition.is_none_or(|edition| setup.source.edition() == edition)
+        {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -355,19 +368,18 @@ struct Watcher {
 /// The files whose change may mend a trouble, as they were when they were last read.
 struct Files {
     config: (PathBuf, Option<SystemTime>),
-    token: Option<(PathBuf, Option<SystemTime>)>,
+    setup: Arc<Setup>,
+    /// Of the token files of source and target.
+    editions: [u64; 2],
     read_at: Instant,
 }
 
 impl Files {
-    fn new(watch: &Watch, setup: &Setup) -> Files {
-        let stamped = |path: &PathBuf| (path.clone(), changed_at(path));
+    fn new(watch: &Watch, setup: Arc<Setup>) -> Files {
         Files {
-            config: stamped(&watch.config_file),
-            token: match &setup.config.target_login {
-                TargetLogin::TokenFile(path) => Some(stamped(path)),
-                TargetLogin::Password(_) => None,
-            },
+            config: (watch.config_file.clone(), changed_at(&watch.config_file)),
+            editions: editions(&setup),
+            setup,
             read_at: Instant::now(),
         }
     }
@@ -377,12 +389,13 @@ impl Files {
     }
 
     fn token_changed(&mut self) -> bool {
-        let Some((path, at)) = &mut self.token else {
-            return false;
-        };
-        let now = changed_at(path);
-        std::mem::replace(at, now) != now
+        let now = editions(&self.setup);
+        std::mem::replace(&mut self.editions, now) != now
     }
+}
+
+fn editions(setup: &Setup) -> [u64; 2] {
+    [setup.source.edition(), setup.target.edition()]
 }
 
 fn changed_at(path: &Path) -> Option<SystemTime> {

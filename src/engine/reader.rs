@@ -1,9 +1,12 @@
 //! The route's one session with the source, reopened as often as it takes, and sets of messages
 //! fetched through it in such a way that one message that cannot be had does not hold up the rest.
 
+use std::sync::Arc;
+
 use log::{debug, warn};
 
-use crate::config::{Config, Intervals};
+use super::Setup;
+use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Discovered, Message, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
@@ -13,7 +16,7 @@ use crate::source::{MAILBOX, Source};
 const DEATHS_MAX: u32 = 3;
 
 pub(super) struct Reader {
-    config: Config,
+    setup: Arc<Setup>,
     times: Intervals,
     source: Option<Source>,
     /// The UIDVALIDITY that our UIDs belong to, once known.
@@ -32,9 +35,9 @@ pub(super) struct Got<T> {
 }
 
 impl Reader {
-    pub(super) fn new(config: Config, times: Intervals) -> Reader {
+    pub(super) fn new(setup: Arc<Setup>, times: Intervals) -> Reader {
         Reader {
-            config,
+            setup,
             times,
             source: None,
             incarnation: None,
@@ -45,13 +48,7 @@ impl Reader {
 
     /// The mailbox as of this moment. Its UIDs are ours from now on.
     pub(super) fn look(&mut self) -> Result<View> {
-        let view = match self.source.as_mut().filter(|s| s.usable()) {
-            Some(source) => source.look_again(),
-            None => {
-                let source = Source::open(&self.config, &self.times)?;
-                Ok(self.source.insert(source).view())
-            }
-        }?;
+        let view = self.fresh_view()?;
         self.incarnation = Some(view.uid_validity);
         self.renumbered = false;
         Ok(view)
@@ -64,15 +61,34 @@ impl Reader {
 
     /// Opens the mailbox again, so that what is absent is absent now.
     pub(super) fn refresh(&mut self) -> Result<()> {
-        let source = self.source()?;
-        let view = source.look_again()?;
+        let view = self.fresh_view()?;
         self.same_incarnation(view)
+    }
+
+    /// A session that its server has ended meanwhile (Exchange does with the token: "Session
+    /// invalidated - AccessTokenExpired") is opened anew: only not getting in again is trouble.
+    fn fresh_view(&mut self) -> Result<View> {
+        if let Some(source) = self.source.as_mut().filter(|s| s.usable()) {
+            match source.look_again() {
+                Err(e) if e.fault == Fault::Connection => debug!("{e}; connecting again"),
+                end => return end,
+            }
+        }
+        self.open().map(|source| source.view())
+    }
+
+    fn open(&mut self) -> Result<&mut Source> {
+        let (setup, times) = (&self.setup, &self.times);
+        let source = setup
+            .source
+            .enter(|login, _| Source::open(&setup.config.source, login, times))?;
+        Ok(self.source.insert(source))
     }
 
     /// The session, opened anew when the last one was lost.
     pub(super) fn source(&mut self) -> Result<&mut Source> {
         if self.source.as_ref().is_none_or(|s| !s.usable()) {
-            self.source = Some(Source::open(&self.config, &self.times)?);
+            self.open()?;
         }
         // Each time: a session that opened another incarnation stays open until the next look, and
         // in it our UIDs name other messages.

@@ -7,7 +7,7 @@ use log::{info, warn};
 
 use super::reader::Reader;
 use crate::config::Since;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{SET_MAX, View};
@@ -98,10 +98,14 @@ fn arrivals(
 ) -> Result<usize> {
     if uid_next - mailbox.next_uid <= FEW {
         // The usual case in one flight. Where it fails, the way below finds out why.
-        if let Ok(found) = reader.source()?.metadata_from(mailbox.next_uid)
-            && found.iter().all(|d| d.size.is_some())
-        {
-            return ledger.step(|l| l.record(mailbox.id, &found, Progress::NextUid(uid_next), now));
+        match reader.source()?.metadata_from(mailbox.next_uid) {
+            Ok(found) if found.iter().all(|d| d.size.is_some()) => {
+                return ledger
+                    .step(|l| l.record(mailbox.id, &found, Progress::NextUid(uid_next), now));
+            }
+            // The account's affair: asking on would make it worse.
+            Err(e) if matches!(e.fault, Fault::Throttled | Fault::NeedsUser) => return Err(e),
+            _ => {}
         }
     }
     let uids = reader.source()?.from(mailbox.next_uid)?;

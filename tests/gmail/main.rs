@@ -7,6 +7,7 @@ mod common;
 mod copies;
 mod cost;
 mod faults;
+mod outlook;
 mod stage;
 mod tokens;
 mod watch;

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use chrono::{NaiveDate, TimeZone, Utc};
-use imap_to_gmail::config::{Config, Since, TargetLogin, Tls};
+use imap_to_gmail::config::{Config, Key, Since, Tls};
 use serde_json::{Value, json};
 
 use crate::{Desk, Ran};
@@ -31,7 +31,7 @@ pub(crate) fn right() -> Value {
 pub(crate) fn with(key: &str, value: impl Into<Value>) -> Value {
     let mut config = right();
     let map = config.as_object_mut().unwrap();
-    if key.starts_with("source_pass") {
+    if key.starts_with("source_pass") || key == "source_token_file" {
         map.remove("source_pass");
     }
     if ["target_pass", "target_pass_file", "target_token_file"].contains(&key) {
@@ -94,7 +94,7 @@ fn what_is_left_out_has_the_value_that_most_people_want() {
     assert_eq!(config.connections, 3);
     assert_eq!(config.state_file.to_str(), Some("sync_state.db"));
     assert!(config.source.ca_file.is_none() && config.target.ca_file.is_none());
-    let TargetLogin::Password(password) = &config.target_login else {
+    let Key::Password(password) = &config.target_key else {
         panic!("no password");
     };
     assert_eq!(password.reveal(), "HUSHHUSH");
@@ -115,6 +115,7 @@ fn text_must_be_text_on_one_line() {
         "source_user",
         "source_pass",
         "source_pass_file",
+        "source_token_file",
         "source_tls",
         "source_ca_file",
         "target_user",
@@ -158,7 +159,7 @@ fn what_is_required_must_be_there_in_one_form() {
     }
     refused(
         without("source_pass"),
-        "`source_pass` or `source_pass_file` or `source_pass_command` is missing",
+        "`source_pass` or `source_pass_file` or `source_pass_command` or `source_token_file` is missing",
         EXAMPLE_HINT,
     );
     refused(
@@ -170,6 +171,9 @@ fn what_is_required_must_be_there_in_one_form() {
         ["source_pass", "source_pass_file"],
         ["source_pass", "source_pass_command"],
         ["source_pass_file", "source_pass_command"],
+        ["source_pass", "source_token_file"],
+        ["source_pass_file", "source_token_file"],
+        ["source_pass_command", "source_token_file"],
         ["target_token_file", "target_pass"],
         ["target_token_file", "target_pass_file"],
         ["target_pass", "target_pass_file"],
@@ -212,7 +216,7 @@ fn unknown_keys_suggest_the_near_one() {
         refused(
             with(typed, "HUSH"),
             &format!("unknown key `{typed}`"),
-            "the keys are source_server, source_user, source_pass, source_pass_file, source_pass_command, source_port, \
+            "the keys are source_server, source_user, source_pass, source_pass_file, source_pass_command, source_token_file, source_port, \
              source_tls, source_ca_file, target_user, target_token_file, target_pass, target_pass_file, target_server, \
              target_port, target_tls, target_ca_file, since, connections, upload_limit_per_day, \
              state_file",
@@ -502,7 +506,7 @@ fn a_configuration_that_is_not_there_is_told_how_to_make() {
 #[test]
 fn the_example_lacks_nothing_but_ones_own_accounts() {
     let config = accepted(serde_json::from_str(include_str!("../../config.json.example")).unwrap());
-    let TargetLogin::TokenFile(path) = &config.target_login else {
+    let Key::TokenFile(path) = &config.target_key else {
         panic!("no token file");
     };
     assert_eq!(path.to_str(), Some("token.json"));

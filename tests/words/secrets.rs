@@ -1,6 +1,6 @@
 //! Passwords that lie elsewhere: in files, or in what a command prints.
 
-use imap_to_gmail::config::TargetLogin;
+use imap_to_gmail::config::{Key, Secret};
 use serde_json::json;
 
 use crate::config::{EXAMPLE_HINT, accepted, desk, refused, run, with};
@@ -52,9 +52,12 @@ fn password_files_hold_the_password_on_their_first_line() {
     let file = desk.path("pass");
     desk.file("pass", " HU SH \r\nnot this\n");
     let source = accepted(with("source_pass_file", file.to_str().unwrap()));
-    assert_eq!(source.source_pass.reveal(), " HU SH ");
+    assert_eq!(
+        source.source_key,
+        Key::Password(Secret::new(" HU SH ".into()))
+    );
     let target = accepted(with("target_pass_file", file.to_str().unwrap()));
-    let TargetLogin::Password(password) = &target.target_login else {
+    let Key::Password(password) = &target.target_key else {
         panic!("no password");
     };
     assert_eq!(password.reveal(), "HUSH", "Google shows it in groups");
@@ -113,5 +116,8 @@ fn password_commands_print_the_password_and_end_with_0() {
         refused(with(key, argv), &format!("`{key}`: {what}"), COMMAND_HINT);
     }
     let config = accepted(with(key, json!(["printf", "HU SH\\nnot this\\n"])));
-    assert_eq!(config.source_pass.reveal(), "HU SH");
+    assert_eq!(
+        config.source_key,
+        Key::Password(Secret::new("HU SH".into()))
+    );
 }

@@ -99,6 +99,13 @@ fn a_token_file_without_a_token_asks_for_a_person() {
             Some("{\"refresh_token\": \"HUSH\"}"),
             "there is no `token` in it, nor what makes one (`refresh_token`, `client_id`, `client_secret`)",
         ),
+        // Microsoft's clients have no secret.
+        (
+            Some(
+                "{\"refresh_token\": \"HUSH\", \"token_uri\": \"https://login.microsoftonline.com/common/oauth2/v2.0/token\"}",
+            ),
+            "there is no `token` in it, nor what makes one (`refresh_token`, `client_id`)",
+        ),
         (Some("[\"HUSH\"]"), "there is no `token` in it"),
         (Some("{\"token\": 5}"), "`token` is not an access token"),
         (Some("{\"token\": null}"), "`token` is not an access token"),

@@ -1,0 +1,154 @@
+//! What a side is entered with, in each form that the configuration has for it. A token file is only
+//! named here: `oauth` reads it, each time anew.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use zeroize::Zeroize;
+
+use super::{Reader, kind};
+use crate::error::{Result, shown};
+
+/// A password or token. It never shows itself, and is wiped when it goes.
+#[derive(Clone, PartialEq)]
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    pub fn new(value: T) -> Secret<T> {
+        Secret(value)
+    }
+
+    /// The secret itself: for the place that puts it on the wire, and for masking it.
+    pub fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// What proves to a server that we may come in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    Password(Secret<String>),
+    /// A token file in google-auth's format; `oauth` reads it.
+    TokenFile(PathBuf),
+}
+
+impl Reader<'_> {
+    pub(super) fn source_key(&self) -> Result<Key> {
+        let key = self.one_of(&[
+            "source_pass",
+            "source_pass_file",
+            "source_pass_command",
+            "source_token_file",
+        ])?;
+        Ok(match key {
+            "source_token_file" => Key::TokenFile(self.required(key)?.into()),
+            "source_pass_command" => Key::Password(self.command_output(key)?),
+            "source_pass_file" => Key::Password(self.first_line_of(key)?),
+            _ => Key::Password(Secret::new(self.required(key)?)),
+        })
+    }
+
+    pub(super) fn target_key(&self) -> Result<Key> {
+        let key = self.one_of(&["target_token_file", "target_pass", "target_pass_file"])?;
+        let password = match key {
+            "target_token_file" => return Ok(Key::TokenFile(self.required(key)?.into())),
+            "target_pass_file" => self.first_line_of(key)?,
+            _ => Secret::new(self.required(key)?),
+        };
+        // Google shows app passwords in four groups of four letters (gmail.md 8.1).
+        let joined: String = password
+            .reveal()
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .collect();
+        Ok(Key::Password(Secret::new(joined)))
+    }
+
+    fn first_line_of(&self, key: &str) -> Result<Secret<String>> {
+        let path = self.required(key)?;
+        let hint = "the file must hold the password, alone on its first line";
+        let text = Secret::new(fs::read_to_string(&path).map_err(|e| {
+            self.error(key, format!("{path} cannot be read: {e}"))
+                .hint(hint)
+        })?);
+        first_line(&text).ok_or_else(|| {
+            self.error(
+                key,
+                format!("the first line of {path} is empty, expected the password"),
+            )
+            .hint(hint)
+        })
+    }
+
+    fn command_output(&self, key: &str) -> Result<Secret<String>> {
+        const ARGV: &str = "an array of strings like [\"pass\", \"show\", \"mail\"]";
+        let hint = "run the command by hand: it must end with 0 and print the password, alone on its first line";
+        let argv: Vec<String> = match self.map.get(key) {
+            Some(Value::Array(items)) if !items.is_empty() => items
+                .iter()
+                .map(|v| v.as_str().map(str::to_string))
+                .collect::<Option<_>>()
+                .ok_or_else(|| {
+                    self.error(
+                        key,
+                        format!("got an array with something else in it, expected {ARGV}"),
+                    )
+                })?,
+            Some(Value::Array(_)) => {
+                return Err(self.error(key, format!("got an empty array, expected {ARGV}")));
+            }
+            Some(other) => {
+                return Err(self.error(key, format!("got {}, expected {ARGV}", kind(other))));
+            }
+            None => return Err(self.missing(&[key])),
+        };
+        // The arguments may hold a secret, also where they were put into one string with the name.
+        let name = argv[0].split_whitespace().next().unwrap_or_default();
+        let name = shown(name.as_bytes());
+        let output = Command::new(&argv[0])
+            .args(&argv[1..])
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|e| {
+                self.error(key, format!("`{name}` cannot be run: {e}"))
+                    .hint("the program comes first, then each argument as a string of its own; no shell is involved")
+            })?;
+        if !output.status.success() {
+            return Err(self
+                .error(key, format!("`{name}` ended with {}", output.status))
+                .hint(hint));
+        }
+        let text = Secret::new(String::from_utf8(output.stdout).map_err(|_| {
+            self.error(key, format!("what `{name}` printed is not UTF-8"))
+                .hint(hint)
+        })?);
+        first_line(&text).ok_or_else(|| {
+            self.error(
+                key,
+                format!("`{name}` printed no password on its first line"),
+            )
+            .hint(hint)
+        })
+    }
+}
+
+fn first_line(text: &Secret<String>) -> Option<Secret<String>> {
+    let line = text.reveal().lines().next()?;
+    (!line.trim().is_empty()).then(|| Secret::new(line.to_string()))
+}

@@ -1,0 +1,93 @@
+//! What a side of the route is entered with: a user, and a password or the tokens of a file. The one
+//! place that knows what becomes of a token that is refused, for whatever kind of session.
+//!
+//! Not for where passwords come from (`config`) nor for what is in a token file (`oauth`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+
+use crate::config::{Key, Secret};
+use crate::error::Result;
+use crate::message::Time;
+use crate::oauth::{Access, Tokens};
+use crate::session::Login;
+
+pub struct Credentials {
+    user: String,
+    means: Means,
+}
+
+enum Means {
+    Password(Secret<String>),
+    Tokens(Arc<Tokens>),
+}
+
+impl Credentials {
+    /// `limit`: for one exchange with a token endpoint. `others` may use the same token file: its
+    /// tokens are one then, also across a change of the configuration, and no renewal is lost.
+    pub fn new(user: &str, key: &Key, limit: Duration, others: &[&Credentials]) -> Credentials {
+        let means = match key {
+            Key::Password(password) => Means::Password(password.clone()),
+            Key::TokenFile(path) => {
+                let known = others
+                    .iter()
+                    .filter_map(|other| other.tokens())
+                    .find(|tokens| tokens.path() == path);
+                Means::Tokens(match known {
+                    Some(tokens) => Arc::clone(tokens),
+                    None => Arc::new(Tokens::new(path, limit)),
+                })
+            }
+        };
+        Credentials {
+            user: user.to_string(),
+            means,
+        }
+    }
+
+    /// Opens a session with what is good now; `open` is told when that is to be replaced. A token that
+    /// is refused is renewed once: only a fresh one that is refused too is a person's affair.
+    ///
+    /// # Errors
+    /// Those of `open`; and `NeedsUser` or `Connection` when there is no token to be had.
+    pub fn enter<T>(&self, open: impl Fn(&Login, Option<Time>) -> Result<T>) -> Result<T> {
+        let tokens = match &self.means {
+            Means::Password(password) => {
+                let login = Login::Password {
+                    user: self.user.clone(),
+                    password: password.clone(),
+                };
+                return open(&login, None);
+            }
+            Means::Tokens(tokens) => tokens,
+        };
+        let with = |access: &Access| {
+            let login = Login::Token {
+                user: self.user.clone(),
+                token: access.token.clone(),
+            };
+            open(&login, access.renew_at)
+        };
+        let access = tokens.access(Utc::now())?;
+        match with(&access) {
+            Err(e) if e.credentials_refused && !access.fresh => {
+                with(&tokens.instead_of(&access, Utc::now())?)
+            }
+            end => end,
+        }
+    }
+
+    /// Another number whenever a person, or another program, has put another token file in place.
+    pub fn edition(&self) -> u64 {
+        self.tokens().map_or(0, |tokens| tokens.edition())
+    }
+
+    fn tokens(&self) -> Option<&Arc<Tokens>> {
+        match &self.means {
+            Means::Password(_) => None,
+            Means::Tokens(tokens) => Some(tokens),
+        }
+    }
+}

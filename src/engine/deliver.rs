@@ -493,13 +493,18 @@ impl Engine {
                 info!("delivered {}", named(row));
                 Ok(())
             }
-            // RFC 3501 knows no temporary NO: a server that has the message and says "not now" may
-            // have stored it all the same.
-            Appended::Refused(error, Sent::Whole) if error.fault == Fault::Transient => {
+            // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
+            // "not so fast", may have stored it all the same.
+            Appended::Refused(error, Sent::Whole)
+                if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
+            {
                 warn!("{}: {error}; looking whether it arrived", named(row));
-                self.unseen_from_now(row, Some(error));
+                self.unseen_from_now(row, Some(error.clone()));
                 open.leave_in_flight(row);
-                Ok(())
+                match error.fault {
+                    Fault::Throttled => Err(error),
+                    _ => Ok(()),
+                }
             }
             Appended::Refused(error, _) => {
                 let stop = !matches!(error.fault, Fault::Permanent | Fault::Transient);

@@ -71,7 +71,11 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
         Outcome::FoundAbsent {
             refused: Some(error),
-        } => charge(error, row, now, times),
+        } => match error.fault {
+            Fault::Transient => charge(error, row, now, times),
+            // The account's affair.
+            _ => Change::Released { unseen: false },
+        },
         // The second time it was alone: then it is the message.
         Outcome::Died(error) if row.unseen > 0 => {
             charge(error.with_fault(Fault::Transient), row, now, times)

@@ -137,6 +137,27 @@ fn an_unknown_outcome_is_resolved_in_all_mail() {
 }
 
 #[test]
+fn a_throttle_said_after_the_message_leaves_open_whether_it_arrived() {
+    for stored in [true, false] {
+        let stage = Stage::new();
+        stage.source.add(Mail::new(mail("", "", "without a name")));
+        let text = "NO [ALERT] Account exceeded command or bandwidth limits. (Failure)".into();
+        stage.gmail.fault(
+            On::nth(1, "APPEND"),
+            Fault::AnswerAfterLiteral { text, stored },
+        );
+        let ran = stage.run();
+        assert_eq!(ran.status, 3, "{}", ran.err);
+        assert_eq!(stage.status()["trouble"]["kind"], "throttled");
+        stage.run_until_done(1);
+        stage.assert_complete();
+        let charged: i64 =
+            stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+        assert_eq!(charged, 0, "{}", stage.dump());
+    }
+}
+
+#[test]
 fn an_owner_who_archives_or_moves_what_arrived_does_not_get_it_again() {
     let stage = Stage::new();
     stage.mails(4);

@@ -240,6 +240,9 @@ impl Engine {
                 end
             })]),
         };
+        if self.stopping() {
+            return Ok(());
+        }
         if !*discovered {
             self.all(vec![Box::new(|e: &Engine| {
                 let since = e.setup().config.since;

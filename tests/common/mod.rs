@@ -19,7 +19,7 @@ pub mod world;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whether this is the project's own check (`.ci/run`), where a test that did not run is a failure.
-fn in_ci() -> bool {
+pub fn in_ci() -> bool {
     std::env::var("CI").as_deref() == Ok("true")
 }
 

@@ -159,7 +159,10 @@ impl Route {
     }
 
     pub fn ledger_file(&self) -> PathBuf {
-        self.dir.path().join("sync_state.db")
+        match self.config.get("state_file").and_then(Value::as_str) {
+            Some(path) => path.into(),
+            None => self.dir.path().join("sync_state.db"),
+        }
     }
 
     fn run_args(&self, extra: &[&str]) -> Vec<String> {

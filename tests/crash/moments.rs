@@ -1,30 +1,25 @@
-//! Nothing lost and nothing twice when the process is killed and when connections are cut, at random moments and at
-//! the worst ones. Each hole that absence and late commits leave has a test of its own.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! The process killed and connections cut at random moments, and at the worst ones. Each hole that absence and late
+//! commits leave has a test of its own.
 
-mod common;
-
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use common::answering;
-use common::dovecot::Dovecot;
-use common::proxy::{Proxy, Side};
-use common::world::{self, ALICE, BOB, TOKEN, World};
 use imap_to_gmail::config::{Endpoint, Secret, Tls};
 use imap_to_gmail::session::{Login, Session};
 
-#[test]
-fn program() {
-    world::program();
-}
+use crate::common::dovecot::Dovecot;
+use crate::common::proxy::{Proxy, Side};
+use crate::common::world::{self, ALICE, BOB, TOKEN, World};
+use crate::common::{self, answering};
+use crate::fuse::{Deed, Fuse, When};
 
 const T0: i64 = 1_700_000_000;
 const ROUNDS: usize = 100;
 
 /// Seven messages a round: plain, without Message-ID, two with one Message-ID and Date and other bytes, one with the
 /// bytes of another, one of 40 kB, one with a folded Message-ID and no final newline.
-fn plant_round(source: &Dovecot, round: usize) {
+pub(crate) fn plant_round(source: &Dovecot, round: usize) {
     let date = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n";
     let plain = format!("Message-ID: <{round}@x>\r\n{date}\r\nplain {round}\r\n");
     let mails = [
@@ -107,6 +102,14 @@ fn the_target_cut_at_random_bytes() {
 #[test]
 fn the_source_cut_at_random_bytes() {
     cut_at_random_bytes("source", |w| w.source.tls_port());
+}
+
+/// Two older messages, so that the two newest are claimed together, and one mark serves both.
+fn plant_older(world: &World) {
+    for i in 1..=2 {
+        let mail = format!("Message-ID: <older{i}@x>\r\n\r\nolder");
+        world.source.plant(ALICE, mail.as_bytes(), "", T0 - i);
+    }
 }
 
 /// A world whose target is reached in plain text through a proxy.
@@ -268,6 +271,7 @@ fn a_message_that_never_arrived_is_not_mistaken_for_one_almost_the_same() {
         return;
     };
     world.set("connections", 1);
+    plant_older(&world);
     // Servers rewrite line ends, so a look for the second would take the first for it.
     world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
     world
@@ -276,6 +280,91 @@ fn a_message_that_never_arrived_is_not_mistaken_for_one_almost_the_same() {
     proxy.cut_before_command(b"{18");
     world.run_until_done(1);
     assert_eq!(proxy.cuts(), 1);
+    world.assert_complete();
+}
+
+#[test]
+fn a_copy_that_the_target_altered_vouches_for_one_message_only() {
+    let Some((mut world, proxy)) = plain_target() else {
+        return;
+    };
+    world.set("connections", 1);
+    plant_older(&world);
+    // Dovecot drops the second CR: what arrives has the bytes of neither, and is like both.
+    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    world
+        .source
+        .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\r\n", "", T0 + 1);
+    proxy.cut_before_command(b"{18");
+    world.run_until_done(1);
+    assert_eq!(proxy.cuts(), 1);
+    world.assert_complete();
+}
+
+#[test]
+fn nor_for_two_that_were_left_open_together() {
+    let Some(mut world) = World::new() else {
+        return;
+    };
+    let fuse = Fuse::start(world.target.port());
+    world.plain("target", fuse.port());
+    world.set("connections", 1);
+    plant_older(&world);
+    world
+        .source
+        .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\r\n", "", T0 + 1);
+    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    fuse.arm(Side::ToClient, When::Says("APPENDUID"), Deed::Hold);
+    let mut child = world.spawn(&[]);
+    assert!(fuse.wait(Duration::from_secs(20)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fuse.release();
+    let open: i64 = world.one("SELECT count(*) FROM message WHERE mark_id IS NOT NULL");
+    assert_eq!(open, 2, "{}", world.dump());
+    world.run_until_done(1);
+    world.assert_complete();
+}
+
+#[test]
+fn nor_is_it_found_for_another_message_of_that_name() {
+    let Some(world) = World::new() else { return };
+    let mail = |end: &str| {
+        format!("Message-ID: <one@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\ntwin{end}")
+    };
+    world.source.plant(ALICE, mail("\r\r\n").as_bytes(), "", T0);
+    world.run_until_done(1);
+    world.source.plant(ALICE, mail("").as_bytes(), "", T0 + 1);
+    world.run_until_done(1);
+    world.assert_complete();
+}
+
+#[test]
+fn a_person_who_ends_it_waits_for_one_farewell_only() {
+    let Some((mut world, target)) = plain_target() else {
+        return;
+    };
+    let source = Proxy::start(world.source.tls_port());
+    world.through("source", source.port());
+    world.source.plant(ALICE, b"Subject: x\r\n\r\nopen", "", T0);
+    target.refuse_after_cut();
+    target.cut_before_reply(b"APPENDUID");
+    let mut child = world.spawn(&[]);
+    common::eventually("the connection is cut", || target.cuts() > 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The look for what was left open gets no answer, and the source is not asked for more after that.
+    let (from_source, to_target) = (source.connections(), target.connections());
+    target.refuse(false);
+    target.stall_after(Side::ToClient, 0);
+    let child = world.spawn(&[]);
+    common::eventually("it looks for it", || target.connections() > to_target);
+    let told = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(told.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(source.connections(), from_source);
+    world.run_until_done(1);
     world.assert_complete();
 }
 

@@ -1,0 +1,52 @@
+//! The program as people have it, with its real intervals and several workers, killed at random moments.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::common::world::World;
+use crate::moments::plant_round;
+
+const ROUNDS: usize = 250;
+
+#[test]
+#[ignore = "hundreds of rounds with real intervals, which wait 30 s for what may be done late: two minutes"]
+fn the_real_program_killed_at_random_moments() {
+    let Some(world) = World::new() else { return };
+    let begun = Instant::now();
+    let run = || {
+        Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
+            .args(["run", "--once", "--log", "stderr", "--config"])
+            .arg(world.config_file())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut killed = 0;
+    for round in 0..ROUNDS {
+        plant_round(&world.source, 2 * round);
+        plant_round(&world.source, 2 * round + 1);
+        let mut child = run();
+        // The moment is the point of the test: it is drawn, not awaited.
+        thread::sleep(Duration::from_millis(fastrand::u64(10..400)));
+        killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let open: i64 = world.one("SELECT count(*) FROM message WHERE status = 'in_flight'");
+    let delivered = world.delivered().len();
+    assert_eq!(run().wait().unwrap().code(), Some(0), "{}", world.dump());
+    world.assert_complete();
+    println!(
+        "the real program: killed {killed} of {ROUNDS} times, then {delivered} were delivered and {open} in flight; \
+         0 lost, 0 twice of {} in {:.0} s",
+        ROUNDS * 14,
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(
+        killed > ROUNDS / 2,
+        "{killed} of {ROUNDS} were killed before their end"
+    );
+}

@@ -467,13 +467,21 @@ fn explain(e: &rusqlite::Error, path: &Path) -> Error {
             Error::fatal(format!("{path}: another program keeps the ledger locked"))
                 .hint("does a `sqlite3` shell have a transaction open?")
         }
-        Some(ErrorCode::DiskFull) => Error::fatal(format!("{path}: the disk is full")).hint("make room, then start again: nothing is lost"),
+        _ if is_full(e) => Error::fatal(format!("{path}: the disk is full")).hint("make room, then start again: nothing is lost"),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             Error::fatal(format!("{path}: the ledger cannot be written: {e}")).hint("may you write the file and its directory?")
         }
         _ => Error::fatal(format!("{path}: the ledger failed: {e}"))
             .hint("is the disk in order? `sqlite3 LEDGER 'PRAGMA integrity_check'` looks at the file; nothing was half written"),
     }
+}
+
+/// SQLite knows of a full disk only where it writes; where it makes room for its shared memory it
+/// calls it a failure of the disk.
+fn is_full(e: &rusqlite::Error) -> bool {
+    let extended = e.sqlite_error().map(|e| e.extended_code);
+    e.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// A JSON file here is the predecessor's state file; anything else that is no database is refused

@@ -279,7 +279,7 @@ pub(super) fn resolve(
 
 /// Are these bytes of the target a copy of the row's message, and were they altered? Servers rewrite
 /// line ends, but bytes that are exactly another row's are its copy: where the target gave no UID for
-/// it, or new ones since, only they tell.
+/// it, or new ones since, or the other one is open too, only they tell.
 pub(super) fn copy_of(
     ledger: &Shared,
     row: i64,
@@ -291,7 +291,7 @@ pub(super) fn copy_of(
         return Ok(Some(false));
     }
     let like = canonical_hash(body) == *canonical;
-    let another = like && ledger.step(|l| l.twin(row, &found))?.is_some();
+    let another = like && ledger.step(|l| l.has_bytes_of_another(row, &found))?;
     Ok((like && !another).then_some(true))
 }
 

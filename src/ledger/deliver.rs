@@ -429,6 +429,17 @@ impl Ledger {
         })
     }
 
+    /// Are these the bytes of another row that the target has, or may have?
+    pub fn has_bytes_of_another(&self, id: i64, sha256: &[u8; 32]) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM message WHERE sha256 = ?1 AND id <> ?2 AND superseded_by IS NULL
+                                   AND status IN ('delivered', 'in_flight', 'failed', 'skipped'))",
+            )?
+            .query_row(params![sha256, id], |r| r.get(0))
+        })
+    }
+
     /// Other rows with the Message-ID and Date of this one whose message is not known to be gone.
     /// They may be the one that a message in the target is a copy of.
     pub fn rivals(&self, row: &Row) -> Result<Vec<Row>> {

@@ -301,8 +301,9 @@ fn a_copy_that_the_target_altered_vouches_for_one_message_only() {
     world.assert_complete();
 }
 
-#[test]
-fn nor_for_two_that_were_left_open_together() {
+/// Two messages that are like each other, planted in this order, are left open together: the newer one has arrived, the
+/// older one was not begun.
+fn two_left_open(mails: [(&str, i64); 2]) {
     let Some(mut world) = World::new() else {
         return;
     };
@@ -310,10 +311,9 @@ fn nor_for_two_that_were_left_open_together() {
     world.plain("target", fuse.port());
     world.set("connections", 1);
     plant_older(&world);
-    world
-        .source
-        .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\r\n", "", T0 + 1);
-    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    for (mail, date) in mails {
+        world.source.plant(ALICE, mail.as_bytes(), "", date);
+    }
     fuse.arm(Side::ToClient, When::Says("APPENDUID"), Deed::Hold);
     let mut child = world.spawn(&[]);
     assert!(fuse.wait(Duration::from_secs(20)));
@@ -324,6 +324,22 @@ fn nor_for_two_that_were_left_open_together() {
     assert_eq!(open, 2, "{}", world.dump());
     world.run_until_done(1);
     world.assert_complete();
+}
+
+#[test]
+fn nor_for_two_that_were_left_open_together() {
+    two_left_open([
+        ("Subject: x\r\n\r\ntwin\r\r\n", T0 + 1),
+        ("Subject: x\r\n\r\ntwin", T0),
+    ]);
+}
+
+#[test]
+fn of_two_left_open_the_one_with_its_very_bytes_has_arrived() {
+    two_left_open([
+        ("Subject: x\r\n\r\ntwin", T0),
+        ("Subject: x\r\n\r\ntwin\r\n", T0 + 1),
+    ]);
 }
 
 #[test]

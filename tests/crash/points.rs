@@ -224,7 +224,7 @@ fn every_point_into_dovecot() {
 
 #[test]
 fn some_points_into_gmail() {
-    enumerate("Gmail, sampled", &Servers::Gmail, false, &WAYS, 11);
+    enumerate("Gmail, sampled", &Servers::Gmail, false, &WAYS, 17);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn some_points_into_dovecot() {
     let Some(servers) = Servers::dovecot(false) else {
         return;
     };
-    enumerate("Dovecot, sampled", &servers, false, &WAYS, 11);
+    enumerate("Dovecot, sampled", &servers, false, &WAYS, 17);
 }
 
 #[test]

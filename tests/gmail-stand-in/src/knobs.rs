@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::consent::ConsentPage;
 use crate::names::Use;
 
 /// Settings that hold until they are changed.
@@ -57,6 +58,13 @@ pub struct Knobs {
     pub token_life: Duration,
     /// The OAuth client is in Testing: refresh tokens die 7 days after consent (gmail.md 7.4). Off.
     pub testing: bool,
+    /// The consent page (gmail.md 7.1). It asks.
+    pub consent_page: ConsentPage,
+    /// The endpoints are Microsoft's (gmail.md 8.2): its scope, clients without a secret, codes for devices, and each
+    /// reply holds a new refresh token, with which the old one dies. Off.
+    pub microsoft: bool,
+    /// How often a device may ask, for real. 1 s.
+    pub device_interval: Duration,
 }
 
 impl Default for Knobs {
@@ -86,6 +94,9 @@ impl Default for Knobs {
             session_life: Duration::from_secs(24 * 3600),
             token_life: Duration::from_secs(3599),
             testing: false,
+            consent_page: ConsentPage::Asks,
+            microsoft: false,
+            device_interval: Duration::from_secs(1),
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::clock::delta;
 
 /// The one scope that IMAP accepts (gmail.md 7.1).
 pub const SCOPE: &str = "https://mail.google.com/";
+/// The one that Microsoft's IMAP accepts (gmail.md 8.2).
+pub const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 /// The OAuth client that the endpoint knows.
 pub const CLIENT_ID: &str = "407408718192-standin.apps.googleusercontent.com";
 /// Its secret.
@@ -113,7 +115,10 @@ impl Tokens {
         let access = self.access.get(token)?;
         let good = access.expires > now
             && access.account.eq_ignore_ascii_case(user)
-            && access.scope.split(' ').any(|scope| scope == SCOPE);
+            && access
+                .scope
+                .split(' ')
+                .any(|scope| scope == SCOPE || scope == MICROSOFT_SCOPE);
         good.then_some(access)
     }
 }

@@ -1,12 +1,12 @@
 //! The token file, in google-auth's format as the Python script kept it (gmail.md 7.5), and the
-//! refresh of its access token. The sign-in that makes the file has no place in here yet.
+//! refresh of its access token. The sign-in that makes the file: `client`, `consent` and `listener`
+//! (in a browser), `device`, `exchange`, `file`.
 //!
 //! The file may change under us: other routes share it, and a person replaces it. So it is read
 //! anew each time a token is needed, and what we do not know in it is kept.
 
 use std::cell::Cell;
 use std::fs;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -25,12 +25,26 @@ use crate::config::{Secret, json_place};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Time, sha256};
 
+mod client;
+mod consent;
+mod device;
+mod exchange;
+mod file;
+mod listener;
+
+pub use client::{Client, Provider};
+pub use consent::{Code, Consent};
+pub use device::Device;
+pub use exchange::Grant;
+pub use file::{PUBLISH, TESTING_LIFE, TokenPlace};
+pub use listener::Page;
+
 /// The one scope that IMAP takes (gmail.md 7.1).
 const SCOPE: &str = "https://mail.google.com/";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// A token is renewed this long before its end, or a quarter of its life if that is less.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
-const SIGN_IN: &str = "sign in again and put the new token file there; it is picked up by itself";
+const SIGN_IN: &str = "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
 /// A reply of the token endpoint is some hundred bytes.
 const REPLY_MAX: u64 = 64 << 10;
 
@@ -217,16 +231,10 @@ impl Tokens {
         }
         match life {
             // As google-auth writes it: naive UTC and a Z.
-            Some(life) => map.insert(
-                "expiry".into(),
-                (now + life)
-                    .format("%Y-%m-%dT%H:%M:%S%.6fZ")
-                    .to_string()
-                    .into(),
-            ),
+            Some(life) => map.insert("expiry".into(), file::time_text(now + life).into()),
             None => map.remove("expiry"),
         };
-        let hash = match self.write(map) {
+        let hash = match file::write(&self.path, map) {
             Ok(hash) => hash,
             Err(e) => {
                 if !std::mem::replace(&mut held.warned, true) {
@@ -242,17 +250,10 @@ impl Tokens {
         Ok(access)
     }
 
-    /// Writes the file anew, 0600 before its first byte, by rename.
-    fn write(&self, map: &Map<String, Value>) -> std::io::Result<[u8; 32]> {
-        // What a link points to is replaced, not the link.
-        let path = self.path.canonicalize()?;
-        let dir = path.parent().unwrap_or(Path::new("."));
-        let text = Secret::new(serde_json::to_string_pretty(map)?);
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(text.reveal().as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&path)?;
-        Ok(sha256(text.reveal().as_bytes()))
+    /// What a person should know of this sign-in that will end soon.
+    pub fn ends_soon(&self, now: Time) -> Option<Error> {
+        // A file that cannot be read is an error where the token is needed.
+        file::ends_soon(&self.path, &self.read().ok()?.map, now)
     }
 
     fn exchange(

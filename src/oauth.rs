@@ -44,7 +44,8 @@ const SCOPE: &str = "https://mail.google.com/";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// A token is renewed this long before its end, or a quarter of its life if that is less.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
-const SIGN_IN: &str = "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
+const SIGN_IN: &str =
+    "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
 /// A reply of the token endpoint is some hundred bytes.
 const REPLY_MAX: u64 = 64 << 10;
 
@@ -217,7 +218,11 @@ impl Tokens {
             .text("token_uri")
             .unwrap_or_else(|| GOOGLE_TOKEN_URI.into());
         let reply = self.exchange(&uri, id, secret, refresh)?;
-        let life = reply.expires_in().and_then(|d| TimeDelta::from_std(d).ok());
+        let life = reply
+            .expires_in()
+            .and_then(|d| TimeDelta::from_std(d).ok())
+            // Past the end of the calendar it is as good as for ever.
+            .filter(|life| now.checked_add_signed(*life).is_some());
         let access = Access {
             token: Secret::new(reply.access_token().secret().clone()),
             renew_at: life.map(|life| now + life - MARGIN.min(life / 4)),

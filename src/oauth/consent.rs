@@ -276,9 +276,10 @@ fn refused(client: &Client, error: &str, description: &str) -> Error {
         more => format!("{code} ({})", shown(more.as_bytes())),
     };
     let hint = match code.as_str() {
-        "access_denied" | "consent_required" => format!(
+        "access_denied" if client.provider == Provider::Google => format!(
             "{AGAIN} and agree; where the client is in \"Testing\", the account must be one of its test users"
         ),
+        "access_denied" | "consent_required" => format!("{AGAIN} and agree"),
         "admin_policy_enforced" | "org_internal" | "unauthorized_client" => {
             "the account's administrator must allow this client first".into()
         }

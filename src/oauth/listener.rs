@@ -84,7 +84,11 @@ fn answer(stream: TcpStream, awaited: &Awaited, inbox: &Sender<Heard>) {
         Err(Some(status)) => {
             return refuse(&stream, status, "This is not a request that can be read.");
         }
-        Err(None) => return,
+        Err(None) => {
+            // To drop it is not enough: the oldest are also held where they are counted.
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
+        }
     };
     let Ok(expected) = Url::parse(&awaited.redirect_uri) else {
         return;

@@ -1,8 +1,10 @@
 //! What else comes to the port on which the answer is awaited: it is refused, and the wait goes on.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::desk::{Desk, agree, field, get, send};
 
@@ -110,6 +112,34 @@ fn strays_are_refused_and_the_answer_is_still_heard() {
         )
     );
     drop(silent);
+}
+
+#[test]
+fn a_request_that_never_ends_is_ended() {
+    let desk = Desk::new();
+    let mut signing = desk.auth(CREDENTIALS);
+    let back = agree(&desk.google, &signing.url());
+    let port: u16 = back.split([':', '/']).nth(4).unwrap().parse().unwrap();
+    let mut slow = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    let begun = Instant::now();
+    let mut drip = slow.try_clone().unwrap();
+    let dripping = thread::spawn(move || {
+        // Each byte comes in good time, all of them do not.
+        while drip.write_all(b"G").is_ok() && begun.elapsed() < Duration::from_secs(50) {
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    let _ = slow.read_to_end(&mut Vec::new());
+    let took = begun.elapsed();
+    assert!(
+        took > Duration::from_secs(8) && took < Duration::from_secs(40),
+        "{took:?}"
+    );
+    dripping.join().unwrap();
+    get(&back);
+    signing.end().is_well();
 }
 
 #[test]

@@ -24,6 +24,8 @@ use crate::ledger::{self, Ledger};
 use crate::logging;
 use crate::status::{Report, bytes_text, thousands};
 
+mod auth;
+
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
 
@@ -51,6 +53,12 @@ enum Command {
     /// target's INBOX, and goes on doing so as mail comes, until it is ended (Ctrl-C, SIGTERM).
     /// With --once it ends when everything has been tried. Running it again copies nothing twice.
     Run(RunArgs),
+    /// Sign in with a browser and write the token file
+    ///
+    /// Shows an address, opens it in a browser where there is one, and waits 10 minutes for the
+    /// sign-in. If the browser runs on another machine, it ends at an address that does not load:
+    /// that address is pasted here. With --config the token is tried before it replaces the old one.
+    Auth(auth::AuthArgs),
     /// Say what has been delivered, what waits, and what is wrong
     Status(StatusArgs),
     /// Give failed messages another try, or give them up for good
@@ -171,6 +179,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
     let end = match (cli.command, cli.run) {
         // How the Python script was called.
         (None, Some(args)) | (Some(Command::Run(args)), _) => run(&args, times),
+        (Some(Command::Auth(args)), _) => auth::auth(&args, &times),
         (Some(Command::Status(args)), _) => status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),

@@ -122,6 +122,33 @@ pub fn state_file(path: &Path) -> Result<PathBuf> {
     reader.state_file()
 }
 
+/// One side of a route, as a sign-in there needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    pub endpoint: Endpoint,
+    pub user: String,
+    /// Where its token is kept, if it is entered with one.
+    pub token_file: Option<PathBuf>,
+}
+
+/// The `source` or `target` of the configuration at `path`, without a look at the rest: no password
+/// is read and no command run.
+pub fn account(path: &Path, side: &str) -> Result<Account> {
+    let map = read_object(path)?;
+    let reader = Reader { path, map: &map };
+    reader.known_keys()?;
+    Ok(Account {
+        endpoint: match side {
+            "target" => reader.target()?,
+            side => reader.endpoint(side, reader.required(&format!("{side}_server"))?)?,
+        },
+        user: reader.required(&format!("{side}_user"))?,
+        token_file: reader
+            .text(&format!("{side}_token_file"))?
+            .map(PathBuf::from),
+    })
+}
+
 fn read_object(path: &Path) -> Result<Map<String, Value>> {
     let bytes = fs::read(path).map_err(|e| {
         Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
@@ -194,11 +221,7 @@ impl Reader<'_> {
             source: self.endpoint("source", self.required("source_server")?)?,
             source_user: self.required("source_user")?,
             source_key: self.source_key()?,
-            target: self.endpoint(
-                "target",
-                self.text("target_server")?
-                    .unwrap_or_else(|| "imap.gmail.com".into()),
-            )?,
+            target: self.target()?,
             target_user: self.required("target_user")?,
             target_key: self.target_key()?,
             since: self.since(now)?,
@@ -206,6 +229,11 @@ impl Reader<'_> {
             upload_limit_per_day: self.upload_limit()?,
             state_file: self.state_file()?,
         })
+    }
+
+    fn target(&self) -> Result<Endpoint> {
+        let host = self.text("target_server")?;
+        self.endpoint("target", host.unwrap_or_else(|| "imap.gmail.com".into()))
     }
 
     fn state_file(&self) -> Result<PathBuf> {

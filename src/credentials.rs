@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use crate::config::{Key, Secret};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::Time;
 use crate::oauth::{Access, Tokens};
 use crate::session::Login;
@@ -82,6 +82,11 @@ impl Credentials {
     /// Another number whenever a person, or another program, has put another token file in place.
     pub fn edition(&self) -> u64 {
         self.tokens().map_or(0, |tokens| tokens.edition())
+    }
+
+    /// What a person should know of a sign-in that will end soon.
+    pub fn ends_soon(&self, now: Time) -> Option<Error> {
+        self.tokens()?.ends_soon(now)
     }
 
     fn tokens(&self) -> Option<&Arc<Tokens>> {

@@ -48,7 +48,7 @@
 //! message    what a message is
 //! config     config.json -> checked values, Secret<T>, Intervals
 //! ledger     every SQL statement there is, behind verbs
-//! oauth      the token file and its renewal
+//! oauth      the token file, its renewal, and the sign-in that makes it
 //! reply      one response of a server, cut into tokens
 //! wire       bytes under the imap crate: TLS, deadlines, bounds, literals, masking
 //! session    a signed-in IMAP session; refusals classified

@@ -1,5 +1,6 @@
 //! The token file, in google-auth's format as the Python script kept it (gmail.md 7.5), and the
-//! renewal of its access token. The sign-in that makes the file has no place in here yet.
+//! renewal of its access token (`contents`, `renewal`); and the sign-in that makes the file: `client`,
+//! `consent` and `listener` (in a browser), `device`, `exchange`, `file`.
 //!
 //! The file may change under us: other routes share it, and a person replaces it. So it is read
 //! anew each time a token is needed, and what we do not know in it is kept. Some providers give a
@@ -7,7 +8,6 @@
 //! shares the file renews one after the other, and what came is on disk before it is used.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -23,14 +23,28 @@ use crate::config::{Secret, json_place};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
 
+mod client;
+mod consent;
 mod contents;
+mod device;
+mod exchange;
+mod file;
+mod listener;
 mod renewal;
+
+pub use client::{Client, Provider};
+pub use consent::{Code, Consent};
+pub use device::Device;
+pub use exchange::Grant;
+pub use file::{PUBLISH, TESTING_LIFE, TokenPlace};
+pub use listener::Page;
 
 use contents::Contents;
 
 /// A token is renewed this long before its end, or a quarter of its life if that is less.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
-const SIGN_IN: &str = "sign in again and put the new token file there; it is picked up by itself";
+const SIGN_IN: &str =
+    "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
 
 /// An access token, good for now as far as we know.
 #[derive(Clone, Debug)]
@@ -254,7 +268,11 @@ impl Tokens {
         if let Some(rotated) = rotated {
             map.insert("refresh_token".into(), rotated.secret().clone().into());
         }
-        let life = reply.expires_in().and_then(|d| TimeDelta::from_std(d).ok());
+        let life = reply
+            .expires_in()
+            .and_then(|d| TimeDelta::from_std(d).ok())
+            // Past the end of the calendar it is as good as for ever.
+            .filter(|life| now.checked_add_signed(*life).is_some());
         let access = mail.is_ok().then(|| Access {
             token: Secret::new(reply.access_token().secret().clone()),
             renew_at: life.map(|life| now + life - MARGIN.min(life / 4)),
@@ -265,13 +283,7 @@ impl Tokens {
             map.insert("token".into(), access.token.reveal().clone().into());
             match life {
                 // As google-auth writes it: naive UTC and a Z.
-                Some(life) => map.insert(
-                    "expiry".into(),
-                    (now + life)
-                        .format("%Y-%m-%dT%H:%M:%S%.6fZ")
-                        .to_string()
-                        .into(),
-                ),
+                Some(life) => map.insert("expiry".into(), file::time_text(now + life).into()),
                 None => map.remove("expiry"),
             };
         }
@@ -307,23 +319,19 @@ impl Tokens {
         );
     }
 
-    /// Writes the file anew, 0600 before its first byte, by rename.
+    /// Writes the file anew.
     fn write(&self, map: &Map<String, Value>) -> std::io::Result<[u8; 32]> {
-        // What a link points to is replaced, not the link.
-        let path = self.path.canonicalize()?;
-        let dir = path.parent().unwrap_or(Path::new("."));
-        let text = Secret::new(serde_json::to_string_pretty(map)?);
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(text.reveal().as_bytes())?;
-        file.as_file().sync_all()?;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        file.persist(&path)?;
+        let hash = file::write(&self.path, map)?;
         // Ours is no news to those who wait for another file.
         seen.changed = changed_at(&self.path);
-        drop(seen);
-        // The name must outlast a power cut too; file systems that cannot do it do without.
-        let _ = File::open(dir).and_then(|dir| dir.sync_all());
-        Ok(sha256(text.reveal().as_bytes()))
+        Ok(hash)
+    }
+
+    /// What a person should know of this sign-in that will end soon.
+    pub fn ends_soon(&self, now: Time) -> Option<Error> {
+        // A file that cannot be read is an error where the token is needed.
+        file::ends_soon(&self.path, &self.read().ok()?.map, now)
     }
 }
 

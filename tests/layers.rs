@@ -60,6 +60,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "logging",
             "message",
             "oauth",
+            // `auth` proves a token by signing in with it.
+            "session",
             "status",
         ],
     ),

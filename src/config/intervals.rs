@@ -47,6 +47,8 @@ pub struct Intervals {
     pub heartbeat: Duration,
     /// What an APPEND under way is given when a person ends the program.
     pub farewell: Duration,
+    /// A person's sign-in in a browser.
+    pub consent: Duration,
 }
 
 impl Default for Intervals {
@@ -73,6 +75,7 @@ impl Default for Intervals {
             batch: s(1800),
             heartbeat: s(15),
             farewell: s(5),
+            consent: s(600),
         }
     }
 }

@@ -170,7 +170,7 @@ impl Engine {
     /// Puts what troubles a part into the ledger, and into the log when it is new.
     fn say(&self, part: &'static str, trouble: Option<&Error>) -> Result<()> {
         let notice = match part {
-            DELIVER => self.state().notice.clone(),
+            DELIVER => self.notice(),
             _ => None,
         };
         let trouble = trouble.or(notice.as_ref());

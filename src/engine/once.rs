@@ -37,7 +37,7 @@ impl Engine {
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
         self.begins(&[PART], true)?;
         let end = self.until_done();
-        let notice = self.state().notice.take();
+        let notice = self.notice();
         let trouble = end.as_ref().err().or(notice.as_ref());
         self.ledger.step(|l| {
             l.trouble(PART, trouble, Utc::now())?;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use log::{debug, warn};
 
 use super::daemon::DELIVER;
@@ -30,6 +31,16 @@ impl Drop for Counted<'_> {
 impl Engine {
     pub(super) fn stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// What a person should know although the run goes on.
+    pub(super) fn notice(&self) -> Option<Error> {
+        let noticed = self.state().notice.clone();
+        noticed.or_else(|| {
+            let (setup, now) = (self.setup(), Utc::now());
+            let ends_soon = setup.target.ends_soon(now);
+            ends_soon.or_else(|| setup.source.ends_soon(now))
+        })
     }
 
     /// Nobody saw how this row's APPEND ended: it waits for resolution.

@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDateTime};
 use oauth2::TokenUrl;
 use serde_json::{Map, Value};
 
+use super::client::Provider;
 use crate::config::Secret;
 use crate::message::Time;
 
@@ -13,14 +14,6 @@ pub(super) const GOOGLE_SCOPE: &str = "https://mail.google.com/";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// Scopes that say nothing about mail. Microsoft's replies leave out the first (gmail.md 8.2).
 const ASIDE: &[&str] = &["offline_access", "openid", "profile", "email"];
-
-/// Who gives the tokens, as far as rules and words depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Provider {
-    Google,
-    Microsoft,
-    Other,
-}
 
 pub(super) struct Contents {
     pub(super) map: Map<String, Value>,
@@ -146,7 +139,7 @@ pub(super) fn is_token(text: &str) -> bool {
 
 /// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. What
 /// cannot be read counts as expired.
-fn expiry(text: &str) -> Option<Time> {
+pub(super) fn expiry(text: &str) -> Option<Time> {
     let naive = text.trim_end_matches('Z');
     NaiveDateTime::parse_from_str(naive, "%Y-%m-%dT%H:%M:%S%.f")
         .map(|t| t.and_utc())

@@ -1,21 +1,18 @@
 //! One exchange with the token endpoint: a refresh token for an access token (RFC 6749 6), and what
 //! its refusals mean. Nothing of what was sent is in the words for people: the endpoint's are its own.
 
-use std::cell::Cell;
 use std::net::IpAddr;
 
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
 use oauth2::{
-    AuthType, ClientId, ClientSecret, HttpRequest, HttpResponse, RefreshToken, RequestTokenError,
-    TokenResponse as _, TokenUrl,
+    AuthType, ClientId, ClientSecret, RefreshToken, RequestTokenError, TokenResponse as _, TokenUrl,
 };
 
-use super::contents::{Contents, Provider, is_token, same_scope};
+use super::client::Provider;
+use super::contents::{Contents, is_token, same_scope};
+use super::exchange::Http;
 use super::{SIGN_IN, Tokens};
 use crate::error::{Error, Fault, Result, shown};
-
-/// A reply of the token endpoint is some hundred bytes.
-const REPLY_MAX: u64 = 64 << 10;
 
 impl Tokens {
     /// An error with `credentials_refused` says that this refresh token is dead.
@@ -42,29 +39,14 @@ impl Tokens {
         if let Some(secret) = contents.text("client_secret") {
             client = client.set_client_secret(ClientSecret::new(secret));
         }
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            // The crate reads the JSON of a 400 itself; credentials follow no redirect.
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(self.limit))
-            .build()
-            .into();
-        let status = Cell::new(0);
-        let http = |request: HttpRequest| -> std::result::Result<HttpResponse, ureq::Error> {
-            let (parts, mut body) = agent.run(request)?.into_parts();
-            status.set(parts.status.as_u16());
-            Ok(HttpResponse::from_parts(
-                parts,
-                body.with_config().limit(REPLY_MAX).read_to_vec()?,
-            ))
-        };
+        let http = Http::new(self.limit);
         let reply = client
             .exchange_refresh_token(&RefreshToken::new(refresh))
-            .request(&http)
-            .map_err(|e| self.refused(&e, status.get(), contents.provider()))?;
+            .request(&|request| http.send(request))
+            .map_err(|e| self.refused(&e, http.status(), contents.provider()))?;
         match is_token(reply.access_token().secret()) {
             true => Ok(reply),
-            false => Err(self.no_token(status.get())),
+            false => Err(self.no_token(http.status())),
         }
     }
 
@@ -214,7 +196,7 @@ fn hint(provider: Provider, code: &str, description: &str) -> Option<String> {
 }
 
 /// https, or http to this machine itself.
-fn is_safe(url: &TokenUrl) -> bool {
+pub(super) fn is_safe(url: &TokenUrl) -> bool {
     let host = url
         .url()
         .host_str()

@@ -424,6 +424,7 @@ pub fn quick() -> Intervals {
         batch: ms(60_000),
         heartbeat: ms(100),
         farewell: ms(1_000),
+        consent: ms(2_000),
     }
 }
 

@@ -6,6 +6,7 @@ mod common;
 
 mod copies;
 mod cost;
+mod ending;
 mod faults;
 mod outlook;
 mod stage;

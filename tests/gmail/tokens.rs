@@ -394,3 +394,20 @@ fn another_route_that_shares_the_file_saves_a_refresh() {
     );
     assert_eq!(stage.gmail.token_requests().len(), 2);
 }
+
+#[test]
+fn a_token_that_outlives_the_calendar_is_a_token() {
+    let mut stage = stage(&json!({"token": "x"}));
+    let token = expired(&stage);
+    stage.write_token(&token);
+    let good = stage.gmail.issue_token(HOUR);
+    let reply = json!({"access_token": good, "token_type": "Bearer", "expires_in": 9_000_000_000_000_000_u64});
+    stage
+        .gmail
+        .token_trouble(TokenTrouble::Status(200, reply.to_string()), 1);
+    let ran = stage.run();
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    // A worker that breaks down is helped by the next one.
+    assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    stage.assert_complete();
+}

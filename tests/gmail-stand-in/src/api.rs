@@ -70,6 +70,25 @@ impl Gmail {
         format!("http://127.0.0.1:{}/token", self.token_port)
     }
 
+    /// Another address of the same HTTP server: `/auth` shows the consent page, `/devicecode` gives a device its code,
+    /// and `/device?user_code=...&answer=allow` is the page to enter it (gmail.md 7.1, 8.2).
+    pub fn web(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.token_port)
+    }
+
+    /// A client_secret.json of a desktop client, as Google gives it, that leads here (gmail.md 7.5).
+    pub fn client_secret_json(&self) -> serde_json::Value {
+        serde_json::json!({"installed": {
+            "client_id": CLIENT_ID,
+            "project_id": "stand-in",
+            "auth_uri": self.web("/auth"),
+            "token_uri": self.token_url(),
+            "auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
+            "client_secret": CLIENT_SECRET,
+            "redirect_uris": ["http://localhost"],
+        }})
+    }
+
     /// The account.
     pub fn account(&self) -> &str {
         &self.shared.options.account

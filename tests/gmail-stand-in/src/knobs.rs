@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::consent::ConsentPage;
 use crate::names::Use;
 use crate::tokens::SCOPE;
 
@@ -65,6 +66,10 @@ pub struct Knobs {
     pub public_client: bool,
     /// The OAuth client is in Testing: refresh tokens die 7 days after consent (gmail.md 7.4). Off.
     pub testing: bool,
+    /// The consent page (gmail.md 7.1). It asks.
+    pub consent_page: ConsentPage,
+    /// How often a device may ask, for real. 1 s.
+    pub device_interval: Duration,
 }
 
 impl Default for Knobs {
@@ -97,6 +102,8 @@ impl Default for Knobs {
             rotate: false,
             public_client: false,
             testing: false,
+            consent_page: ConsentPage::Asks,
+            device_interval: Duration::from_secs(1),
         }
     }
 }

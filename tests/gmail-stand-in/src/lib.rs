@@ -1,4 +1,4 @@
-//! A stand-in for Gmail: its IMAP server and its token endpoint, in one process, for tests, benches and a demo.
+//! A stand-in for Gmail: its IMAP server, its consent page and its token endpoint, in one process, for tests, benches and a demo.
 //!
 //! It is written to the dossier `gmail.md`, whose sections the comments name, and behaves by default as Gmail is
 //! believed to. What Gmail does now and then is a [`Knobs`] field, a [`Refusal`] of a login, a [`TokenTrouble`], or a
@@ -16,13 +16,14 @@
 //! ```
 //!
 //! It is not for judging clients other than ours: it has no MIME, no COMPRESS, no quota, no rules for names of labels,
-//! and no web. It shares no code with the program that it tests.
+//! and no web but a consent page. It shares no code with the program that it tests.
 
 // A fixture that cannot go on has nothing better to do than panic.
 #![allow(clippy::unwrap_used)]
 
 mod api;
 mod clock;
+mod consent;
 mod faults;
 mod knobs;
 mod message;
@@ -40,6 +41,7 @@ mod wire;
 
 pub use api::Gmail;
 pub use clock::Clock;
+pub use consent::ConsentPage;
 pub use faults::{
     Fault, Hits, OVERQUOTA, On, SESSION_EXPIRED, SYSTEM_ERROR, TOKEN_EXPIRED, UNABLE_TO_APPEND,
     UNAVAILABLE,

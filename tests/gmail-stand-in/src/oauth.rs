@@ -1,6 +1,7 @@
-//! The token endpoint over plain HTTP on 127.0.0.1: refreshes (gmail.md 7.2), its errors (7.3) and its bad days.
+//! The token endpoint over plain HTTP on 127.0.0.1: codes and refreshes (gmail.md 7.2), its errors (7.3) and its bad
+//! days. The pages that a person sees are in `consent`.
 //!
-//! One request per connection. There is no consent page and no code exchange yet.
+//! One request per connection.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,9 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::consent::{self, Agreed};
 use crate::server::Shared;
 use crate::tokens::{CLIENT_ID, CLIENT_SECRET};
 use crate::wire::TICK;
+
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// What happens to the next requests to the token endpoint.
 #[derive(Debug, Clone)]
@@ -71,6 +75,10 @@ pub enum TokenTrouble {
     Rotate,
     /// The reply holds no `expires_in`.
     NoExpiry,
+    /// The reply to a code holds no refresh token.
+    NoRefresh,
+    /// The reply holds this `refresh_token_expires_in`, in seconds (gmail.md 7.2).
+    RefreshExpiresIn(u64),
 }
 
 /// A request as it came in.
@@ -92,10 +100,10 @@ impl TokenRequest {
     }
 }
 
-struct Response {
-    status: u16,
-    headers: Vec<(&'static str, String)>,
-    body: String,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
 }
 
 impl Response {
@@ -115,11 +123,14 @@ impl Response {
     }
 
     fn html(status: u16) -> Response {
+        Response::page(status, "<title>Error</title><p>That's all we know.")
+    }
+
+    pub(crate) fn page(status: u16, content: &str) -> Response {
         Response {
             status,
             headers: vec![("Content-Type", "text/html; charset=UTF-8".into())],
-            body: "<!DOCTYPE html>\n<html><title>Error</title><p>That's all we know.</html>\n"
-                .into(),
+            body: format!("<!DOCTYPE html>\n<html>{content}</html>\n"),
         }
     }
 }
@@ -139,6 +150,13 @@ fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
     let patience = Some(Duration::from_secs(20));
     tcp.set_read_timeout(patience).ok()?;
     let request = read_request(&mut tcp)?;
+    if let Some(target) = request.line.strip_prefix("GET ") {
+        let target = target.split(' ').next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if ["/auth", "/consent", "/device"].contains(&path) {
+            return say(&mut tcp, &consent::page(shared, path, query), false);
+        }
+    }
     shared.token_requests.lock().unwrap().push(request.clone());
     let trouble = shared.next_token_trouble();
     let response = match &trouble {
@@ -149,13 +167,18 @@ fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
         }
         Some(TokenTrouble::Slow(time)) => {
             wait(shared, *time, &tcp);
-            refresh(shared, &request, None)
+            reply(shared, &request, None)
         }
         Some(trouble) => {
-            troubled(trouble).unwrap_or_else(|| refresh(shared, &request, Some(trouble)))
+            troubled(trouble).unwrap_or_else(|| reply(shared, &request, Some(trouble)))
         }
-        None => refresh(shared, &request, None),
+        None => reply(shared, &request, None),
     };
+    let cut = matches!(trouble, Some(TokenTrouble::CutInBody));
+    say(&mut tcp, &response, cut)
+}
+
+fn say(tcp: &mut TcpStream, response: &Response, cut: bool) -> Option<()> {
     let mut head = format!(
         "HTTP/1.1 {} {}\r\n",
         response.status,
@@ -170,7 +193,7 @@ fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
     ));
     tcp.write_all(head.as_bytes()).ok()?;
     let mut body = response.body.as_bytes();
-    if matches!(trouble, Some(TokenTrouble::CutInBody)) {
+    if cut {
         body = &body[..body.len() / 2];
     }
     tcp.write_all(body).ok()?;
@@ -191,6 +214,7 @@ fn wait(shared: &Shared, time: Duration, mut tcp: &TcpStream) {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        302 => "Found",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -264,34 +288,36 @@ fn troubled(trouble: &TokenTrouble) -> Option<Response> {
     })
 }
 
-fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTrouble>) -> Response {
+/// Who may ask, and for what; then the token.
+fn reply(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTrouble>) -> Response {
     let mut words = request.line.split(' ');
     let (method, path) = (words.next(), words.next());
-    if method != Some("POST") || path != Some("/token") {
-        return Response::html(404);
-    }
-    let (life, testing, public, rotate, mut scope) = {
-        let knobs = shared.knobs.lock().unwrap();
-        (
-            knobs.token_life,
-            knobs.testing,
-            knobs.public_client,
-            knobs.rotate,
-            knobs.scope.clone(),
-        )
-    };
-    for name in ["grant_type", "client_id", "client_secret", "refresh_token"] {
-        if public && name == "client_secret" {
-            continue;
+    let field = |name| request.field(name).unwrap_or_default();
+    let knobs = shared.knobs.lock().unwrap().clone();
+    let (life, public) = (knobs.token_life, knobs.public_client);
+    let now = shared.clock.now();
+    match (method, path) {
+        (Some("POST"), Some("/token")) => {}
+        (Some("POST"), Some("/devicecode")) if public && field("client_id") == CLIENT_ID => {
+            return Response::json(200, &consent::device(shared, field("scope")));
         }
-        if request.field(name).is_none_or(str::is_empty) {
+        _ => return Response::html(404),
+    }
+    let grant_type = field("grant_type");
+    let what = match grant_type {
+        "authorization_code" => "code",
+        DEVICE_GRANT => "device_code",
+        _ => "refresh_token",
+    };
+    let secret = (!public).then_some("client_secret");
+    for name in ["grant_type", "client_id", what].into_iter().chain(secret) {
+        if field(name).is_empty() {
             let missing = format!("Missing required parameter: {name}");
             return Response::error(400, "invalid_request", &missing);
         }
     }
-    let field = |name| request.field(name).unwrap_or_default();
-    if field("grant_type") != "refresh_token" {
-        let invalid = format!("Invalid grant_type: {}", field("grant_type"));
+    if !["refresh_token", "authorization_code", DEVICE_GRANT].contains(&grant_type) {
+        let invalid = format!("Invalid grant_type: {grant_type}");
         return Response::error(400, "unsupported_grant_type", &invalid);
     }
     if field("client_id") != CLIENT_ID {
@@ -305,36 +331,72 @@ fn refresh(shared: &Shared, request: &TokenRequest, trouble: Option<&TokenTroubl
         let invalid = "The provided client secret is invalid.";
         return Response::error(401, "invalid_client", invalid);
     }
-    let now = shared.clock.now();
-    let mut tokens = shared.tokens.lock().unwrap();
-    let mut account = match tokens.use_refresh(field("refresh_token"), now, testing) {
-        Ok(account) => account,
-        Err(true) => {
-            let dead = "Token has been expired or revoked.";
-            return Response::error(400, "invalid_grant", dead);
+    let agreed = match grant_type {
+        "authorization_code" => {
+            let mut consents = shared.consents.lock().unwrap();
+            consents
+                .exchange(
+                    field("code"),
+                    field("redirect_uri"),
+                    field("code_verifier"),
+                    now,
+                )
+                .map_err(|words| Response::error(400, "invalid_grant", words))
         }
-        Err(false) => return Response::error(400, "invalid_grant", "Bad Request"),
+        DEVICE_GRANT => {
+            let mut consents = shared.consents.lock().unwrap();
+            let account = &shared.options.account;
+            consents
+                .poll(field("device_code"), account, knobs.device_interval, now)
+                .map_err(|error| Response::error(400, error, "AADSTS: see the error"))
+        }
+        _ => {
+            let mut tokens = shared.tokens.lock().unwrap();
+            match tokens.use_refresh(field("refresh_token"), now, knobs.testing) {
+                Ok(account) => Ok(Agreed {
+                    account,
+                    scope: knobs.scope.clone(),
+                }),
+                Err(known) => {
+                    let dead = "Token has been expired or revoked.";
+                    let words = if known { dead } else { "Bad Request" };
+                    Err(Response::error(400, "invalid_grant", words))
+                }
+            }
+        }
     };
+    let Agreed {
+        mut account,
+        mut scope,
+    } = match agreed {
+        Ok(agreed) => agreed,
+        Err(response) => return response,
+    };
+    // Microsoft names the scope of the access token alone.
+    scope = scope.replace(" offline_access", "");
     match trouble {
         Some(TokenTrouble::OtherAccount(other)) => account = other.clone(),
         Some(TokenTrouble::Scope(shortened)) => scope = shortened.clone(),
         _ => {}
     }
+    let mut tokens = shared.tokens.lock().unwrap();
     let token = tokens.issue(&account, &scope, now, life);
     let mut reply = json!({"access_token": token, "expires_in": life.as_secs(), "scope": scope,
         "token_type": "Bearer"});
-    match trouble {
-        Some(TokenTrouble::Rotate) => reply["refresh_token"] = tokens.grant(&account, now).into(),
-        Some(TokenTrouble::NoExpiry) => {
-            reply
-                .as_object_mut()
-                .map(|reply| reply.remove("expires_in"));
-        }
-        _ => {}
+    let first = what != "refresh_token";
+    if first || matches!(trouble, Some(TokenTrouble::Rotate)) {
+        reply["refresh_token"] = tokens.grant(&account, now).into();
+    } else if knobs.rotate {
+        reply["refresh_token"] = tokens.rotate(field("refresh_token"), &account, now).into();
     }
-    if rotate {
-        let old = field("refresh_token");
-        reply["refresh_token"] = tokens.rotate(old, &account, now).into();
+    let without = match trouble {
+        Some(TokenTrouble::NoExpiry) => "expires_in",
+        Some(TokenTrouble::NoRefresh) => "refresh_token",
+        _ => "",
+    };
+    reply.as_object_mut().map(|reply| reply.remove(without));
+    if let Some(TokenTrouble::RefreshExpiresIn(seconds)) = trouble {
+        reply["refresh_token_expires_in"] = (*seconds).into();
     }
     Response::json(200, &reply)
 }
@@ -360,16 +422,19 @@ fn read_request(tcp: &mut TcpStream) -> Option<TokenRequest> {
         receive(tcp, &mut bytes)?;
     }
     let body = String::from_utf8_lossy(&bytes[head_len..head_len + len]).into_owned();
-    let form = body
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (decoded(name), decoded(value)))
-        .collect();
     Some(TokenRequest {
         line,
         headers,
-        form,
+        form: pairs(&body),
     })
+}
+
+/// The fields of a form or a query.
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
 }
 
 fn receive(tcp: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<()> {

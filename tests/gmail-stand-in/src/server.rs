@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::clock::{Clock, delta};
+use crate::consent::Consents;
 use crate::faults::Faults;
 use crate::knobs::Knobs;
 use crate::oauth::{TokenRequest, TokenTrouble};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) knobs: Mutex<Knobs>,
     pub(crate) store: Mutex<Store>,
     pub(crate) tokens: Mutex<Tokens>,
+    pub(crate) consents: Mutex<Consents>,
     pub(crate) faults: Faults,
     pub(crate) recorder: Recorder,
     pub(crate) upload: Mutex<Upload>,
@@ -98,6 +100,7 @@ impl Shared {
             knobs: Mutex::new(options.knobs.clone()),
             store: Mutex::new(store),
             tokens: Mutex::default(),
+            consents: Mutex::default(),
             faults: Faults::default(),
             recorder: Recorder::default(),
             upload: Mutex::default(),

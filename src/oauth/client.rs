@@ -1,0 +1,349 @@
+//! The OAuth client that a person made at a provider: client_secret.json as Google gives it
+//! (gmail.md 7.5), or a few lines of JSON for Microsoft (8.2) and for others.
+//!
+//! A file that is something else is told by its name. Not for the token file that comes of it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use oauth2::TokenUrl;
+use oauth2::url::Url;
+use serde_json::{Map, Value};
+
+use super::contents::GOOGLE_SCOPE;
+use super::renewal::is_safe;
+use crate::config::{Secret, json_place, plain_json_error};
+use crate::error::{Error, Result, shown};
+
+/// Whose sign-in it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    Google,
+    Microsoft,
+    /// Everything about it stands in the credentials file.
+    Other,
+}
+
+/// Without this scope Microsoft's IMAP takes no token (gmail.md 8.2).
+const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
+/// What the credentials file of Microsoft's and others' clients may hold.
+const KEYS: &[&str] = &[
+    "client_id",
+    "client_secret",
+    "tenant",
+    "auth_uri",
+    "token_uri",
+    "device_uri",
+    "scope",
+    "redirect_uri",
+];
+/// They are some hundred bytes.
+const FILE_MAX: u64 = 64 << 10;
+
+const GOOGLE_HINT: &str = "in the Google Cloud console, under Google Auth Platform, Clients, make a client of type \"Desktop app\" and download its JSON";
+
+/// A client, checked.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub provider: Provider,
+    pub(super) id: String,
+    pub(super) secret: Option<Secret<String>>,
+    pub(super) auth_uri: String,
+    pub(super) token_uri: String,
+    pub(super) device_uri: Option<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) redirect: Redirect,
+}
+
+/// Where the browser is sent back to: always this machine.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Redirect {
+    pub(super) host: String,
+    /// None: any.
+    pub(super) port: Option<u16>,
+    /// As it was registered, to the letter: `` and `/` are two things to some providers.
+    pub(super) path: String,
+}
+
+impl Client {
+    /// Reads the credentials file.
+    ///
+    /// # Errors
+    /// `Usage`, with what the file is instead and where the right one comes from.
+    pub fn read(path: &Path, provider: Provider) -> Result<Client> {
+        let file = CredentialsFile { path, provider };
+        let map = file.read()?;
+        match provider {
+            Provider::Google => file.google(&map),
+            Provider::Microsoft | Provider::Other => file.flat(&map),
+        }
+    }
+
+    /// Does the provider have a way for machines without a browser?
+    pub fn has_device_flow(&self) -> bool {
+        self.device_uri.is_some()
+    }
+
+    /// The scope without which a token is of no use, where we know it.
+    pub(super) fn mail_scope(&self) -> Option<&'static str> {
+        match self.provider {
+            Provider::Google => Some(GOOGLE_SCOPE),
+            Provider::Microsoft => Some(MICROSOFT_SCOPE),
+            Provider::Other => None,
+        }
+    }
+
+    /// As sentences name it.
+    pub fn provider_name(&self) -> &'static str {
+        match self.provider {
+            Provider::Google => "Google",
+            Provider::Microsoft => "Microsoft",
+            Provider::Other => "the provider",
+        }
+    }
+}
+
+struct CredentialsFile<'a> {
+    path: &'a Path,
+    provider: Provider,
+}
+
+impl CredentialsFile<'_> {
+    fn error(&self, what: impl std::fmt::Display) -> Error {
+        Error::usage(format!("{}: {what}", self.path.display())).hint(self.hint())
+    }
+
+    fn hint(&self) -> &'static str {
+        match self.provider {
+            Provider::Google => GOOGLE_HINT,
+            Provider::Microsoft => {
+                "register an app of your own in Microsoft Entra (public client, redirect http://localhost); the file is {\"client_id\": \"...\"}, with `tenant` where it is for one organisation alone"
+            }
+            Provider::Other => {
+                "the file is {\"auth_uri\": \"https://...\", \"token_uri\": \"https://...\", \"client_id\": \"...\", \"scope\": \"...\"}, with `client_secret`, `device_uri` and `redirect_uri` where the provider has them"
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Map<String, Value>> {
+        let mut bytes = Vec::new();
+        File::open(self.path)
+            .and_then(|f| f.take(FILE_MAX + 1).read_to_end(&mut bytes))
+            .map_err(|e| self.error(format!("cannot be read: {e}")))?;
+        if bytes.len() as u64 > FILE_MAX {
+            return Err(self.error("is too long for a credentials file"));
+        }
+        let text = Secret::new(bytes);
+        let bytes = text.reveal();
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(map)) => Ok(map),
+            Ok(_) => Err(self.error("is not a credentials file: expected a JSON object")),
+            Err(e) => {
+                let (line, column) = json_place(&e, bytes);
+                Err(self.error(format!(
+                    "not JSON at line {line}, column {column}: {}",
+                    plain_json_error(&e)
+                )))
+            }
+        }
+    }
+
+    fn google(&self, map: &Map<String, Value>) -> Result<Client> {
+        let (inner, web) = match (map.get("installed"), map.get("web")) {
+            (Some(Value::Object(inner)), _) => (inner, false),
+            (_, Some(Value::Object(inner))) => (inner, true),
+            _ => return Err(self.something_else(map)),
+        };
+        let redirect = match web {
+            // A desktop client may come back to any port of this machine (gmail.md 7.1).
+            false => Redirect::to("127.0.0.1"),
+            true => inner
+                .get("redirect_uris")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .find_map(|uri| Redirect::parse(uri).filter(|r| r.port.is_some()))
+                .ok_or_else(|| {
+                    self.error(
+                        "is of a client of type \"Web application\" that may not send the browser back to this machine",
+                    )
+                    .hint("make a client of type \"Desktop app\", or register http://127.0.0.1:8080/ as a redirect URI of this one and download its JSON anew")
+                })?,
+        };
+        Ok(Client {
+            provider: self.provider,
+            id: self.required(inner, "client_id")?,
+            // The refresh takes it, and so do google-auth and the script.
+            secret: Some(Secret::new(self.required(inner, "client_secret")?)),
+            auth_uri: self.endpoint(inner, "auth_uri", None)?,
+            token_uri: self.endpoint(inner, "token_uri", None)?,
+            device_uri: None,
+            scopes: vec![GOOGLE_SCOPE.into()],
+            redirect,
+        })
+    }
+
+    fn flat(&self, map: &Map<String, Value>) -> Result<Client> {
+        if !map.contains_key("client_id") {
+            return Err(self.something_else(map));
+        }
+        if let Some(key) = map.keys().find(|k| !KEYS.contains(&k.as_str())) {
+            return Err(self.error(format!("unknown key `{}`", shown(key.as_bytes()))));
+        }
+        let microsoft = self.provider == Provider::Microsoft;
+        let tenant = self.text(map, "tenant")?;
+        if tenant.is_some() && !microsoft {
+            return Err(self.error("`tenant` is a word of Microsoft's"));
+        }
+        let tenant = tenant.unwrap_or_else(|| "common".into());
+        if !tenant
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        {
+            return Err(self.error(format!(
+                "`tenant` is {}, expected `common`, `consumers`, `organizations`, or the id or domain of one",
+                shown(tenant.as_bytes())
+            )));
+        }
+        let preset = |last: &str| {
+            microsoft
+                .then(|| format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/{last}"))
+        };
+        let scope = match self.text(map, "scope")? {
+            Some(scope) => scope,
+            None if microsoft => format!("{MICROSOFT_SCOPE} offline_access"),
+            None => return Err(self.missing("scope")),
+        };
+        let device_uri = match map.contains_key("device_uri") {
+            false => preset("devicecode"),
+            true => Some(self.endpoint(map, "device_uri", None)?),
+        };
+        let redirect = match self.text(map, "redirect_uri")? {
+            Some(uri) => Redirect::parse(&uri).ok_or_else(|| {
+                self.error(format!(
+                    "`redirect_uri` is {}, expected http://127.0.0.1 or http://localhost, with a port and a path where they are registered",
+                    shown(uri.as_bytes())
+                ))
+            })?,
+            // Entra registers no other name for every port (gmail.md 8.2).
+            None if microsoft => Redirect::to("localhost"),
+            None => Redirect::to("127.0.0.1"),
+        };
+        Ok(Client {
+            provider: self.provider,
+            id: self.required(map, "client_id")?,
+            secret: self.text(map, "client_secret")?.map(Secret::new),
+            auth_uri: self.endpoint(map, "auth_uri", preset("authorize"))?,
+            token_uri: self.endpoint(map, "token_uri", preset("token"))?,
+            device_uri,
+            scopes: scope.split_whitespace().map(str::to_string).collect(),
+            redirect,
+        })
+    }
+
+    /// What people have at hand and give by mistake.
+    fn something_else(&self, map: &Map<String, Value>) -> Error {
+        let has = |key: &str| map.contains_key(key);
+        let kind = map.get("type").and_then(Value::as_str).unwrap_or_default();
+        let google = self.provider == Provider::Google;
+        if has("installed") || has("web") {
+            return match google {
+                true => {
+                    self.error("is not a credentials file: expected an object under `installed`")
+                }
+                false => self
+                    .error("is a credentials file of Google's")
+                    .hint("leave --provider away to sign in at Google"),
+            };
+        }
+        if kind == "service_account" {
+            return self.error("is the key of a service account, which has no mail of its own; expected the credentials of an OAuth client");
+        }
+        if has("refresh_token") || has("token") || kind == "authorized_user" {
+            return self.error("is a token file, which is what `auth` makes; expected the credentials of an OAuth client");
+        }
+        if has("source_server") || has("target_user") {
+            return self.error("is a configuration; expected the credentials of an OAuth client");
+        }
+        if google && has("client_id") {
+            return self
+                .error("is no credentials file of Google's: there is no `installed` in it")
+                .hint(format!("for another provider say so, with --provider microsoft or --provider other; else: {GOOGLE_HINT}"));
+        }
+        match google {
+            true => self.error("is not a credentials file: there is no `installed` in it"),
+            false => self.missing("client_id"),
+        }
+    }
+
+    fn missing(&self, key: &str) -> Error {
+        self.error(format!("`{key}` is missing"))
+    }
+
+    fn text(&self, map: &Map<String, Value>, key: &str) -> Result<Option<String>> {
+        match map.get(key) {
+            None => Ok(None),
+            Some(Value::String(s)) if !s.trim().is_empty() && !s.chars().any(char::is_control) => {
+                Ok(Some(s.trim().to_string()))
+            }
+            Some(_) => Err(self.error(format!("`{key}` is not what it should be: expected text"))),
+        }
+    }
+
+    fn required(&self, map: &Map<String, Value>, key: &str) -> Result<String> {
+        self.text(map, key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn endpoint(
+        &self,
+        map: &Map<String, Value>,
+        key: &str,
+        preset: Option<String>,
+    ) -> Result<String> {
+        let uri = match (self.text(map, key)?, preset) {
+            (Some(uri), _) | (None, Some(uri)) => uri,
+            (None, None) => return Err(self.missing(key)),
+        };
+        match TokenUrl::new(uri.clone()).is_ok_and(|u| is_safe(&u)) {
+            true => Ok(uri),
+            false => Err(self.error(format!(
+                "`{key}` is {}, expected https",
+                shown(uri.as_bytes())
+            ))),
+        }
+    }
+}
+
+impl Redirect {
+    fn to(host: &str) -> Redirect {
+        Redirect {
+            host: host.into(),
+            port: None,
+            path: String::new(),
+        }
+    }
+
+    /// Only what this machine hears at 127.0.0.1, without TLS.
+    fn parse(uri: &str) -> Option<Redirect> {
+        let url = Url::parse(uri).ok()?;
+        let host = url.host_str()?;
+        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        let ours = url.scheme() == "http" && matches!(host, "127.0.0.1" | "localhost") && plain;
+        let (_, rest) = uri.split_once("://")?;
+        ours.then(|| Redirect {
+            host: host.into(),
+            port: url.port(),
+            path: rest
+                .find('/')
+                .map(|at| rest[at..].into())
+                .unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn uri(&self, port: u16) -> String {
+        format!("http://{}:{port}{}", self.host, self.path)
+    }
+}

@@ -1,0 +1,295 @@
+//! The sign-in in a browser: the address to open, and the answer that comes back, by the browser
+//! itself or pasted (RFC 8252, with PKCE of RFC 7636).
+//!
+//! What is exchanged for the answer is `exchange`'s affair, what is said to a person the caller's.
+
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use oauth2::url::Url;
+use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
+
+use super::client::{Client, Provider};
+use super::listener::{self, Awaited, Page};
+use crate::config::Secret;
+use crate::error::{Error, Fault, Result, shown};
+
+/// A pasted address: no terminal gives a longer line than a quarter of this.
+const LINE_MAX: u64 = 16 << 10;
+const AGAIN: &str = "run `imap-to-gmail auth` again";
+
+/// A sign-in that waits for a person.
+pub struct Consent {
+    client: Client,
+    url: String,
+    listener: TcpListener,
+    awaited: Awaited,
+    verifier: PkceCodeVerifier,
+}
+
+/// What the provider gave the browser for us, good for one exchange.
+pub struct Code {
+    pub(super) code: Secret<String>,
+    pub(super) verifier: PkceCodeVerifier,
+    pub(super) redirect_uri: String,
+}
+
+/// What is heard while we wait.
+pub(super) enum Heard {
+    Answered(Answer, Option<Page>),
+    Pasted(Secret<String>),
+    WrongHost(String),
+    WrongState,
+}
+
+/// What an address says at which a browser ended.
+pub(super) enum Answer {
+    Code(Secret<String>),
+    Refused {
+        error: String,
+        description: String,
+    },
+    WrongState,
+    /// It is no answer at all.
+    None,
+}
+
+impl Answer {
+    pub(super) fn read(url: &Url, state: &Secret<String>) -> Answer {
+        let field = |name: &str| {
+            let mut pairs = url.query_pairs().filter(|(n, _)| n == name);
+            pairs.next().map(|(_, value)| value.into_owned())
+        };
+        let (code, error) = (field("code").filter(|c| !c.is_empty()), field("error"));
+        if code.is_none() && error.is_none() {
+            return Answer::None;
+        }
+        if field("state").as_deref() != Some(state.reveal().as_str()) {
+            return Answer::WrongState;
+        }
+        match (error, code) {
+            (None, Some(code)) => Answer::Code(Secret::new(code)),
+            (error, _) => Answer::Refused {
+                error: error.unwrap_or_default(),
+                description: field("error_description").unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl Consent {
+    /// Listens on 127.0.0.1, and knows the address to open.
+    ///
+    /// # Errors
+    /// `Usage` when the port cannot be had.
+    pub fn begin(client: &Client, port: Option<u16>, login_hint: Option<&str>) -> Result<Consent> {
+        let port = match (client.redirect.port, port) {
+            (Some(registered), Some(port)) if registered != port => {
+                return Err(Error::usage(format!(
+                    "`--port`: got {port}, but this client is registered for port {registered}"
+                ))
+                .hint("leave --port away"));
+            }
+            (registered, port) => registered.or(port),
+        };
+        let bound = listener::bind(port).and_then(|l| Ok((l.local_addr()?.port(), l)));
+        let (port, listener) = bound.map_err(|e| {
+            let place = match port {
+                Some(port) => format!("port {port} of 127.0.0.1"),
+                None => "a port of 127.0.0.1".into(),
+            };
+            Error::usage(format!("{place} cannot be listened on: {e}"))
+                .hint("another --port, or none, which takes one that is free")
+        })?;
+        let redirect_uri = client.redirect.uri(port);
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let oauth = client.oauth()?.set_redirect_uri(
+            RedirectUrl::new(redirect_uri.clone())
+                .map_err(|e| Error::fatal(format!("{redirect_uri} is no address: {e}")))?,
+        );
+        let mut request = oauth
+            .authorize_url(CsrfToken::new_random)
+            .add_scopes(client.scopes.iter().cloned().map(Scope::new))
+            .set_pkce_challenge(challenge);
+        if client.provider == Provider::Google {
+            // Without these, a second sign-in of the same account brings no refresh token
+            // (gmail.md 7.1).
+            request = request
+                .add_extra_param("access_type", "offline")
+                .add_extra_param("prompt", "consent");
+        }
+        if let Some(user) = login_hint {
+            request = request.add_extra_param("login_hint", user);
+        }
+        let (url, state) = request.url();
+        Ok(Consent {
+            client: client.clone(),
+            url: url.into(),
+            listener,
+            awaited: Awaited {
+                redirect_uri,
+                state: Secret::new(state.into_secret()),
+                over: AtomicBool::new(false),
+            },
+            verifier,
+        })
+    }
+
+    /// The address for the browser.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where the browser comes back to.
+    pub fn redirect_uri(&self) -> &str {
+        &self.awaited.redirect_uri
+    }
+
+    /// Waits for the browser, or for the address at which it ended as a line of `typed`: whichever
+    /// comes first. `tell` hears what went wrong without ending the wait.
+    pub fn wait(
+        self,
+        typed: impl Read + Send + 'static,
+        limit: Duration,
+        tell: impl Fn(&str),
+    ) -> (Result<Code>, Option<Page>) {
+        let until = Instant::now() + limit;
+        let awaited = Arc::new(self.awaited);
+        let (sender, inbox) = channel();
+        let (served, heard) = (Arc::clone(&awaited), sender.clone());
+        // Both end with the process: a later redirect is still told that it comes too late.
+        thread::spawn(move || listener::serve(self.listener, served, heard));
+        thread::spawn(move || read_lines(typed, &sender));
+        let mut told = HashSet::new();
+        let mut tell_once = |what: &'static str, words: &str| {
+            if told.insert(what) {
+                tell(words);
+            }
+        };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let (answer, page) = match inbox.recv_timeout(left) {
+                Ok(Heard::Answered(answer, page)) => (answer, page),
+                Ok(Heard::Pasted(line)) => match pasted(&line, &awaited.state) {
+                    Answer::None => {
+                        tell(&format!(
+                            "this is not the address at which the browser ended: expected one that begins with {} and has `code=` in it",
+                            awaited.redirect_uri
+                        ));
+                        continue;
+                    }
+                    Answer::WrongState => {
+                        tell(
+                            "this address is the answer to another sign-in (its `state` is not ours): open the address above and paste where that one ends",
+                        );
+                        continue;
+                    }
+                    // The browser was faster, and its answer is on its way.
+                    _ if awaited.over.swap(true, Ordering::SeqCst) => continue,
+                    answer => (answer, None),
+                },
+                Ok(Heard::WrongState) => {
+                    tell_once(
+                        "state",
+                        "an answer to another sign-in came (its `state` is not ours) and was refused; still waiting",
+                    );
+                    continue;
+                }
+                Ok(Heard::WrongHost(host)) => {
+                    tell_once(
+                        "host",
+                        &format!(
+                            "a request for the host `{host}`, which is not ours, was refused; still waiting"
+                        ),
+                    );
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    awaited.over.store(true, Ordering::SeqCst);
+                    return (Err(too_late(limit)), None);
+                }
+            };
+            let code = match answer {
+                Answer::Code(code) => Ok(Code {
+                    code,
+                    verifier: self.verifier,
+                    redirect_uri: awaited.redirect_uri.clone(),
+                }),
+                Answer::Refused { error, description } => {
+                    Err(refused(&self.client, &error, &description))
+                }
+                Answer::WrongState | Answer::None => continue,
+            };
+            return (code, page);
+        }
+    }
+}
+
+/// What was pasted, quotes around it or not.
+fn pasted(line: &Secret<String>, state: &Secret<String>) -> Answer {
+    let text = line.reveal().trim().trim_matches(['"', '\'', '<', '>']);
+    match Url::parse(text) {
+        Ok(url) => Answer::read(&url, state),
+        Err(_) => Answer::None,
+    }
+}
+
+fn read_lines(typed: impl Read, sender: &Sender<Heard>) {
+    let mut typed = BufReader::new(typed);
+    loop {
+        let mut line = Vec::new();
+        match (&mut typed).take(LINE_MAX).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = Secret::new(String::from_utf8_lossy(&line).into_owned());
+        if !line.reveal().trim().is_empty() && sender.send(Heard::Pasted(line)).is_err() {
+            return;
+        }
+    }
+}
+
+fn too_late(limit: Duration) -> Error {
+    let time = match limit.as_secs() {
+        s if s >= 60 => format!("{} minutes", s / 60),
+        s => format!("{s} s"),
+    };
+    Error::new(
+        Fault::NeedsUser,
+        format!("nobody has signed in within {time}"),
+    )
+    .hint(format!("{AGAIN} when you are at a browser"))
+}
+
+/// The answer is a refusal (gmail.md 7.3; RFC 6749 4.1.2.1).
+fn refused(client: &Client, error: &str, description: &str) -> Error {
+    let name = client.provider_name();
+    let code = shown(error.as_bytes());
+    let words = match description {
+        "" => code.clone(),
+        more => format!("{code} ({})", shown(more.as_bytes())),
+    };
+    let hint = match code.as_str() {
+        "access_denied" if client.provider == Provider::Google => format!(
+            "{AGAIN} and agree; where the client is in \"Testing\", the account must be one of its test users"
+        ),
+        "access_denied" | "consent_required" => format!("{AGAIN} and agree"),
+        "admin_policy_enforced" | "org_internal" | "unauthorized_client" => {
+            "the account's administrator must allow this client first".into()
+        }
+        "invalid_scope" => "this client must not ask for mail: add the scope to it".into(),
+        "temporarily_unavailable" | "server_error" => format!("{AGAIN} in a while"),
+        _ => AGAIN.into(),
+    };
+    let what = match code.as_str() {
+        "access_denied" => format!("the sign-in was declined: {name} says {words}"),
+        _ => format!("{name} refused the sign-in: {words}"),
+    };
+    Error::new(Fault::NeedsUser, what).hint(hint)
+}

@@ -1,0 +1,257 @@
+//! What the token endpoint gives for a code, checked: a [`Grant`], or the words for its refusal
+//! (gmail.md 7.2, 7.3). The refresh of a token that we have is `super`'s.
+
+use std::cell::Cell;
+use std::fmt::Display;
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+    BasicTokenType,
+};
+use oauth2::{
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
+    ErrorResponseType, ExtraTokenFields, HttpRequest, HttpResponse, RedirectUrl, RequestTokenError,
+    StandardErrorResponse, StandardRevocableToken, StandardTokenResponse, TokenResponse as _,
+    TokenUrl,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::client::{Client, Provider};
+use super::consent::Code;
+use crate::config::Secret;
+use crate::error::{Error, Fault, Result, shown};
+use crate::message::Time;
+
+/// A reply of the token endpoint is some hundred bytes.
+const REPLY_MAX: u64 = 64 << 10;
+
+/// What a reply may hold beside what the RFC knows.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Extra {
+    /// Google, for access that ends by itself (gmail.md 7.2). Of whatever kind: it decides nothing.
+    #[serde(default)]
+    refresh_token_expires_in: Option<Value>,
+}
+
+impl ExtraTokenFields for Extra {}
+
+pub(super) type Reply = StandardTokenResponse<Extra, BasicTokenType>;
+
+pub(super) type Oauth = oauth2::Client<
+    BasicErrorResponse,
+    Reply,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// What a sign-in gave.
+pub struct Grant {
+    pub access: Secret<String>,
+    pub(super) refresh: Secret<String>,
+    pub(super) scopes: Vec<String>,
+    pub(super) at: Time,
+    pub(super) expiry: Option<Time>,
+    /// When it must be given anew, where the provider says so.
+    pub refresh_ends: Option<Time>,
+}
+
+/// One endpoint's HTTP, and the status of its last answer.
+pub(super) struct Http {
+    agent: ureq::Agent,
+    status: Cell<u16>,
+}
+
+impl Http {
+    pub(super) fn new(limit: Duration) -> Http {
+        Http {
+            agent: ureq::Agent::config_builder()
+                // The crate reads the JSON of a 400 itself; credentials follow no redirect.
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .timeout_global(Some(limit))
+                .build()
+                .into(),
+            status: Cell::new(0),
+        }
+    }
+
+    /// Of the last answer; 0: there was none.
+    pub(super) fn status(&self) -> u16 {
+        self.status.get()
+    }
+
+    pub(super) fn send(
+        &self,
+        request: HttpRequest,
+    ) -> std::result::Result<HttpResponse, ureq::Error> {
+        self.status.set(0);
+        let (parts, mut body) = self.agent.run(request)?.into_parts();
+        self.status.set(parts.status.as_u16());
+        let body = body.with_config().limit(REPLY_MAX).read_to_vec()?;
+        Ok(HttpResponse::from_parts(parts, body))
+    }
+}
+
+impl Client {
+    pub(super) fn oauth(&self) -> Result<Oauth> {
+        let wrong = |e: oauth2::url::ParseError| Error::fatal(format!("no address: {e}"));
+        let client = oauth2::Client::new(ClientId::new(self.id.clone()))
+            .set_auth_type(AuthType::RequestBody)
+            .set_auth_uri(AuthUrl::new(self.auth_uri.clone()).map_err(wrong)?)
+            .set_token_uri(TokenUrl::new(self.token_uri.clone()).map_err(wrong)?);
+        Ok(match &self.secret {
+            Some(secret) => client.set_client_secret(ClientSecret::new(secret.reveal().clone())),
+            None => client,
+        })
+    }
+
+    /// The token for a code.
+    ///
+    /// # Errors
+    /// `Connection` when the endpoint is out of reach or out of order, else `NeedsUser`.
+    pub fn exchange(&self, code: Code, limit: Duration) -> Result<Grant> {
+        let http = Http::new(limit);
+        let sent = [
+            code.code.clone(),
+            Secret::new(code.verifier.secret().clone()),
+        ];
+        let redirect = RedirectUrl::new(code.redirect_uri.clone())
+            .map_err(|e| Error::fatal(format!("{} is no address: {e}", code.redirect_uri)))?;
+        let reply = self
+            .oauth()?
+            .set_redirect_uri(redirect)
+            .exchange_code(AuthorizationCode::new(code.code.reveal().clone()))
+            .set_pkce_verifier(code.verifier)
+            .request(&|request| http.send(request))
+            .map_err(|e| self.refused(&e, &http, &sent))?;
+        self.grant(&reply)
+    }
+
+    pub(super) fn grant(&self, reply: &Reply) -> Result<Grant> {
+        let name = self.provider_name();
+        let needs_user = |what: String| Error::new(Fault::NeedsUser, what);
+        let granted = reply.scopes().map(|scopes| {
+            let words = scopes.iter().flat_map(|s| s.as_str().split_whitespace());
+            words.map(str::to_string).collect::<Vec<_>>()
+        });
+        // Google and Microsoft let people take single permissions away.
+        if let (Some(granted), Some(mail)) = (&granted, self.mail_scope())
+            && !granted.iter().any(|s| s.eq_ignore_ascii_case(mail))
+        {
+            return Err(needs_user(format!(
+                "{name} gave a token that does not allow mail: the scope {mail} was not granted"
+            ))
+            .hint("run `imap-to-gmail auth` again and leave the box for mail ticked"));
+        }
+        let usable = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic());
+        let access = Secret::new(reply.access_token().secret().clone());
+        if !usable(access.reveal()) {
+            return Err(Error::connection(format!(
+                "{name} gave something else than an access token"
+            ))
+            .hint("run `imap-to-gmail auth` again in a while"));
+        }
+        let refresh = reply
+            .refresh_token()
+            .map(|t| Secret::new(t.secret().clone()))
+            .filter(|t| usable(t.reveal()))
+            .ok_or_else(|| {
+                needs_user(format!("{name} gave no refresh token, so this sign-in would end within the hour")).hint(
+                    match self.provider {
+                        Provider::Google => "take this client's access away at https://myaccount.google.com/connections and run `imap-to-gmail auth` again",
+                        _ => "`scope` in the credentials file must ask for one, mostly with `offline_access`",
+                    },
+                )
+            })?;
+        let now = Utc::now();
+        let after = |life: Option<Duration>| {
+            life.and_then(|life| TimeDelta::from_std(life).ok())
+                .and_then(|life| now.checked_add_signed(life))
+        };
+        let refresh_life = reply.extra_fields().refresh_token_expires_in.as_ref();
+        Ok(Grant {
+            access,
+            refresh,
+            scopes: granted.unwrap_or_else(|| self.scopes.clone()),
+            at: now,
+            expiry: after(reply.expires_in()),
+            refresh_ends: after(
+                refresh_life
+                    .and_then(Value::as_u64)
+                    .map(Duration::from_secs),
+            ),
+        })
+    }
+
+    /// gmail.md 7.3. What was sent is taken out of the endpoint's words, should it echo it.
+    pub(super) fn refused<T: ErrorResponseType + Display + 'static>(
+        &self,
+        e: &RequestTokenError<ureq::Error, StandardErrorResponse<T>>,
+        http: &Http,
+        sent: &[Secret<String>],
+    ) -> Error {
+        let name = self.provider_name();
+        let status = http.status();
+        let masked = |text: &str| {
+            let mut text = text.to_string();
+            for secret in sent.iter().chain(&self.secret) {
+                text = text.replace(secret.reveal().as_str(), "(secret)");
+            }
+            shown(text.as_bytes())
+        };
+        let out_of_order = |what: String| {
+            Error::connection(format!("{name} gives no token now: {what}"))
+                .hint("run `imap-to-gmail auth` again in a while")
+        };
+        match e {
+            _ if status == 429 || status >= 500 => {
+                out_of_order(format!("its token endpoint answers with HTTP {status}"))
+            }
+            RequestTokenError::ServerResponse(reply) => {
+                let code = masked(&reply.error().to_string());
+                let words = match reply.error_description() {
+                    Some(description) => format!("{code} ({})", masked(description)),
+                    None => code.clone(),
+                };
+                let hint = match code.as_str() {
+                    "invalid_client" | "deleted_client" | "unauthorized_client" => {
+                        "the client of the credentials file is wrong or gone: download its file anew, or make a new client"
+                    }
+                    "access_denied" | "authorization_declined" => {
+                        "run `imap-to-gmail auth` again and agree"
+                    }
+                    "admin_policy_enforced" | "org_internal" | "invalid_scope" => {
+                        "the account or its administrator does not allow this client to read mail"
+                    }
+                    "redirect_uri_mismatch" => {
+                        "the client does not let the browser come back to this machine: make one of type \"Desktop app\""
+                    }
+                    "expired_token" => {
+                        "run `imap-to-gmail auth` again; the code must be entered in time"
+                    }
+                    "invalid_grant" => {
+                        "the browser's answer was used before or is too old: run `imap-to-gmail auth` again"
+                    }
+                    "server_error" | "temporarily_unavailable" | "internal_failure" => {
+                        return out_of_order(words);
+                    }
+                    _ => "run `imap-to-gmail auth` again",
+                };
+                Error::new(Fault::NeedsUser, format!("{name} gives no token: {words}")).hint(hint)
+            }
+            RequestTokenError::Request(e) => out_of_order(masked(&e.to_string())),
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => out_of_order(format!(
+                "its token endpoint answers with something else than a token (HTTP {status})"
+            )),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The token file as a sign-in makes it, how it is written, and what its age says (gmail.md 7.4, 7.5).
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::TimeDelta;
+use serde_json::{Map, Value, json};
+
+use super::client::{Client, Provider};
+use super::contents::{GOOGLE_SCOPE, expiry};
+use super::exchange::Grant;
+use crate::config::Secret;
+use crate::error::{Error, Fault, Result};
+use crate::message::{Time, sha256};
+
+/// A Google client left in "Testing" ends each sign-in so long after it.
+pub const TESTING_LIFE: TimeDelta = TimeDelta::days(7);
+/// How long before the end of a sign-in a person is told.
+const WARNING: TimeDelta = TimeDelta::days(2);
+/// How a client is taken out of "Testing".
+pub const PUBLISH: &str = "in the Google Cloud console, under Google Auth Platform, Audience, choose \"Publish app\"; for your own mail it needs no verification";
+
+/// What a sign-in sets: nothing of an earlier one may stay.
+const SET: &[&str] = &[
+    "token",
+    "refresh_token",
+    "token_uri",
+    "client_id",
+    "client_secret",
+    "scopes",
+    "universe_domain",
+    "account",
+    "expiry",
+    "consented_at",
+    "refresh_token_expires_at",
+    "rapt_token",
+    "id_token",
+    "type",
+];
+/// More than any token file has.
+const FILE_MAX: u64 = 1 << 20;
+
+/// As google-auth writes and reads it: naive UTC and a Z.
+pub(super) fn time_text(time: Time) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// A place for a token file, seen to be one before anybody signs in.
+pub struct TokenPlace {
+    path: PathBuf,
+    /// What we do not know in the file that is there stays in it.
+    kept: Map<String, Value>,
+}
+
+impl TokenPlace {
+    /// # Errors
+    /// `Usage` when it cannot be written, or is the place of something else.
+    pub fn new(path: &Path) -> Result<TokenPlace> {
+        let wrong = |what: String| {
+            Error::usage(format!("{}: {what}", path.display()))
+                .hint("--token-file says where the token file is to be; its folder must exist and be yours to write to")
+        };
+        let mut text = Secret::new(Vec::new());
+        let mut kept = Map::new();
+        match File::open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(wrong(format!("the token file cannot be read: {e}"))),
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                file.take(FILE_MAX)
+                    .read_to_end(&mut bytes)
+                    .map_err(|e| wrong(format!("the token file cannot be read: {e}")))?;
+                text = Secret::new(bytes);
+            }
+        }
+        if !text.reveal().trim_ascii().is_empty() {
+            match serde_json::from_slice(text.reveal()) {
+                Ok(Value::Object(map))
+                    if map.contains_key("token") || map.contains_key("refresh_token") =>
+                {
+                    kept = map;
+                    kept.retain(|key, _| !SET.contains(&key.as_str()));
+                }
+                _ => {
+                    return Err(wrong(
+                        "holds something else than a token, and is not written over".into(),
+                    )
+                    .hint("give another --token-file, or move that file away"));
+                }
+            }
+        }
+        // Better now than after the sign-in.
+        tempfile::NamedTempFile::new_in(folder(&target(path)))
+            .map_err(|e| wrong(format!("the token file cannot be written: {e}")))?;
+        Ok(TokenPlace {
+            path: path.to_path_buf(),
+            kept,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what a sign-in gave.
+    ///
+    /// # Errors
+    /// `Fatal`: the token is lost.
+    pub fn write(self, client: &Client, grant: &Grant) -> Result<()> {
+        let mut map = Map::new();
+        let mut set = |key: &str, value: Value| map.insert(key.into(), value);
+        set("token", grant.access.reveal().as_str().into());
+        set("refresh_token", grant.refresh.reveal().as_str().into());
+        set("token_uri", client.token_uri.as_str().into());
+        set("client_id", client.id.as_str().into());
+        if let Some(secret) = &client.secret {
+            set("client_secret", secret.reveal().as_str().into());
+        }
+        set("scopes", json!(grant.scopes));
+        if client.provider == Provider::Google {
+            set("universe_domain", "googleapis.com".into());
+            set("account", "".into());
+        }
+        if let Some(at) = grant.expiry {
+            set("expiry", time_text(at).into());
+        }
+        set("consented_at", time_text(grant.at).into());
+        if let Some(at) = grant.refresh_ends {
+            set("refresh_token_expires_at", time_text(at).into());
+        }
+        map.extend(self.kept);
+        write(&self.path, &map).map(|_| ()).map_err(|e| {
+            Error::fatal(format!(
+                "{}: the token file cannot be written: {e}",
+                self.path.display()
+            ))
+            .hint("mend that, or give another --token-file, and run `imap-to-gmail auth` again")
+        })
+    }
+}
+
+/// Writes a token file anew, 0600 before its first byte, by rename. The hash is of what is in it.
+pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<[u8; 32]> {
+    let path = target(path);
+    let text = Secret::new(serde_json::to_string_pretty(map)?);
+    let mut file = tempfile::NamedTempFile::new_in(folder(&path))?;
+    file.write_all(text.reveal().as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    // The name must outlast a power cut too; file systems that cannot do it do without.
+    let _ = File::open(folder(&path)).and_then(|dir| dir.sync_all());
+    Ok(sha256(text.reveal().as_bytes()))
+}
+
+/// What a link points to is replaced, not the link.
+fn target(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// What a person should know of a sign-in that may end by itself: from two days before Google's
+/// stated end, or before the seventh day, on which that of a client left in "Testing" ends. A token
+/// that works after that day shows that its client is not.
+pub(super) fn ends_soon(name: &Path, map: &Map<String, Value>, now: Time) -> Option<Error> {
+    let time = |key: &str| map.get(key).and_then(Value::as_str).and_then(expiry);
+    let google = match map.get("scopes") {
+        Some(Value::Array(scopes)) => scopes.iter().any(|s| s == GOOGLE_SCOPE),
+        Some(Value::String(scopes)) => scopes.split_whitespace().any(|s| s == GOOGLE_SCOPE),
+        _ => false,
+    };
+    if !google {
+        return None;
+    }
+    let stated = time("refresh_token_expires_at");
+    let end = stated.or_else(|| time("consented_at")?.checked_add_signed(TESTING_LIFE))?;
+    if !(end.checked_sub_signed(WARNING)?..end).contains(&now) {
+        return None;
+    }
+    let day = end.format("%Y-%m-%d %H:%M UTC");
+    let name = name.display();
+    let error = |what: String| Error::new(Fault::NeedsUser, what);
+    Some(match stated {
+        Some(_) => error(format!("{name}: Google ends this sign-in on {day}")).hint(format!(
+            "run `imap-to-gmail auth` again before that; if the client is in \"Testing\": {PUBLISH}, and sign in once more"
+        )),
+        None => error(format!(
+            "{name}: if its Google client is still in \"Testing\", this sign-in ends on {day}"
+        ))
+        .hint(format!(
+            "{PUBLISH}, and run `imap-to-gmail auth` once more; if it is published already, this goes by itself"
+        )),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(token: Value, now: &str) -> Option<String> {
+        let Value::Object(map) = token else {
+            return None;
+        };
+        ends_soon(Path::new("t.json"), &map, expiry(now)?).map(|e| e.message)
+    }
+
+    #[test]
+    fn a_sign_in_that_may_end_by_itself_is_told_of_two_days_before() {
+        let token = |scopes: Value| json!({"scopes": scopes, "consented_at": "2026-01-01T12:00:00.000000Z"});
+        let google = token(json!([GOOGLE_SCOPE]));
+        let testing = "t.json: if its Google client is still in \"Testing\", this sign-in ends on 2026-01-08 12:00 UTC";
+        for (now, told) in [
+            ("2025-12-31T00:00:00Z", false),
+            ("2026-01-01T12:00:00Z", false),
+            ("2026-01-06T11:59:59Z", false),
+            ("2026-01-06T12:00:00Z", true),
+            ("2026-01-08T11:59:59Z", true),
+            // Still good: it is not in Testing.
+            ("2026-01-08T12:00:00Z", false),
+            ("2026-03-01T00:00:00Z", false),
+        ] {
+            let want = told.then(|| testing.to_string());
+            assert_eq!(said(google.clone(), now), want, "{now}");
+        }
+        let sixth = "2026-01-07T00:00:00Z";
+        assert!(said(token(json!(format!("openid {GOOGLE_SCOPE}"))), sixth).is_some());
+        // Other providers' do not end so; of a file that another program made nobody knows the age.
+        assert_eq!(said(token(json!(["mail"])), sixth), None);
+        assert_eq!(said(token(json!(null)), sixth), None);
+        assert_eq!(said(json!({"scopes": [GOOGLE_SCOPE]}), sixth), None);
+        for odd in ["soon", "+262142-12-31T00:00:00", "-262143-01-01T00:00:00"] {
+            let token = json!({"scopes": [GOOGLE_SCOPE], "consented_at": odd, "refresh_token_expires_at": odd});
+            assert_eq!(said(token, sixth), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_google_says_itself_goes_before_what_is_guessed() {
+        let token = json!({"scopes": [GOOGLE_SCOPE], "consented_at": "2026-01-01T12:00:00Z",
+            "refresh_token_expires_at": "2026-02-01T12:00:00Z"});
+        assert_eq!(said(token.clone(), "2026-01-07T00:00:00Z"), None);
+        assert_eq!(
+            said(token, "2026-01-31T00:00:00Z").as_deref(),
+            Some("t.json: Google ends this sign-in on 2026-02-01 12:00 UTC")
+        );
+    }
+}

@@ -9,22 +9,28 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use chrono::Utc;
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory as _, Parser};
 
 use crate::config::{self, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::import_state;
 use crate::ledger::Ledger;
-use crate::status::{Report, thousands};
+use crate::status::{Report, messages, thousands};
 
 mod args;
+mod progress;
 mod run;
 
 use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs, StatusArgs};
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
+
+/// The commands and their options, for what is made from them: completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Does what the command line says and returns the exit status: 0 done, 1 failed, 2 wrong usage,
 /// 3 rows failed or pending, 4 a person must act.
@@ -73,6 +79,11 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// Beside the data and the log, for who looks at the terminal.
+fn say_aside(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// What clap found wrong, in our form; help and version as they are.
 fn usage(e: &clap::Error) -> u8 {
     if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -106,13 +117,6 @@ fn usage(e: &clap::Error) -> u8 {
     });
     say_error(&error);
     2
-}
-
-fn messages(n: u64) -> String {
-    match n {
-        1 => "1 message".into(),
-        n => format!("{} messages", thousands(n)),
-    }
 }
 
 /// Which ledger is meant.

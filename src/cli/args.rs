@@ -78,7 +78,7 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    pub(super) fn log_options(&self) -> logging::Options {
+    pub(super) fn log_options(&self, bottom: Option<logging::Bottom>) -> logging::Options {
         logging::Options {
             // A dry run writes nothing, and its result goes to stdout.
             place: match self.dry_run {
@@ -88,6 +88,7 @@ impl RunArgs {
             max_size: self.log_max_size,
             max_files: self.log_max_files,
             debug: self.debug,
+            bottom,
         }
     }
 }

@@ -5,18 +5,23 @@ use std::thread;
 use std::time::Duration;
 
 use chrono::Utc;
+use log::Level;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args::RunArgs;
-use super::{messages, say};
+use super::progress::{self, Reporter};
+use super::{say, say_aside};
 use crate::config::{Config, Intervals};
 use crate::engine::{Ended, Engine, Forecast, Watch};
 use crate::error::{Error, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger};
-use crate::logging;
-use crate::status::bytes_text;
+use crate::logging::{self, Bottom};
+use crate::status::{bytes_text, messages, thousands, wrapped};
+
+/// support.google.com/a/answer/1071518, seen 2026-11.
+const GMAIL_PER_DAY: u64 = 500_000_000;
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let config = Config::load(&args.config, Utc::now())?;
@@ -24,7 +29,11 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         .state_file
         .clone()
         .unwrap_or_else(|| config.state_file.clone());
-    let log = logging::start(&args.log_options())?;
+    let bottom = match args.dry_run {
+        true => None,
+        false => Bottom::new(),
+    };
+    let log = logging::start(&args.log_options(bottom.clone()))?;
     if args.dry_run {
         return dry_run(config, times, &path, args);
     }
@@ -32,6 +41,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let ledger = Ledger::open_or_create(&path, true)?;
     mention_script(&ledger, args)?;
     let target = config.target_user.clone();
+    let every = times.report;
     let engine = Engine::new(config, times, ledger)?;
     let stopper = engine.stopper();
     // Without a log file a hangup keeps its meaning: a terminal that closes ends what runs in it.
@@ -45,6 +55,11 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             _ => stopper.stop(),
         })
     });
+    let idle = match args.once {
+        true => "looking for messages",
+        false => "watching",
+    };
+    let reporter = Reporter::start(&engine, bottom.clone(), every, idle);
     let ended = match args.once {
         true => engine.run_once(),
         false => engine.run_for_good(&Watch {
@@ -55,18 +70,41 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     };
     handle.close();
     let _ = listener.join();
+    drop(reporter);
+    // Who looks at a terminal and not at the log is told there too.
+    let aside = bottom.is_some() && !log.is_on_terminal();
+    let last = |level: Level, sentence: &str| {
+        log::log!(level, "{sentence}");
+        if aside {
+            say_aside(&wrapped("", "  ", sentence));
+        }
+    };
+    if let Ok(mut progress) = engine.progress()
+        && (ended.is_ok() || progress.tally.done().messages > 0)
+    {
+        if ended.is_err() {
+            // That is said in full at the very end.
+            progress.troubles.clear();
+        }
+        for sentence in progress::summary(&progress) {
+            last(Level::Info, &sentence);
+        }
+    }
     Ok(match ended? {
         Ended::Done => {
-            log::info!("done: everything is in {target}");
+            last(Level::Info, &format!("done: everything is in {target}"));
             0
         }
         Ended::Stopped => {
-            log::info!("stopped; the next run goes on from here");
+            last(Level::Info, "stopped; the next run goes on from here");
             0
         }
         Ended::Left { pending, failed } => {
-            log::warn!(
-                "ended with {pending} messages waiting and {failed} failed; `imap-to-gmail status --failed` says why"
+            last(
+                Level::Warn,
+                &format!(
+                    "ended with {pending} messages waiting and {failed} failed; `imap-to-gmail status --failed` says why"
+                ),
             );
             3
         }
@@ -106,6 +144,9 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
         bytes_text(f.send_bytes),
         messages(f.send)
     );
+    if let Some(time) = time_text(f) {
+        out += &wrapped("", "", &time);
+    }
     for (count, what) in [
         (f.found, "in the target already"),
         (f.too_big, "bigger than the target takes"),
@@ -119,4 +160,33 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
         }
     }
     out
+}
+
+/// How long the target's patience makes it take.
+fn time_text(f: &Forecast) -> Option<String> {
+    let takes = |sent, limit| match progress::days(f.send_bytes, sent, limit) {
+        0 => "all of it may go at once".to_string(),
+        1 => "the last of it goes after about a day".into(),
+        n => format!("the last of it goes after about {} days", thousands(n)),
+    };
+    match f.uploaded {
+        _ if f.send == 0 => None,
+        Some((sent, limit)) => {
+            let used = match sent {
+                0 => String::new(),
+                n => format!(", {} of which are used", bytes_text(n)),
+            };
+            Some(format!(
+                "upload limit: {} in 24 hours{used}: {}",
+                bytes_text(limit),
+                takes(sent, limit)
+            ))
+        }
+        // gmail.md 6: of other accounts Google says nothing.
+        None if f.gmail => Some(format!(
+            "Google names a limit of 500 MB a day for uploads over IMAP to a Workspace account; under it {}",
+            takes(0, GMAIL_PER_DAY)
+        )),
+        None => None,
+    }
 }

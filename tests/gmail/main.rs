@@ -8,6 +8,7 @@ mod copies;
 mod cost;
 mod faults;
 mod outlook;
+mod progress;
 mod stage;
 mod tokens;
 mod watch;

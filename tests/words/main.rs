@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod dist;
 mod import;
 mod ledger;
 mod retry;

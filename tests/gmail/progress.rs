@@ -30,7 +30,7 @@ fn a_run_sums_up_what_it_did() {
     stage.gmail.knobs(|k| k.append_limit = 1000);
     stage
         .source
-        .add(Mail::new(&mail("<big@x>", DATE, &"x".repeat(2000))));
+        .add(Mail::new(mail("<big@x>", DATE, &"x".repeat(2000))));
     let ran = stage.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
     let all = sentences(&ran.err);
@@ -354,7 +354,7 @@ fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
     );
     stage.gmail.refuse_login(Refusal::InvalidCredentials, 99);
     stage.mails(1);
-    stage.source.add(Mail::new(&mail("<new@x>", DATE, "new")));
+    stage.source.add(Mail::new(mail("<new@x>", DATE, "new")));
     let (mut child, (text, thread)) = on_terminal(&stage, &["--once", "--log", log], "xterm");
     assert_eq!(child.wait().unwrap().code(), Some(4));
     thread.join().unwrap();

@@ -90,7 +90,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__help)
+        imap__to__gmail__subcmd__help)
             opts="run status retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -104,7 +104,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__help__subcmd__help)
+        imap__to__gmail__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -118,7 +118,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__help__subcmd__import__subcmd__state)
+        imap__to__gmail__subcmd__help__subcmd__import__subcmd__state)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -132,7 +132,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__help__subcmd__retry__subcmd__failed)
+        imap__to__gmail__subcmd__help__subcmd__retry__subcmd__failed)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -146,7 +146,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__help__subcmd__run)
+        imap__to__gmail__subcmd__help__subcmd__run)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -160,7 +160,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__help__subcmd__status)
+        imap__to__gmail__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -174,7 +174,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__import__subcmd__state)
+        imap__to__gmail__subcmd__import__subcmd__state)
             opts="-h --config --state-file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -196,7 +196,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__retry__subcmd__failed)
+        imap__to__gmail__subcmd__retry__subcmd__failed)
             opts="-h --config --state-file --skip --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -218,7 +218,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__run)
+        imap__to__gmail__subcmd__run)
             opts="-h --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -256,7 +256,7 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__subcmd__to__subcmd__gmail__subcmd__status)
+        imap__to__gmail__subcmd__status)
             opts="-h --config --state-file --json --failed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

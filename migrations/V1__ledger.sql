@@ -136,7 +136,10 @@ CREATE TABLE message (
         (mark_id IS NULL OR (sha256 IS NOT NULL AND (status = 'in_flight' OR (status = 'delivered' AND verified_at IS NULL)))),
     CONSTRAINT hash_with_message_id CHECK ((message_id IS NULL) = (message_id_hash IS NULL))
 ) STRICT;
-CREATE INDEX message_pending ON message (internal_date DESC, id DESC) WHERE status = 'pending';
+-- In the order of claims, and with what is counted of them, so that counting reads no rows.
+CREATE INDEX message_pending ON message (internal_date DESC, id DESC, discovered_at, next_attempt_at, size) WHERE status = 'pending';
+CREATE INDEX message_delivered ON message (delivered_at, proof) WHERE status = 'delivered' AND superseded_by IS NULL;
+CREATE INDEX message_given_up ON message (status) WHERE status IN ('skipped', 'gone') AND superseded_by IS NULL;
 CREATE INDEX message_in_flight ON message (id) WHERE status = 'in_flight';
 CREATE INDEX message_unverified ON message (id) WHERE proof = 'appended' AND verified_at IS NULL;
 CREATE INDEX message_failed ON message (id) WHERE status = 'failed';

@@ -6,167 +6,31 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use chrono::Utc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use clap::{CommandFactory as _, Parser};
 
-use crate::config::{self, Config, Intervals};
-use crate::engine::{Ended, Engine, Forecast, Watch};
+use crate::config::{self, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::import_state;
-use crate::ledger::{self, Ledger};
-use crate::logging;
-use crate::status::{Report, bytes_text, thousands};
+use crate::ledger::Ledger;
+use crate::status::{Report, messages, thousands};
 
+mod args;
 mod auth;
+mod progress;
+mod run;
+
+use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs, StatusArgs};
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
 
-/// Copies the mail of another account into Gmail: complete, once each.
-#[derive(Parser, Debug)]
-#[command(
-    name = "imap-to-gmail",
-    version,
-    args_conflicts_with_subcommands = true,
-    arg_required_else_help = true,
-    subcommand_negates_reqs = true
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    run: Option<RunArgs>,
-}
-
-#[derive(Subcommand, Debug)]
-enum Command {
-    /// Watch for mail and copy it
-    ///
-    /// Records every message of the source's INBOX in the ledger, copies each pending one into the
-    /// target's INBOX, and goes on doing so as mail comes, until it is ended (Ctrl-C, SIGTERM).
-    /// With --once it ends when everything has been tried. Running it again copies nothing twice.
-    Run(RunArgs),
-    /// Sign in with a browser and write the token file
-    ///
-    /// Shows an address, opens it in a browser where there is one, and waits 10 minutes for the
-    /// sign-in. If the browser runs on another machine, it ends at an address that does not load:
-    /// that address is pasted here. With --config the token is tried before it replaces the old one.
-    Auth(auth::AuthArgs),
-    /// Say what has been delivered, what waits, and what is wrong
-    Status(StatusArgs),
-    /// Give failed messages another try, or give them up for good
-    RetryFailed(RetryArgs),
-    /// Take over what the Python script had copied
-    ///
-    /// Its state file says which messages it had copied; none of them is sent again. What it
-    /// missed is delivered. Doing this again adds only what is new in the file.
-    ImportState(ImportArgs),
-}
-
-#[derive(Args, Debug)]
-struct RunArgs {
-    /// The configuration (JSON)
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
-    #[arg(long, value_name = "FILE")]
-    state_file: Option<PathBuf>,
-    /// Try everything that waits once, then end
-    #[arg(long)]
-    once: bool,
-    /// Seconds between looks where the source does not tell of new mail by itself
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    poll_interval: u64,
-    /// Look every --poll-interval seconds, even where the source could tell (IDLE)
-    #[arg(long)]
-    no_idle: bool,
-    /// Only say what would be done; nothing is written
-    #[arg(long)]
-    dry_run: bool,
-    /// Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)
-    #[arg(long, value_name = "PLACE", default_value = "stdout")]
-    log: PathBuf,
-    /// A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or
-    /// bytes
-    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = logging::max_size, allow_negative_numbers = true)]
-    log_max_size: u64,
-    /// How many rotated log files are kept; 0 keeps none: a full log is emptied
-    #[arg(long, value_name = "N", default_value = "5", value_parser = logging::max_files, allow_negative_numbers = true)]
-    log_max_files: u32,
-    /// Log details and the protocol, without passwords and message bodies
-    #[arg(long)]
-    debug: bool,
-}
-
-impl RunArgs {
-    fn log_options(&self) -> logging::Options {
-        logging::Options {
-            // A dry run writes nothing, and its result goes to stdout.
-            place: match self.dry_run {
-                true => logging::Place::Stderr,
-                false => logging::Place::named(&self.log),
-            },
-            max_size: self.log_max_size,
-            max_files: self.log_max_files,
-            debug: self.debug,
-        }
-    }
-}
-
-#[derive(Args, Debug)]
-struct LedgerArgs {
-    /// The configuration, for its `state_file`
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
-    #[arg(long, value_name = "FILE")]
-    state_file: Option<PathBuf>,
-}
-
-#[derive(Args, Debug)]
-struct StatusArgs {
-    #[command(flatten)]
-    ledger: LedgerArgs,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-    /// Each failed message too, with its id and the server's words
-    #[arg(long)]
-    failed: bool,
-}
-
-#[derive(Args, Debug)]
-struct RetryArgs {
-    #[command(flatten)]
-    ledger: LedgerArgs,
-    /// Give them up for good instead
-    #[arg(long)]
-    skip: bool,
-    /// Ids as `status --failed` shows them; none means all
-    #[arg(value_name = "ID", value_parser = message_id)]
-    ids: Vec<i64>,
-}
-
-#[derive(Args, Debug)]
-struct ImportArgs {
-    /// The script's state file, usually sync_state.json
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    #[command(flatten)]
-    ledger: LedgerArgs,
-}
-
-fn message_id(typed: &str) -> std::result::Result<i64, &'static str> {
-    typed
-        .parse()
-        .map_err(|_| "expected a number, as `imap-to-gmail status --failed` shows it")
+/// The commands and their options, for what is made from them: completions and manual pages.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Does what the command line says and returns the exit status: 0 done, 1 failed, 2 wrong usage,
@@ -178,7 +42,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
     };
     let end = match (cli.command, cli.run) {
         // How the Python script was called.
-        (None, Some(args)) | (Some(Command::Run(args)), _) => run(&args, times),
+        (None, Some(args)) | (Some(Command::Run(args)), _) => run::run(&args, times),
         (Some(Command::Auth(args)), _) => auth::auth(&args, &times),
         (Some(Command::Status(args)), _) => status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
@@ -217,6 +81,11 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// Beside the data and the log, for who looks at the terminal.
+fn say_aside(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// What clap found wrong, in our form; help and version as they are.
 fn usage(e: &clap::Error) -> u8 {
     if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
@@ -250,116 +119,6 @@ fn usage(e: &clap::Error) -> u8 {
     });
     say_error(&error);
     2
-}
-
-fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
-    let config = Config::load(&args.config, Utc::now())?;
-    let path = args
-        .state_file
-        .clone()
-        .unwrap_or_else(|| config.state_file.clone());
-    let log = logging::start(&args.log_options())?;
-    if args.dry_run {
-        return dry_run(config, times, &path, args);
-    }
-    let _lock = ledger::lock(&path)?;
-    let ledger = Ledger::open_or_create(&path, true)?;
-    mention_script(&ledger, args)?;
-    let target = config.target_user.clone();
-    let engine = Engine::new(config, times, ledger)?;
-    let stopper = engine.stopper();
-    // Without a log file a hangup keeps its meaning: a terminal that closes ends what runs in it.
-    let hangup = log.is_file().then_some(SIGHUP);
-    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))
-        .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
-    let handle = signals.handle();
-    let listener = thread::spawn(move || {
-        signals.forever().for_each(|signal| match signal {
-            SIGHUP => logging::reopen(),
-            _ => stopper.stop(),
-        })
-    });
-    let ended = match args.once {
-        true => engine.run_once(),
-        false => engine.run_for_good(&Watch {
-            config_file: args.config.clone(),
-            poll: Duration::from_secs(args.poll_interval),
-            idle: !args.no_idle,
-        }),
-    };
-    handle.close();
-    let _ = listener.join();
-    Ok(match ended? {
-        Ended::Done => {
-            log::info!("done: everything is in {target}");
-            0
-        }
-        Ended::Stopped => {
-            log::info!("stopped; the next run goes on from here");
-            0
-        }
-        Ended::Left { pending, failed } => {
-            log::warn!(
-                "ended with {pending} messages waiting and {failed} failed; `imap-to-gmail status --failed` says why"
-            );
-            3
-        }
-    })
-}
-
-fn dry_run(config: Config, times: Intervals, path: &Path, args: &RunArgs) -> Result<u8> {
-    let scratch = tempfile::tempdir()
-        .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
-    let ledger = Ledger::open_scratch(path, scratch.path())?;
-    mention_script(&ledger, args)?;
-    let target = config.target_user.clone();
-    let forecast = Engine::new(config, times, ledger)?.forecast()?;
-    say(&forecast_text(&forecast, &target));
-    Ok(0)
-}
-
-/// Who comes from the Python script learns of `import-state` before anything is sent twice.
-fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
-    if let Some(file) = import_state::left_beside(ledger)? {
-        let (option, value) = match &args.state_file {
-            Some(path) => ("--state-file", path),
-            None => ("--config", &args.config),
-        };
-        log::warn!(
-            "{0} is not taken over yet: `imap-to-gmail import-state {0} {option} {1}` makes known what the Python script had copied",
-            file.display(),
-            value.display()
-        );
-    }
-    Ok(())
-}
-
-fn forecast_text(f: &Forecast, target: &str) -> String {
-    let mut out = format!(
-        "would send {} to {target}: {}\n",
-        bytes_text(f.send_bytes),
-        messages(f.send)
-    );
-    for (count, what) in [
-        (f.found, "in the target already"),
-        (f.too_big, "bigger than the target takes"),
-        (
-            f.unresolved,
-            "left open by an earlier run: looked for in the target first",
-        ),
-    ] {
-        if count > 0 {
-            out.push_str(&format!("{}: {what}\n", messages(count)));
-        }
-    }
-    out
-}
-
-fn messages(n: u64) -> String {
-    match n {
-        1 => "1 message".into(),
-        n => format!("{} messages", thousands(n)),
-    }
 }
 
 /// Which ledger is meant.

@@ -31,11 +31,13 @@ mod reader;
 mod recognise;
 mod settle;
 mod state;
+mod tally;
 mod watch;
 
 pub use daemon::Watch;
 pub use once::Forecast;
 use reader::Reader;
+pub use tally::{Count, Progress, Tally};
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -108,6 +110,9 @@ struct State {
     /// Rows that may be claimed again at a time.
     later: Vec<(Instant, i64)>,
     last_progress: Instant,
+    tally: Tally,
+    /// After trouble: when it is tried again.
+    goes_on_at: Option<Instant>,
     /// The target has Gmail's extensions.
     gmail: bool,
     /// All Mail did not open: the delivery mailbox serves in its place until then.
@@ -191,6 +196,8 @@ impl Engine {
                 absent: HashMap::new(),
                 later: Vec::new(),
                 last_progress: Instant::now(),
+                tally: Tally::new(),
+                goes_on_at: None,
                 gmail: false,
                 all_mail_out_until: None,
                 all_mail_refusals: 0,
@@ -267,7 +274,10 @@ impl Engine {
             .clamp(1, self.setup().config.connections as u64);
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
-        self.all((0..workers).map(work).collect())
+        let begun = Instant::now();
+        let end = self.all((0..workers).map(work).collect());
+        self.state().tally.at_work += begun.elapsed();
+        end
     }
 
     /// Is there a row that a claim could take now?

@@ -28,7 +28,7 @@ mod watch;
 pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
 pub use import::Imported;
 pub use index::IndexMailbox;
-pub use people::{FailedRow, Summary, Trouble};
+pub use people::{Backlog, FailedRow, Part, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 
 /// Marks the file as one of ours: "i2gm".

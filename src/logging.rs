@@ -4,10 +4,11 @@
 //! Not for what is logged, and not for what is kept out of it: a secret is masked where it is known
 //! (`wire::mask`), a server's words are made printable where they are read.
 
+mod bottom;
 mod rotate;
 mod syslog;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -20,6 +21,8 @@ use log::{LevelFilter, Record};
 use crate::config::bytes;
 use crate::error::{Error, Result};
 use crate::message::time_text;
+
+pub use bottom::Bottom;
 
 /// Modules whose details `--debug` shows; other crates are heard only when they warn.
 const OURS: &str = "imap_to_gmail";
@@ -54,6 +57,8 @@ pub struct Options {
     pub max_files: u32,
     /// Our own details and the protocol, without secrets and bodies.
     pub debug: bool,
+    /// What may stand at the bottom of the terminal: it makes room for each line.
+    pub bottom: Option<Bottom>,
 }
 
 /// What `--log-max-size` takes.
@@ -74,13 +79,22 @@ pub fn max_files(typed: &str) -> std::result::Result<u32, &'static str> {
 /// The log, as long as the program runs: when it goes, no file is left half rotated.
 #[must_use]
 pub struct Log {
-    file: bool,
+    place: Place,
 }
 
 impl Log {
     /// Whether it goes into a file, which somebody may move away ([`reopen`]).
     pub fn is_file(&self) -> bool {
-        self.file
+        matches!(self.place, Place::File(_))
+    }
+
+    /// Whether it goes where a person may be looking.
+    pub fn is_on_terminal(&self) -> bool {
+        match self.place {
+            Place::Stdout => io::stdout().is_terminal(),
+            Place::Stderr => io::stderr().is_terminal(),
+            Place::Syslog(_) | Place::File(_) => false,
+        }
     }
 }
 
@@ -104,8 +118,8 @@ pub fn start(options: &Options) -> Result<Log> {
         false => LevelFilter::Info,
     };
     let writer: Box<dyn LogWriter> = match &options.place {
-        Place::Stdout => return Ok(standard(Target::Stdout, level)),
-        Place::Stderr => return Ok(standard(Target::Stderr, level)),
+        Place::Stdout => return Ok(standard(Target::Stdout, level, options)),
+        Place::Stderr => return Ok(standard(Target::Stderr, level, options)),
         Place::Syslog(socket) => {
             Box::new(syslog::Syslog::open(socket).map_err(|e| {
                 Error::usage(format!(
@@ -135,7 +149,7 @@ pub fn start(options: &Options) -> Result<Log> {
         let _ = HANDLE.set(handle);
     }
     Ok(Log {
-        file: matches!(options.place, Place::File(_)),
+        place: options.place.clone(),
     })
 }
 
@@ -146,14 +160,45 @@ pub fn reopen() {
     }
 }
 
-fn standard(target: Target, level: LevelFilter) -> Log {
+fn standard(target: Target, level: LevelFilter, options: &Options) -> Log {
+    let target = match &options.bottom {
+        Some(bottom) => Target::Pipe(Box::new(Above {
+            bottom: bottom.clone(),
+            to: options.place.clone(),
+        })),
+        None => target,
+    };
     let _ = Builder::new()
         .target(target)
         .filter_level(LevelFilter::Warn)
         .filter_module(OURS, level)
         .format(line)
         .try_init();
-    Log { file: false }
+    Log {
+        place: options.place.clone(),
+    }
+}
+
+/// Lines above what stands at the bottom of the same terminal.
+struct Above {
+    bottom: Bottom,
+    to: Place,
+}
+
+impl Write for Above {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.bottom.above(|| match self.to {
+            Place::Stderr => io::stderr().write_all(line),
+            _ => io::stdout()
+                .write_all(line)
+                .and_then(|()| io::stdout().flush()),
+        })?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {

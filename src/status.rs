@@ -1,70 +1,106 @@
 //! What `status` says of a ledger: for people, and as JSON (the contract of design 2.3). Not for
 //! finding anything out: that is `ledger`'s `summary`.
+//!
+//! Times are told as spans or in UTC, as the ledger has them; only "today" is the day of the place
+//! where it is asked, and says so. Whatever stands in the ledger as text may have been written there by
+//! anybody: it is made safe before it is shown.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use chrono::TimeDelta;
+use chrono::{Local, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::ledger::{FailedRow, Ledger, Route, Summary};
-use crate::message::{Time, parse_time};
+use crate::ledger::{FailedRow, Ledger, Part, Reasons, Route, Summary, Trouble};
+use crate::message::{Time, parse_time, time_text};
+
+mod figures;
+
+use figures::safe;
+pub use figures::{WIDTH, bytes_text, messages, span, thousands, wrapped};
 
 /// A run gives a sign of life every 15 seconds; after this many without one it is not running.
 const ALIVE: TimeDelta = TimeDelta::seconds(60);
+/// Reasons of failures that are told apart.
+const REASONS: usize = 5;
 
 /// A ledger at one moment.
 pub struct Report {
     route: Option<Route>,
     state_file: String,
     summary: Summary,
+    reasons: Reasons,
     failed: Option<Vec<FailedRow>>,
+    /// When today began.
+    midnight: Time,
     now: Time,
 }
 
 impl Report {
     /// `with_failed`: each failed message too.
     pub fn new(ledger: &Ledger, state_file: &Path, with_failed: bool, now: Time) -> Result<Report> {
+        let midnight = midnight(now);
         Ok(Report {
             route: ledger.route()?,
-            state_file: state_file.display().to_string(),
-            summary: ledger.summary(now - ALIVE)?,
+            state_file: safe(&state_file.display().to_string()),
+            summary: ledger.summary(midnight, now)?,
+            reasons: ledger.reasons(REASONS)?,
             failed: match with_failed {
                 true => Some(ledger.failed()?),
                 false => None,
             },
+            midnight,
             now,
         })
     }
 
     pub fn json(&self) -> Value {
         let s = &self.summary;
+        let text = |t: &Option<String>| t.as_deref().map(safe);
+        let trouble = |t: &Trouble| {
+            json!({
+                "kind": t.kind, "message": safe(&t.message), "hint": text(&t.hint), "since": safe(&t.since),
+            })
+        };
+        let mut troubles = self.troubles();
         let mut route = json!({
-            "source": self.route.as_ref().map(Route::source),
-            "target": self.route.as_ref().map(|r| r.target_user.clone()),
+            "source": self.route.as_ref().map(|r| safe(&r.source())),
+            "target": self.route.as_ref().map(|r| safe(&r.target_user)),
             "state_file": self.state_file,
-            "running": s.alive,
-            "pending": s.pending,
+            "running": self.alive(),
+            "pending": s.backlog.messages,
             "in_flight": s.in_flight,
             "delivered": s.delivered,
             "failed": s.failed,
             "skipped": s.skipped,
             "gone": s.gone,
-            "oldest_pending": s.oldest_pending,
-            "last_delivered_at": s.last_delivered_at,
-            "last_sign_of_life": s.last_sign_of_life,
-            "trouble": s.trouble.as_ref().map(|t| json!({
-                "kind": t.kind, "message": t.message, "hint": t.hint, "since": t.since,
-            })),
+            "oldest_pending": text(&s.backlog.oldest),
+            "last_delivered_at": text(&s.last_delivered_at),
+            "last_sign_of_life": self.last_sign_of_life().map(safe),
+            "trouble": troubles.next().map(|(_, t)| trouble(t)),
+            "troubles": self.troubles().map(|(part, t)| {
+                let mut one = trouble(t);
+                one["part"] = safe(&part.name).into();
+                one
+            }).collect::<Vec<_>>(),
+            "running_since": self.running_since().map(safe),
+            "delivered_today": s.delivered_since,
+            "today_since": time_text(self.midnight),
+            "pending_bytes": s.backlog.bytes,
+            "backoff": s.backlog.later,
+            "next_attempt_at": text(&s.backlog.next_attempt_at),
+            "failure_reasons": self.reasons.all,
+            "failures": self.reasons.commonest.iter().map(|(reason, n)| {
+                json!({ "error": safe(reason), "messages": n })
+            }).collect::<Vec<_>>(),
         });
         if let Some(failed) = &self.failed {
             route["failed_messages"] = failed
                 .iter()
                 .map(|f| {
                     json!({
-                        "id": f.id, "date": f.internal_date, "size": f.size, "sender": f.sender,
-                        "subject": f.subject, "message_id": f.message_id, "error": f.last_error,
+                        "id": f.id, "date": safe(&f.internal_date), "size": f.size, "sender": text(&f.sender),
+                        "subject": text(&f.subject), "message_id": text(&f.message_id), "error": safe(&f.last_error),
                     })
                 })
                 .collect();
@@ -74,161 +110,248 @@ impl Report {
 
     /// Readable at 80 columns, without colour.
     pub fn text(&self) -> String {
-        let s = &self.summary;
-        let mut out = String::new();
-        match &self.route {
-            Some(route) => line(
-                &mut out,
-                format_args!("{} into {}", route.source(), route.target_user),
+        let mut out = match &self.route {
+            Some(route) => wrapped(
+                "",
+                "  ",
+                &format!(
+                    "{} into {}",
+                    safe(&route.source()),
+                    safe(&route.target_user)
+                ),
             ),
-            None => line(
-                &mut out,
-                format_args!("{}: no run has used this ledger yet", self.state_file),
+            None => wrapped(
+                "",
+                "  ",
+                &format!("{}: no run has used this ledger yet", self.state_file),
             ),
-        }
-        line(&mut out, format_args!("  {}", self.life()));
-        let due = s.next_attempt_at.as_deref().map(|t| match parse_time(t) {
-            Some(at) if at <= self.now && s.alive => "due now".to_string(),
-            Some(at) if at <= self.now => "the next run tries them".to_string(),
-            _ => format!("next attempt {}", self.when(t)),
-        });
-        let sent = s
-            .last_delivered_at
-            .as_deref()
-            .map(|t| format!("last sent {}", self.when(t)));
-        let failures = (s.failed > 0).then(|| match &self.failed {
-            None => "`imap-to-gmail status --failed` says why".to_string(),
-            Some(_) => "`imap-to-gmail retry-failed` tries them again".to_string(),
-        });
-        for (name, count, note) in [
-            ("delivered", s.delivered, sent),
-            ("pending", s.pending, due),
-            ("in flight", s.in_flight, None),
-            ("failed", s.failed, failures),
-            ("skipped", s.skipped, None),
-            ("gone", s.gone, None),
-        ] {
-            let always = matches!(name, "delivered" | "pending" | "failed");
-            if count > 0 || always {
-                let row = format!(
-                    "  {name:<10}{:>10}    {}",
-                    thousands(count),
-                    note.unwrap_or_default()
-                );
-                line(&mut out, format_args!("{}", row.trim_end()));
-            }
-        }
-        if let Some(trouble) = &s.trouble {
-            line(
-                &mut out,
-                format_args!(
-                    "\ntrouble (began {}): {}",
+        };
+        self.life(&mut out);
+        out.push('\n');
+        self.counts(&mut out);
+        self.failures(&mut out);
+        let several = self.troubles().nth(1).is_some();
+        for (part, trouble) in self.troubles() {
+            let part = match several {
+                true => format!("{}, ", safe(&part.name)),
+                false => String::new(),
+            };
+            out.push('\n');
+            out += &wrapped(
+                "",
+                "  ",
+                &format!(
+                    "trouble ({part}began {}): {}",
                     self.when(&trouble.since),
-                    trouble.message
+                    safe(&trouble.message)
                 ),
             );
             if let Some(hint) = &trouble.hint {
-                line(&mut out, format_args!("\nhint: {hint}"));
+                out += &wrapped("", "  ", &format!("hint: {}", safe(hint)));
             }
         }
         for f in self.failed.iter().flatten() {
-            self.failure(&mut out, f);
+            out.push('\n');
+            failure(&mut out, f);
         }
         out
     }
 
-    fn failure(&self, out: &mut String, f: &FailedRow) {
-        let size = f.size.map_or("size unknown".to_string(), bytes_text);
-        line(
-            out,
-            format_args!("\nid {}, {}, {size}", f.id, day(&f.internal_date)),
-        );
-        for (name, value) in [
-            ("from", &f.sender),
-            ("subject", &f.subject),
-            ("message-id", &f.message_id),
-        ] {
-            if let Some(value) = value {
-                line(out, format_args!("  {name:<11}{value}"));
+    /// What runs, since when, and what should and does not.
+    fn life(&self, out: &mut String) {
+        let parts = &self.summary.parts;
+        let beat = self.last_sign_of_life().map(|at| self.when(at));
+        let ended = parts.iter().filter_map(|p| p.ended_at.as_deref()).max();
+        let goes_on = parts.iter().any(|p| p.ended_at.is_none());
+        let sentence = match (self.running_since(), beat) {
+            (Some(since), Some(beat)) => {
+                format!("running since {}, last sign of life {beat}", day(since))
             }
+            (None, Some(beat)) if goes_on => format!(
+                "NOT RUNNING: the last sign of life came {beat}, and no end of the run was recorded. Was it killed? Start it again: nothing is lost"
+            ),
+            _ => match ended {
+                Some(at) => format!("not running; the last run ended {}", self.when(at)),
+                None => "not running".into(),
+            },
+        };
+        *out += &wrapped("  ", "  ", &sentence);
+        if !self.alive() {
+            return;
         }
-        line(out, format_args!("  {:<11}{}", "reason", f.last_error));
+        for part in parts
+            .iter()
+            .filter(|p| p.ended_at.is_none() && !self.lives(p))
+        {
+            *out += &wrapped(
+                "  ",
+                "  ",
+                &format!(
+                    "but its part \"{}\" gave the last sign of life {}: it may hang; restart it, nothing is lost",
+                    safe(&part.name),
+                    self.when(&part.beat_at)
+                ),
+            );
+        }
     }
 
-    fn life(&self) -> String {
-        match (&self.summary.last_sign_of_life, self.summary.alive) {
-            (Some(at), true) => format!("running, last sign of life {}", self.when(at)),
-            (Some(at), false) => format!("not running, last sign of life {}", self.when(at)),
-            (None, _) => "not running".into(),
+    fn counts(&self, out: &mut String) {
+        let s = &self.summary;
+        let put_off = s.backlog.later;
+        let next = s.backlog.next_attempt_at.as_deref();
+        let due = match s.backlog.messages - put_off {
+            0 => None,
+            _ if self.alive() => Some("due now".to_string()),
+            _ => Some("the next run tries them".into()),
+        };
+        let sent = s.last_delivered_at.as_deref();
+        let tell = match &self.failed {
+            None => "`imap-to-gmail status --failed` says which",
+            Some(_) => "`imap-to-gmail retry-failed` tries them again",
+        };
+        let midnight = match self.midnight.time() == NaiveTime::MIN {
+            true => "since midnight (UTC)".to_string(),
+            false => format!("since midnight ({} UTC)", self.midnight.format("%H:%M")),
+        };
+        for (name, count, always, note) in [
+            (
+                "delivered",
+                s.delivered,
+                true,
+                sent.map(|t| format!("last sent {}", self.when(t))),
+            ),
+            (
+                "  today",
+                s.delivered_since,
+                s.delivered > 0,
+                Some(midnight),
+            ),
+            ("pending", s.backlog.messages, true, due),
+            (
+                "  put off",
+                put_off,
+                false,
+                next.map(|t| format!("next attempt {}", self.when(t))),
+            ),
+            ("in flight", s.in_flight, false, None),
+            (
+                "failed",
+                s.failed,
+                true,
+                (s.failed > 0).then(|| tell.to_string()),
+            ),
+            ("skipped", s.skipped, false, None),
+            ("gone", s.gone, false, None),
+        ] {
+            if count > 0 || always {
+                let row = format!("  {name:<10}{:>10}    ", thousands(count));
+                *out += &wrapped(&row, &" ".repeat(row.len()), &note.unwrap_or_default());
+            }
         }
+    }
+
+    /// Why messages failed, the commonest reason first.
+    fn failures(&self, out: &mut String) {
+        let Reasons { commonest, all } = &self.reasons;
+        if commonest.is_empty() {
+            return;
+        }
+        *out += "\nwhy messages failed:\n";
+        let mut told = 0;
+        for (reason, n) in commonest {
+            told += n;
+            *out += &wrapped(
+                &format!("{:>22}    ", thousands(*n)),
+                &" ".repeat(26),
+                &safe(reason),
+            );
+        }
+        let more = all - commonest.len() as u64;
+        if more > 0 {
+            *out += &wrapped(
+                &format!("{:>22}    ", thousands(self.summary.failed - told)),
+                "",
+                &match more {
+                    1 => "for another reason".into(),
+                    n => format!("for {} other reasons", thousands(n)),
+                },
+            );
+        }
+    }
+
+    fn troubles(&self) -> impl Iterator<Item = (&Part, &Trouble)> {
+        let parts = self.summary.parts.iter();
+        parts.filter_map(|p| p.trouble.as_ref().map(|t| (p, t)))
+    }
+
+    /// A sign of life that came with the end is none.
+    fn lives(&self, part: &Part) -> bool {
+        part.ended_at.is_none()
+            && parse_time(&part.beat_at).is_some_and(|at| at >= self.now - ALIVE)
+    }
+
+    fn alive(&self) -> bool {
+        self.summary.parts.iter().any(|p| self.lives(p))
+    }
+
+    fn running_since(&self) -> Option<&str> {
+        let parts = self.summary.parts.iter();
+        parts
+            .filter(|p| self.lives(p))
+            .map(|p| p.started_at.as_str())
+            .min()
+    }
+
+    fn last_sign_of_life(&self) -> Option<&str> {
+        self.summary.parts.iter().map(|p| p.beat_at.as_str()).max()
     }
 
     /// `12 s ago`, `in 3 min`, or the day and time when it is further off.
     fn when(&self, text: &str) -> String {
         let Some(at) = parse_time(text) else {
-            return text.to_string();
+            return safe(text);
         };
         let seconds = (self.now - at).num_seconds();
-        let span = match seconds.abs() {
-            0 => return "now".into(),
-            n @ 1..60 => format!("{n} s"),
-            n @ 60..3600 => format!("{} min", n / 60),
-            n @ 3600..86_400 => format!("{} h", n / 3600),
-            _ => return format!("{} UTC", at.format("%Y-%m-%d %H:%M")),
-        };
-        if seconds > 0 {
-            format!("{span} ago")
-        } else {
-            format!("in {span}")
+        match seconds.unsigned_abs() {
+            0 => "now".into(),
+            86_400.. => format!("{} UTC", at.format("%Y-%m-%d %H:%M")),
+            n if seconds > 0 => format!("{} ago", span(n)),
+            n => format!("in {}", span(n)),
         }
     }
 }
 
-fn line(out: &mut String, args: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = out.write_fmt(args);
-    out.push('\n');
+/// A failed message, so that a person recognises it.
+fn failure(out: &mut String, f: &FailedRow) {
+    let size = f.size.map_or("size unknown".to_string(), bytes_text);
+    *out += &wrapped(
+        "",
+        "  ",
+        &format!("id {}, {}, {size}", f.id, day(&f.internal_date)),
+    );
+    for (name, value) in [
+        ("from", &f.sender),
+        ("subject", &f.subject),
+        ("message-id", &f.message_id),
+        ("reason", &Some(f.last_error.clone())),
+    ] {
+        if let Some(value) = value {
+            *out += &wrapped(&format!("  {name:<11}"), &" ".repeat(13), &safe(value));
+        }
+    }
+}
+
+/// When the day began here; where the clocks are changed at midnight, when it began by them.
+fn midnight(now: Time) -> Time {
+    let today = now.with_timezone(&Local).date_naive();
+    (0..24)
+        .filter_map(|hour| today.and_hms_opt(hour, 0, 0))
+        .find_map(|t| t.and_local_timezone(Local).earliest())
+        .map_or(now, |t| t.with_timezone(&Utc))
 }
 
 fn day(text: &str) -> String {
-    parse_time(text).map_or(text.to_string(), |t| {
+    parse_time(text).map_or(safe(text), |t| {
         format!("{} UTC", t.format("%Y-%m-%d %H:%M"))
     })
-}
-
-/// `12,481`
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(d);
-    }
-    out
-}
-
-/// `34.0 MB`: decimal units.
-pub fn bytes_text(n: u64) -> String {
-    match n {
-        0..1000 => format!("{n} bytes"),
-        1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.1} GB", n as f64 / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_readable() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!(bytes_text(999), "999 bytes");
-        assert_eq!(bytes_text(35_651_584), "35.7 MB");
-    }
 }

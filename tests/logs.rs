@@ -45,6 +45,7 @@ fn child() {
         max_size: number("max_size"),
         max_files: number("max_files") as u32,
         debug: false,
+        bottom: None,
     })
     .unwrap();
     let taken = text("taken").map(|path| {

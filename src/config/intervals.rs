@@ -45,6 +45,8 @@ pub struct Intervals {
     pub batch: Duration,
     /// Between two signs of life in the ledger.
     pub heartbeat: Duration,
+    /// Between two lines about how far a run has come, where there is no terminal to show it.
+    pub report: Duration,
     /// What an APPEND under way is given when a person ends the program.
     pub farewell: Duration,
     /// A person's sign-in in a browser.
@@ -74,6 +76,7 @@ impl Default for Intervals {
             keep: s(300),
             batch: s(1800),
             heartbeat: s(15),
+            report: s(60),
             farewell: s(5),
             consent: s(600),
         }

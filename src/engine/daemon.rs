@@ -65,6 +65,7 @@ impl Engine {
             self.promise(DELIVER, self.times.batch + SLACK);
             let before = self.state().last_progress;
             let mut discovered = !self.reader().renumbered;
+            self.state().goes_on_at = None;
             let pass = self.pass(&mut discovered);
             self.adopt_in_flight(true)?;
             if let Some(fatal) = self.state().fatal.take() {
@@ -104,6 +105,7 @@ impl Engine {
     ) -> Result<()> {
         let wakeable = trouble.is_none();
         let tick = self.times.heartbeat.min(Duration::from_secs(1));
+        self.state().goes_on_at = (!wakeable).then_some(until);
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
             let step = Instant::now() + tick;

@@ -100,7 +100,14 @@ impl Engine {
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
         let _one_at_a_time = self.index.lock();
         self.resolve(account)?;
-        recognise::verify(account, &self.ledger, Utc::now())
+        self.verify(account)
+    }
+
+    fn verify(&self, account: &mut Account) -> Result<()> {
+        for (sent, reason) in recognise::verify(account, &self.ledger, Utc::now())? {
+            self.state().tally.refuted(&sent, &reason);
+        }
+        Ok(())
     }
 
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
@@ -119,7 +126,7 @@ impl Engine {
         let parcels = self.compare(account, &mut open, messages, &copies)?;
         self.send(account, &mut open, parcels, &boxes)?;
         let _one_at_a_time = self.index.lock();
-        recognise::verify(account, &self.ledger, Utc::now())
+        self.verify(account)
     }
 
     /// Rows that one copy in the target vouches for. Where other rows have the same Message-ID and
@@ -612,9 +619,7 @@ impl Flight<'_> {
         self.engine
             .ledger
             .step(|l| l.settle(row.id, &change, now))?;
-        if !matches!(change, Change::Released { .. }) {
-            self.engine.progress();
-        }
+        self.engine.count(row, &change);
         Ok(())
     }
 

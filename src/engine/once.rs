@@ -26,6 +26,10 @@ pub struct Forecast {
     pub too_big: u64,
     /// Left open by an earlier run: whether they arrived is looked at first.
     pub unresolved: u64,
+    /// The target is a Gmail.
+    pub gmail: bool,
+    /// Bytes sent in the last 24 hours, where there is a limit for them, and the limit.
+    pub uploaded: Option<(u64, u64)>,
 }
 
 impl Engine {
@@ -101,11 +105,19 @@ impl Engine {
                         .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
                     let wait = backoff(waits, self.times.reconnect).min(patience);
                     waits += 1;
-                    self.wait(Instant::now() + wait, false)?;
+                    let until = Instant::now() + wait;
+                    self.state().goes_on_at = Some(until);
+                    self.wait(until, false)?;
+                    self.state().goes_on_at = None;
                     continue;
                 }
                 Err(e) => return Err(e),
-                Ok(()) => (waits, failing_since) = (0, None),
+                Ok(()) => {
+                    if failing_since.take().is_some() {
+                        self.ledger.step(|l| l.trouble(PART, None, Utc::now()))?;
+                    }
+                    waits = 0;
+                }
             }
             match self.next_step(discovered)? {
                 Next::Now => {}
@@ -158,6 +170,10 @@ impl Engine {
             unresolved: self.ledger.step(|l| l.in_flight())?.len() as u64,
             ..Forecast::default()
         };
+        if let Some(limit) = self.setup().config.upload_limit_per_day {
+            let sent = self.ledger.step(|l| l.uploaded(Utc::now()))?;
+            forecast.uploaded = Some((sent, limit));
+        }
         let since = self.setup().config.since;
         watch::discover(&mut self.reader(), &self.ledger, since, Utc::now())?;
         self.reader().logout();
@@ -166,6 +182,7 @@ impl Engine {
         }
         let mut account = self.open_account()?;
         let limit = account.size_limit();
+        forecast.gmail = account.is_gmail();
         let claim = Claim {
             count: BATCH_MAX,
             bytes: u64::MAX,

@@ -327,8 +327,14 @@ fn likely<'a>(candidates: &'a [Discovered], row: &Row) -> Vec<&'a Discovered> {
 
 /// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
 /// the message together with another one that it took for the same (gmail.md 3.2).
-pub(super) fn verify(account: &mut Account, ledger: &Shared, now: Time) -> Result<()> {
+/// Returns those that turned out not to be ours, and why.
+pub(super) fn verify(
+    account: &mut Account,
+    ledger: &Shared,
+    now: Time,
+) -> Result<Vec<(Verification, String)>> {
     let waiting = ledger.step(|l| l.unverified())?;
+    let mut refuted = Vec::new();
     for set in waiting.chunks(SET_MAX) {
         let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
         uids.sort_unstable();
@@ -347,8 +353,13 @@ pub(super) fn verify(account: &mut Account, ledger: &Shared, now: Time) -> Resul
             verdicts.push((w.id, verdict(account, ledger, w, copy)?));
         }
         ledger.step(|l| l.verified(&verdicts, now))?;
+        for (w, (_, verdict)) in set.iter().zip(verdicts) {
+            if let Verdict::NotOurs { error, .. } = verdict {
+                refuted.push((w.clone(), error.message));
+            }
+        }
     }
-    Ok(())
+    Ok(refuted)
 }
 
 /// What is to be thought of a copy. One that is no longer there proves nothing: its owner may have

@@ -12,7 +12,7 @@ use super::daemon::DELIVER;
 use super::{Engine, Unseen, backoff};
 use crate::error::Error;
 use crate::gmail::{AllMail, DELIVERY};
-use crate::ledger::Row;
+use crate::ledger::{Change, Row};
 
 /// In bytes per second; `wire` gives up what is slower.
 const SLOWEST: u64 = 8 << 10;
@@ -143,7 +143,12 @@ impl Engine {
         self.state().later.push((at, id));
     }
 
-    pub(super) fn progress(&self) {
-        self.state().last_progress = Instant::now();
+    /// A message has been settled.
+    pub(super) fn count(&self, row: &Row, change: &Change) {
+        let mut state = self.state();
+        if !matches!(change, Change::Released { .. }) {
+            state.last_progress = Instant::now();
+        }
+        state.tally.settled(row, change);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use chrono::TimeDelta;
-use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 
 use super::{Ledger, import};
 use crate::error::{Error, Result};
@@ -140,6 +140,7 @@ pub struct Verification {
     pub size: Option<u64>,
     pub sha256: Option<[u8; 32]>,
     pub canonical: Option<[u8; 32]>,
+    pub delivered_at: Option<Time>,
 }
 
 /// What looking at a copy showed.
@@ -159,6 +160,9 @@ pub enum Verdict {
         subject: Option<String>,
     },
 }
+
+/// What `upload_limit_per_day` looks back on.
+const DAY: TimeDelta = TimeDelta::hours(24);
 
 const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
     m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid";
@@ -249,6 +253,16 @@ impl Ledger {
         self.read(|db| rows(db, "m.status = 'in_flight'", params![]))
     }
 
+    /// How many rows are in flight, and their bytes.
+    pub fn under_way(&self) -> Result<(u64, u64)> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT count(*), coalesce(sum(size), 0) FROM message WHERE status = 'in_flight'",
+            )?
+            .query_row([], |r| Ok((r.get(0)?, r.get(1)?)))
+        })
+    }
+
     /// Metadata that could not be fetched before and came with the body.
     pub fn learn(&mut self, id: i64, about: &Discovered) -> Result<()> {
         self.write(|t| {
@@ -294,7 +308,7 @@ impl Ledger {
                 "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
                   WHERE id = ?1 AND status = 'in_flight'",
             )?;
-            let sent = uploaded_since(t, now - TimeDelta::hours(24))?;
+            let sent = uploaded_since(t, now - DAY)?;
             let mut bytes = 0;
             let fits = |bytes: u64| limit.is_none_or(|limit| sent + bytes <= limit);
             let nothing_else = |allowed: usize| sent == 0 && allowed == 0;
@@ -323,6 +337,11 @@ impl Ledger {
             )?;
             Ok(allowed)
         })
+    }
+
+    /// Bytes sent to the target in the last 24 hours.
+    pub fn uploaded(&self, now: Time) -> Result<u64> {
+        self.read(|db| uploaded_since(db, now - DAY))
     }
 
     /// The index mailboxes as they were before the APPENDs of this mark.
@@ -509,7 +528,7 @@ impl Ledger {
     pub fn unverified(&self) -> Result<Vec<Verification>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid, id, size, sha256, canonical FROM message
+                "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid, id, size, sha256, canonical, delivered_at FROM message
                   WHERE proof = 'appended' AND verified_at IS NULL",
             )?
             .query_map([], |r| {
@@ -519,6 +538,7 @@ impl Ledger {
                     size: r.get(5)?,
                     sha256: r.get(6)?,
                     canonical: r.get(7)?,
+                    delivered_at: parse_time(&r.get::<_, String>(8)?),
                 })
             })?
             .collect()
@@ -576,8 +596,8 @@ fn hour_text(t: Time) -> String {
 }
 
 /// Bytes sent to the target since then; the hour that it falls in counts whole.
-fn uploaded_since(t: &Transaction<'_>, since: Time) -> rusqlite::Result<u64> {
-    t.query_row(
+fn uploaded_since(db: &Connection, since: Time) -> rusqlite::Result<u64> {
+    db.query_row(
         "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour >= ?1",
         [hour_text(since)],
         |r| r.get(0),

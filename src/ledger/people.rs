@@ -1,6 +1,6 @@
 //! What people ask of a ledger and do to it: counts, failures, another try, signs of life.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Ledger;
 use crate::error::{Error, Fault, Result};
@@ -9,21 +9,41 @@ use crate::message::{Time, time_text};
 /// What there is, and what goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    pub pending: u64,
+    pub backlog: Backlog,
     pub in_flight: u64,
     pub delivered: u64,
+    /// Of these, since the moment that was asked for.
+    pub delivered_since: u64,
     pub failed: u64,
     pub skipped: u64,
     pub gone: u64,
-    /// When the longest-waiting message was discovered.
-    pub oldest_pending: Option<String>,
     /// When the last message was sent.
     pub last_delivered_at: Option<String>,
-    /// When the next message that waits is due.
+    pub parts: Vec<Part>,
+}
+
+/// What is pending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    pub messages: u64,
+    pub bytes: u64,
+    /// Of these, what is not due yet.
+    pub later: u64,
+    pub later_bytes: u64,
+    /// When the first of those is due.
     pub next_attempt_at: Option<String>,
-    pub last_sign_of_life: Option<String>,
-    /// False also when a part has said that it ended.
-    pub alive: bool,
+    /// When the longest-waiting message was discovered.
+    pub oldest: Option<String>,
+}
+
+/// A part of the last run, or of the one that goes on.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub name: String,
+    pub started_at: String,
+    pub beat_at: String,
+    /// Where it has said that it ended.
+    pub ended_at: Option<String>,
     pub trouble: Option<Trouble>,
 }
 
@@ -35,6 +55,15 @@ pub struct Trouble {
     pub message: String,
     pub hint: Option<String>,
     pub since: String,
+}
+
+/// Why messages failed.
+#[derive(Clone, Debug, Default)]
+pub struct Reasons {
+    /// The commonest, and how many messages each explains.
+    pub commonest: Vec<(String, u64)>,
+    /// How many there are in all.
+    pub all: u64,
 }
 
 /// A message that was given up.
@@ -50,56 +79,74 @@ pub struct FailedRow {
 }
 
 impl Ledger {
-    /// Counts and times for `status`. A sign of life counts when it came after `alive_after`.
-    pub fn summary(&self, alive_after: Time) -> Result<Summary> {
+    /// Counts and times for `status`, all of one moment. None of it reads the rows themselves, the
+    /// failed ones apart: `status` is asked often, and of ledgers with a million rows.
+    pub fn summary(&self, since: Time, now: Time) -> Result<Summary> {
         self.read(|db| {
-            let mut s = Summary::default();
-            let mut counts = db.prepare_cached("SELECT status, messages FROM summary")?;
-            let mut counts = counts.query([])?;
-            while let Some(r) = counts.next()? {
-                let n = r.get(1)?;
-                match r.get_ref(0)?.as_str().unwrap_or_default() {
-                    "pending" => s.pending = n,
-                    "in_flight" => s.in_flight = n,
-                    "delivered" => s.delivered = n,
-                    "failed" => s.failed = n,
-                    "skipped" => s.skipped = n,
-                    "gone" => s.gone = n,
-                    _ => {}
+            let db = db.unchecked_transaction()?;
+            let count = |rows: &str| {
+                db.query_row(&format!("SELECT count(*) FROM message WHERE {rows}"), [], |r| r.get(0))
+            };
+            let mut s = Summary {
+                backlog: backlog(&db, now)?,
+                in_flight: count("status = 'in_flight'")?,
+                delivered: count("status = 'delivered' AND superseded_by IS NULL")?,
+                failed: count("status = 'failed' AND superseded_by IS NULL")?,
+                parts: parts(&db)?,
+                ..Summary::default()
+            };
+            let mut given_up = db.prepare_cached(
+                "SELECT status, count(*) FROM message WHERE status IN ('skipped', 'gone') AND superseded_by IS NULL GROUP BY status",
+            )?;
+            let mut given_up = given_up.query([])?;
+            while let Some(r) = given_up.next()? {
+                match r.get_ref(0)?.as_str()? {
+                    "skipped" => s.skipped = r.get(1)?,
+                    _ => s.gone = r.get(1)?,
                 }
             }
-            (s.oldest_pending, s.next_attempt_at) = db.query_row(
-                "SELECT min(discovered_at), min(next_attempt_at) FROM message WHERE status = 'pending'",
-                [],
-                |r| Ok((r.get(0)?, r.get(1)?)),
+            s.delivered_since = db.query_row(
+                "SELECT count(*) FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND delivered_at >= ?1",
+                [time_text(since)],
+                |r| r.get(0),
             )?;
-            s.last_delivered_at =
-                db.query_row("SELECT max(delivered_at) FROM message WHERE proof = 'appended'", [], |r| r.get(0))?;
-            (s.last_sign_of_life, s.alive) = db.query_row(
-                "SELECT max(beat_at), coalesce(max(ended_at IS NULL AND beat_at >= ?1), 0) FROM heartbeat",
-                [time_text(alive_after)],
-                |r| Ok((r.get(0)?, r.get(1)?)),
-            )?;
-            s.trouble = db
+            s.last_delivered_at = db
                 .query_row(
-                    "SELECT kind, trouble, hint, since FROM heartbeat WHERE trouble IS NOT NULL
-                      ORDER BY kind = 'needs_user' DESC, kind = 'throttled' DESC LIMIT 1",
+                    "SELECT delivered_at FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
+                      ORDER BY delivered_at DESC LIMIT 1",
                     [],
-                    |r| {
-                        let kind: String = r.get(0)?;
-                        Ok(Trouble {
-                            kind: match kind.as_str() {
-                                "needs_user" | "throttled" => kind,
-                                _ => "transient".into(),
-                            },
-                            message: r.get(1)?,
-                            hint: r.get(2)?,
-                            since: r.get(3)?,
-                        })
-                    },
+                    |r| r.get(0),
                 )
                 .optional()?;
             Ok(s)
+        })
+    }
+
+    /// What is pending.
+    pub fn backlog(&self, now: Time) -> Result<Backlog> {
+        self.read(|db| backlog(db, now))
+    }
+
+    /// The parts of the last run, those in trouble first, and of these the gravest.
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        self.read(parts)
+    }
+
+    /// Why messages failed: the `most` commonest reasons.
+    pub fn reasons(&self, most: usize) -> Result<Reasons> {
+        self.read(|db| {
+            let mut reasons = Reasons::default();
+            let mut query = db.prepare_cached(
+                "SELECT last_error, count(*) AS messages, count(*) OVER () FROM message
+                  WHERE status = 'failed' AND superseded_by IS NULL
+                  GROUP BY last_error ORDER BY messages DESC, max(id) DESC LIMIT ?1",
+            )?;
+            let mut rows = query.query([most])?;
+            while let Some(r) = rows.next()? {
+                reasons.commonest.push((r.get(0)?, r.get(1)?));
+                reasons.all = r.get(2)?;
+            }
+            Ok(reasons)
         })
     }
 
@@ -225,6 +272,56 @@ impl Ledger {
             Ok(())
         })
     }
+}
+
+/// A message never becomes superseded while it is pending, and the index that counts these does not
+/// know of it.
+fn backlog(db: &Connection, now: Time) -> rusqlite::Result<Backlog> {
+    db.prepare_cached(
+        "SELECT count(*), coalesce(sum(size), 0), count(*) FILTER (WHERE next_attempt_at > ?1),
+                coalesce(sum(size) FILTER (WHERE next_attempt_at > ?1), 0),
+                min(next_attempt_at) FILTER (WHERE next_attempt_at > ?1), min(discovered_at)
+           FROM message WHERE status = 'pending'",
+    )?
+    .query_row([time_text(now)], |r| {
+        Ok(Backlog {
+            messages: r.get(0)?,
+            bytes: r.get(1)?,
+            later: r.get(2)?,
+            later_bytes: r.get(3)?,
+            next_attempt_at: r.get(4)?,
+            oldest: r.get(5)?,
+        })
+    })
+}
+
+fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
+    db.prepare_cached(
+        "SELECT part, started_at, beat_at, ended_at, kind, trouble, hint, since FROM heartbeat
+          ORDER BY trouble IS NULL, kind = 'needs_user' DESC, kind = 'throttled' DESC, since, part",
+    )?
+    .query_map([], |r| {
+        let kind: Option<String> = r.get(4)?;
+        let trouble = match r.get(5)? {
+            Some(message) => Some(Trouble {
+                kind: kind
+                    .filter(|k| matches!(k.as_str(), "needs_user" | "throttled"))
+                    .unwrap_or_else(|| "transient".into()),
+                message,
+                hint: r.get(6)?,
+                since: r.get::<_, Option<String>>(7)?.unwrap_or_default(),
+            }),
+            None => None,
+        };
+        Ok(Part {
+            name: r.get(0)?,
+            started_at: r.get(1)?,
+            beat_at: r.get(2)?,
+            ended_at: r.get(3)?,
+            trouble,
+        })
+    })?
+    .collect()
 }
 
 /// The vocabulary has no word for wrong usage: such a run does not begin.

@@ -91,7 +91,8 @@ impl TokenPlace {
             }
         }
         // Better now than after the sign-in.
-        tempfile::NamedTempFile::new_in(folder(&target(path)))
+        target(path)
+            .and_then(|path| tempfile::NamedTempFile::new_in(folder(&path)))
             .map_err(|e| wrong(format!("the token file cannot be written: {e}")))?;
         Ok(TokenPlace {
             path: path.to_path_buf(),
@@ -142,7 +143,7 @@ impl TokenPlace {
 
 /// Writes a token file anew, 0600 before its first byte, by rename. The hash is of what is in it.
 pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<[u8; 32]> {
-    let path = target(path);
+    let path = target(path)?;
     let text = Secret::new(serde_json::to_string_pretty(map)?);
     let mut file = tempfile::NamedTempFile::new_in(folder(&path))?;
     file.write_all(text.reveal().as_bytes())?;
@@ -154,8 +155,12 @@ pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<[u8; 32
 }
 
 /// What a link points to is replaced, not the link.
-fn target(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        // There is nothing yet, and no link that leads nowhere.
+        Err(_) if fs::symlink_metadata(path).is_err() => Ok(path.to_path_buf()),
+        end => end,
+    }
 }
 
 fn folder(path: &Path) -> &Path {

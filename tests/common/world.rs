@@ -167,15 +167,13 @@ impl Route {
 
     fn run_args(&self, extra: &[&str]) -> Vec<String> {
         let config = self.config_file().into_os_string().into_string().unwrap();
-        let args = [
-            "imap-to-gmail",
-            "run",
-            "--config",
-            &config,
-            "--log",
-            "stderr",
-        ];
-        args.iter().chain(extra).map(ToString::to_string).collect()
+        let args = ["imap-to-gmail", "run", "--config", &config];
+        let log: &[&str] = match extra.contains(&"--log") {
+            true => &[],
+            false => &["--log", "stderr"],
+        };
+        let args = args.iter().chain(log).chain(extra);
+        args.map(ToString::to_string).collect()
     }
 
     /// The program as a process of its own, with short intervals: `run --once`.
@@ -185,7 +183,18 @@ impl Route {
 
     /// As `spawn`, without `--once`.
     pub fn spawn_for_good(&self, extra: &[&str]) -> Child {
-        Command::new(std::env::current_exe().unwrap())
+        self.child(extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The program as `spawn_for_good` starts it, except for where its output goes.
+    pub fn child(&self, extra: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args([
                 "--exact",
                 "program",
@@ -195,12 +204,8 @@ impl Route {
             ])
             .env(CHILD, json!(self.run_args(extra)).to_string())
             .envs(self.env.iter().map(|(k, v)| (*k, v)))
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .current_dir(self.dir.path());
+        command
     }
 
     /// Runs it to its end.
@@ -423,6 +428,7 @@ pub fn quick() -> Intervals {
         keep: ms(5_000),
         batch: ms(60_000),
         heartbeat: ms(100),
+        report: ms(300),
         farewell: ms(1_000),
         consent: ms(2_000),
     }

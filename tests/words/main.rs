@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod dist;
 mod import;
 mod ledger;
 mod retry;
@@ -63,8 +64,16 @@ impl Desk {
 
     /// Runs the program with these arguments.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, &[])
+    }
+
+    /// The same, with this in the environment.
+    pub(crate) fn run_with(&self, args: &[&str], env: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
-        command.args(args);
+        command
+            .args(args)
+            .env("TZ", "UTC")
+            .envs(env.iter().copied());
         self.finish(command, args)
     }
 
@@ -300,6 +309,7 @@ fn no_system_log_is_wrong_usage() {
             max_size: 1,
             max_files: 1,
             debug: false,
+            bottom: None,
         })
     };
     let refused = |what: &str| {

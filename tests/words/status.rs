@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{TimeDelta, TimeZone, Utc};
+use chrono::{TimeDelta, TimeZone, Timelike, Utc};
 use imap_to_gmail::error::{Error, Fault, shown};
 use imap_to_gmail::ledger::{Change, Claim, Ledger, Progress, Proof};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, time_text};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::Desk;
 use crate::ledger::route;
+use crate::{Desk, Ran};
 
 /// A ledger that is filled by the program's own verbs, at times of the test's choosing.
 pub(crate) struct Book {
@@ -127,15 +127,20 @@ fn a_ledger_that_no_run_has_used() {
         "\
 sync_state.db: no run has used this ledger yet
   not running
+
   delivered          0
   pending            0
   failed             0
 ",
     );
-    desk.run(&["status", "--failed", "--json"]).prints(
+    says_today(
+        &desk.run(&["status", "--failed", "--json"]),
         "{\"routes\":[{\"source\":null,\"target\":null,\"state_file\":\"sync_state.db\",\"running\":false,\
          \"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
          \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
+         \"troubles\":[],\"running_since\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\
+         \"failure_reasons\":0,\"failures\":[],\
          \"failed_messages\":[]}]}\n",
     );
 }
@@ -148,16 +153,27 @@ fn an_empty_ledger_of_a_route() {
         "\
 user@example.org into you@gmail.com
   not running
+
   delivered          0
   pending            0
   failed             0
 ",
     );
-    desk.run(&["status", "--json"]).prints(
+    says_today(
+        &desk.run(&["status", "--json"]),
         "{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
          \"running\":false,\"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
-         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null}]}\n",
+         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
+         \"troubles\":[],\"running_since\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\
+         \"failure_reasons\":0,\"failures\":[]}]}\n",
     );
+}
+
+/// Where the clocks show UTC, as in these tests.
+fn says_today(ran: &Ran, out: &str) {
+    let today = time_text(Utc::now()).split('T').next().unwrap().to_string();
+    ran.prints(&out.replace("TODAY", &format!("{today}T00:00:00Z")));
 }
 
 /// One message in each state, and what an older incarnation knew, which does not count.
@@ -208,26 +224,44 @@ fn everything_at_once() {
     desk.run(&["status"]).prints(
         "\
 user@example.org into you@gmail.com
-  not running, last sign of life 2024-11-12 10:00 UTC
+  NOT RUNNING: the last sign of life came 2024-11-12 10:00 UTC, and no end of
+  the run was recorded. Was it killed? Start it again: nothing is lost
+
   delivered          4    last sent 2024-11-03 10:01 UTC
-  pending            2    next attempt in 3 min
+    today            0    since midnight (UTC)
+  pending            2
+    put off          2    next attempt in 3 min
   in flight          1
-  failed             2    `imap-to-gmail status --failed` says why
+  failed             2    `imap-to-gmail status --failed` says which
   skipped            1
   gone               1
 
-trouble (began 2024-11-11 10:00 UTC): imap.gmail.com:993 refused the sign-in: no
+why messages failed:
+                     1    imap.gmail.com:993 refuses this message: [CANNOT] no
+                     1    the message has 40000000 bytes, the target takes at
+                          most 36700160
 
+trouble (began 2024-11-11 10:00 UTC): imap.gmail.com:993 refused the sign-in: no
 hint: sign in again
 ",
     );
-    desk.run(&["status", "--json"]).prints(
-        "{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
+    let status = desk.run(&["status", "--json"]);
+    let next = json(&desk)["next_attempt_at"].to_string();
+    assert!(next.starts_with("\"20"), "{next}");
+    says_today(
+        &status,
+        &"{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
          \"running\":false,\"pending\":2,\"in_flight\":1,\"delivered\":4,\"failed\":2,\"skipped\":1,\"gone\":1,\
          \"oldest_pending\":\"2024-11-05T10:00:00Z\",\"last_delivered_at\":\"2024-11-03T10:01:00Z\",\
          \"last_sign_of_life\":\"2024-11-12T10:00:00Z\",\"trouble\":{\"kind\":\"needs_user\",\
          \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\
-         \"since\":\"2024-11-11T10:00:00Z\"}}]}\n",
+         \"since\":\"2024-11-11T10:00:00Z\"},\"troubles\":[{\"kind\":\"needs_user\",\
+         \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\
+         \"since\":\"2024-11-11T10:00:00Z\",\"part\":\"run\"}],\"running_since\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":4096,\"backoff\":2,\"next_attempt_at\":NEXT,\
+         \"failure_reasons\":2,\"failures\":[{\"error\":\"imap.gmail.com:993 refuses this message: [CANNOT] no\",\"messages\":1},\
+         {\"error\":\"the message has 40000000 bytes, the target takes at most 36700160\",\"messages\":1}]}]}\n"
+            .replace("NEXT", &next),
     );
     let text = desk.run(&["status", "--failed"]);
     for line in text.out().lines() {
@@ -283,7 +317,7 @@ fn what_is_not_known_of_a_failure_is_left_out() {
     };
     b.ledger.settle(id, &change, day(3)).unwrap();
     let status = desk.run(&["status", "--failed"]);
-    let (_, failure) = status.out().split_once("\n\n").unwrap();
+    let failure = &status.out()[status.out().find("id 1,").unwrap()..];
     assert_eq!(
         failure,
         "id 1, 2024-11-03 10:00 UTC, size unknown\n  reason     no\n"
@@ -314,7 +348,7 @@ fn hostile_mail_cannot_write_on_the_terminal() {
     };
     b.ledger.settle(id, &change, day(3)).unwrap();
     let status = desk.run(&["status", "--failed"]);
-    let (_, failure) = status.out().split_once("\n\n").unwrap();
+    let failure = &status.out()[status.out().find("id 1,").unwrap()..];
     assert_eq!(
         failure,
         "\
@@ -351,16 +385,177 @@ fn a_run_that_gives_signs_of_life_is_running() {
 fn ages_are_told_in_the_unit_that_fits() {
     let (desk, mut b) = book();
     b.ledger.run_begins(&["run"], ago(9000)).unwrap();
+    let since = ago(9000).format("%Y-%m-%d %H:%M");
     for (age, said) in [
-        (30, "  running, last sign of life 3"),
-        (90, "  not running, last sign of life 1 min ago"),
-        (5400, "  not running, last sign of life 1 h ago"),
+        (
+            30,
+            format!("  running since {since} UTC, last sign of life 3"),
+        ),
+        (
+            90,
+            "  NOT RUNNING: the last sign of life came 1 min ago, and".into(),
+        ),
+        (
+            5400,
+            "  NOT RUNNING: the last sign of life came 1 h ago, and".into(),
+        ),
     ] {
         b.ledger.beat(&["run"], ago(age)).unwrap();
         let status = desk.run(&["status"]);
         let line = status.out().lines().nth(1).unwrap();
-        assert!(line.starts_with(said), "{line}");
-        assert!(line.ends_with(" ago"), "{line}");
+        assert!(line.starts_with(&said), "{line}");
+    }
+    b.ledger.run_ends(ago(200)).unwrap();
+    let status = desk.run(&["status"]);
+    assert_eq!(
+        status.out().lines().nth(1).unwrap(),
+        "  not running; the last run ended 3 min ago"
+    );
+}
+
+#[test]
+fn a_part_that_gives_no_sign_of_life_is_named() {
+    let (desk, mut b) = book();
+    b.ledger
+        .run_begins(&["watch", "deliver"], ago(7200))
+        .unwrap();
+    b.ledger.beat(&["deliver"], ago(0)).unwrap();
+    let status = desk.run(&["status"]);
+    let life: Vec<&str> = status.out().lines().skip(2).take(2).collect();
+    assert_eq!(
+        life,
+        [
+            "  but its part \"watch\" gave the last sign of life 2 h ago: it may hang; restart",
+            "  it, nothing is lost"
+        ]
+    );
+}
+
+#[test]
+fn today_is_the_day_where_it_is_asked() {
+    let (desk, mut b) = book();
+    b.settled("<1@x>", ago(4 * 86_400), &delivered(Proof::Appended));
+    b.settled("<2@x>", ago(120), &delivered(Proof::Found));
+    // East or west enough that the day is two hours old.
+    let hours = |zone: i64| match zone {
+        0.. => format!("TST-{zone}"),
+        _ => format!("TST{}", -zone),
+    };
+    let now = Utc::now();
+    let hour = i64::from(now.hour());
+    let zone = if hour <= 12 { 2 - hour } else { 26 - hour };
+    let began = (now - TimeDelta::hours(2)).format("%Y-%m-%dT%H:00:00Z");
+    let json = |zone: &str| -> Value {
+        let ran = desk.run_with(&["status", "--json"], &[("TZ", zone)]);
+        serde_json::from_str::<Value>(ran.out()).unwrap()["routes"][0].take()
+    };
+    let today = json(&hours(zone));
+    assert_eq!(today["today_since"], began.to_string());
+    assert_eq!(today["delivered_today"], 1);
+    let text = desk.run_with(&["status"], &[("TZ", &hours(zone))]);
+    let midnight = match (hour + 22) % 24 {
+        0 => "since midnight (UTC)".into(),
+        h => format!("since midnight ({h:02}:00 UTC)"),
+    };
+    let line = format!("    today            1    {midnight}\n");
+    assert!(text.out().contains(&line), "{}", text.out());
+}
+
+#[test]
+fn the_commonest_reasons_are_told_and_the_others_counted() {
+    let (desk, mut b) = book();
+    for (n, words) in ["a", "b", "c", "d", "e", "f", "g", "a", "g", "a"]
+        .iter()
+        .enumerate()
+    {
+        b.failed(day(2 + n as u32), words);
+    }
+    let status = desk.run(&["status"]);
+    let (_, reasons) = status.out().split_once("why messages failed:\n").unwrap();
+    assert_eq!(
+        reasons,
+        "                     3    a
+                     2    g
+                     1    f
+                     1    e
+                     1    d
+                     2    for 2 other reasons
+"
+    );
+    let all = json(&desk);
+    assert_eq!(all["failure_reasons"], 7);
+    assert_eq!(all["failures"].as_array().unwrap().len(), 5);
+    assert_eq!(all["failures"][1]["messages"], 2);
+}
+
+#[test]
+fn all_parts_in_trouble_are_told() {
+    let (desk, mut b) = book();
+    b.ledger.run_begins(&["watch", "deliver"], ago(90)).unwrap();
+    let away = Error::new(Fault::Connection, "mail.example.org:993 cannot be reached");
+    let token = Error::new(Fault::NeedsUser, format!("imap.gmail.com:993 refused the sign-in: {}", "x".repeat(200)))
+        .hint("sign in again with `imap-to-gmail auth`: the token was withdrawn, or it has expired by itself");
+    b.ledger.trouble("watch", Some(&away), ago(90)).unwrap();
+    b.ledger
+        .trouble("deliver", Some(&token), ago(3700))
+        .unwrap();
+    let status = desk.run(&["status"]);
+    let (_, troubles) = status.out().split_once("\ntrouble").unwrap();
+    assert_eq!(
+        troubles,
+        format!(
+            " (deliver, began 1 h ago): imap.gmail.com:993 refused the sign-in:
+  {}
+  {}
+  {}
+hint: sign in again with `imap-to-gmail auth`: the token was withdrawn, or it
+  has expired by itself
+
+trouble (watch, began 1 min ago): mail.example.org:993 cannot be reached
+",
+            "x".repeat(78),
+            "x".repeat(78),
+            "x".repeat(44)
+        )
+    );
+    let all = json(&desk);
+    assert_eq!(all["trouble"]["kind"], "needs_user");
+    assert_eq!(all["troubles"][1]["part"], "watch");
+}
+
+/// Anybody may write into the file; nothing that stands there moves the cursor or makes a line longer than the screen.
+#[test]
+fn a_ledger_that_was_written_by_hand_cannot_write_on_the_terminal() {
+    let desk = everything();
+    let db = Connection::open(desk.path("sync_state.db")).unwrap();
+    let bad = format!("\x1b[2J\r\n\u{9b}1A\u{202e}{}", "w".repeat(5000));
+    db.pragma_update(None, "foreign_keys", "OFF").unwrap();
+    for change in [
+        "UPDATE route SET source_user = ?1, target_user = ?1",
+        "UPDATE heartbeat SET part = ?1, started_at = ?1, kind = ?1, trouble = ?1, hint = ?1, since = ?1",
+        "UPDATE message SET internal_date = ?1, sender = ?1, subject = ?1, last_error = ?1",
+        "UPDATE message SET message_id = ?1 WHERE message_id IS NOT NULL",
+        "UPDATE message SET next_attempt_at = ?1, discovered_at = ?1",
+        "UPDATE message SET delivered_at = ?1 WHERE delivered_at IS NOT NULL",
+    ] {
+        db.execute(change, [&bad]).unwrap();
+    }
+    for args in [
+        &["status", "--failed"][..],
+        &["status", "--failed", "--json"],
+    ] {
+        let ran = desk.run(args);
+        let out = ran.out();
+        assert!(
+            out.chars()
+                .all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')),
+            "{out}"
+        );
+        if args.len() == 2 {
+            assert!(out.contains("\\u{1b}[2J"), "{out}");
+            let long = out.lines().find(|l| l.chars().count() > 80);
+            assert_eq!(long, None);
+        }
     }
 }
 
@@ -370,7 +565,12 @@ fn what_waits_says_when_it_is_tried() {
     b.pending("<1@x>", Some(1), day(2));
     let line = || {
         let status = desk.run(&["status"]);
-        status.out().lines().nth(3).unwrap().to_string()
+        status
+            .out()
+            .lines()
+            .find(|l| l.starts_with("  pending"))
+            .unwrap()
+            .to_string()
     };
     assert_eq!(line(), "  pending            1    the next run tries them");
     b.ledger.run_begins(&["run"], ago(0)).unwrap();
@@ -401,11 +601,11 @@ fn trouble_has_a_kind_a_sentence_and_a_hint() {
                 )
             );
             let status = desk.run(&["status"]);
-            let (_, trouble) = status.out().split_once("\n\n").unwrap();
-            let hint = hint.map_or(String::new(), |h| format!("\nhint: {h}\n"));
+            let (_, trouble) = status.out().split_once("\ntrouble").unwrap();
+            let hint = hint.map_or(String::new(), |h| format!("hint: {h}\n"));
             assert_eq!(
                 trouble,
-                format!("trouble (began 2024-11-02 10:00 UTC): it is broken\n{hint}")
+                format!(" (began 2024-11-02 10:00 UTC): it is broken\n{hint}")
             );
             b.ledger.trouble("run", None, day(3)).unwrap();
             assert_eq!(json(&desk)["trouble"], Value::Null);

@@ -1,0 +1,71 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_imap_to_gmail_global_optspecs
+    string join \n config= state-file= once poll-interval= no-idle dry-run log= log-max-size= log-max-files= debug h/help V/version
+end
+
+function __fish_imap_to_gmail_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_imap_to_gmail_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_imap_to_gmail_using_subcommand
+    set -l cmd (__fish_imap_to_gmail_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l poll-interval -d 'Seconds between looks where the source does not tell of new mail by itself' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log-max-size -d 'A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or bytes' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log-max-files -d 'How many rotated log files are kept; 0 keeps none: a full log is emptied' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l once -d 'Try everything that waits once, then end'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l no-idle -d 'Look every --poll-interval seconds, even where the source could tell (IDLE)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l dry-run -d 'Only say what would be done; nothing is written'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l debug -d 'Log details and the protocol, without passwords and message bodies'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s h -l help -d 'Print help'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s V -l version -d 'Print version'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "run" -d 'Watch for mail and copy it'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "import-state" -d 'Take over what the Python script had copied'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l poll-interval -d 'Seconds between looks where the source does not tell of new mail by itself' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log-max-size -d 'A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or bytes' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log-max-files -d 'How many rotated log files are kept; 0 keeps none: a full log is emptied' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l once -d 'Try everything that waits once, then end'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l no-idle -d 'Look every --poll-interval seconds, even where the source could tell (IDLE)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l dry-run -d 'Only say what would be done; nothing is written'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l debug -d 'Log details and the protocol, without passwords and message bodies'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l config -d 'The configuration, for its `state_file`' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l json -d 'As JSON'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l failed -d 'Each failed message too, with its id and the server\'s words'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s h -l help -d 'Print help'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l config -d 'The configuration, for its `state_file`' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l skip -d 'Give them up for good instead'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -s h -l help -d 'Print help'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -l config -d 'The configuration, for its `state_file`' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,149 @@
+//! What can be typed: the commands and their options, as clap reads them. The sentences here are those of
+//! `--help`. Not for what the commands do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::logging;
+
+/// Copies the mail of another account into Gmail: complete, once each.
+#[derive(Parser, Debug)]
+#[command(
+    name = "imap-to-gmail",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    subcommand_negates_reqs = true
+)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) run: Option<RunArgs>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Watch for mail and copy it
+    ///
+    /// Records every message of the source's INBOX in the ledger, copies each pending one into the
+    /// target's INBOX, and goes on doing so as mail comes, until it is ended (Ctrl-C, SIGTERM).
+    /// With --once it ends when everything has been tried. Running it again copies nothing twice.
+    Run(RunArgs),
+    /// Sign in with a browser and write the token file
+    ///
+    /// Shows an address, opens it in a browser where there is one, and waits 10 minutes for the
+    /// sign-in. If the browser runs on another machine, it ends at an address that does not load:
+    /// that address is pasted here. With --config the token is tried before it replaces the old one.
+    Auth(super::auth::AuthArgs),
+    /// Say what has been delivered, what waits, and what is wrong
+    Status(StatusArgs),
+    /// Give failed messages another try, or give them up for good
+    RetryFailed(RetryArgs),
+    /// Take over what the Python script had copied
+    ///
+    /// Its state file says which messages it had copied; none of them is sent again. What it
+    /// missed is delivered. Doing this again adds only what is new in the file.
+    ImportState(ImportArgs),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    /// The configuration (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
+    #[arg(long, value_name = "FILE")]
+    pub(super) state_file: Option<PathBuf>,
+    /// Try everything that waits once, then end
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Seconds between looks where the source does not tell of new mail by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) poll_interval: u64,
+    /// Look every --poll-interval seconds, even where the source could tell (IDLE)
+    #[arg(long)]
+    pub(super) no_idle: bool,
+    /// Only say what would be done; nothing is written
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)
+    #[arg(long, value_name = "PLACE", default_value = "stdout")]
+    pub(super) log: PathBuf,
+    /// A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or
+    /// bytes
+    #[arg(long, value_name = "SIZE", default_value = "10M", value_parser = logging::max_size, allow_negative_numbers = true)]
+    pub(super) log_max_size: u64,
+    /// How many rotated log files are kept; 0 keeps none: a full log is emptied
+    #[arg(long, value_name = "N", default_value = "5", value_parser = logging::max_files, allow_negative_numbers = true)]
+    pub(super) log_max_files: u32,
+    /// Log details and the protocol, without passwords and message bodies
+    #[arg(long)]
+    pub(super) debug: bool,
+}
+
+impl RunArgs {
+    pub(super) fn log_options(&self, bottom: Option<logging::Bottom>) -> logging::Options {
+        logging::Options {
+            // A dry run writes nothing, and its result goes to stdout.
+            place: match self.dry_run {
+                true => logging::Place::Stderr,
+                false => logging::Place::named(&self.log),
+            },
+            max_size: self.log_max_size,
+            max_files: self.log_max_files,
+            debug: self.debug,
+            bottom,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct LedgerArgs {
+    /// The configuration, for its `state_file`
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
+    #[arg(long, value_name = "FILE")]
+    pub(super) state_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) ledger: LedgerArgs,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Each failed message too, with its id and the server's words
+    #[arg(long)]
+    pub(super) failed: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct RetryArgs {
+    #[command(flatten)]
+    pub(super) ledger: LedgerArgs,
+    /// Give them up for good instead
+    #[arg(long)]
+    pub(super) skip: bool,
+    /// Ids as `status --failed` shows them; none means all
+    #[arg(value_name = "ID", value_parser = message_id)]
+    pub(super) ids: Vec<i64>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct ImportArgs {
+    /// The script's state file, usually sync_state.json
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) ledger: LedgerArgs,
+}
+
+fn message_id(typed: &str) -> std::result::Result<i64, &'static str> {
+    typed
+        .parse()
+        .map_err(|_| "expected a number, as `imap-to-gmail status --failed` shows it")
+}

@@ -1,0 +1,244 @@
+//! How far a run has come, told while it runs: one line at the bottom of a terminal, or one line a
+//! minute in the log. And the summary at its end. The figures are the engine's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use log::info;
+
+use crate::engine::{Count, Engine, Progress};
+use crate::error::shown;
+use crate::logging::Bottom;
+use crate::status::{bytes_text, messages, span, thousands};
+
+/// Between two looks at the figures for a terminal.
+const GLANCE: Duration = Duration::from_millis(500);
+/// Counting a large ledger takes time: of which it gets this share at most.
+const SHARE: u32 = 50;
+/// A rate is that of this time.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Before this time a rate would be a guess.
+const RATE_AFTER: Duration = Duration::from_secs(3);
+/// Reasons of failures that a summary tells apart.
+const REASONS: usize = 3;
+
+/// Tells how far an engine has come, until it goes.
+pub(super) struct Reporter {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    bottom: Option<Bottom>,
+}
+
+impl Reporter {
+    /// At the bottom of the terminal, else in the log, `every` so often and only when something has moved.
+    /// `idle`: what it does when nothing waits.
+    pub(super) fn start(
+        engine: &Arc<Engine>,
+        bottom: Option<Bottom>,
+        every: Duration,
+        idle: &'static str,
+    ) -> Reporter {
+        let (stop, stopped) = channel();
+        let engine = Arc::clone(engine);
+        let shown = bottom.clone();
+        let thread = thread::spawn(move || {
+            let mut pace = Pace::default();
+            let mut said = String::new();
+            let mut wait = shown.as_ref().map_or(every, |_| Duration::ZERO);
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+                let begun = Instant::now();
+                // A ledger that fails ends the run, and that says so.
+                let Ok(progress) = engine.progress() else {
+                    continue;
+                };
+                let cost = begun.elapsed() * SHARE;
+                pace.note(progress.tally.done(), begun);
+                match &shown {
+                    Some(bottom) => {
+                        bottom.show(&line(&progress, &pace, idle));
+                        wait = GLANCE.max(cost);
+                    }
+                    None => {
+                        let moved = standing(&progress);
+                        if progress.due().messages > 0 && moved != said {
+                            info!("{}", line(&progress, &pace, idle));
+                            said = moved;
+                        }
+                        wait = every.max(cost);
+                    }
+                }
+            }
+        });
+        Reporter {
+            stop: Some(stop),
+            thread: Some(thread),
+            bottom,
+        }
+    }
+}
+
+/// Whatever comes after it finds the terminal as it was.
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        if let Some(bottom) = self.bottom.take() {
+            bottom.show("");
+        }
+    }
+}
+
+/// What was done of late.
+#[derive(Default)]
+struct Pace(VecDeque<(Instant, Count)>);
+
+impl Pace {
+    fn note(&mut self, done: Count, now: Instant) {
+        self.0.push_back((now, done));
+        while self.0.len() > 2 && now - self.0[1].0 >= WINDOW {
+            self.0.pop_front();
+        }
+    }
+
+    /// Messages and bytes per second, where something moves.
+    fn rates(&self) -> Option<(f64, f64)> {
+        let ((from, before), (to, now)) = (self.0.front()?, self.0.back()?);
+        let time = *to - *from;
+        let done = now.messages.saturating_sub(before.messages);
+        (time >= RATE_AFTER && done > 0).then(|| {
+            let seconds = time.as_secs_f64();
+            let bytes = now.bytes.saturating_sub(before.bytes);
+            (done as f64 / seconds, bytes as f64 / seconds)
+        })
+    }
+}
+
+/// What tells one line of the log from the next: nothing is said twice.
+fn standing(p: &Progress) -> String {
+    let done = p.tally.done();
+    let why = p.troubles.first().map_or("", |t| &t.message);
+    format!("{} {why}", done.messages)
+}
+
+/// `1,234 of 5,000 messages, 120.3 of 850.1 MB, 12.3/s, 1.4 MB/s, 8 min left`, or why it does not move.
+fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
+    let (done, all, due) = (p.tally.done(), p.all(), p.due());
+    let trouble = p.troubles.first();
+    let mut out = match due.messages {
+        0 => {
+            let begin = trouble.map_or(format!("{idle}; "), |_| String::new());
+            format!("{begin}{} delivered", thousands(p.tally.delivered.messages))
+        }
+        _ => format!(
+            "{} of {}, {:.1} of {:.1} MB",
+            thousands(done.messages),
+            messages(all.messages),
+            done.bytes as f64 / 1e6,
+            all.bytes as f64 / 1e6
+        ),
+    };
+    if due.messages > 0
+        && p.goes_on_in.is_none()
+        && let Some((each, bytes)) = pace.rates()
+    {
+        out += &format!(", {each:.1}/s, {}/s", bytes_text(bytes as u64));
+        let left = (due.messages as f64 / each).max(match bytes > 0.0 {
+            true => due.bytes as f64 / bytes,
+            false => 0.0,
+        });
+        let budget = p
+            .uploaded
+            .map_or(0, |(sent, limit)| days(due.bytes, sent, limit) * 86_400);
+        out += &format!(", {} left", span((left as u64).max(budget)));
+    }
+    let again = p.goes_on_in.map_or(String::new(), |t| {
+        format!(", again in {}", span(t.as_secs()))
+    });
+    if let Some(t) = trouble {
+        let what = match t.kind.as_str() {
+            "needs_user" => "waits for you",
+            "throttled" => "throttled",
+            _ => "trouble",
+        };
+        out += &format!("; {what}{again}: {}", shown(t.message.as_bytes()));
+    }
+    if p.waiting.later > 0 {
+        out += &format!("; {} put off", thousands(p.waiting.later));
+    }
+    out
+}
+
+/// How many days pass before the last of so many bytes may go, when `sent` of the `limit` in 24 hours
+/// are used already.
+pub(super) fn days(bytes: u64, sent: u64, limit: u64) -> u64 {
+    (bytes + sent).div_ceil(limit.max(1)).saturating_sub(1)
+}
+
+/// What a run did and what it left, in sentences that can be read alone.
+pub(super) fn summary(p: &Progress) -> Vec<String> {
+    let t = &p.tally;
+    let at_work = t.at_work.as_secs_f64();
+    let rate = match t.delivered.messages > 0 && at_work >= 1.0 {
+        true => format!(
+            "; {:.1} messages and {} per second while at work",
+            t.delivered.messages as f64 / at_work,
+            bytes_text((t.delivered.bytes as f64 / at_work) as u64)
+        ),
+        false => String::new(),
+    };
+    let mut out = vec![format!(
+        "delivered {} ({}) in {}{rate}",
+        messages(t.delivered.messages),
+        bytes_text(t.delivered.bytes),
+        span(t.begun.elapsed().as_secs())
+    )];
+    if t.found.messages > 0 {
+        out.push(format!("already there: {}", messages(t.found.messages)));
+    }
+    if t.gone.messages > 0 {
+        out.push(format!(
+            "no longer in the source: {}",
+            messages(t.gone.messages)
+        ));
+    }
+    let mut reasons = t.reasons.clone();
+    reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let mut others = t.failed.messages;
+    for (reason, n) in reasons.into_iter().take(REASONS) {
+        others -= n.min(others);
+        out.push(format!("failed: {}: {reason}", messages(n)));
+    }
+    if others > 0 {
+        out.push(format!("failed: {} for other reasons", messages(others)));
+    }
+    let left = p.waiting.messages + p.in_flight.messages;
+    if left > 0 {
+        let mut why = Vec::new();
+        if p.waiting.later > 0 {
+            why.push(format!(
+                "{} put off after an attempt",
+                thousands(p.waiting.later)
+            ));
+        }
+        if p.in_flight.messages > 0 {
+            why.push(format!(
+                "{} whose arrival is still to be looked for",
+                thousands(p.in_flight.messages)
+            ));
+        }
+        if let Some(t) = p.troubles.first() {
+            why.push(shown(t.message.as_bytes()));
+        }
+        let why = match why.is_empty() {
+            true => String::new(),
+            false => format!(": {}", why.join("; ")),
+        };
+        out.push(format!("waiting: {}{why}", messages(left)));
+    }
+    out
+}

@@ -1,0 +1,169 @@
+//! How far a run has come: what it counts as messages are settled, and what the ledger says waits.
+//! Not for wording it: who prints asks for a [`Progress`] now and then.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::Engine;
+use crate::error::Result;
+use crate::ledger::{Backlog, Change, Proof, Row, Trouble, Verification};
+use crate::message::{Time, parse_time, time_text};
+
+/// Different reasons that are told apart; a run with more has no common ones.
+const REASONS_MAX: usize = 50;
+
+/// Messages, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub messages: u64,
+    pub bytes: u64,
+}
+
+impl Count {
+    fn add(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// What became of messages in this run.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Sent.
+    pub delivered: Count,
+    /// Recognised: in the target already, or equal to a message that is.
+    pub found: Count,
+    pub failed: Count,
+    /// No longer in the source.
+    pub gone: Count,
+    /// Why messages failed, and how many for each reason.
+    pub reasons: Vec<(String, u64)>,
+    /// How long there was work under way.
+    pub at_work: Duration,
+    pub begun: Instant,
+    begun_at: Time,
+}
+
+impl Tally {
+    pub(super) fn new() -> Tally {
+        Tally {
+            delivered: Count::default(),
+            found: Count::default(),
+            failed: Count::default(),
+            gone: Count::default(),
+            reasons: Vec::new(),
+            at_work: Duration::ZERO,
+            begun: Instant::now(),
+            // As the ledger keeps times.
+            begun_at: parse_time(&time_text(Utc::now())).unwrap_or_default(),
+        }
+    }
+
+    /// What this run is done with.
+    pub fn done(&self) -> Count {
+        let all = [self.delivered, self.found, self.failed, self.gone];
+        Count {
+            messages: all.iter().map(|c| c.messages).sum(),
+            bytes: all.iter().map(|c| c.bytes).sum(),
+        }
+    }
+
+    pub(super) fn settled(&mut self, row: &Row, change: &Change) {
+        let bytes = row.about.size.unwrap_or(0);
+        match change {
+            Change::Delivered {
+                proof: Proof::Appended,
+                ..
+            } => self.delivered.add(bytes),
+            Change::Delivered { .. } | Change::AsBefore { .. } => self.found.add(bytes),
+            Change::Failed { error, .. } => self.failed(bytes, &error.message),
+            Change::Gone => self.gone.add(bytes),
+            Change::Retry { .. } | Change::Later { .. } | Change::Released { .. } => {}
+        }
+    }
+
+    /// A message that had been answered OK is not in the target after all.
+    pub(super) fn refuted(&mut self, sent: &Verification, reason: &str) {
+        let bytes = sent.size.unwrap_or(0);
+        if sent.delivered_at.is_some_and(|at| at >= self.begun_at) {
+            self.delivered.take(bytes);
+        }
+        self.failed(bytes, reason);
+    }
+
+    fn failed(&mut self, bytes: u64, reason: &str) {
+        self.failed.add(bytes);
+        if let Some((_, n)) = self.reasons.iter_mut().find(|(known, _)| known == reason) {
+            *n += 1;
+        } else if self.reasons.len() < REASONS_MAX {
+            self.reasons.push((reason.into(), 1));
+        }
+    }
+}
+
+/// A run at one moment.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    pub tally: Tally,
+    pub waiting: Backlog,
+    pub in_flight: Count,
+    /// What troubles it, the gravest first.
+    pub troubles: Vec<Trouble>,
+    /// After trouble: when it goes on.
+    pub goes_on_in: Option<Duration>,
+    /// Bytes sent in the last 24 hours, where there is a limit for them, and the limit.
+    pub uploaded: Option<(u64, u64)>,
+}
+
+impl Progress {
+    /// What is done and what is not.
+    pub fn all(&self) -> Count {
+        let done = self.tally.done();
+        Count {
+            messages: done.messages + self.waiting.messages + self.in_flight.messages,
+            bytes: done.bytes + self.waiting.bytes + self.in_flight.bytes,
+        }
+    }
+
+    /// What is not done and not put off.
+    pub fn due(&self) -> Count {
+        let waiting = &self.waiting;
+        Count {
+            messages: (waiting.messages - waiting.later) + self.in_flight.messages,
+            bytes: (waiting.bytes - waiting.later_bytes) + self.in_flight.bytes,
+        }
+    }
+}
+
+impl Engine {
+    /// How far it has come.
+    pub fn progress(&self) -> Result<Progress> {
+        let limit = self.setup().config.upload_limit_per_day;
+        let (tally, goes_on_at) = {
+            let state = self.state();
+            (state.tally.clone(), state.goes_on_at)
+        };
+        let now = Utc::now();
+        self.ledger.step(|l| {
+            let (messages, bytes) = l.under_way()?;
+            let uploaded = match limit {
+                Some(limit) => Some((l.uploaded(now)?, limit)),
+                None => None,
+            };
+            Ok(Progress {
+                tally,
+                waiting: l.backlog(now)?,
+                in_flight: Count { messages, bytes },
+                troubles: l.parts()?.into_iter().filter_map(|p| p.trouble).collect(),
+                goes_on_in: goes_on_at.and_then(|at| at.checked_duration_since(Instant::now())),
+                uploaded,
+            })
+        })
+    }
+}

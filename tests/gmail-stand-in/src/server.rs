@@ -18,6 +18,7 @@ use crate::clock::{Clock, delta};
 use crate::faults::Faults;
 use crate::knobs::Knobs;
 use crate::oauth::{TokenRequest, TokenTrouble};
+use crate::poison::Poisons;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::store::Store;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) store: Mutex<Store>,
     pub(crate) tokens: Mutex<Tokens>,
     pub(crate) faults: Faults,
+    pub(crate) poisons: Poisons,
     pub(crate) recorder: Recorder,
     pub(crate) upload: Mutex<Upload>,
     pub(crate) token_requests: Mutex<Vec<TokenRequest>>,
@@ -99,6 +101,7 @@ impl Shared {
             store: Mutex::new(store),
             tokens: Mutex::default(),
             faults: Faults::default(),
+            poisons: Poisons::default(),
             recorder: Recorder::default(),
             upload: Mutex::default(),
             token_requests: Mutex::default(),

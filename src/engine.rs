@@ -273,7 +273,7 @@ impl Engine {
             true => self.ledger.step(|l| l.untried()),
             false => {
                 let now = Utc::now();
-                let next = self.ledger.step(|l| l.next_due())?;
+                let next = self.ledger.step(|l| l.next_due(now))?;
                 Ok(next.is_some_and(|at| at <= now))
             }
         }

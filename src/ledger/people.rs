@@ -1,5 +1,7 @@
 //! What people ask of a ledger and do to it: counts, failures, another try, signs of life.
 
+use std::ops::RangeInclusive;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
@@ -50,8 +52,8 @@ pub struct FailedRow {
 }
 
 impl Ledger {
-    /// Counts and times for `status`. A sign of life counts when it came after `alive_after`.
-    pub fn summary(&self, alive_after: Time) -> Result<Summary> {
+    /// Counts and times for `status`. A sign of life counts when it came between these moments.
+    pub fn summary(&self, alive: RangeInclusive<Time>) -> Result<Summary> {
         self.read(|db| {
             let mut s = Summary::default();
             let mut counts = db.prepare_cached("SELECT status, messages FROM summary")?;
@@ -76,8 +78,8 @@ impl Ledger {
             s.last_delivered_at =
                 db.query_row("SELECT max(delivered_at) FROM message WHERE proof = 'appended'", [], |r| r.get(0))?;
             (s.last_sign_of_life, s.alive) = db.query_row(
-                "SELECT max(beat_at), coalesce(max(ended_at IS NULL AND beat_at >= ?1), 0) FROM heartbeat",
-                [time_text(alive_after)],
+                "SELECT max(beat_at), coalesce(max(ended_at IS NULL AND beat_at BETWEEN ?1 AND ?2), 0) FROM heartbeat",
+                [time_text(*alive.start()), time_text(*alive.end())],
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )?;
             s.trouble = db

@@ -26,7 +26,9 @@ use crate::source::MAILBOX;
 
 mod daemon;
 mod deliver;
+mod index;
 mod once;
+mod piecemeal;
 mod reader;
 mod recognise;
 mod settle;
@@ -136,10 +138,11 @@ struct State {
 
 struct Unseen {
     last_byte: Instant,
-    /// The temporary NO that left it open.
-    refused: Option<Error>,
-    /// A worker of ours broke down over it, or over another of its batch.
-    broke_down: bool,
+    /// What left it open, unless that was another process: a temporary NO, the end of the
+    /// connection, or a worker of ours that broke down over it or another of its batch.
+    why: Option<Error>,
+    /// It may be a message of the target that cannot be read.
+    hidden: bool,
     /// It has no Message-ID or no Date: Gmail would not know a second copy for the same message.
     anonymous: bool,
 }
@@ -286,7 +289,7 @@ impl Engine {
             true => self.ledger.step(|l| l.untried()),
             false => {
                 let now = Utc::now();
-                let next = self.ledger.step(|l| l.next_due())?;
+                let next = self.ledger.step(|l| l.next_due(now))?;
                 Ok(next.is_some_and(|at| at <= now))
             }
         }
@@ -309,8 +312,10 @@ impl Engine {
         for row in rows {
             state.unseen.entry(row.id).or_insert(Unseen {
                 last_byte: Instant::now(),
-                refused: None,
-                broke_down,
+                why: broke_down.then(|| {
+                    Error::connection("imap-to-gmail itself broke down over this message")
+                }),
+                hidden: false,
                 anonymous: row.is_anonymous(),
             });
         }

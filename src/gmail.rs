@@ -15,6 +15,8 @@ use crate::session::{Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, 
 
 /// Where messages are delivered.
 pub const DELIVERY: &str = "INBOX";
+/// What tells a message that was delivered from another one.
+const SIZE: &str = "RFC822.SIZE";
 /// What names a message of the target.
 const NAME: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]";
 
@@ -181,15 +183,23 @@ impl Account {
     }
 
     /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
-    pub fn news(&mut self, mailbox: &str, from: u32, others: &[String]) -> Result<News> {
+    /// `n:*` also names the last message when its UID is lower (RFC 3501 6.4.8): not with
+    /// `spare_last`, for a last message that cannot be read.
+    pub fn news(
+        &mut self,
+        mailbox: &str,
+        from: u32,
+        spare_last: bool,
+        others: &[String],
+    ) -> Result<News> {
         let literals = METADATA_MAX * SET_MAX as u64;
-        let Look { view, found, moved } = self.session.look(
-            mailbox,
-            &format!("{from}:*"),
-            &self.items(NAME),
-            literals,
-            others,
-        )?;
+        let set = match spare_last {
+            true => format!("{from}:{}", u32::MAX),
+            false => format!("{from}:*"),
+        };
+        let Look { view, found, moved } =
+            self.session
+                .look(mailbox, &set, &self.items(NAME), literals, others)?;
         Ok(News {
             view,
             arrived: discovered(&found, from),
@@ -209,50 +219,59 @@ impl Account {
         self.session.uids_between(view, since, before)
     }
 
-    /// What names these messages; those that are no longer there are left out. `uids` must ascend.
-    pub fn metadata(&mut self, uids: &[Uid]) -> Result<Vec<Discovered>> {
+    /// Those of these UIDs that the open mailbox has.
+    pub fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        let (found, end) = self.session.uid_fetch(&uid_set(uids), "(UID)", 0);
+        end?;
+        let listed = found.iter().filter_map(|f| f.uid);
+        Ok(listed.filter(|uid| uids.contains(uid)).collect())
+    }
+
+    /// What names these messages, as far as it came; those that are no longer there are left out.
+    /// `uids` must ascend, at most `SET_MAX`.
+    pub fn metadata(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
         let items = self.items(NAME);
-        let mut all = Vec::new();
-        for set in uids.chunks(SET_MAX) {
-            let (found, end) =
-                self.session
-                    .uid_fetch(&uid_set(set), &items, METADATA_MAX * set.len() as u64);
-            end?;
-            all.extend(discovered(&found, 1));
-        }
-        Ok(all)
+        let (found, end) =
+            self.session
+                .uid_fetch(&uid_set(uids), &items, METADATA_MAX * uids.len() as u64);
+        (discovered(&found, 1), end)
+    }
+
+    /// What the open mailbox tells of a message without looking into it.
+    pub fn attributes(&mut self, uid: Uid) -> Result<Option<Discovered>> {
+        let items = self.items("INTERNALDATE RFC822.SIZE");
+        let (found, end) = self.session.uid_fetch(&uid.to_string(), &items, 0);
+        end?;
+        Ok(discovered(&found, 1).into_iter().find(|d| d.uid == uid))
     }
 
     /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that
     /// are no longer there are left out. `uids` must ascend.
     pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
-        let items = self.items("RFC822.SIZE");
+        let items = self.items(SIZE);
         let look = self
             .session
             .look(DELIVERY, &uid_set(uids), &items, 0, &[])?;
-        let copy = |f: &Fetched| {
-            Some(Copy {
-                uid: f.uid?,
-                size: f.size,
-                gm_msgid: f.gm_msgid,
-            })
-        };
         Ok((
             look.view.uid_validity,
             look.found.iter().filter_map(copy).collect(),
         ))
     }
 
-    /// The bytes of one message of the open mailbox; None when it is no longer there.
-    pub fn body(&mut self, uid: Uid) -> Result<Option<Vec<u8>>> {
-        let (found, end) =
-            self.session
-                .uid_fetch(&uid.to_string(), "(UID BODY.PEEK[])", MESSAGE_MAX);
-        end?;
-        Ok(found
-            .into_iter()
-            .find(|f| f.uid == Some(uid))
-            .and_then(|f| f.body))
+    /// As [`delivered`](Self::delivered), of the open mailbox and as far as it came.
+    pub fn sizes(&mut self, uids: &[Uid]) -> (Vec<Copy>, Result<()>) {
+        let items = self.items(SIZE);
+        let (found, end) = self.session.uid_fetch(&uid_set(uids), &items, 0);
+        (found.iter().filter_map(copy).collect(), end)
+    }
+
+    /// The bytes of these messages of the open mailbox, as far as they came.
+    pub fn bodies(&mut self, uids: &[Uid]) -> (Vec<(Uid, Vec<u8>)>, Result<()>) {
+        let (found, end) = self
+            .session
+            .uid_fetch(&uid_set(uids), "(UID BODY.PEEK[])", MESSAGE_MAX);
+        let bodies = found.into_iter().filter_map(|f| Some((f.uid?, f.body?)));
+        (bodies.collect(), end)
     }
 
     /// Adds a message to the delivery mailbox.
@@ -269,6 +288,14 @@ impl Account {
     pub fn logout(self) {
         self.session.logout();
     }
+}
+
+fn copy(found: &Fetched) -> Option<Copy> {
+    Some(Copy {
+        uid: found.uid?,
+        size: found.size,
+        gm_msgid: found.gm_msgid,
+    })
 }
 
 /// `n:*` also names the last message when its UID is lower (RFC 3501 6.4.8).

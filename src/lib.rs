@@ -31,7 +31,8 @@
 //! - Absence counts only in a view of this moment.
 //! - Message-ID helps to recognise a message, never to drop one.
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
-//! - One message's fault charges no other; a connection's or an account's fault charges none.
+//! - One message's fault holds up and charges no other; a connection's or an account's fault charges
+//!   none (`engine::piecemeal` finds out whose it is).
 //! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
 //!
 //! Deliberately absent: async, an event bus, traits with one implementation, mocks, a clock trait.

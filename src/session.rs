@@ -402,6 +402,7 @@ impl Session {
     }
 
     /// The UIDs in the open view whose INTERNALDATE may lie between these moments, by a list of all.
+    /// Without moments no date is asked for.
     pub fn uids_listed(
         &mut self,
         view: &View,
@@ -419,6 +420,10 @@ impl Session {
                 view.exists
             )));
         }
+        let items = match (since, before) {
+            (None, None) => "(UID)",
+            _ => "(UID INTERNALDATE)",
+        };
         let mut uids = Vec::new();
         let mut first = 1;
         while first <= view.exists {
@@ -426,7 +431,7 @@ impl Session {
             // By sequence number: UIDs may have gaps of a billion. No EXPUNGE can come during a
             // FETCH (RFC 3501 7.4.1), so the numbers hold. Updates that nobody asked for may come
             // on top, but not without end.
-            let command = format!("FETCH {first}:{last} (UID INTERNALDATE)");
+            let command = format!("FETCH {first}:{last} {items}");
             let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
             let whole = heard.whole(Fault::Connection, &self.wire);
             heard.end?;
@@ -481,6 +486,7 @@ impl Session {
             Err(e) => return Appended::Lost(e, Sent::Nothing),
         };
         let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
+        self.usable = false;
         self.wire.expect(self.times.append, 0);
         self.wire.send_literal(body);
         let _ = self.imap.run(&command);
@@ -553,6 +559,8 @@ impl Session {
     }
 
     fn run(&mut self, phase: Phase, command: &str, limit: Duration, literals: u64) -> Heard {
+        // Unless an answer is heard to its end: also a panic on the way leaves it out of step.
+        self.usable = false;
         self.wire.expect(limit, literals);
         let _ = self.imap.run(command);
         self.listen(phase)

@@ -287,7 +287,10 @@ impl Report {
     /// A sign of life that came with the end is none.
     fn lives(&self, part: &Part) -> bool {
         part.ended_at.is_none()
-            && parse_time(&part.beat_at).is_some_and(|at| at >= self.now - ALIVE)
+            && parse_time(&part.beat_at).is_some_and(|at| {
+                // A sign from the future is of before the clock was set back.
+                (self.now - ALIVE..=self.now + ALIVE).contains(&at)
+            })
     }
 
     fn alive(&self) -> bool {

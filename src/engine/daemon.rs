@@ -142,7 +142,7 @@ impl Engine {
             .map(|u| u.last_byte + self.patience(u, state.gmail))
             .min();
         drop(state);
-        let due = self.ledger.step(|l| l.next_due())?.map(|at| {
+        let due = self.ledger.step(|l| l.next_due(Utc::now()))?.map(|at| {
             let wait = (at - Utc::now()).to_std().unwrap_or_default();
             // A row that is due and was not taken waits for another one to be resolved.
             now + wait.max(self.times.heartbeat.min(Duration::from_secs(1)))

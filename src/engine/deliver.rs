@@ -11,14 +11,16 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
-use super::reader::{Got, same_message_id, sender_and_subject};
+use super::index::{self, Body};
+use super::piecemeal::Got;
+use super::reader::{same_message_id, sender_and_subject};
 use super::settle::{Outcome, settle};
 use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, DELIVERY};
 use crate::ledger::{Change, Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
 use crate::message::{Flags, Message, Uid, canonical_hash, has_bare_line_end, sha256, with_crlf};
-use crate::session::{Appended, SET_MAX};
+use crate::session::{Appended, MESSAGE_MAX, SET_MAX};
 use crate::source::MAILBOX;
 use crate::wire::Sent;
 
@@ -104,7 +106,7 @@ impl Engine {
     }
 
     fn verify(&self, account: &mut Account) -> Result<()> {
-        for (sent, reason) in recognise::verify(account, &self.ledger, Utc::now())? {
+        for (sent, reason) in recognise::verify(account, self, Utc::now())? {
             self.state().tally.refuted(&sent, &reason);
         }
         Ok(())
@@ -115,13 +117,13 @@ impl Engine {
         let (boxes, copies) = {
             let _one_at_a_time = self.index.lock();
             let now = Utc::now();
-            let mut boxes = recognise::refresh(account, &self.ledger)?;
-            let copies = recognise::copies(account, &self.ledger, &mut boxes, &open.rows, now)?;
+            let mut boxes = index::refresh(account, self)?;
+            let copies = recognise::copies(account, self, &mut boxes, &open.rows, now)?;
             (boxes, copies)
         };
         self.take_found(&mut open, &copies)?;
         self.take_imported(&mut open, &copies)?;
-        self.refuse_too_big(&mut open, account.size_limit())?;
+        self.refuse_too_big(&mut open)?;
         let messages = self.fetch(&mut open)?;
         let parcels = self.compare(account, &mut open, messages, &copies)?;
         self.send(account, &mut open, parcels, &boxes)?;
@@ -179,7 +181,10 @@ impl Engine {
         Ok(())
     }
 
-    fn refuse_too_big(&self, open: &mut Flight<'_>, limit: u64) -> Result<()> {
+    /// What even its source says is more than may be carried. What is only more than the target takes
+    /// is fetched all the same: sizes may lie (servers.md 3.9), and its bytes decide.
+    fn refuse_too_big(&self, open: &mut Flight<'_>) -> Result<()> {
+        let limit = MESSAGE_MAX;
         for row in open.rows.clone() {
             let Some(size) = row.about.size.filter(|s| *s > limit) else {
                 continue;
@@ -204,14 +209,19 @@ impl Engine {
         uids.sort_unstable();
         let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = open.rows.iter().any(|r| r.about.size.is_none());
-        let Got { found, poison } = {
+        let others = || self.ledger.step(|l| l.handed_over(mailbox.id));
+        let Got {
+            found,
+            poison,
+            left,
+        } = {
             self.promise_transfer(bytes);
             let mut reader = self.reader();
             reader.expect(mailbox.uid_validity);
             if open.rows.iter().any(|r| self.was_absent(r.id)) {
                 reader.refresh()?;
             }
-            reader.messages(&uids, bytes, nameless)?
+            reader.messages(&uids, bytes, nameless, &others)?
         };
         let mut messages: HashMap<Uid, Message> =
             found.into_iter().map(|m| (m.about.uid, m)).collect();
@@ -234,6 +244,9 @@ impl Engine {
                     out.push((row, message));
                 }
                 (None, Some(error)) => open.settle(&row, Outcome::Unreadable(error.clone()))?,
+                (None, None) if left.contains(&row.about.uid) => {
+                    open.settle(&row, Outcome::NotBegun)?;
+                }
                 (None, None) => {
                     let second = self.absent(row.id);
                     open.settle(&row, Outcome::Absent { second })?;
@@ -358,6 +371,7 @@ impl Engine {
         let rivals = self
             .ledger
             .step(|l| l.rivals(row).and_then(|r| l.delivered_unhashed(&r)))?;
+        let others = || self.ledger.step(|l| l.handed_over(row.mailbox_id));
         for (rival, place) in rivals {
             let mut body = None;
             if rival.mailbox_id == row.mailbox_id {
@@ -365,6 +379,7 @@ impl Engine {
                     &[rival.about.uid],
                     rival.about.size.unwrap_or(0),
                     false,
+                    &others,
                 )?;
                 // Under another name it is not the rival: its hash would make that one vouch for
                 // bytes which nobody delivered.
@@ -386,11 +401,16 @@ impl Engine {
 
     fn copy(&self, account: &mut Account, place: Place) -> Result<Option<Vec<u8>>> {
         for name in account.index_mailboxes() {
-            if self.ledger.step(|l| l.index_id(&name))? == Some(place.mailbox) {
-                let view = account.view(&name, false)?;
-                if view.uid_validity == place.uid_validity {
-                    return account.body(place.uid);
-                }
+            let known = self.ledger.step(|l| l.index_known(&name))?;
+            let Some(known) = known.filter(|k| k.id == place.mailbox) else {
+                continue;
+            };
+            let view = account.view(&name, false)?;
+            if view.uid_validity == place.uid_validity && known.uid_validity == place.uid_validity {
+                return Ok(match index::body(account, self, &known, place.uid)? {
+                    Body::Bytes(body) => Some(body),
+                    Body::Gone | Body::Unreadable => None,
+                });
             }
         }
         Ok(None)
@@ -429,7 +449,7 @@ impl Engine {
         let limit = self.setup().config.upload_limit_per_day;
         let marked = self
             .ledger
-            .step(|l| l.mark(&intents, &recognise::marks(boxes), limit, Utc::now()))?;
+            .step(|l| l.mark(&intents, &index::marks(boxes), limit, Utc::now()))?;
         for parcel in parcels.iter().take(marked) {
             // A session that ends under a message costs a look for it: better a new one in time.
             if self.stopping() || account.outlived(Utc::now()) {
@@ -506,7 +526,7 @@ impl Engine {
                 if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
             {
                 warn!("{}: {error}; looking whether it arrived", named(row));
-                self.unseen_from_now(row, Some(error.clone()));
+                self.unseen_from_now(row, error.clone());
                 open.leave_in_flight(row);
                 match error.fault {
                     Fault::Throttled => Err(error),
@@ -519,15 +539,21 @@ impl Engine {
                 if stop { Err(error) } else { Ok(()) }
             }
             Appended::Lost(error, Sent::Whole) => {
-                self.unseen_from_now(row, None);
+                self.unseen_from_now(row, error.clone());
                 open.leave_in_flight(row);
                 Err(error)
             }
-            Appended::Lost(error, Sent::Part) => {
-                open.settle(row, Outcome::Died(error.clone()))?;
+            Appended::Lost(error, sent) => {
+                // What is the account's is no message's: its row is released with the others.
+                if error.fault == Fault::Connection {
+                    let outcome = match sent {
+                        Sent::Nothing => Outcome::NotTaken(error.clone()),
+                        _ => Outcome::Died(error.clone()),
+                    };
+                    open.settle(row, outcome)?;
+                }
                 Err(error)
             }
-            Appended::Lost(error, Sent::Nothing) => Err(error),
         }
     }
 
@@ -551,12 +577,9 @@ impl Engine {
         for row in unmarked {
             // No mark: not a byte of it was sent. Where a worker panicked it goes alone next time,
             // so that the message over which it did is found out.
-            let broke_down = self.seen(row.id).is_some_and(|u| u.broke_down);
-            let outcome = match broke_down {
-                true => Outcome::Died(Error::connection(
-                    "imap-to-gmail itself broke down over this message",
-                )),
-                false => Outcome::NotBegun,
+            let outcome = match self.seen(row.id).and_then(|u| u.why) {
+                Some(why) => Outcome::Died(why),
+                None => Outcome::NotBegun,
             };
             open.settle(&row, outcome)?;
         }
@@ -569,8 +592,8 @@ impl Engine {
             .map(|r| (r.id, self.absence_counts(r.id)))
             .collect();
         for set in marked.chunks(SET_MAX) {
-            for one in recognise::resolve(account, &self.ledger, set.to_vec())? {
-                let row = one.row;
+            for one in recognise::resolve(account, self, set.to_vec(), Utc::now())? {
+                let (row, hidden) = (one.row, one.hidden);
                 match one.found {
                     Some((place, altered)) => {
                         self.seen(row.id);
@@ -584,10 +607,18 @@ impl Engine {
                             },
                         )?;
                     }
+                    None if hidden => {
+                        if self.still_unseen(row.id) {
+                            warn!(
+                                "{} may be a message of the target that cannot be read: it is not sent again before that is known",
+                                named(&row)
+                            );
+                        }
+                    }
                     None if believed[&row.id] => {
                         info!("{} did not arrive", named(&row));
-                        let refused = self.seen(row.id).and_then(|u| u.refused);
-                        open.settle(&row, Outcome::FoundAbsent { refused })?;
+                        let why = self.seen(row.id).and_then(|u| u.why);
+                        open.settle(&row, Outcome::FoundAbsent { why })?;
                     }
                     None => debug!("{} has not arrived so far", named(&row)),
                 }

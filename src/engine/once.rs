@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::warn;
 
-use super::{BATCH_MAX, Ended, Engine, backoff, recognise, watch};
+use super::{BATCH_MAX, Ended, Engine, backoff, index, recognise, watch};
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{Change, Claim, Proof};
 use crate::source::MAILBOX;
@@ -159,6 +159,8 @@ impl Engine {
         let unseen = state
             .unseen
             .values()
+            // Another look in this run would show the same.
+            .filter(|u| !u.hidden)
             .map(|u| u.last_byte + self.patience(u, state.gmail));
         let later = state.later.iter().map(|(at, _)| *at);
         Ok(unseen.chain(later).min().map_or(Next::Over, Next::At))
@@ -194,8 +196,8 @@ impl Engine {
             if rows.is_empty() {
                 break;
             }
-            let mut boxes = recognise::refresh(&mut account, &self.ledger)?;
-            let copies = recognise::copies(&mut account, &self.ledger, &mut boxes, &rows, now)?;
+            let mut boxes = index::refresh(&mut account, self)?;
+            let copies = recognise::copies(&mut account, self, &mut boxes, &rows, now)?;
             for row in &rows {
                 let place = copies.get(&row.id).and_then(|c| c.first().copied());
                 let size = row.about.size.unwrap_or(0);

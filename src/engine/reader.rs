@@ -1,19 +1,20 @@
-//! The route's one session with the source, reopened as often as it takes, and sets of messages
-//! fetched through it in such a way that one message that cannot be had does not hold up the rest.
+//! The route's one session with the source, reopened as often as it takes, and what is fetched
+//! through it.
 
 use std::sync::Arc;
 
 use log::{debug, warn};
 
 use super::Setup;
+use super::piecemeal::{Got, Way, piecemeal};
 use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Discovered, Message, Uid, UidValidity};
-use crate::session::{SET_MAX, View};
+use crate::session::View;
 use crate::source::{MAILBOX, Source};
 
-/// How often a message, alone, may end a healthy connection before it is to blame.
-const DEATHS_MAX: u32 = 3;
+/// Bytes of messages after which a batch whose sizes lied asks for no more.
+const HELD_MAX: u64 = 32 << 20;
 
 pub(super) struct Reader {
     setup: Arc<Setup>,
@@ -25,13 +26,6 @@ pub(super) struct Reader {
     pub(super) renumbered: bool,
     /// A UID of ours names another message, whatever UIDVALIDITY says.
     pub(super) reused: bool,
-}
-
-/// What came of a set of messages. What is in neither list is not in the mailbox.
-pub(super) struct Got<T> {
-    pub(super) found: Vec<T>,
-    /// Messages that cannot be had, and why.
-    pub(super) poison: Vec<(Uid, Error)>,
 }
 
 impl Reader {
@@ -114,24 +108,47 @@ impl Reader {
     }
 
     pub(super) fn metadata(&mut self, uids: &[Uid]) -> Result<Got<Discovered>> {
-        self.fetch(uids, |source, set, _| {
-            let (found, end) = source.metadata(set);
-            (found.into_iter().map(|d| (d.uid, d)).collect(), end)
-        })
+        let way = Way {
+            ask: &|reader: &mut Reader, set, _| {
+                let (found, end) = reader.source()?.metadata(set);
+                Ok((found.into_iter().map(|d| (d.uid, d)).collect(), end))
+            },
+            listed: &Reader::listed,
+            // A row without metadata is not charged, and its body may be had all the same.
+            others: None,
+            enough: &|_| false,
+        };
+        Ok(told(piecemeal(self, uids, &way)?))
     }
 
     /// Whole messages; `bytes`: what is expected of them together. `plain`: see `Source::messages`;
-    /// a message that could not be had with its metadata is asked for without them.
+    /// a message that could not be had with its metadata is asked for without them. `others`:
+    /// messages that could be had at another time.
     pub(super) fn messages(
         &mut self,
         uids: &[Uid],
         bytes: u64,
         plain: bool,
+        others: &dyn Fn() -> Result<Vec<Uid>>,
     ) -> Result<Got<Message>> {
-        self.fetch(uids, |source, set, deaths| {
-            let (found, end) = source.messages(set, bytes, plain || deaths > 0);
-            (found.into_iter().map(|m| (m.about.uid, m)).collect(), end)
-        })
+        let way = Way {
+            ask: &|reader: &mut Reader, set, deaths| {
+                let (found, end) = reader.source()?.messages(set, bytes, plain || deaths > 0);
+                Ok((found.into_iter().map(|m| (m.about.uid, m)).collect(), end))
+            },
+            listed: &Reader::listed,
+            others: Some(others),
+            // Sizes may lie (servers.md 3.9).
+            enough: &|found: &[Message]| {
+                let held: u64 = found.iter().map(|m| m.body.len() as u64).sum();
+                held > bytes.max(HELD_MAX)
+            },
+        };
+        Ok(told(piecemeal(self, uids, &way)?))
+    }
+
+    fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
+        self.source()?.listed(uids)
     }
 
     /// Does the mailbox itself name another message by this UID? A server that names a message one
@@ -144,91 +161,6 @@ impl Reader {
     /// Sender and subject as they may be shown.
     pub(super) fn envelope(&mut self, uid: Uid) -> Option<Vec<u8>> {
         self.source().ok()?.envelope(uid)
-    }
-
-    /// Fetches a set. When that ends the connection, what came is kept and the rest is halved,
-    /// until the message that does it is alone; `uids` must ascend. `fetch` is told how often that
-    /// one has ended it so far.
-    fn fetch<T>(
-        &mut self,
-        uids: &[Uid],
-        mut fetch: impl FnMut(&mut Source, &[Uid], u32) -> (Vec<(Uid, T)>, Result<()>),
-    ) -> Result<Got<T>> {
-        let mut got = Got {
-            found: Vec::with_capacity(uids.len()),
-            poison: Vec::new(),
-        };
-        let mut missing = Vec::new();
-        let mut work: Vec<(Vec<Uid>, u32)> = uids
-            .chunks(SET_MAX)
-            .rev()
-            .map(|c| (c.to_vec(), 0))
-            .collect();
-        while let Some((mut set, deaths)) = work.pop() {
-            let (found, end) = fetch(self.source()?, &set, deaths);
-            for (uid, item) in found {
-                // Only what was asked for, and once: servers repeat themselves.
-                if let Ok(at) = set.binary_search(&uid) {
-                    set.remove(at);
-                    got.found.push(item);
-                }
-            }
-            let Err(error) = end else {
-                missing.append(&mut set);
-                continue;
-            };
-            debug!(
-                "fetching {} messages of {MAILBOX} ended early: {error}",
-                set.len()
-            );
-            // The account's affair, whatever was asked for: asking on would make it worse, and no
-            // message is to blame.
-            if !matches!(
-                error.fault,
-                Fault::Connection | Fault::Transient | Fault::Permanent
-            ) {
-                return Err(error);
-            }
-            match set.len() {
-                0 => {}
-                1 if deaths + 1 == DEATHS_MAX => {
-                    // Where even its number cannot be had, it is the connection and not the message.
-                    if self.source()?.listed(&set)?.is_empty() {
-                        continue;
-                    }
-                    warn!("{MAILBOX} UID {} cannot be fetched: {error}", set[0]);
-                    got.poison.push((set[0], error));
-                }
-                1 => work.push((set, deaths + 1)),
-                n => {
-                    let rest = set.split_off(n / 2);
-                    work.push((rest, 0));
-                    work.push((set, 0));
-                }
-            }
-        }
-        missing.sort_unstable();
-        self.tell_withheld_from_absent(&missing, &mut got.poison)?;
-        Ok(got)
-    }
-
-    /// A message that did not come may be there all the same: its answer could not be read, or the
-    /// server gave NIL. Only what is not even listed is absent.
-    fn tell_withheld_from_absent(
-        &mut self,
-        missing: &[Uid],
-        poison: &mut Vec<(Uid, Error)>,
-    ) -> Result<()> {
-        for set in missing.chunks(SET_MAX) {
-            for uid in self.source()?.listed(set)? {
-                let error = Error::new(
-                    Fault::Transient,
-                    "the source lists this message and does not hand it over",
-                );
-                poison.push((uid, error));
-            }
-        }
-        Ok(())
     }
 
     /// Is a session open, or was until something broke?
@@ -246,6 +178,13 @@ impl Reader {
             source.logout();
         }
     }
+}
+
+fn told<T>(got: Got<T>) -> Got<T> {
+    for (uid, error) in &got.poison {
+        warn!("{MAILBOX} UID {uid} cannot be fetched: {error}");
+    }
+    got
 }
 
 /// Do these two name one message? Its UID alone does not, where UIDs are given anew.

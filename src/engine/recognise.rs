@@ -1,121 +1,43 @@
-//! What does the target hold? The index, recognising, resolving, verifying: four questions to the
-//! same mailboxes, answered by looking.
+//! What does the target hold of ours? Recognising, resolving, verifying: three questions to the
+//! mailboxes of the index, answered by looking.
 //!
 //! Presence is proved by a message that was seen in this session. Absence counts only in a view of
-//! this moment. SEARCH by header decides nothing (gmail.md 4.4).
+//! this moment. SEARCH by header decides nothing (gmail.md 4.4). A message of the target that cannot
+//! be read vouches for no row that was never sent: a copy that nobody can read is no copy. But where
+//! one came after a row was sent, and may be that row's, the row is not sent again.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
 use log::warn;
 
+use super::Engine;
+use super::index::{self, Body, Since, begin_at, cover, described, since};
 use super::reader::sender_and_subject;
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, Copy, DELIVERY};
-use crate::ledger::{IndexMailbox, Mark, Place, Row, Shared, Verdict, Verification};
+use crate::ledger::{IndexMailbox, Place, Row, Shared, Verdict, Verification};
 use crate::message::{Discovered, Time, Uid, UidValidity, canonical_hash, sha256};
-use crate::session::{SET_MAX, View};
+use crate::session::SET_MAX;
 
-/// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
-const LATEST: u32 = 200;
 /// Mail may be dated this much before it came.
 const DATE_SLACK: TimeDelta = TimeDelta::days(2);
-/// The index reaches back at least this far, and twice as far with each step.
-const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
 /// A row whose APPEND ended unseen, and what looking found.
 pub(super) struct Resolved {
     pub(super) row: Row,
     /// Where it is, and whether its bytes differ.
     pub(super) found: Option<(Place, bool)>,
-}
-
-/// Brings the index of each mailbox up to this moment, in one flight where nothing moved but the
-/// first. What it returns is where resolution would begin to look for what is sent from now on.
-pub(super) fn refresh(account: &mut Account, ledger: &Shared) -> Result<Vec<IndexMailbox>> {
-    let names = account.index_mailboxes();
-    let Some((first, others)) = names.split_first() else {
-        return Ok(Vec::new());
-    };
-    let (index, moved) = catch_up(account, ledger, first, others)?;
-    let mut boxes = vec![index];
-    for (name, moved) in others.iter().zip(moved) {
-        let known = ledger.step(|l| l.index_known(name))?;
-        let unmoved = known
-            .filter(|k| moved.is_some_and(|(v, next)| v == k.uid_validity && next <= k.next_uid));
-        boxes.push(match unmoved {
-            Some(index) => index,
-            None => catch_up(account, ledger, name, &[])?.0,
-        });
-    }
-    Ok(boxes)
-}
-
-/// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
-type Standing = Option<(UidValidity, u32)>;
-
-/// Brings the index of one mailbox up to this moment, and tells where `others` stand.
-fn catch_up(
-    account: &mut Account,
-    ledger: &Shared,
-    name: &str,
-    others: &[String],
-) -> Result<(IndexMailbox, Vec<Standing>)> {
-    let known = ledger.step(|l| l.index_known(name))?;
-    let mut index = match known.filter(|_| account.has_looked_at(name)) {
-        Some(index) => index,
-        None => first_look(account, ledger, name)?,
-    };
-    let mut news = account.news(name, index.next_uid, others)?;
-    if news.view.uid_validity != index.uid_validity {
-        index = first_look(account, ledger, name)?;
-        news = account.news(name, index.next_uid, others)?;
-    }
-    if let Some(last) = news.arrived.iter().map(|d| d.uid.0).max() {
-        index.next_uid = last.saturating_add(1);
-        ledger.step(|l| l.index_record(&index, &news.arrived))?;
-    }
-    Ok((index, news.others))
-}
-
-/// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
-/// another session last looked may be much, and is taken in sets.
-fn first_look(account: &mut Account, ledger: &Shared, name: &str) -> Result<IndexMailbox> {
-    let view = account.view(name, true)?;
-    let latest = begin_at(&view);
-    let mut index = ledger.step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
-    if view.uid_next.saturating_sub(index.next_uid) > LATEST {
-        for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
-            let seen = account.metadata(set)?;
-            index.next_uid = set.last().map_or(index.next_uid, |u| u.0.saturating_add(1));
-            ledger.step(|l| l.index_record(&index, &seen))?;
-        }
-    }
-    Ok(index)
-}
-
-/// Where the index of a mailbox begins that is looked at for the first time.
-fn begin_at(view: &View) -> u32 {
-    view.uid_next.saturating_sub(LATEST).max(1)
-}
-
-/// Where each index mailbox stands, for the mark.
-pub(super) fn marks(boxes: &[IndexMailbox]) -> Vec<Mark> {
-    boxes
-        .iter()
-        .map(|b| Mark {
-            mailbox: b.id,
-            uid_validity: b.uid_validity,
-            uid_next: b.next_uid,
-        })
-        .collect()
+    /// It was not found, but a message that cannot be read may be it.
+    pub(super) hidden: bool,
 }
 
 /// Messages of the target that are, by Message-ID and Date, copies of these rows: seen in this
 /// session, vouching for no other row. The index is first filled down to where they can lie.
 pub(super) fn copies(
     account: &mut Account,
-    ledger: &Shared,
+    engine: &Engine,
     boxes: &mut [IndexMailbox],
     rows: &[Row],
     now: Time,
@@ -128,10 +50,10 @@ pub(super) fn copies(
         return Ok(HashMap::new());
     };
     for index in boxes.iter_mut() {
-        cover(account, ledger, index, oldest - DATE_SLACK, now)?;
+        cover(account, engine, index, oldest - DATE_SLACK, now)?;
     }
     let mut hits: Vec<(&Row, Place)> = Vec::new();
-    ledger.step(|l| {
+    engine.ledger.step(|l| {
         for row in &named {
             if let Some(id) = &row.about.message_id {
                 let found = l.index_hits(id, row.about.date.as_deref())?;
@@ -153,19 +75,19 @@ pub(super) fn copies(
         }
         uids.sort_unstable();
         uids.dedup();
-        account.view(&index.name, false)?;
-        let there: HashMap<Uid, Discovered> = account
-            .metadata(&uids)?
-            .into_iter()
-            .map(|d| (d.uid, d))
-            .collect();
+        let (readable, unreadable) = described(account, engine, index, &uids)?;
+        let there: HashMap<Uid, Discovered> = readable.into_iter().map(|d| (d.uid, d)).collect();
         for (row, place) in here {
             match there.get(&place.uid) {
                 Some(seen) if same_name(seen, &row.about) => {
                     confirmed.entry(row.id).or_default().push(place)
                 }
                 Some(_) => {}
-                None => ledger.step(|l| l.index_forget(place))?,
+                // It is there, and a UID does not change its meaning: its name is the one it had.
+                None if unreadable.iter().any(|d| d.uid == place.uid) => {
+                    confirmed.entry(row.id).or_default().push(place)
+                }
+                None => engine.ledger.step(|l| l.index_forget(place))?,
             }
         }
     }
@@ -191,41 +113,22 @@ fn earliest(row: &Row) -> Time {
     written.map_or(row.internal_date, |w| w.min(row.internal_date))
 }
 
-/// Fills the index downwards until it knows every message dated since `needed`.
-fn cover(
-    account: &mut Account,
-    ledger: &Shared,
-    index: &mut IndexMailbox,
-    needed: Time,
-    now: Time,
-) -> Result<()> {
-    if index.covered_since.is_some_and(|covered| needed >= covered) {
-        return Ok(());
-    }
-    let reach = index
-        .covered_since
-        .map_or(FIRST_REACH, |covered| (now - covered) * 2);
-    let since = needed.min(now - reach.max(FIRST_REACH));
-    let view = account.view(&index.name, false)?;
-    let uids = account.dated_between(&view, since, index.covered_since)?;
-    for set in uids.rchunks(SET_MAX) {
-        let seen = account.metadata(set)?;
-        ledger.step(|l| l.index_record(index, &seen))?;
-    }
-    index.covered_since = Some(since);
-    ledger.step(|l| l.index_record(index, &[]))
-}
-
 /// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
 /// One message of the target for one row.
 pub(super) fn resolve(
     account: &mut Account,
-    ledger: &Shared,
+    engine: &Engine,
     rows: Vec<Row>,
+    now: Time,
 ) -> Result<Vec<Resolved>> {
+    let ledger = &engine.ledger;
     let mut resolved: Vec<Resolved> = rows
         .into_iter()
-        .map(|row| Resolved { row, found: None })
+        .map(|row| Resolved {
+            row,
+            found: None,
+            hidden: false,
+        })
         .collect();
     let mut taken: HashSet<(i64, Uid)> = HashSet::new();
     for name in account.index_mailboxes() {
@@ -233,41 +136,51 @@ pub(super) fn resolve(
         // A mailbox that was not looked into when the mark was made has no number yet.
         let latest = begin_at(&view);
         let index = ledger.step(|l| l.index_mailbox(&name, view.uid_validity, latest))?;
-        let index = index.id;
-        let mut looked: HashMap<Option<u32>, Vec<Discovered>> = HashMap::new();
+        let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
         for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
-            let from = beginning(ledger, &one.row, index, view.uid_validity)?;
+            let from = beginning(ledger, &one.row, index.id, view.uid_validity)?;
             let candidates = match looked.get(&from) {
                 Some(candidates) => candidates,
                 None => {
-                    let seen = match from {
-                        Some(from) => account.news(&name, from, &[])?.arrived,
-                        None => {
-                            let uids = account.uids_from(1)?;
-                            account.metadata(&uids)?
-                        }
-                    };
+                    let seen = candidates(account, engine, &index, from)?;
                     looked.entry(from).or_insert(seen)
                 }
             };
             for candidate in likely(candidates, &one.row) {
                 let place = Place {
-                    mailbox: index,
+                    mailbox: index.id,
                     uid_validity: view.uid_validity,
                     uid: candidate.uid,
                     gm_msgid: candidate.gm_msgid,
                 };
-                if taken.contains(&(index, candidate.uid)) || ledger.step(|l| l.vouches(place))? {
+                if taken.contains(&(index.id, candidate.uid))
+                    || ledger.step(|l| l.vouches(place))?
+                {
                     continue;
                 }
-                let Some(body) = account.body(candidate.uid)? else {
-                    continue;
+                let altered = match index::body(account, engine, &index, candidate.uid)? {
+                    Body::Gone => continue,
+                    Body::Bytes(body) => {
+                        let (Some(sha), Some(canonical)) = (&one.row.sha256, &one.row.canonical)
+                        else {
+                            continue;
+                        };
+                        copy_of(ledger, one.row.id, (sha, canonical), &body)?
+                    }
+                    Body::Unreadable => {
+                        let outside = index::from_outside(account, engine, &index, candidate.uid)?;
+                        match from_outside(candidate, &outside, &one.row, now) {
+                            Some(true) => Some(outside.size != one.row.about.size),
+                            Some(false) => None,
+                            None => {
+                                one.hidden = true;
+                                None
+                            }
+                        }
+                    }
                 };
-                let (Some(sha), Some(canonical)) = (&one.row.sha256, &one.row.canonical) else {
-                    continue;
-                };
-                if let Some(altered) = copy_of(ledger, one.row.id, (sha, canonical), &body)? {
-                    taken.insert((index, candidate.uid));
+                if let Some(altered) = altered {
+                    taken.insert((index.id, candidate.uid));
                     one.found = Some((place, altered));
                     break;
                 }
@@ -275,6 +188,65 @@ pub(super) fn resolve(
         }
     }
     Ok(resolved)
+}
+
+/// Messages of an index mailbox among which a row may be, the unreadable ones too.
+type Candidates = Vec<Discovered>;
+
+/// What the mailbox holds from `from` on, as of this moment; None: all of it.
+fn candidates(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    from: Option<u32>,
+) -> Result<Candidates> {
+    let (mut seen, unreadable) = match from {
+        Some(from) => {
+            let Since {
+                view,
+                arrived,
+                unreadable,
+                ..
+            } = since(account, engine, index, from, &[])?;
+            if view.uid_validity != index.uid_validity {
+                return Err(Error::connection(format!(
+                    "{} of the target has new UIDs",
+                    index.name
+                )));
+            }
+            (arrived, unreadable)
+        }
+        None => {
+            account.view(&index.name, false)?;
+            let uids = account.uids_from(1)?;
+            described(account, engine, index, &uids)?
+        }
+    };
+    seen.extend(unreadable);
+    Ok(seen)
+}
+
+/// Is a message that cannot be read the row's? It came after the row was sent; with that its name
+/// decides, or the date that our APPEND gave it, and its size. None: nobody can tell.
+fn from_outside(
+    candidate: &Discovered,
+    outside: &Discovered,
+    row: &Row,
+    now: Time,
+) -> Option<bool> {
+    if outside.size.is_some_and(|size| !about(row).contains(&size)) {
+        return Some(false);
+    }
+    if same_name(candidate, &row.about) {
+        return Some(true);
+    }
+    // Gmail replaces other dates by its own (gmail.md 3.3).
+    let honoured = (Time::UNIX_EPOCH..=now).contains(&row.internal_date);
+    match outside.internal_date {
+        Some(date) if date == row.internal_date => Some(true),
+        Some(_) if honoured => Some(false),
+        _ => None,
+    }
 }
 
 /// Are these bytes of the target a copy of the row's message, and were they altered? Servers rewrite
@@ -314,9 +286,7 @@ fn beginning(ledger: &Shared, row: &Row, index: i64, validity: UidValidity) -> R
 fn likely<'a>(candidates: &'a [Discovered], row: &Row) -> Vec<&'a Discovered> {
     let (mut named, others): (Vec<_>, Vec<_>) =
         candidates.iter().partition(|c| same_name(c, &row.about));
-    let ours = row.about.size.unwrap_or(0);
-    // A server that turns each LF into CRLF, or drops CRs, at most doubles or halves it.
-    let about = (ours / 2).saturating_sub(16)..=ours * 2 + 16;
+    let about = about(row);
     named.extend(
         others
             .into_iter()
@@ -325,15 +295,22 @@ fn likely<'a>(candidates: &'a [Discovered], row: &Row) -> Vec<&'a Discovered> {
     named
 }
 
+/// The sizes that a copy may have: a server that turns each LF into CRLF, or drops CRs, at most
+/// doubles or halves it.
+fn about(row: &Row) -> RangeInclusive<u64> {
+    let ours = row.about.size.unwrap_or(0);
+    (ours / 2).saturating_sub(16)..=ours * 2 + 16
+}
+
 /// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
 /// the message together with another one that it took for the same (gmail.md 3.2).
 /// Returns those that turned out not to be ours, and why.
 pub(super) fn verify(
     account: &mut Account,
-    ledger: &Shared,
+    engine: &Engine,
     now: Time,
 ) -> Result<Vec<(Verification, String)>> {
-    let waiting = ledger.step(|l| l.unverified())?;
+    let waiting = engine.ledger.step(|l| l.unverified())?;
     let mut refuted = Vec::new();
     for set in waiting.chunks(SET_MAX) {
         let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
@@ -341,7 +318,7 @@ pub(super) fn verify(
         uids.dedup();
         let (validity, found) = match uids.is_empty() {
             true => (UidValidity(0), Vec::new()),
-            false => account.delivered(&uids)?,
+            false => index::delivered(account, engine, &uids)?,
         };
         let found: HashMap<Uid, Copy> = found.into_iter().map(|c| (c.uid, c)).collect();
         let mut verdicts = Vec::with_capacity(set.len());
@@ -350,9 +327,9 @@ pub(super) fn verify(
                 .place
                 .filter(|p| p.uid_validity == validity)
                 .and_then(|p| found.get(&p.uid));
-            verdicts.push((w.id, verdict(account, ledger, w, copy)?));
+            verdicts.push((w.id, verdict(account, engine, w, copy)?));
         }
-        ledger.step(|l| l.verified(&verdicts, now))?;
+        engine.ledger.step(|l| l.verified(&verdicts, now))?;
         for (w, (_, verdict)) in set.iter().zip(verdicts) {
             if let Verdict::NotOurs { error, .. } = verdict {
                 refuted.push((w.clone(), error.message));
@@ -366,7 +343,7 @@ pub(super) fn verify(
 /// moved it.
 fn verdict(
     account: &mut Account,
-    ledger: &Shared,
+    engine: &Engine,
     sent: &Verification,
     copy: Option<&Copy>,
 ) -> Result<Verdict> {
@@ -376,18 +353,29 @@ fn verdict(
         merged,
         gm_msgid,
     };
-    let Some(Copy { uid, size, .. }) = copy.copied() else {
+    let (Some(Copy { uid, size, .. }), Some(place)) = (copy.copied(), sent.place) else {
         return Ok(ours(false, false));
     };
     let known = match gm_msgid {
-        Some(id) => ledger.step(|l| l.known_before_mark(sent.id, id))?,
+        Some(id) => engine.ledger.step(|l| l.known_before_mark(sent.id, id))?,
         None => false,
     };
     if !known && size == sent.size {
         return Ok(ours(false, false));
     }
-    let Some(body) = account.body(uid)? else {
-        return Ok(ours(false, false));
+    let index = engine
+        .ledger
+        .step(|l| l.index_mailbox(DELIVERY, place.uid_validity, uid.0))?;
+    let body = match index::body(account, engine, &index, uid)? {
+        Body::Bytes(body) => body,
+        Body::Gone => return Ok(ours(false, false)),
+        Body::Unreadable => {
+            warn!(
+                "message {}: its copy in the target ({DELIVERY} UID {uid}) cannot be compared with what was sent",
+                sent.id
+            );
+            return Ok(ours(true, known));
+        }
     };
     if Some(canonical_hash(&body)) == sent.canonical {
         return Ok(ours(Some(sha256(&body)) != sent.sha256, known));

@@ -28,9 +28,12 @@ pub(super) enum Outcome {
     Unreadable(Error),
     /// The connection died while its literal was under way: the target cannot have the whole of it.
     Died(Error),
-    /// Nobody saw how its APPEND ended, and the target has been found not to have it. `refused`:
-    /// the temporary NO that left it open, if that was it.
-    FoundAbsent { refused: Option<Error> },
+    /// The connection died over its APPEND before a byte of it was sent. Sessions end at any moment, so
+    /// this says less than if it had died over its bytes.
+    NotTaken(Error),
+    /// Nobody saw how its APPEND ended, and the target has been found not to have it. `why`: what
+    /// left it open, a temporary NO or the end of the connection, as far as this run saw it.
+    FoundAbsent { why: Option<Error> },
     /// Nothing was sent of it.
     NotBegun,
     /// The source no longer has it; with `second` that was seen twice, in views a minute apart.
@@ -69,25 +72,28 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
             | Fault::Usage => Change::Released { unseen: false },
         },
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
-        Outcome::FoundAbsent {
-            refused: Some(error),
-        } => match error.fault {
-            Fault::Transient => charge(error, row, now, times),
-            // The account's affair.
-            _ => Change::Released { unseen: false },
-        },
+        Outcome::FoundAbsent { why: Some(error) } if error.fault == Fault::Transient => {
+            charge(error, row, now, times)
+        }
         // The second time it was alone: then it is the message.
         Outcome::Died(error) if row.unseen > 0 => {
             charge(error.with_fault(Fault::Transient), row, now, times)
         }
-        Outcome::FoundAbsent { refused: None } if row.unseen > 0 => {
-            let error = Error::new(
-                Fault::Transient,
-                "the connection was lost twice while this message was sent, and the target does not have it",
-            );
-            charge(error, row, now, times)
+        Outcome::FoundAbsent { why: Some(error) } if error.fault != Fault::Connection => {
+            Change::Released { unseen: false }
         }
-        Outcome::Died(_) | Outcome::FoundAbsent { refused: None } => {
+        Outcome::FoundAbsent { why } if row.unseen > 0 => {
+            let error = match why {
+                Some(why) => format!("{why} (twice, and the target does not have the message)"),
+                None => "the connection was lost twice while this message was sent, and the target does not have it".into(),
+            };
+            charge(Error::new(Fault::Transient, error), row, now, times)
+        }
+        // Once among others and twice alone.
+        Outcome::NotTaken(error) if row.unseen > 1 => {
+            charge(error.with_fault(Fault::Transient), row, now, times)
+        }
+        Outcome::Died(_) | Outcome::NotTaken(_) | Outcome::FoundAbsent { .. } => {
             Change::Released { unseen: true }
         }
         Outcome::NotBegun => Change::Released { unseen: false },

@@ -44,14 +44,23 @@ impl Engine {
     }
 
     /// Nobody saw how this row's APPEND ended: it waits for resolution.
-    pub(super) fn unseen_from_now(&self, row: &Row, refused: Option<Error>) {
+    pub(super) fn unseen_from_now(&self, row: &Row, why: Error) {
         let unseen = Unseen {
             last_byte: Instant::now(),
-            refused,
-            broke_down: false,
+            why: Some(why),
+            hidden: false,
             anonymous: row.is_anonymous(),
         };
         self.state().unseen.insert(row.id, unseen);
+    }
+
+    /// It may be a message that cannot be read: it is looked for again after as long a time. False
+    /// when that is known already.
+    pub(super) fn still_unseen(&self, id: i64) -> bool {
+        self.state().unseen.get_mut(&id).is_some_and(|unseen| {
+            unseen.last_byte = Instant::now();
+            !std::mem::replace(&mut unseen.hidden, true)
+        })
     }
 
     pub(super) fn seen(&self, id: i64) -> Option<Unseen> {

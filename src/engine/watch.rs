@@ -3,8 +3,9 @@
 //! New mail is everything from the cursor on, whatever its date. History is what came since the
 //! configured start and was there at the first look. Nothing here touches the target.
 
-use log::{info, warn};
+use log::{debug, info, warn};
 
+use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
 use crate::config::Since;
 use crate::error::{Fault, Result};
@@ -123,9 +124,7 @@ fn arrivals(
 fn history(reader: &mut Reader, ledger: &Shared, mailbox: &MailboxRow, now: Time) -> Result<usize> {
     let from = ledger.step(|l| l.history_from(mailbox))?;
     let all = from < Time::UNIX_EPOCH;
-    let mut uids = reader
-        .source()?
-        .history((!all).then_some(from), mailbox.history_below)?;
+    let mut uids = listed(reader, (!all).then_some(from), mailbox.history_below)?;
     let known = ledger.step(|l| l.known_uids(mailbox.id, mailbox.history_below))?;
     uids.retain(|uid| !known.contains(uid));
     let mut new = 0;
@@ -145,6 +144,21 @@ fn history(reader: &mut Reader, ledger: &Shared, mailbox: &MailboxRow, now: Time
     }
     ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
     Ok(new)
+}
+
+/// The UIDs of the history. Where the dates of its messages cannot be had time and again, one of
+/// them may be to blame: then all are listed, and each is asked for its own.
+fn listed(reader: &mut Reader, start: Option<Time>, below: u32) -> Result<Vec<Uid>> {
+    for _ in 0..2 {
+        let Some(start) = start else { break };
+        match reader.source()?.history(Some(start), below) {
+            Err(e) if may_be_a_messages(&e) => {
+                debug!("listing the history of {MAILBOX} ended early: {e}");
+            }
+            end => return end,
+        }
+    }
+    reader.source()?.history(None, below)
 }
 
 /// What the source tells of these messages. One whose metadata cannot be had is still there: its

@@ -229,13 +229,14 @@ impl Ledger {
     }
 
     /// When the next row that a claim could take is due.
-    pub fn next_due(&self) -> Result<Option<Time>> {
+    pub fn next_due(&self, now: Time) -> Result<Option<Time>> {
+        let due = due(false, "m");
         let next: Option<String> = self.read(|db| {
-            db.prepare_cached(
-                "SELECT min(m.next_attempt_at) FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+            db.prepare_cached(&format!(
+                "SELECT min(iif({due}, ?1, m.next_attempt_at)) FROM message m JOIN mailbox b ON b.id = m.mailbox_id
                   WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1",
-            )?
-            .query_row([], |r| r.get(0))
+            ))?
+            .query_row([time_text(now)], |r| r.get(0))
         })?;
         Ok(next.and_then(|t| parse_time(&t)))
     }
@@ -429,6 +430,20 @@ impl Ledger {
         })
     }
 
+    /// UIDs of messages that this mailbox has handed over, of the latest ones the smallest.
+    pub fn handed_over(&self, mailbox: i64) -> Result<Vec<Uid>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT source_uid FROM (SELECT source_uid, size FROM message
+                                          WHERE +mailbox_id = ?1 AND sha256 IS NOT NULL AND status = 'delivered'
+                                          ORDER BY id DESC LIMIT 20)
+                  ORDER BY size LIMIT 3",
+            )?
+            .query_map([mailbox], |r| r.get(0).map(Uid))?
+            .collect()
+        })
+    }
+
     /// Another row with these bytes that decides what becomes of this one.
     pub fn twin(&self, id: i64, sha256: &[u8; 32]) -> Result<Option<Twin>> {
         self.read(|db| {
@@ -614,11 +629,14 @@ pub(super) fn claim_query(once: bool) -> String {
     )
 }
 
-/// Which pending rows a claim may take; `?1` is the present.
+/// Which pending rows a claim may take; `?1` is the present. What was last done with a row cannot lie
+/// in the future: then the clock was set back, and the time that the row waits for means nothing.
 fn due(once: bool, row: &str) -> String {
     match once {
         true => format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1"),
-        false => format!("{row}.next_attempt_at <= ?1"),
+        false => format!(
+            "({row}.next_attempt_at <= ?1 OR {row}.discovered_at > ?1 OR {row}.in_flight_since > ?1)"
+        ),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! It is a mirror. Mail is deleted behind its back, so a hit counts only once it is confirmed.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
 use super::{Ledger, Place};
@@ -80,6 +82,43 @@ impl Ledger {
             db.prepare_cached("SELECT id FROM gmail_mailbox WHERE name = ?1")?
                 .query_row([name], |r| r.get(0))
                 .optional()
+        })
+    }
+
+    /// The newest messages of an index mailbox that could be read, the small ones first.
+    pub fn index_readable(&self, mailbox: i64) -> Result<Vec<Uid>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT uid FROM (SELECT uid, size FROM gmail_message
+                                   WHERE mailbox_id = ?1 AND message_id_hash IS NOT NULL ORDER BY uid DESC LIMIT 20)
+                  ORDER BY size",
+            )?
+            .query_map([mailbox], |r| r.get(0).map(Uid))?
+            .collect()
+        })
+    }
+
+    /// The messages of an index mailbox that have no name.
+    pub fn index_nameless(&self, mailbox: i64) -> Result<HashSet<Uid>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT uid FROM gmail_message WHERE mailbox_id = ?1 AND message_id_hash IS NULL",
+            )?
+            .query_map([mailbox], |r| r.get(0).map(Uid))?
+            .collect()
+        })
+    }
+
+    /// Has the last message that is known of an index mailbox no name? Then it may be one that
+    /// cannot be read.
+    pub fn index_ends_nameless(&self, mailbox: i64) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT message_id_hash IS NULL FROM gmail_message WHERE mailbox_id = ?1 ORDER BY uid DESC LIMIT 1",
+            )?
+            .query_row([mailbox], |r| r.get(0))
+            .optional()
+            .map(|nameless| nameless.unwrap_or(false))
         })
     }
 

@@ -13,6 +13,7 @@ use crate::message::Place;
 use crate::names::Use;
 use crate::oauth::{self, TokenRequest, TokenTrouble};
 use crate::options::{Mail, Options, Stored};
+use crate::poison::{Harm, Reach};
 use crate::refusal::Refusal;
 use crate::server::{self, Shared};
 use crate::store::{New, Store};
@@ -184,6 +185,21 @@ impl Gmail {
     /// Breaks something at a chosen command.
     pub fn fault(&self, on: On, fault: Fault) -> Hits {
         self.shared.faults.add(on, fault)
+    }
+
+    /// A message that cannot be fetched from now on, each time.
+    pub fn poison(&self, id: u64, reach: Reach, harm: Harm) {
+        self.shared.poisons.set(id, Some((reach, harm)));
+    }
+
+    /// It can be fetched again.
+    pub fn cure(&self, id: u64) {
+        self.shared.poisons.set(id, None);
+    }
+
+    /// RFC822.SIZE of a message is told as this.
+    pub fn lie_about_size(&self, id: u64, size: u64) {
+        self.shared.poisons.lie(id, size);
     }
 
     /// Cuts the connection that is about to say the `n`th line from now (from 1), in its place.

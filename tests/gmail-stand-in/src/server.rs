@@ -19,6 +19,7 @@ use crate::consent::Consents;
 use crate::faults::Faults;
 use crate::knobs::Knobs;
 use crate::oauth::{TokenRequest, TokenTrouble};
+use crate::poison::Poisons;
 use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::store::Store;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) tokens: Mutex<Tokens>,
     pub(crate) consents: Mutex<Consents>,
     pub(crate) faults: Faults,
+    pub(crate) poisons: Poisons,
     pub(crate) recorder: Recorder,
     pub(crate) upload: Mutex<Upload>,
     pub(crate) token_requests: Mutex<Vec<TokenRequest>>,
@@ -102,6 +104,7 @@ impl Shared {
             tokens: Mutex::default(),
             consents: Mutex::default(),
             faults: Faults::default(),
+            poisons: Poisons::default(),
             recorder: Recorder::default(),
             upload: Mutex::default(),
             token_requests: Mutex::default(),

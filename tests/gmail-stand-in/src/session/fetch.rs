@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::view::Row;
 use super::{BAD, Command, Session};
 use crate::message::{Message, header_fields, split};
+use crate::poison::{Harm, Reach};
 use crate::syntax::{Token, atom_or_quoted, quote, tokens};
-use crate::wire::{Reply, Step};
+use crate::wire::{Gone, Reply, Step};
 
 /// In the order of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +63,27 @@ impl Session {
                 continue;
             }
             let (row, items) = self.mark_seen(at, row, &items);
+            match self.shared.poisons.strikes(row.message.id, reach(&items)) {
+                None => {}
+                Some(Harm::Cut) => {
+                    self.flush()?;
+                    return Err(Gone);
+                }
+                Some(Harm::Bye(text)) => return self.bye(&text),
+                Some(Harm::Answer(text)) => {
+                    self.answer(&command.tag, &text);
+                    return Ok(());
+                }
+                Some(Harm::Garbled) => {
+                    self.wire.say(&format!(
+                        "* {} FETCH (UID {} X \"never closed",
+                        at + 1,
+                        row.uid
+                    ));
+                    continue;
+                }
+                Some(Harm::Silence) => continue,
+            }
             let reply = self.fetched(at, &row, &items);
             self.wire.reply(reply);
             if self.wire.unsent() > BLOCK && self.fault.is_none() {
@@ -108,7 +130,11 @@ impl Session {
                     reply.text(&format!("X-GM-LABELS ({})", self.labels(message)));
                 }
                 Item::Uid => reply.text(&format!("UID {}", row.uid)),
-                Item::Size => reply.text(&format!("RFC822.SIZE {}", message.bytes.len())),
+                Item::Size => {
+                    let claimed = self.shared.poisons.claimed_size(message.id);
+                    let size = claimed.unwrap_or(message.bytes.len() as u64);
+                    reply.text(&format!("RFC822.SIZE {size}"));
+                }
                 Item::ModSeq => reply.text(&format!("MODSEQ ({})", message.modseq)),
                 Item::Date => reply.text(&format!(
                     "INTERNALDATE \"{}\"",
@@ -196,6 +222,18 @@ impl Session {
             "RFC822.TEXT" => vec![body(Section::Text, "RFC822.TEXT", false)],
             _ => vec![Item::Body(Body::read(word)?)],
         })
+    }
+}
+
+/// How much of a message is asked for; None: its UID alone.
+fn reach(items: &[Item]) -> Option<Reach> {
+    let asks = |wanted: fn(&Item) -> bool| items.iter().any(wanted);
+    if asks(|i| matches!(i, Item::Body(b) if b.section == Section::Whole)) {
+        Some(Reach::Body)
+    } else if asks(|i| matches!(i, Item::Body(_))) {
+        Some(Reach::Header)
+    } else {
+        asks(|i| *i != Item::Uid).then_some(Reach::Anything)
     }
 }
 

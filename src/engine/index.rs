@@ -1,0 +1,342 @@
+//! The target index: a mirror of what the target holds, brought up to date and filled downwards.
+//!
+//! A message of the target that cannot be read is there all the same: it holds up nothing, and what
+//! it may be is for `recognise` to think about.
+
+use chrono::TimeDelta;
+use log::{debug, warn};
+
+use super::Engine;
+use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
+use crate::error::{Error, Result};
+use crate::gmail::{Account, Copy, DELIVERY};
+use crate::ledger::{IndexMailbox, Mark};
+use crate::message::{Discovered, Flags, Time, Uid, UidValidity};
+use crate::session::{SET_MAX, View};
+
+/// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
+const LATEST: u32 = 200;
+/// The index reaches back at least this far, and twice as far with each step.
+const FIRST_REACH: TimeDelta = TimeDelta::days(30);
+
+/// Brings the index of each mailbox up to this moment, in one flight where nothing moved but the
+/// first. What it returns is where resolution would begin to look for what is sent from now on.
+pub(super) fn refresh(account: &mut Account, engine: &Engine) -> Result<Vec<IndexMailbox>> {
+    let names = account.index_mailboxes();
+    let Some((first, others)) = names.split_first() else {
+        return Ok(Vec::new());
+    };
+    let (index, moved) = catch_up(account, engine, first, others)?;
+    let mut boxes = vec![index];
+    for (name, moved) in others.iter().zip(moved) {
+        let known = engine.ledger.step(|l| l.index_known(name))?;
+        let unmoved = known
+            .filter(|k| moved.is_some_and(|(v, next)| v == k.uid_validity && next <= k.next_uid));
+        boxes.push(match unmoved {
+            Some(index) => index,
+            None => catch_up(account, engine, name, &[])?.0,
+        });
+    }
+    Ok(boxes)
+}
+
+/// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
+type Standing = Option<(UidValidity, u32)>;
+
+/// Brings the index of one mailbox up to this moment, and tells where `others` stand.
+fn catch_up(
+    account: &mut Account,
+    engine: &Engine,
+    name: &str,
+    others: &[String],
+) -> Result<(IndexMailbox, Vec<Standing>)> {
+    let known = engine.ledger.step(|l| l.index_known(name))?;
+    let mut index = match known.filter(|_| account.has_looked_at(name)) {
+        Some(index) => index,
+        None => first_look(account, engine, name)?,
+    };
+    let mut news = since(account, engine, &index, index.next_uid, others)?;
+    if news.view.uid_validity != index.uid_validity {
+        index = first_look(account, engine, name)?;
+        news = since(account, engine, &index, index.next_uid, others)?;
+    }
+    let seen: Vec<Discovered> = news.arrived.into_iter().chain(news.unreadable).collect();
+    if let Some(last) = seen.iter().map(|d| d.uid.0).max() {
+        index.next_uid = last.saturating_add(1);
+        engine.ledger.step(|l| l.index_record(&index, &seen))?;
+    }
+    Ok((index, news.others))
+}
+
+/// What a mailbox holds from a UID on, in a view of this moment.
+pub(super) struct Since {
+    pub(super) view: View,
+    pub(super) arrived: Vec<Discovered>,
+    /// Messages that are there and cannot be read.
+    pub(super) unreadable: Vec<Discovered>,
+    others: Vec<Standing>,
+}
+
+/// What is in the mailbox from `from` on, in one flight. Where that goes wrong, a message that cannot
+/// be read may be among it: it is found out by smaller sets.
+pub(super) fn since(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    from: u32,
+    others: &[String],
+) -> Result<Since> {
+    let spare_last = engine.ledger.step(|l| l.index_ends_nameless(index.id))?;
+    let end = account.news(&index.name, from, spare_last, others);
+    let error = match end {
+        Ok(news) => {
+            return Ok(Since {
+                view: news.view,
+                arrived: news.arrived,
+                unreadable: Vec::new(),
+                others: news.others,
+            });
+        }
+        Err(e) if may_be_a_messages(&e) => e,
+        Err(e) => return Err(e),
+    };
+    match account.usable() {
+        true => warn!("{error}; trying again with fewer messages at a time"),
+        // A session that had waited too long is no trouble.
+        false => debug!("{error}; trying again with fewer messages at a time"),
+    }
+    reopen(account, engine)?;
+    let view = account.view(&index.name, true)?;
+    let (mut arrived, mut unreadable) = (Vec::new(), Vec::new());
+    if view.uid_validity == index.uid_validity {
+        let uids = account.uids_from(from)?;
+        (arrived, unreadable) = described(account, engine, index, &uids)?;
+    }
+    Ok(Since {
+        view,
+        arrived,
+        unreadable,
+        others: vec![None; others.len()],
+    })
+}
+
+/// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
+/// another session last looked may be much, and is taken in sets.
+fn first_look(account: &mut Account, engine: &Engine, name: &str) -> Result<IndexMailbox> {
+    let view = account.view(name, true)?;
+    let latest = begin_at(&view);
+    let mut index = engine
+        .ledger
+        .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
+    if view.uid_next.saturating_sub(index.next_uid) > LATEST {
+        for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
+            let (mut seen, unreadable) = described(account, engine, &index, set)?;
+            seen.extend(unreadable);
+            index.next_uid = set.last().map_or(index.next_uid, |u| u.0.saturating_add(1));
+            engine.ledger.step(|l| l.index_record(&index, &seen))?;
+        }
+    }
+    Ok(index)
+}
+
+/// Where the index of a mailbox begins that is looked at for the first time.
+pub(super) fn begin_at(view: &View) -> u32 {
+    view.uid_next.saturating_sub(LATEST).max(1)
+}
+
+/// Where each index mailbox stands, for the mark.
+pub(super) fn marks(boxes: &[IndexMailbox]) -> Vec<Mark> {
+    boxes
+        .iter()
+        .map(|b| Mark {
+            mailbox: b.id,
+            uid_validity: b.uid_validity,
+            uid_next: b.next_uid,
+        })
+        .collect()
+}
+
+/// Fills the index downwards until it knows every message dated since `needed`.
+pub(super) fn cover(
+    account: &mut Account,
+    engine: &Engine,
+    index: &mut IndexMailbox,
+    needed: Time,
+    now: Time,
+) -> Result<()> {
+    if index.covered_since.is_some_and(|covered| needed >= covered) {
+        return Ok(());
+    }
+    let reach = index
+        .covered_since
+        .map_or(FIRST_REACH, |covered| (now - covered) * 2);
+    let since = needed.min(now - reach.max(FIRST_REACH));
+    let view = account.view(&index.name, false)?;
+    let mut uids = match account.dated_between(&view, since, index.covered_since) {
+        Err(e) if may_be_a_messages(&e) => {
+            // Also a date may be what cannot be had of a message.
+            debug!("{}: {e}; looking at all its messages", index.name);
+            reopen(account, engine)?;
+            account.view(&index.name, false)?;
+            account.uids_from(1)?
+        }
+        uids => uids?,
+    };
+    // What is known and has no name has none to be known by, and may be what cannot be read.
+    let nameless = engine.ledger.step(|l| l.index_nameless(index.id))?;
+    uids.retain(|uid| !nameless.contains(uid));
+    for set in uids.rchunks(SET_MAX) {
+        let (mut seen, unreadable) = described(account, engine, index, set)?;
+        seen.extend(unreadable);
+        engine.ledger.step(|l| l.index_record(index, &seen))?;
+    }
+    index.covered_since = Some(since);
+    engine.ledger.step(|l| l.index_record(index, &[]))
+}
+
+/// What names these messages of an index mailbox, and those that are there and cannot be read: of
+/// them what can be told from outside. `uids` must ascend.
+pub(super) fn described(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    uids: &[Uid],
+) -> Result<(Vec<Discovered>, Vec<Discovered>)> {
+    let Got { found, poison, .. } = ask(account, engine, index, uids, &|account, set| {
+        let (found, end) = account.metadata(set);
+        (found.into_iter().map(|d| (d.uid, d)).collect(), end)
+    })?;
+    let mut unreadable = Vec::with_capacity(poison.len());
+    for (uid, error) in poison {
+        warn!(
+            "a message of the target cannot be read ({} UID {uid}): {error}; it is not recognised as anything",
+            index.name
+        );
+        unreadable.push(from_outside(account, engine, index, uid)?);
+    }
+    Ok((found, unreadable))
+}
+
+/// A message of which nothing can be had but perhaps its size and date.
+pub(super) fn from_outside(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    uid: Uid,
+) -> Result<Discovered> {
+    reopen(account, engine)?;
+    account.view(&index.name, false)?;
+    let told = account.attributes(uid).ok().flatten();
+    reopen(account, engine)?;
+    Ok(told.unwrap_or(Discovered {
+        uid,
+        message_id: None,
+        date: None,
+        internal_date: None,
+        size: None,
+        flags: Flags::default(),
+        gm_msgid: None,
+    }))
+}
+
+/// What came of asking for a message's bytes.
+pub(super) enum Body {
+    Bytes(Vec<u8>),
+    /// It is no longer there.
+    Gone,
+    /// It is there, and its bytes cannot be had.
+    Unreadable,
+}
+
+/// The bytes of one message of an index mailbox.
+pub(super) fn body(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    uid: Uid,
+) -> Result<Body> {
+    let mut got = ask(account, engine, index, &[uid], &Account::bodies)?;
+    Ok(match (got.found.pop(), got.poison.pop()) {
+        (Some(bytes), _) => Body::Bytes(bytes),
+        (None, None) => Body::Gone,
+        (None, Some((_, error))) => {
+            warn!(
+                "the bytes of a message of the target cannot be had ({} UID {uid}): {error}",
+                index.name
+            );
+            Body::Unreadable
+        }
+    })
+}
+
+/// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now; of those that
+/// are not told of, as of those that are no longer there, nothing. `uids` must ascend.
+pub(super) fn delivered(
+    account: &mut Account,
+    engine: &Engine,
+    uids: &[Uid],
+) -> Result<(UidValidity, Vec<Copy>)> {
+    match account.delivered(uids) {
+        Err(e) if may_be_a_messages(&e) => {
+            debug!("{DELIVERY}: {e}; looking at its messages in smaller sets");
+        }
+        end => return end,
+    }
+    reopen(account, engine)?;
+    let view = account.view(DELIVERY, true)?;
+    let index = engine
+        .ledger
+        .step(|l| l.index_mailbox(DELIVERY, view.uid_validity, begin_at(&view)))?;
+    let got = ask(account, engine, &index, uids, &|account, set| {
+        let (found, end) = account.sizes(set);
+        (found.into_iter().map(|c| (c.uid, c)).collect(), end)
+    })?;
+    for (uid, error) in got.poison {
+        warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
+    }
+    Ok((view.uid_validity, got.found))
+}
+
+/// Asks an index mailbox in such a way that one message holds up no other.
+fn ask<T>(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    uids: &[Uid],
+    command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
+) -> Result<Got<T>> {
+    let open = |account: &mut Account| {
+        reopen(account, engine)?;
+        let view = account.view(&index.name, false)?;
+        match view.uid_validity == index.uid_validity {
+            true => Ok(()),
+            false => Err(Error::connection(format!(
+                "{} of the target has new UIDs (UIDVALIDITY {}, expected {})",
+                index.name, view.uid_validity, index.uid_validity
+            ))),
+        }
+    };
+    let way = Way {
+        ask: &|account: &mut Account, set: &[Uid], _| {
+            open(account)?;
+            Ok(command(account, set))
+        },
+        listed: &|account: &mut Account, set: &[Uid]| {
+            open(account)?;
+            account.listed(set)
+        },
+        others: Some(&|| engine.ledger.step(|l| l.index_readable(index.id))),
+        enough: &|_| false,
+    };
+    let got = piecemeal(account, uids, &way)?;
+    reopen(account, engine)?;
+    Ok(got)
+}
+
+/// Another session in place of one that was lost.
+fn reopen(account: &mut Account, engine: &Engine) -> Result<()> {
+    if !account.usable() {
+        *account = engine.open_account()?;
+    }
+    Ok(())
+}

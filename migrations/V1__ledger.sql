@@ -136,12 +136,23 @@ CREATE TABLE message (
         (mark_id IS NULL OR (sha256 IS NOT NULL AND (status = 'in_flight' OR (status = 'delivered' AND verified_at IS NULL)))),
     CONSTRAINT hash_with_message_id CHECK ((message_id IS NULL) = (message_id_hash IS NULL))
 ) STRICT;
-CREATE INDEX message_pending ON message (internal_date DESC, id DESC) WHERE status = 'pending';
+-- How many there are of each status: counted in this index alone.
+CREATE INDEX message_by_status ON message (status) WHERE superseded_by IS NULL;
+
+-- What waits: the newest first, with what else a claim looks at; when the next is due; since when.
+CREATE INDEX message_pending ON message (internal_date DESC, id DESC, mailbox_id, next_attempt_at) WHERE status = 'pending';
+CREATE INDEX message_due ON message (mailbox_id, next_attempt_at) WHERE status = 'pending';
+CREATE INDEX message_waiting ON message (discovered_at) WHERE status = 'pending';
 CREATE INDEX message_in_flight ON message (id) WHERE status = 'in_flight';
 CREATE INDEX message_unverified ON message (id) WHERE proof = 'appended' AND verified_at IS NULL;
-CREATE INDEX message_failed ON message (id) WHERE status = 'failed';
-CREATE INDEX message_by_message_id ON message (message_id_hash) WHERE message_id_hash IS NOT NULL;
-CREATE INDEX message_by_sha256 ON message (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX message_failed ON message (internal_date DESC, id DESC) WHERE status = 'failed' AND superseded_by IS NULL;
+CREATE INDEX message_sent ON message (delivered_at) WHERE proof = 'appended';
+
+-- What names a message, and where its copy lies.
+CREATE INDEX message_by_message_id ON message (message_id_hash, mailbox_id, source_uid) WHERE message_id_hash IS NOT NULL;
+CREATE INDEX message_nameless ON message (internal_date, mailbox_id) WHERE message_id_hash IS NULL;
+CREATE INDEX message_unhashed ON message (message_id_hash) WHERE status = 'delivered' AND sha256 IS NULL;
+CREATE INDEX message_by_sha256 ON message (sha256, mailbox_id) WHERE sha256 IS NOT NULL AND superseded_by IS NULL;
 CREATE INDEX message_by_gm_msgid ON message (gm_msgid) WHERE gm_msgid IS NOT NULL;
 CREATE INDEX message_by_gmail_uid ON message (gmail_mailbox, gmail_uid) WHERE gmail_uid IS NOT NULL;
 
@@ -180,5 +191,6 @@ CREATE VIEW problems AS
     SELECT m.id, b.name AS mailbox, m.source_uid, m.status, m.attempt, m.next_attempt_at, m.fault, m.last_error,
            m.message_id, m.sender, m.subject, m.size
       FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-     WHERE m.status IN ('failed', 'in_flight') OR (m.status = 'pending' AND m.first_failed_at IS NOT NULL)
+     WHERE m.superseded_by IS NULL
+       AND (m.status IN ('failed', 'in_flight') OR (m.status = 'pending' AND m.first_failed_at IS NOT NULL))
      ORDER BY m.internal_date DESC;

@@ -54,7 +54,7 @@ impl Ledger {
     pub fn summary(&self, alive_after: Time) -> Result<Summary> {
         self.read(|db| {
             let mut s = Summary::default();
-            let mut counts = db.prepare_cached("SELECT status, messages FROM summary")?;
+            let mut counts = db.prepare_cached("SELECT status, count(*) FROM message WHERE superseded_by IS NULL GROUP BY status")?;
             let mut counts = counts.query([])?;
             while let Some(r) = counts.next()? {
                 let n = r.get(1)?;
@@ -69,7 +69,9 @@ impl Ledger {
                 }
             }
             (s.oldest_pending, s.next_attempt_at) = db.query_row(
-                "SELECT min(discovered_at), min(next_attempt_at) FROM message WHERE status = 'pending'",
+                "SELECT (SELECT min(discovered_at) FROM message WHERE status = 'pending'),
+                        min((SELECT min(next_attempt_at) FROM message WHERE status = 'pending' AND mailbox_id = b.id))
+                   FROM mailbox b",
                 [],
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )?;

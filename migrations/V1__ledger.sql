@@ -76,6 +76,7 @@ CREATE TABLE gmail_message (
     gm_msgid        INTEGER,
     PRIMARY KEY (mailbox_id, uid)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX gmail_message_nameless ON gmail_message (mailbox_id, uid) WHERE message_id_hash IS NULL;
 CREATE INDEX gmail_message_by_gm_msgid ON gmail_message (gm_msgid) WHERE gm_msgid IS NOT NULL;
 CREATE INDEX gmail_message_by_message_id ON gmail_message (message_id_hash) WHERE message_id_hash IS NOT NULL;
 
@@ -136,15 +137,26 @@ CREATE TABLE message (
         (mark_id IS NULL OR (sha256 IS NOT NULL AND (status = 'in_flight' OR (status = 'delivered' AND verified_at IS NULL)))),
     CONSTRAINT hash_with_message_id CHECK ((message_id IS NULL) = (message_id_hash IS NULL))
 ) STRICT;
--- In the order of claims, and with what is counted of them, so that counting reads no rows.
-CREATE INDEX message_pending ON message (internal_date DESC, id DESC, discovered_at, next_attempt_at, size) WHERE status = 'pending';
-CREATE INDEX message_delivered ON message (delivered_at, proof) WHERE status = 'delivered' AND superseded_by IS NULL;
+-- How many were delivered, since when, and when the last one was; what nobody waits for any more.
+CREATE INDEX message_delivered ON message (proof, delivered_at, superseded_by) WHERE status = 'delivered' AND superseded_by IS NULL;
 CREATE INDEX message_given_up ON message (status) WHERE status IN ('skipped', 'gone') AND superseded_by IS NULL;
+
+-- What waits: the newest first, with what else a claim looks at and what is counted of them; when the next
+-- is due; and whether the clock was set back since.
+CREATE INDEX message_pending ON message
+    (internal_date DESC, id DESC, mailbox_id, next_attempt_at, discovered_at, in_flight_since, size) WHERE status = 'pending';
+CREATE INDEX message_due ON message (mailbox_id, next_attempt_at) WHERE status = 'pending';
+CREATE INDEX message_discovered ON message (discovered_at) WHERE status = 'pending';
+CREATE INDEX message_tried ON message (in_flight_since) WHERE status = 'pending' AND in_flight_since IS NOT NULL;
 CREATE INDEX message_in_flight ON message (id) WHERE status = 'in_flight';
 CREATE INDEX message_unverified ON message (id) WHERE proof = 'appended' AND verified_at IS NULL;
-CREATE INDEX message_failed ON message (id) WHERE status = 'failed';
-CREATE INDEX message_by_message_id ON message (message_id_hash) WHERE message_id_hash IS NOT NULL;
-CREATE INDEX message_by_sha256 ON message (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX message_failed ON message (internal_date DESC, id DESC) WHERE status = 'failed' AND superseded_by IS NULL;
+
+-- What names a message, and where its copy lies.
+CREATE INDEX message_by_message_id ON message (message_id_hash, mailbox_id, source_uid) WHERE message_id_hash IS NOT NULL;
+CREATE INDEX message_nameless ON message (internal_date, mailbox_id) WHERE message_id_hash IS NULL;
+CREATE INDEX message_unhashed ON message (message_id_hash) WHERE status = 'delivered' AND sha256 IS NULL;
+CREATE INDEX message_by_sha256 ON message (sha256, mailbox_id) WHERE sha256 IS NOT NULL AND superseded_by IS NULL;
 CREATE INDEX message_by_gm_msgid ON message (gm_msgid) WHERE gm_msgid IS NOT NULL;
 CREATE INDEX message_by_gmail_uid ON message (gmail_mailbox, gmail_uid) WHERE gmail_uid IS NOT NULL;
 
@@ -183,5 +195,6 @@ CREATE VIEW problems AS
     SELECT m.id, b.name AS mailbox, m.source_uid, m.status, m.attempt, m.next_attempt_at, m.fault, m.last_error,
            m.message_id, m.sender, m.subject, m.size
       FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-     WHERE m.status IN ('failed', 'in_flight') OR (m.status = 'pending' AND m.first_failed_at IS NOT NULL)
+     WHERE m.superseded_by IS NULL
+       AND (m.status IN ('failed', 'in_flight') OR (m.status = 'pending' AND m.first_failed_at IS NOT NULL))
      ORDER BY m.internal_date DESC;

@@ -138,7 +138,7 @@ impl Engine {
             let Some(place) = copies.get(&row.id).and_then(|c| c.first().copied()) else {
                 continue;
             };
-            if !self.ledger.step(|l| l.rivals(&row))?.is_empty() {
+            if self.ledger.step(|l| l.has_rivals(&row))? {
                 continue;
             }
             info!("found {} in the target", named(&row));
@@ -368,9 +368,7 @@ impl Engine {
     /// Rows with this row's Message-ID and Date that were recognised by those alone: now it matters
     /// what they are. Their message is hashed, or where it is gone from the source, its copy.
     fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
-        let rivals = self
-            .ledger
-            .step(|l| l.rivals(row).and_then(|r| l.delivered_unhashed(&r)))?;
+        let rivals = self.ledger.step(|l| l.unhashed_rivals(row))?;
         let others = || self.ledger.step(|l| l.handed_over(row.mailbox_id));
         for (rival, place) in rivals {
             let mut body = None;

@@ -202,7 +202,7 @@ impl Engine {
                 let place = copies.get(&row.id).and_then(|c| c.first().copied());
                 let size = row.about.size.unwrap_or(0);
                 let change = match place {
-                    Some(_) if self.ledger.step(|l| l.rivals(row))?.is_empty() => {
+                    Some(_) if !self.ledger.step(|l| l.has_rivals(row))? => {
                         forecast.found += 1;
                         Change::Delivered {
                             proof: Proof::Found,

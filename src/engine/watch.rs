@@ -124,9 +124,8 @@ fn arrivals(
 fn history(reader: &mut Reader, ledger: &Shared, mailbox: &MailboxRow, now: Time) -> Result<usize> {
     let from = ledger.step(|l| l.history_from(mailbox))?;
     let all = from < Time::UNIX_EPOCH;
-    let mut uids = listed(reader, (!all).then_some(from), mailbox.history_below)?;
-    let known = ledger.step(|l| l.known_uids(mailbox.id, mailbox.history_below))?;
-    uids.retain(|uid| !known.contains(uid));
+    let uids = listed(reader, (!all).then_some(from), mailbox.history_below)?;
+    let uids = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let mut new = 0;
     for set in uids.rchunks(SET_MAX) {
         let found = described(reader, set)?;

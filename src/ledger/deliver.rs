@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use chrono::TimeDelta;
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, Row as SqlRow, Transaction, params};
 
 use super::{Ledger, import};
 use crate::error::{Error, Result};
@@ -230,12 +230,15 @@ impl Ledger {
 
     /// When the next row that a claim could take is due.
     pub fn next_due(&self, now: Time) -> Result<Option<Time>> {
-        let due = due(false, "m");
+        // As `due`, each part by an index of its own.
         let next: Option<String> = self.read(|db| {
-            db.prepare_cached(&format!(
-                "SELECT min(iif({due}, ?1, m.next_attempt_at)) FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1",
-            ))?
+            db.prepare_cached(
+                "SELECT min(iif(EXISTS (SELECT 1 FROM message m WHERE m.status = 'pending' AND m.discovered_at > ?1 AND +m.mailbox_id = b.id)
+                             OR EXISTS (SELECT 1 FROM message m WHERE m.status = 'pending' AND m.in_flight_since > ?1 AND +m.mailbox_id = b.id),
+                                ?1,
+                                (SELECT min(m.next_attempt_at) FROM message m WHERE m.status = 'pending' AND m.mailbox_id = b.id)))
+                   FROM mailbox b WHERE b.retired_at IS NULL AND b.inherited = 1",
+            )?
             .query_row([time_text(now)], |r| r.get(0))
         })?;
         Ok(next.and_then(|t| parse_time(&t)))
@@ -435,8 +438,9 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT source_uid FROM (SELECT source_uid, size FROM message
-                                          WHERE +mailbox_id = ?1 AND sha256 IS NOT NULL AND status = 'delivered'
-                                          ORDER BY id DESC LIMIT 20)
+                                          WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
+                                            AND +mailbox_id = ?1
+                                          ORDER BY delivered_at DESC LIMIT 20)
                   ORDER BY size LIMIT 3",
             )?
             .query_map([mailbox], |r| r.get(0).map(Uid))?
@@ -446,20 +450,21 @@ impl Ledger {
 
     /// Another row with these bytes that decides what becomes of this one.
     pub fn twin(&self, id: i64, sha256: &[u8; 32]) -> Result<Option<Twin>> {
+        const BEFORE: &str = "m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+            AND m.mailbox_id IN (SELECT id FROM mailbox WHERE retired_at IS NOT NULL)";
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT m.id, b.retired_at IS NOT NULL AS before FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                    AND (m.status = 'delivered' OR (m.status IN ('failed', 'skipped') AND b.retired_at IS NOT NULL))
-                  ORDER BY before DESC, m.status = 'delivered' DESC LIMIT 1",
-            )?
-            .query_row(params![sha256, id], |r| {
-                Ok(match r.get(1)? {
-                    true => Twin::Before(r.get(0)?),
-                    false => Twin::Delivered,
-                })
+            let (before, delivered): (Option<i64>, bool) = db
+                .prepare_cached(&format!(
+                    "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
+                                     (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
+                            EXISTS (SELECT 1 FROM message m WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+                                                              AND m.status = 'delivered')"
+                ))?
+                .query_row(params![sha256, id], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            Ok(match before {
+                Some(before) => Some(Twin::Before(before)),
+                None => delivered.then_some(Twin::Delivered),
             })
-            .optional()
         })
     }
 
@@ -474,38 +479,37 @@ impl Ledger {
         })
     }
 
-    /// Other rows with the Message-ID and Date of this one whose message is not known to be gone.
-    /// They may be the one that a message in the target is a copy of.
-    pub fn rivals(&self, row: &Row) -> Result<Vec<Row>> {
+    /// Is there another row with the Message-ID and Date of this one whose message is not known to be
+    /// gone? It may be the one that a message in the target is a copy of.
+    pub fn has_rivals(&self, row: &Row) -> Result<bool> {
         let Some(message_id) = &row.about.message_id else {
-            return Ok(Vec::new());
+            return Ok(false);
         };
         self.read(|db| {
-            rows(
-                db,
-                "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3 AND m.superseded_by IS NULL AND m.status <> 'gone'",
-                params![message_id.hash, row.about.date, row.id],
-            )
+            db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
+                                   AND m.superseded_by IS NULL AND m.status <> 'gone')",
+            )?
+            .query_row(params![message_id.hash, row.about.date, row.id], |r| r.get(0))
         })
     }
 
-    /// Of these rows, those that are delivered and whose bytes nobody has hashed: a message with
-    /// their Message-ID and Date may be theirs or another one.
-    pub fn delivered_unhashed(&self, rivals: &[Row]) -> Result<Vec<(Row, Option<Place>)>> {
+    /// Of this row's rivals, those that are delivered and whose bytes nobody has hashed: a message
+    /// with their Message-ID and Date may be theirs or another one.
+    pub fn unhashed_rivals(&self, of: &Row) -> Result<Vec<(Row, Option<Place>)>> {
+        let Some(message_id) = &of.about.message_id else {
+            return Ok(Vec::new());
+        };
         self.read(|db| {
-            let mut out = Vec::new();
-            for rival in rivals.iter().filter(|r| r.sha256.is_none()) {
-                let place = db
-                    .prepare_cached(
-                        "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid FROM message WHERE id = ?1 AND status = 'delivered'",
-                    )?
-                    .query_row([rival.id], place_of)
-                    .optional()?;
-                if let Some(place) = place {
-                    out.push((rival.clone(), place));
-                }
-            }
-            Ok(out)
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid FROM message m
+                  WHERE m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3 AND m.superseded_by IS NULL
+                    AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
+            ))?
+            .query_map(params![message_id.hash, of.about.date, of.id], |r| {
+                Ok((row(r)?, place_of(r, 16)?))
+            })?
+            .collect()
         })
     }
 
@@ -548,7 +552,7 @@ impl Ledger {
             )?
             .query_map([], |r| {
                 Ok(Verification {
-                    place: place_of(r)?,
+                    place: place_of(r, 0)?,
                     id: r.get(4)?,
                     size: r.get(5)?,
                     sha256: r.get(6)?,
@@ -597,7 +601,8 @@ impl Ledger {
     pub fn left(&self) -> Result<(u64, u64)> {
         self.read(|db| {
             db.query_row(
-                "SELECT (SELECT count(*) FROM message WHERE status = 'pending') + (SELECT count(*) FROM message WHERE status = 'in_flight'),
+                "SELECT (SELECT count(*) FROM message WHERE status = 'pending' AND superseded_by IS NULL)
+                      + (SELECT count(*) FROM message WHERE status = 'in_flight'),
                         (SELECT count(*) FROM message WHERE status = 'failed' AND superseded_by IS NULL)",
                 [],
                 |r| Ok((r.get(0)?, r.get(1)?)),
@@ -672,11 +677,11 @@ pub(super) fn not_in_flight() -> rusqlite::Error {
     rusqlite::Error::StatementChangedRows(0)
 }
 
-/// From gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid as the first columns.
-fn place_of(r: &SqlRow<'_>) -> rusqlite::Result<Option<Place>> {
+/// From gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid as the columns from `at` on.
+fn place_of(r: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<Place>> {
     let (mailbox, validity, uid): (Option<i64>, Option<u32>, Option<u32>) =
-        (r.get(0)?, r.get(1)?, r.get(2)?);
-    let gm_msgid = r.get(3)?;
+        (r.get(at)?, r.get(at + 1)?, r.get(at + 2)?);
+    let gm_msgid = r.get(at + 3)?;
     Ok(match (mailbox, validity, uid) {
         (Some(mailbox), Some(validity), Some(uid)) => Some(Place {
             mailbox,

@@ -106,7 +106,8 @@ impl Ledger {
                 }
             }
             s.delivered_since = db.query_row(
-                "SELECT count(*) FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND delivered_at >= ?1",
+                "SELECT count(*) FROM message WHERE status = 'delivered' AND superseded_by IS NULL
+                    AND proof IN (SELECT name FROM proof) AND delivered_at >= ?1",
                 [time_text(since)],
                 |r| r.get(0),
             )?;

@@ -1,8 +1,6 @@
 //! What the watcher writes: mailboxes, their cursors, and a row for each message before anything
 //! is done with it.
 
-use std::collections::HashSet;
-
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
 use super::Ledger;
@@ -97,14 +95,31 @@ impl Ledger {
         })
     }
 
-    /// The UIDs below `below` that have a row.
-    pub fn known_uids(&self, mailbox: i64, below: u32) -> Result<HashSet<Uid>> {
+    /// Those of these UIDs, which must ascend, that have no row.
+    pub fn without_row(&self, mailbox: i64, mut uids: Vec<Uid>) -> Result<Vec<Uid>> {
+        let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else {
+            return Ok(uids);
+        };
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid < ?2",
-            )?
-            .query_map(params![mailbox, below], |r| r.get(0).map(Uid))?
-            .collect()
+            let mut query = db.prepare_cached(
+                "SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid BETWEEN ?2 AND ?3 ORDER BY source_uid",
+            )?;
+            let mut known = query
+                .query_map(params![mailbox, first.0, last.0], |r| r.get(0).map(Uid))?
+                .peekable();
+            let mut missing = Vec::new();
+            for uid in uids.drain(..) {
+                while known.next_if(|k| matches!(k, Ok(k) if *k < uid)).is_some() {}
+                match known.peek() {
+                    Some(Ok(k)) if *k == uid => {}
+                    None | Some(Ok(_)) => missing.push(uid),
+                    Some(Err(_)) => break,
+                }
+            }
+            match known.next() {
+                Some(Err(e)) => Err(e),
+                _ => Ok(missing),
+            }
         })
     }
 
@@ -201,12 +216,18 @@ impl Ledger {
 
     /// Is this a message that an older incarnation of the mailbox had a row for?
     pub fn known_before(&self, mailbox: &MailboxRow, m: &Discovered) -> Result<bool> {
+        // Each of the two has an index: a name that may be NULL has none.
+        let name = match m.message_id {
+            Some(_) => "m.message_id_hash = ?2",
+            None => "m.message_id_hash IS NULL AND ?2 IS NULL",
+        };
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'
-                    AND m.message_id_hash IS ?2 AND m.date_header IS ?3 AND m.internal_date = ?4 AND m.size IS ?5)",
-            )?
+            db.prepare_cached(&format!(
+                "SELECT EXISTS (SELECT 1 FROM message m
+                  WHERE m.mailbox_id IN (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL)
+                    AND {name} AND m.date_header IS ?3 AND m.internal_date = ?4 AND m.size IS ?5
+                    AND m.superseded_by IS NULL AND m.status <> 'gone')"
+            ))?
             .query_row(
                 params![
                     mailbox.name,
@@ -228,16 +249,15 @@ impl Ledger {
         if !mailbox.inherited && !mailbox.history_done {
             return Ok(false);
         }
+        if mailbox.inherited {
+            // A failed row there may have been given another try since: there is nothing to try it
+            // with, what the mailbox holds has rows of the new incarnation.
+            return self.write(|t| drop_waiting(t, mailbox).map(|()| true));
+        }
         self.write(|t| {
-            if mailbox.inherited {
-                // A failed row there may have been given another try since: there is nothing to
-                // try it with, what the mailbox holds has rows of the new incarnation.
-                drop_waiting(t, mailbox)?;
-                return Ok(true);
-            }
             let in_flight: bool = t.query_row(
-                "SELECT EXISTS (SELECT 1 FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE m.status = 'in_flight' AND b.name = ?1 AND b.retired_at IS NOT NULL)",
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE m.status = 'in_flight'
+                    AND (SELECT b.name = ?1 AND b.retired_at IS NOT NULL FROM mailbox b WHERE b.id = m.mailbox_id))",
                 [&mailbox.name],
                 |r| r.get(0),
             )?;

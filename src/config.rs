@@ -17,8 +17,10 @@ use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
 mod intervals;
+mod mask;
 
 pub use intervals::Intervals;
+pub use mask::Masks;
 
 /// A password or token. It never shows itself, and is wiped when it goes.
 #[derive(Clone, PartialEq)]

@@ -46,11 +46,11 @@
 //! ```text
 //! error      what went wrong, whom it concerns, the words for it
 //! message    what a message is
-//! config     config.json -> checked values, Secret<T>, Intervals
+//! config     config.json -> checked values, Secret<T>, Masks, Intervals
 //! ledger     every SQL statement there is, behind verbs
 //! oauth      the token file
 //! reply      one response of a server, cut into tokens
-//! wire       bytes under the imap crate: TLS, deadlines, bounds, literals, masking
+//! wire       bytes under the imap crate: TLS, deadlines, bounds, literals
 //! session    a signed-in IMAP session; refusals classified
 //! source     the mailbox we read
 //! gmail      the account we fill

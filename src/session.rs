@@ -131,7 +131,7 @@ impl Session {
     /// `Connection`: try again. `NeedsUser`: credentials or certificate refused. `Throttled`: the
     /// server has enough of us for now.
     pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Session> {
-        let (wire, greeting) = Wire::connect(endpoint, times.connect)?;
+        let (wire, greeting) = Wire::connect(endpoint, times.connect, login.masks())?;
         match greeting.status {
             Status::Ok => {}
             Status::PreAuth => {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, TimeDelta};
 use log::{info, warn};
 use oauth2::basic::BasicClient;
 use oauth2::{
@@ -21,7 +21,7 @@ use oauth2::{
 };
 use serde_json::{Map, Value};
 
-use crate::config::{Secret, json_place};
+use crate::config::{Masks, Secret, json_place};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Time, sha256};
 
@@ -30,6 +30,8 @@ const SCOPE: &str = "https://mail.google.com/";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// A token is renewed this long before its end, or a quarter of its life if that is less.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// What is said to last longer is renewed all the same: Google's tokens last an hour.
+const LIFE_MAX: TimeDelta = TimeDelta::days(365);
 const SIGN_IN: &str = "sign in again and put the new token file there; it is picked up by itself";
 /// A reply of the token endpoint is some hundred bytes.
 const REPLY_MAX: u64 = 64 << 10;
@@ -163,9 +165,7 @@ impl Tokens {
         };
         let token = match map.get("token") {
             None => None,
-            Some(Value::String(t)) if !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic()) => {
-                Some(Secret::new(t.clone()))
-            }
+            Some(Value::String(t)) if is_token(t) => Some(Secret::new(t.clone())),
             Some(_) => {
                 return Err(self
                     .error(Fault::NeedsUser, "`token` is not an access token")
@@ -202,8 +202,11 @@ impl Tokens {
         let uri = contents
             .text("token_uri")
             .unwrap_or_else(|| GOOGLE_TOKEN_URI.into());
-        let reply = self.exchange(&uri, id, secret, refresh)?;
-        let life = reply.expires_in().and_then(|d| TimeDelta::from_std(d).ok());
+        let masks = Masks::new(&refresh, b"").and(Masks::new(&secret, b""));
+        let reply = self.exchange(&uri, id, secret, refresh, &masks)?;
+        let life = reply
+            .expires_in()
+            .map(|d| TimeDelta::from_std(d).map_or(LIFE_MAX, |life| life.min(LIFE_MAX)));
         let access = Access {
             token: Secret::new(reply.access_token().secret().clone()),
             renew_at: life.map(|life| now + life - MARGIN.min(life / 4)),
@@ -212,7 +215,7 @@ impl Tokens {
         info!("{}: the access token was renewed", self.path.display());
         let map = &mut contents.map;
         map.insert("token".into(), access.token.reveal().clone().into());
-        if let Some(rotated) = reply.refresh_token() {
+        if let Some(rotated) = reply.refresh_token().filter(|t| !t.secret().is_empty()) {
             map.insert("refresh_token".into(), rotated.secret().clone().into());
         }
         match life {
@@ -261,6 +264,7 @@ impl Tokens {
         id: String,
         secret: String,
         refresh: String,
+        masks: &Masks,
     ) -> Result<oauth2::basic::BasicTokenResponse> {
         let url = TokenUrl::new(uri.into())
             .ok()
@@ -295,7 +299,7 @@ impl Tokens {
         let reply = client
             .exchange_refresh_token(&RefreshToken::new(refresh))
             .request(&http)
-            .map_err(|e| self.refused(&e, status.get()))?;
+            .map_err(|e| self.refused(&e, status.get(), masks))?;
         match reply.scopes() {
             Some(scopes) if !scopes.iter().any(|s| s.as_str() == SCOPE) => Err(self
                 .error(
@@ -303,30 +307,29 @@ impl Tokens {
                     format!("its token does not allow mail: the scope {SCOPE} was not granted"),
                 )
                 .hint("sign in again and leave the box for mail ticked")),
+            // In the file it would be no token, and nobody would ask for another one.
+            _ if !is_token(reply.access_token().secret()) => Err(self.no_token(status.get())),
             _ => Ok(reply),
         }
     }
 
-    /// gmail.md 7.3. Nothing of what was sent is in these words: the endpoint's are its own.
+    /// gmail.md 7.3. The endpoint's words, without what we sent to it.
     fn refused(
         &self,
         e: &RequestTokenError<ureq::Error, oauth2::basic::BasicErrorResponse>,
         status: u16,
+        masks: &Masks,
     ) -> Error {
-        let out_of_order = |what: String| {
-            self.error(
-                Fault::Connection,
-                format!("the token cannot be renewed now: {what}"),
-            )
-        };
+        let shown = |words: &str| masks.apply(&shown(words.as_bytes()));
+        let out_of_order = |what: String| self.out_of_order(what);
         match e {
             _ if status == 429 || status >= 500 => {
                 out_of_order(format!("the token endpoint answers with HTTP {status}"))
             }
             RequestTokenError::ServerResponse(reply) => {
-                let code = shown(reply.error().as_ref().as_bytes());
+                let code = shown(reply.error().as_ref());
                 let words = match reply.error_description() {
-                    Some(description) => format!("{code} ({})", shown(description.as_bytes())),
+                    Some(description) => format!("{code} ({})", shown(description)),
                     None => code.clone(),
                 };
                 let hint = match code.as_str() {
@@ -346,11 +349,22 @@ impl Tokens {
                 )
                 .hint(hint)
             }
-            RequestTokenError::Request(e) => out_of_order(shown(e.to_string().as_bytes())),
-            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => out_of_order(format!(
-                "the token endpoint answers with something else than a token (HTTP {status})"
-            )),
+            RequestTokenError::Request(e) => out_of_order(shown(&e.to_string())),
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => self.no_token(status),
         }
+    }
+
+    fn no_token(&self, status: u16) -> Error {
+        self.out_of_order(format!(
+            "the token endpoint answers with something else than a token (HTTP {status})"
+        ))
+    }
+
+    fn out_of_order(&self, what: String) -> Error {
+        self.error(
+            Fault::Connection,
+            format!("the token cannot be renewed now: {what}"),
+        )
     }
 }
 
@@ -370,13 +384,18 @@ impl Contents {
 }
 
 /// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. What
-/// cannot be read counts as expired.
+/// cannot be read, or has no year that a calendar knows, counts as expired.
 fn expiry(text: &str) -> Option<Time> {
     let naive = text.trim_end_matches('Z');
     NaiveDateTime::parse_from_str(naive, "%Y-%m-%dT%H:%M:%S%.f")
         .map(|t| t.and_utc())
         .or_else(|_| DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()))
         .ok()
+        .filter(|t| (1970..=9999).contains(&t.year()))
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// https, or http to this machine itself.
@@ -413,7 +432,14 @@ mod tests {
         ] {
             assert_eq!(at(text), want, "{text}");
         }
-        for text in ["", "tomorrow", "2026-13-01T00:00:00Z", "1767323045"] {
+        for text in [
+            "",
+            "tomorrow",
+            "2026-13-01T00:00:00Z",
+            "1767323045",
+            "-262143-01-01T00:00:00",
+            "+262142-12-31T23:59:59",
+        ] {
             assert_eq!(at(text), None, "{text}");
         }
     }

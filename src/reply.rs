@@ -4,6 +4,8 @@
 //! What it cannot read becomes `None` for that one response; nothing panics, nothing is read twice.
 //! The bytes come framed from `wire`; what the parts mean for a session is said in `session`.
 
+use chrono::Datelike as _;
+
 use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text};
 
 /// How deep parentheses may nest. Ours need 3; 100,000 would eat the stack.
@@ -335,12 +337,14 @@ fn text(value: Token) -> Option<Vec<u8>> {
     }
 }
 
-/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time).
+/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time). Its year has four digits: another one could
+/// neither be sent on nor sorted in the ledger.
 fn internal_date(bytes: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z")
         .ok()
         .map(|t| t.to_utc())
+        .filter(|t| (1..=9999).contains(&t.year()))
 }
 
 /// A header's raw value from a header block; the first one where there are several. Names are

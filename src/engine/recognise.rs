@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use log::warn;
 
 use super::reader::sender_and_subject;
+use crate::config::Since;
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, Copy, DELIVERY};
 use crate::ledger::{IndexMailbox, Mark, Place, Row, Shared, Verdict, Verification};
@@ -199,13 +200,16 @@ fn cover(
     needed: Time,
     now: Time,
 ) -> Result<()> {
+    // Before that no message lies, and no date can be written down.
+    let beginning = Since::All.start(now);
+    let needed = needed.max(beginning);
     if index.covered_since.is_some_and(|covered| needed >= covered) {
         return Ok(());
     }
     let reach = index
         .covered_since
         .map_or(FIRST_REACH, |covered| (now - covered) * 2);
-    let since = needed.min(now - reach.max(FIRST_REACH));
+    let since = needed.min(now - reach.max(FIRST_REACH)).max(beginning);
     let view = account.view(&index.name, false)?;
     let uids = account.dated_between(&view, since, index.covered_since)?;
     for set in uids.rchunks(SET_MAX) {

@@ -12,6 +12,8 @@ use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text};
 const MAX_DEPTH: usize = 40;
 /// Values in one response: each costs more memory than its bytes on the wire, up to 50 times.
 const MAX_TOKENS: usize = 20_000;
+/// UIDs in one SEARCH: each takes up to twice the memory of its bytes on the wire.
+const MAX_UIDS: usize = 2_000_000;
 /// Capabilities of one server. Gmail has 20, Dovecot 40.
 const MAX_CAPABILITIES: usize = 500;
 /// Of a status text: nobody reads more, and a CAPABILITY code has less.
@@ -251,11 +253,13 @@ fn words(line: &[u8]) -> Vec<String> {
 /// `1 5 9`, and whatever a server appends in parentheses (MODSEQ) passed over.
 fn search(rest: &[u8]) -> Option<Vec<Uid>> {
     let numbers = rest.split(|&b| b == b'(').next().unwrap_or_default();
-    numbers
+    let uids: Option<Vec<Uid>> = numbers
         .split(|&b| b == b' ')
         .filter(|w| !w.is_empty())
+        .take(MAX_UIDS + 1)
         .map(|w| ascii_number(w).filter(|n| *n > 0).map(Uid))
-        .collect()
+        .collect();
+    uids.filter(|uids| uids.len() <= MAX_UIDS)
 }
 
 fn counts(tokens: Vec<Token>) -> Option<Untagged> {

@@ -161,10 +161,15 @@ impl Reader {
                 missing.append(&mut set);
                 continue;
             };
-            debug!(
+            let early = format!(
                 "fetching {} messages of {MAILBOX} ended early: {error}",
                 set.len()
             );
+            match error.fault {
+                // Each may have taken minutes, which a person would wonder about.
+                Fault::Connection => warn!("{early}"),
+                _ => debug!("{early}"),
+            }
             // The account's affair, whatever was asked for: asking on would make it worse, and no
             // message is to blame.
             if !matches!(

@@ -16,9 +16,11 @@ use crate::message::Time;
 
 mod intervals;
 mod key;
+mod mask;
 
 pub use intervals::Intervals;
 pub use key::{Key, Secret};
+pub use mask::Masks;
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +56,9 @@ impl Since {
     pub fn start(self, now: Time) -> Time {
         let midnight = |d: NaiveDate| d.and_time(chrono::NaiveTime::MIN).and_utc();
         match self {
-            Since::All => Time::UNIX_EPOCH - TimeDelta::days(365 * 1000),
+            // 1 January of the year 1: some servers give messages that have no date the first day they
+            // can think of.
+            Since::All => Time::UNIX_EPOCH - TimeDelta::days(719_162),
             Since::Days(n) => now - TimeDelta::days(i64::from(n)),
             Since::Date(d) => midnight(d),
         }

@@ -110,19 +110,27 @@ pub fn shown(bytes: &[u8]) -> String {
     shown_within(bytes, SHOWN_MAX)
 }
 
-/// As [`shown`], with a bound of `max` characters.
+/// As [`shown`], with a bound of `max` characters; `…` stands for what is left out.
 pub fn shown_within(bytes: &[u8], max: usize) -> String {
     // A character has at most 4 bytes, so nothing past this can be shown anyway.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(max.saturating_mul(4) + 4)]);
     let mut out = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == max {
+    let mut room = max;
+    for c in text.chars() {
+        let escaped = (c.is_control() || is_direction_mark(c)) && c != '\t';
+        let takes = if escaped {
+            c.escape_unicode().count()
+        } else {
+            1
+        };
+        let Some(left) = room.checked_sub(takes) else {
             out.push('…');
             break;
-        }
+        };
+        room = left;
         match c {
             '\t' => out.push(' '),
-            c if c.is_control() || is_direction_mark(c) => out.extend(c.escape_unicode()),
+            c if escaped => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }
@@ -131,7 +139,7 @@ pub fn shown_within(bytes: &[u8], max: usize) -> String {
 
 /// Unicode's bidirectional controls and line separators can make a line read as another one.
 fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -148,5 +156,9 @@ mod tests {
         assert_eq!(shown(b"J\xf6rg"), "J\u{fffd}rg");
         assert_eq!(shown_within(b"abcdef", 3), "abc…");
         assert!(shown(&vec![b'x'; 1 << 20]).len() < SHOWN_MAX + 8);
+        // An escape counts for as many characters as it has, and none is cut in two.
+        assert_eq!(shown_within(b"ab\x07cd", 7), "ab\\u{7}…");
+        assert_eq!(shown_within(b"ab\x07cd", 6), "ab…");
+        assert!(shown(&vec![0; 1 << 20]).len() < SHOWN_MAX + 8);
     }
 }

@@ -47,11 +47,11 @@
 //! ```text
 //! error      what went wrong, whom it concerns, the words for it
 //! message    what a message is
-//! config     config.json -> checked values, Secret<T>, Intervals
+//! config     config.json -> checked values, Secret<T>, Masks, Intervals
 //! ledger     every SQL statement there is, behind verbs
 //! oauth      the token file, its renewal, and the sign-in that makes it
 //! reply      one response of a server, cut into tokens
-//! wire       bytes under the imap crate: TLS, deadlines, bounds, literals, masking
+//! wire       bytes under the imap crate: TLS, deadlines, bounds, literals
 //! session    a signed-in IMAP session; refusals classified
 //! credentials  what a side is entered with; a refused token renewed once
 //! source     the mailbox we read

@@ -43,6 +43,8 @@ use contents::Contents;
 
 /// A token is renewed this long before its end, or a quarter of its life if that is less.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// What is said to last longer is renewed all the same: Google's tokens last an hour.
+const LIFE_MAX: TimeDelta = TimeDelta::days(365);
 const SIGN_IN: &str =
     "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
 
@@ -260,7 +262,7 @@ impl Tokens {
         now: Time,
     ) -> Result<Access> {
         let mail = self.grants_mail(&contents, reply);
-        let rotated = reply.refresh_token();
+        let rotated = reply.refresh_token().filter(|t| !t.secret().is_empty());
         if rotated.is_none() {
             mail.clone()?;
         }
@@ -270,9 +272,7 @@ impl Tokens {
         }
         let life = reply
             .expires_in()
-            .and_then(|d| TimeDelta::from_std(d).ok())
-            // Past the end of the calendar it is as good as for ever.
-            .filter(|life| now.checked_add_signed(*life).is_some());
+            .map(|d| TimeDelta::from_std(d).map_or(LIFE_MAX, |life| life.min(LIFE_MAX)));
         let access = mail.is_ok().then(|| Access {
             token: Secret::new(reply.access_token().secret().clone()),
             renew_at: life.map(|life| now + life - MARGIN.min(life / 4)),

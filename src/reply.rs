@@ -4,12 +4,16 @@
 //! What it cannot read becomes `None` for that one response; nothing panics, nothing is read twice.
 //! The bytes come framed from `wire`; what the parts mean for a session is said in `session`.
 
+use chrono::Datelike as _;
+
 use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text};
 
 /// How deep parentheses may nest. Ours need 3; 100,000 would eat the stack.
 const MAX_DEPTH: usize = 40;
 /// Values in one response: each costs more memory than its bytes on the wire, up to 50 times.
 const MAX_TOKENS: usize = 20_000;
+/// UIDs in one SEARCH: each takes up to twice the memory of its bytes on the wire.
+const MAX_UIDS: usize = 2_000_000;
 /// Capabilities of one server. Gmail has 20, Dovecot 40.
 const MAX_CAPABILITIES: usize = 500;
 /// Of a status text: nobody reads more, and a CAPABILITY code has less.
@@ -249,11 +253,13 @@ fn words(line: &[u8]) -> Vec<String> {
 /// `1 5 9`, and whatever a server appends in parentheses (MODSEQ) passed over.
 fn search(rest: &[u8]) -> Option<Vec<Uid>> {
     let numbers = rest.split(|&b| b == b'(').next().unwrap_or_default();
-    numbers
+    let uids: Option<Vec<Uid>> = numbers
         .split(|&b| b == b' ')
         .filter(|w| !w.is_empty())
+        .take(MAX_UIDS + 1)
         .map(|w| ascii_number(w).filter(|n| *n > 0).map(Uid))
-        .collect()
+        .collect();
+    uids.filter(|uids| uids.len() <= MAX_UIDS)
 }
 
 fn counts(tokens: Vec<Token>) -> Option<Untagged> {
@@ -335,12 +341,14 @@ fn text(value: Token) -> Option<Vec<u8>> {
     }
 }
 
-/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time).
+/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time). Its year has four digits: another one could
+/// neither be sent on nor sorted in the ledger.
 fn internal_date(bytes: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z")
         .ok()
         .map(|t| t.to_utc())
+        .filter(|t| (1..=9999).contains(&t.year()))
 }
 
 /// A header's raw value from a header block; the first one where there are several. Names are

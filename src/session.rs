@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use log::warn;
 
 use crate::config::{Endpoint, Intervals, Secret};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Flags, Time, Uid, UidValidity};
 use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
 use crate::wire::{Answer, Sent, Wire};
@@ -30,6 +30,8 @@ const LITERAL_MINUS_MAX: usize = 4096;
 const LISTED_MAX: u32 = 50_000;
 /// A server that claims to hold more has lost its count; each would cost memory.
 const MAILBOX_MAX: u32 = 10_000_000;
+/// A SEARCH that finds more is not taken: the messages are listed, piece by piece.
+const FOUND_MAX: usize = 2_000_000;
 /// How many UIDs one command names at most: Courier resets the connection at 60 kB.
 pub const SET_MAX: usize = 1000;
 /// The largest message that is carried, in bytes: three times what Gmail takes.
@@ -131,7 +133,7 @@ impl Session {
     /// `Connection`: try again. `NeedsUser`: credentials or certificate refused. `Throttled`: the
     /// server has enough of us for now.
     pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Session> {
-        let (wire, greeting) = Wire::connect(endpoint, times.connect)?;
+        let (wire, greeting) = Wire::connect(endpoint, times.connect, login.masks())?;
         match greeting.status {
             Status::Ok => {}
             Status::PreAuth => {
@@ -283,7 +285,9 @@ impl Session {
                     .iter()
                     .any(|a| a.eq_ignore_ascii_case(wanted.as_bytes()));
                 if has && slot.is_none() {
-                    *slot = String::from_utf8(name.clone()).ok();
+                    // We say it in commands, errors and the ledger: what cannot be shown as it is
+                    // (nothing, line breaks, megabytes) is no name for us.
+                    *slot = Some(shown(&name)).filter(|s| !s.is_empty() && s.as_bytes() == name);
                 }
             }
         }
@@ -394,11 +398,16 @@ impl Session {
         if whole.is_err() {
             return Ok(Vec::new());
         }
-        let found = heard.untagged.into_iter().filter_map(|u| match u {
-            Untagged::Search(uids) => Some(uids),
-            _ => None,
-        });
-        Ok(found.flatten().collect())
+        let mut found = Vec::new();
+        for response in heard.untagged {
+            if let Untagged::Search(uids) = response {
+                if found.len() + uids.len() > FOUND_MAX {
+                    return Ok(Vec::new());
+                }
+                found.extend(uids);
+            }
+        }
+        Ok(found)
     }
 
     /// The UIDs in the open view whose INTERNALDATE may lie between these moments, by a list of all.

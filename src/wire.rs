@@ -13,24 +13,23 @@ use std::time::{Duration, Instant};
 
 use log::{debug, log_enabled};
 
-use crate::config::{Endpoint, Tls};
+use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Result, shown};
 use crate::reply::{Part, Status, StatusText, announced_literal, word};
 
-mod mask;
 mod socket;
 mod starttls;
 mod tls;
 
-pub use mask::Masks;
 use socket::Socket;
 
 /// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
 const LINE_MAX: usize = 16 << 20;
 /// Responses to one command, literals apart.
 const RESPONSES_MAX: usize = 500_000;
-/// Bytes of responses to one command, literals apart.
-const TEXT_MAX: usize = 64 << 20;
+/// Bytes of responses to one command, literals apart: three times what a list of 50,000 messages or
+/// a SEARCH of 1,000,000 takes.
+const TEXT_MAX: usize = 32 << 20;
 /// What one command may be sent beyond what its caller expects in literals.
 const LITERAL_SLACK: u64 = 4 << 20;
 /// Sign-in asks to hear more twice at most (token, then the empty answer to a refusal).
@@ -120,12 +119,17 @@ struct Core {
 }
 
 impl Wire {
-    /// Connects, protects the connection and reads the greeting. All of it within `limit`.
+    /// Connects, protects the connection and reads the greeting. All of it within `limit`. What the
+    /// masks know is shown of nothing that the server says.
     ///
     /// # Errors
     /// `Connection` when the server is out of reach; `NeedsUser` when its certificate is refused
     /// or it has no STARTTLS.
-    pub fn connect(endpoint: &Endpoint, limit: Duration) -> Result<(Wire, StatusText)> {
+    pub fn connect(
+        endpoint: &Endpoint,
+        limit: Duration,
+        masks: Masks,
+    ) -> Result<(Wire, StatusText)> {
         let name = format!("{}:{}", shown(endpoint.host.as_bytes()), endpoint.port);
         let deadline = Instant::now() + limit;
         let tls = match endpoint.tls {
@@ -140,7 +144,7 @@ impl Wire {
         let stream = match (endpoint.tls, tls) {
             (Tls::Implicit, Some(tls)) => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
             (Tls::StartTls, Some(tls)) => {
-                let first = greeting.insert(starttls::starttls(&mut socket, &name)?);
+                let first = greeting.insert(starttls::starttls(&mut socket, &name, &masks)?);
                 match first.status {
                     Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
                     // It has not begun TLS: `session` says why and goes no further.
@@ -149,7 +153,7 @@ impl Wire {
             }
             _ => Stream::Plain(socket),
         };
-        let mut core = Core::new(stream, name);
+        let mut core = Core::new(stream, name, masks);
         let greeting = match greeting {
             Some(greeting) => greeting,
             None => core.greeting()?,
@@ -190,11 +194,10 @@ impl Wire {
     }
 
     /// The next command signs in: it is logged as `shown` and may be asked for more.
-    pub fn sign_in(&self, shown: &'static str, masks: Masks) {
+    pub fn sign_in(&self, shown: &'static str) {
         let mut core = self.core();
         core.continuation = Continuation::Challenge(0);
         core.logged_as = Some(shown);
-        core.masks = masks;
     }
 
     /// These commands are sent together with the next one; each must then be run in this order.
@@ -262,7 +265,7 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Core {
-    fn new(stream: Stream, name: String) -> Core {
+    fn new(stream: Stream, name: String, masks: Masks) -> Core {
         Core {
             stream,
             name,
@@ -280,7 +283,7 @@ impl Core {
             literal_budget: LITERAL_SLACK,
             ahead: Vec::new(),
             already_sent: Vec::new(),
-            masks: Masks::default(),
+            masks,
             logged_as: None,
         }
     }
@@ -301,7 +304,7 @@ impl Core {
             .line()
             .map_err(|e| Error::connection(format!("{} sent no greeting: {e}", self.name)))?;
         self.log("S:", &line);
-        read_greeting(&line, &self.name)
+        read_greeting(&line, &self.name, &self.masks)
     }
 
     /// Sends what the crate flushed: a command line, or an answer to a challenge.
@@ -613,13 +616,13 @@ fn broken(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-fn read_greeting(line: &[u8], name: &str) -> Result<StatusText> {
+fn read_greeting(line: &[u8], name: &str, masks: &Masks) -> Result<StatusText> {
     line.strip_prefix(b"* ")
         .and_then(StatusText::parse)
         .ok_or_else(|| {
             Error::connection(format!(
                 "{name} greets with something that is not IMAP: {}",
-                shown(line)
+                masks.apply(&shown(line))
             ))
             .hint("is this the port of the IMAP server, and is the kind of encryption right?")
         })

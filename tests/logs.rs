@@ -394,6 +394,32 @@ fn a_hangup_opens_the_file_anew() {
 }
 
 #[test]
+fn a_pause_while_a_server_is_listened_to_loses_no_connection() {
+    let waiting = Waiting::start("imap.log");
+    let log = waiting.dir.path().join("imap.log");
+    let stat = format!("/proc/{}/stat", waiting.child.id());
+    for n in 0..5 {
+        // As Ctrl-Z and `fg` do.
+        waiting.signal("-STOP");
+        eventually("a process that is stopped", || {
+            fs::read_to_string(&stat).unwrap().contains(") T ")
+        });
+        waiting.signal("-CONT");
+        fs::rename(&log, log.with_extension(n.to_string())).unwrap();
+        waiting.signal("-HUP");
+        eventually("the log under its name again", || log.exists());
+    }
+    waiting.signal("-TERM");
+    let (output, dir) = waiting.end();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let files = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+    let logs = files.filter(|p| p.file_stem().is_some_and(|n| n == "imap"));
+    let all: String = logs.map(|p| fs::read_to_string(p).unwrap()).collect();
+    assert!(all.contains("stopped"), "{all}");
+    assert!(!all.contains("trying again"), "{all}");
+}
+
+#[test]
 fn without_a_file_a_hangup_ends_the_program() {
     let waiting = Waiting::start("stderr");
     waiting.signal("-HUP");

@@ -8,6 +8,7 @@ use log::{debug, warn};
 
 use super::Engine;
 use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
+use crate::config;
 use crate::error::{Error, Result};
 use crate::gmail::{Account, Copy, DELIVERY};
 use crate::ledger::{IndexMailbox, Mark};
@@ -164,13 +165,16 @@ pub(super) fn cover(
     needed: Time,
     now: Time,
 ) -> Result<()> {
+    // Before that no message lies, and no date can be written down.
+    let beginning = config::Since::All.start(now);
+    let needed = needed.max(beginning);
     if index.covered_since.is_some_and(|covered| needed >= covered) {
         return Ok(());
     }
     let reach = index
         .covered_since
         .map_or(FIRST_REACH, |covered| (now - covered) * 2);
-    let since = needed.min(now - reach.max(FIRST_REACH));
+    let since = needed.min(now - reach.max(FIRST_REACH)).max(beginning);
     let view = account.view(&index.name, false)?;
     let mut uids = match account.dated_between(&view, since, index.covered_since) {
         Err(e) if may_be_a_messages(&e) => {

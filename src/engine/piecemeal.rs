@@ -1,7 +1,7 @@
 //! Sets of messages asked for in such a way that one message that cannot be had does not hold up the
 //! rest: who is to blame when a fetch goes wrong. The same for either side; it opens no session itself.
 
-use log::debug;
+use log::{debug, warn};
 
 use crate::error::{Error, Fault, Result};
 use crate::message::Uid;
@@ -79,7 +79,12 @@ pub(super) fn piecemeal<C, T>(
             missing.append(&mut set);
             continue;
         };
-        debug!("fetching {} messages ended early: {error}", set.len());
+        let early = format!("fetching {} messages ended early: {error}", set.len());
+        match error.fault {
+            // Each may have taken minutes, which a person would wonder about.
+            Fault::Connection => warn!("{early}"),
+            _ => debug!("{early}"),
+        }
         if !may_be_a_messages(&error) {
             return Err(error);
         }

@@ -1,7 +1,7 @@
 //! What a token file says, in each form that programs write it (gmail.md 7.5), and whose tokens they
 //! are. Not for reading or writing the file: that is `oauth`'s.
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, Datelike as _, NaiveDateTime};
 use oauth2::TokenUrl;
 use serde_json::{Map, Value};
 
@@ -138,13 +138,14 @@ pub(super) fn is_token(text: &str) -> bool {
 }
 
 /// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. What
-/// cannot be read counts as expired.
+/// cannot be read, or has no year that a calendar knows, counts as expired.
 pub(super) fn expiry(text: &str) -> Option<Time> {
     let naive = text.trim_end_matches('Z');
     NaiveDateTime::parse_from_str(naive, "%Y-%m-%dT%H:%M:%S%.f")
         .map(|t| t.and_utc())
         .or_else(|_| DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()))
         .ok()
+        .filter(|t| (1970..=9999).contains(&t.year()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::client::Provider;
 use super::contents::{Contents, is_token, same_scope};
 use super::exchange::Http;
 use super::{SIGN_IN, Tokens};
+use crate::config::Masks;
 use crate::error::{Error, Fault, Result, shown};
 
 impl Tokens {
@@ -43,7 +44,7 @@ impl Tokens {
         let reply = client
             .exchange_refresh_token(&RefreshToken::new(refresh))
             .request(&|request| http.send(request))
-            .map_err(|e| self.refused(&e, http.status(), contents.provider()))?;
+            .map_err(|e| self.refused(&e, http.status(), contents))?;
         match is_token(reply.access_token().secret()) {
             true => Ok(reply),
             false => Err(self.no_token(http.status())),
@@ -109,8 +110,16 @@ impl Tokens {
         &self,
         e: &RequestTokenError<ureq::Error, BasicErrorResponse>,
         status: u16,
-        provider: Provider,
+        contents: &Contents,
     ) -> Error {
+        let secrets = ["refresh_token", "client_secret"].map(|key| contents.text(key));
+        let masks = secrets
+            .into_iter()
+            .flatten()
+            .fold(Masks::default(), |masks, secret| {
+                masks.and(Masks::new(&secret, b""))
+            });
+        let shown = |words: &str| masks.apply(&shown(words.as_bytes()));
         let reply = match e {
             _ if status == 429 || status >= 500 => {
                 return self
@@ -118,19 +127,19 @@ impl Tokens {
             }
             RequestTokenError::ServerResponse(reply) => reply,
             RequestTokenError::Request(e) => {
-                return self.out_of_order(&shown(e.to_string().as_bytes()));
+                return self.out_of_order(&shown(&e.to_string()));
             }
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
                 return self.no_token(status);
             }
         };
-        let code = shown(reply.error().as_ref().as_bytes());
+        let code = shown(reply.error().as_ref());
         let description = reply.error_description().map_or("", |d| sentence(d));
         let words = match description {
             "" => code.clone(),
-            text => format!("{code} ({})", shown(text.as_bytes())),
+            text => format!("{code} ({})", shown(text)),
         };
-        match hint(provider, &code, description) {
+        match hint(contents.provider(), &code, description) {
             None => self.out_of_order(&words),
             Some(hint) => {
                 let mut error = self

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Login, capability_code, heard};
-use crate::config::{Intervals, Secret};
+use crate::config::{Intervals, Masks, Secret};
 use crate::error::{Error, Fault, Result};
 use crate::reply::Untagged;
 use crate::session::Phase;
-use crate::wire::{Masks, Wire};
+use crate::wire::Wire;
 
 /// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2
 /// token brings a challenge that wants an empty answer (gmail.md 2.2).
@@ -31,6 +31,27 @@ impl imap::Authenticator for Responses<'_> {
     }
 }
 
+impl Login {
+    /// What is sent to sign in by AUTHENTICATE (RFC 4616; gmail.md 2.2).
+    fn response(&self) -> Secret<String> {
+        Secret::new(match self {
+            Login::Password { user, password } => format!("\0{user}\0{}", password.reveal()),
+            Login::Token { user, token } => {
+                format!("user={user}\x01auth=Bearer {}\x01\x01", token.reveal())
+            }
+        })
+    }
+
+    /// What no server makes us show.
+    pub(super) fn masks(&self) -> Masks {
+        let (Login::Password {
+            password: secret, ..
+        }
+        | Login::Token { token: secret, .. }) = self;
+        Masks::new(secret.reveal(), self.response().reveal().as_bytes())
+    }
+}
+
 pub(super) type SignedIn = (imap::Session<Wire>, Option<Vec<String>>);
 
 pub(super) fn sign_in(
@@ -42,24 +63,10 @@ pub(super) fn sign_in(
 ) -> Result<SignedIn> {
     let offers = |name: &str| offered.iter().any(|c| c == name);
     let with_response = offers("SASL-IR");
-    let (mechanism, shown, response, secret) = match login {
-        Login::Token { user, token } => {
-            let response = format!("user={user}\x01auth=Bearer {}\x01\x01", token.reveal());
-            (
-                "XOAUTH2",
-                "AUTHENTICATE XOAUTH2 (credentials)",
-                response,
-                token,
-            )
-        }
-        Login::Password { user, password } if offers("AUTH=PLAIN") => {
-            let response = format!("\0{user}\0{}", password.reveal());
-            (
-                "PLAIN",
-                "AUTHENTICATE PLAIN (credentials)",
-                response,
-                password,
-            )
+    let (mechanism, shown) = match login {
+        Login::Token { .. } => ("XOAUTH2", "AUTHENTICATE XOAUTH2 (credentials)"),
+        Login::Password { .. } if offers("AUTH=PLAIN") => {
+            ("PLAIN", "AUTHENTICATE PLAIN (credentials)")
         }
         Login::Password { user, password } => {
             if offers("LOGINDISABLED") {
@@ -70,15 +77,19 @@ pub(super) fn sign_in(
                 .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth, with a token file"));
             }
             wire.expect(times.command, 0);
-            wire.sign_in("LOGIN (credentials)", Masks::new(password.reveal(), b""));
+            wire.sign_in("LOGIN (credentials)");
             let done = client.login(user, password.reveal());
             return finish_sign_in(wire, done, Phase::SignIn);
         }
     };
     wire.expect(times.command, 0);
-    wire.sign_in(shown, Masks::new(secret.reveal(), response.as_bytes()));
+    wire.sign_in(shown);
+    let response = login.response();
     let done = if with_response {
-        let command = Secret::new(format!("{mechanism} {}", STANDARD.encode(&response)));
+        let command = Secret::new(format!(
+            "{mechanism} {}",
+            STANDARD.encode(response.reveal())
+        ));
         let nothing = Responses {
             first: None,
             given: Cell::new(false),
@@ -86,7 +97,7 @@ pub(super) fn sign_in(
         client.authenticate(command.reveal(), &nothing)
     } else {
         let once = Responses {
-            first: Some(response.as_bytes()),
+            first: Some(response.reveal().as_bytes()),
             given: Cell::new(false),
         };
         client.authenticate(mechanism, &once)

@@ -74,15 +74,26 @@ fn as_timeout(e: io::Error) -> io::Error {
 
 impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.tcp.set_read_timeout(Some(self.left()?))?;
-        self.tcp.read(buf).map_err(as_timeout)
+        loop {
+            self.tcp.set_read_timeout(Some(self.left()?))?;
+            match self.tcp.read(buf) {
+                // A process that is stopped and goes on, or a signal: no answer of the server's.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                done => return done.map_err(as_timeout),
+            }
+        }
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.left()?))?;
-        self.tcp.write(buf).map_err(as_timeout)
+        loop {
+            self.tcp.set_write_timeout(Some(self.left()?))?;
+            match self.tcp.write(buf) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                done => return done.map_err(as_timeout),
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

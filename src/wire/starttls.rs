@@ -4,15 +4,16 @@ use std::io::{self, Read, Write};
 
 use super::socket::Socket;
 use super::{broken, read_greeting};
+use crate::config::Masks;
 use crate::error::{Error, Fault, Result, shown};
 use crate::reply::{Status, StatusText};
 
 /// RFC 3501 6.2.1. Whatever was said before encryption is forgotten: capabilities are asked anew,
 /// and bytes that came along with the OK would be an attacker's.
-pub(super) fn starttls(socket: &mut Socket, name: &str) -> Result<StatusText> {
+pub(super) fn starttls(socket: &mut Socket, name: &str, masks: &Masks) -> Result<StatusText> {
     let mut lines = PlainLines { socket, name };
     let first = lines.read()?;
-    let greeting = read_greeting(&first, name)?;
+    let greeting = read_greeting(&first, name, masks)?;
     if greeting.status != Status::Ok {
         return Ok(greeting);
     }
@@ -49,7 +50,10 @@ pub(super) fn starttls(socket: &mut Socket, name: &str) -> Result<StatusText> {
                 code: None,
                 ..greeting
             }),
-            _ => Err(refused(format!("{name} refused STARTTLS: {}", shown(rest)))),
+            _ => Err(refused(format!(
+                "{name} refused STARTTLS: {}",
+                masks.apply(&shown(rest))
+            ))),
         };
     }
 }

@@ -214,6 +214,26 @@ fn a_plain_server_on_the_tls_port_is_told_as_such() {
 }
 
 #[test]
+fn a_server_that_knows_only_tls_1_1_is_refused_and_told_as_such() {
+    // It says so itself (alert 70), or goes on with its own version (a ServerHello of 1.1).
+    let mut hello = vec![22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
+    hello.extend_from_slice(&[7; 32]);
+    hello.extend_from_slice(&[0, 0, 0x2f, 0]);
+    for answer in [vec![21, 3, 1, 0, 2, 2, 70], hello] {
+        let server = Server::start(move |peer| {
+            peer.say(answer);
+            peer.wait_for_end();
+        });
+        let error = Session::open(&at(server.port, Tls::Implicit, None), &password(), &times())
+            .err()
+            .unwrap();
+        assert_says(&error, Fault::NeedsUser, "TLS 1.2 is the least");
+        assert!(error.hint.is_some());
+        server.finish();
+    }
+}
+
+#[test]
 fn a_handshake_that_never_ends_or_is_cut_is_left() {
     for silent in [true, false] {
         let server = Server::start(move |peer| {

@@ -1,0 +1,192 @@
+//! Keeps secrets out of everything that is shown of a server's words: some servers echo the command
+//! that they refuse. Not for what must be kept out of the ledger: that never holds a secret.
+//!
+//! A server that spells a secret in pieces shorter than [`PIECE_MIN`] is not understood.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
+use super::Secret;
+
+/// An echoed piece of a secret at least this long is masked; shorter secrets as a whole.
+const PIECE_MIN: usize = 6;
+
+/// Secrets in each form in which a server may say them.
+#[derive(Clone, Default)]
+pub struct Masks(Vec<Secret<Vec<u8>>>);
+
+impl Masks {
+    /// For a password or token, and the SASL response that holds it, if one does.
+    pub fn new(secret: &str, response: &[u8]) -> Masks {
+        let quoted = secret.replace('\\', "\\\\").replace('"', "\\\"");
+        let mut forms: Vec<String> = vec![
+            secret.into(),
+            quoted,
+            STANDARD.encode(secret),
+            STANDARD.encode(response),
+        ];
+        let derived = (0..3).map(|shift| within_base64(secret, shift));
+        let derived = derived.chain([false, true].map(|upper| percent_encoded(secret, upper)));
+        // Of a short secret little is left in there, which stands in many a word.
+        forms.extend(derived.filter(|form| form.len() >= PIECE_MIN));
+        // RFC 4648 5.
+        let url_safe: Vec<String> = forms[2..]
+            .iter()
+            .filter(|form| form.contains(['+', '/']))
+            .map(|form| form.replace('+', "-").replace('/', "_"))
+            .collect();
+        forms.extend(url_safe);
+        forms.retain(|form| !form.is_empty());
+        forms.sort_unstable();
+        forms.dedup();
+        Masks(
+            forms
+                .into_iter()
+                .map(|form| Secret::new(form.into_bytes()))
+                .collect(),
+        )
+    }
+
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, others: Masks) -> Masks {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// `text` with every piece of a secret replaced by `***`.
+    pub fn apply(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            return text.to_string();
+        }
+        let bytes = text.as_bytes();
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut at = 0;
+        while at < bytes.len() {
+            match self
+                .0
+                .iter()
+                .map(|s| piece_of(s.reveal(), &bytes[at..]))
+                .max()
+            {
+                Some(len) if len > 0 => {
+                    out.extend_from_slice(b"***");
+                    at += len;
+                }
+                _ => {
+                    out.push(bytes[at]);
+                    at += 1;
+                }
+            }
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+/// What is certain of the Base64 of something that holds the secret behind `shift` bytes (modulo 3).
+fn within_base64(secret: &str, shift: usize) -> String {
+    let mut bytes = vec![0; shift];
+    bytes.extend_from_slice(secret.as_bytes());
+    let text = STANDARD_NO_PAD.encode(&bytes);
+    let certain = (shift * 8).div_ceil(6)..bytes.len() * 8 / 6;
+    // Of nothing nothing is certain.
+    text.get(certain).unwrap_or_default().to_string()
+}
+
+/// As in a form or an address (RFC 3986 2.1).
+fn percent_encoded(secret: &str, upper: bool) -> String {
+    let mut out = String::new();
+    for &b in secret.as_bytes() {
+        match b {
+            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b.into()),
+            b if upper => out.push_str(&format!("%{b:02X}")),
+            b => out.push_str(&format!("%{b:02x}")),
+        }
+    }
+    out
+}
+
+/// How many bytes at the start of `text` are a piece of `secret` that is worth masking, else 0.
+fn piece_of(secret: &[u8], text: &[u8]) -> usize {
+    let least = secret.len().min(PIECE_MIN);
+    if text.len() < least {
+        return 0;
+    }
+    secret
+        .windows(least)
+        .enumerate()
+        .filter(|(_, piece)| text.starts_with(piece))
+        .map(|(i, _)| {
+            secret[i..]
+                .iter()
+                .zip(text)
+                .take_while(|(a, b)| a == b)
+                .count()
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echoes_are_masked_whole_or_cut_short_in_clear_and_base64() {
+        let response = b"\0user\0pa\"ss word!";
+        let masks = Masks::new("pa\"ss word!", response);
+        for echo in [
+            "NO pa\"ss word! is wrong".to_string(),
+            "BAD LOGIN user \"pa\\\"ss word!\"".to_string(),
+            format!("BAD AUTHENTICATE PLAIN {}", STANDARD.encode(response)),
+            format!(
+                "BAD AUTHENTICATE PLAIN {}",
+                &STANDARD.encode(response)[..16]
+            ),
+            format!("NO {}", STANDARD.encode("pa\"ss word!")),
+        ] {
+            let shown = masks.apply(&echo);
+            assert!(shown.contains("***"), "{shown}");
+            assert!(
+                !shown.contains("ss word") && !shown.contains(&STANDARD.encode(response)[8..16]),
+                "{shown}"
+            );
+        }
+        assert_eq!(
+            masks.apply("NO [ALERT] nothing here"),
+            "NO [ALERT] nothing here"
+        );
+        assert_eq!(Masks::new("pw", b"x").apply("a pw b"), "a *** b");
+        assert_eq!(Masks::default().apply("größe"), "größe");
+    }
+
+    #[test]
+    fn a_secret_is_known_wherever_it_stands_in_base64_and_in_addresses() {
+        let secret = "a~b>c?d \u{ff}long+one/with?everything>";
+        let masks = Masks::new(secret, b"").and(Masks::new("another", b""));
+        for before in ["", "x", "xy", "xyz", "user=me auth=Bearer "] {
+            for after in ["", "z", "zz", " host=elsewhere"] {
+                let text = format!("{before}{secret}{after}");
+                for engine in [&STANDARD, &base64::engine::general_purpose::URL_SAFE] {
+                    let shown = masks.apply(&engine.encode(&text));
+                    let masked = shown.matches("***").count();
+                    assert_eq!(masked, 1, "{shown}");
+                    // The neighbours share a character at either end.
+                    let left = shown.len() - 3;
+                    assert!(
+                        left <= engine.encode(before).len() + engine.encode(after).len() + 4,
+                        "{shown}"
+                    );
+                }
+            }
+        }
+        for upper in [false, true] {
+            let shown = masks.apply(&format!("GET /?t={}&x", percent_encoded(secret, upper)));
+            assert_eq!(shown, "GET /?t=***&x");
+        }
+        assert_eq!(masks.apply("one and another"), "one and ***");
+        assert_eq!(Masks::new("", b"").apply("nothing"), "nothing");
+        // A word that happens to stand in the Base64 of a short secret is a word.
+        assert_eq!(Masks::new("abc", b"").apply("WJj YmM ab c"), "WJj YmM ab c");
+    }
+}

@@ -1,0 +1,21 @@
+//! A whole run with a server that is hostile, on either side: it ends in bounded time and memory, says in words what
+//! was wrong, charges nobody who is not to blame, and everything else is delivered. And mail that no program wrote.
+//!
+//! What a session does with single answers is in `tests/hostile_servers`.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod echoes;
+mod lies;
+mod madness;
+mod mail;
+mod stage;
+mod token_endpoint;
+mod twist;
+
+#[test]
+fn program() {
+    common::world::program();
+}

@@ -16,8 +16,10 @@ use zeroize::Zeroize;
 use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
+mod draft;
 mod intervals;
 
+pub use draft::Draft;
 pub use intervals::Intervals;
 
 /// A password or token. It never shows itself, and is wiped when it goes.
@@ -66,6 +68,13 @@ pub struct Endpoint {
     pub tls: Tls,
     /// Replaces the built-in roots.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// `imap.example.org:993`, for people.
+    pub fn name(&self) -> String {
+        format!("{}:{}", shown(self.host.as_bytes()), self.port)
+    }
 }
 
 /// What proves to the target that we may come in.
@@ -226,14 +235,10 @@ impl Reader<'_> {
     fn config(&self, now: Time) -> Result<Config> {
         self.known_keys()?;
         Ok(Config {
-            source: self.endpoint("source", self.required("source_server")?)?,
+            source: self.source()?,
             source_user: self.required("source_user")?,
             source_pass: self.source_pass()?,
-            target: self.endpoint(
-                "target",
-                self.text("target_server")?
-                    .unwrap_or_else(|| "imap.gmail.com".into()),
-            )?,
+            target: self.target()?,
             target_user: self.required("target_user")?,
             target_login: self.target_login()?,
             since: self.since(now)?,
@@ -241,6 +246,15 @@ impl Reader<'_> {
             upload_limit_per_day: self.upload_limit()?,
             state_file: self.state_file()?,
         })
+    }
+
+    fn source(&self) -> Result<Endpoint> {
+        self.endpoint("source", self.required("source_server")?)
+    }
+
+    fn target(&self) -> Result<Endpoint> {
+        let host = self.text("target_server")?;
+        self.endpoint("target", host.unwrap_or_else(|| "imap.gmail.com".into()))
     }
 
     fn state_file(&self) -> Result<PathBuf> {

@@ -24,6 +24,8 @@ mod tls;
 
 pub use mask::Masks;
 use socket::Socket;
+pub use socket::addresses;
+pub use tls::{Protection, Voucher};
 
 /// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
 const LINE_MAX: usize = 16 << 20;
@@ -126,7 +128,7 @@ impl Wire {
     /// `Connection` when the server is out of reach; `NeedsUser` when its certificate is refused
     /// or it has no STARTTLS.
     pub fn connect(endpoint: &Endpoint, limit: Duration) -> Result<(Wire, StatusText)> {
-        let name = format!("{}:{}", shown(endpoint.host.as_bytes()), endpoint.port);
+        let name = endpoint.name();
         let deadline = Instant::now() + limit;
         let tls = match endpoint.tls {
             Tls::None => None,
@@ -215,6 +217,14 @@ impl Wire {
     /// `host:port`.
     pub fn name(&self) -> String {
         self.core().name.clone()
+    }
+
+    /// What protects the connection to this endpoint, if anything does.
+    pub fn protection(&self, endpoint: &Endpoint) -> Option<Protection> {
+        match &self.core().stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(tls::protection(tls, endpoint)),
+        }
     }
 
     /// A server's words as they may be shown: escaped, bounded, without what we sent to sign in.

@@ -25,6 +25,10 @@ use crate::config::{Secret, json_place};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Time, sha256};
 
+mod proof;
+
+pub use proof::{Proof, Renewal};
+
 /// The one scope that IMAP takes (gmail.md 7.1).
 const SCOPE: &str = "https://mail.google.com/";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -49,6 +53,8 @@ pub struct Tokens {
     path: PathBuf,
     limit: Duration,
     held: Mutex<Held>,
+    /// How far the token endpoint's clock was ahead of ours at its last answer.
+    ahead: Mutex<Option<TimeDelta>>,
 }
 
 /// What we hold beside the file, for the case that it cannot be written.
@@ -74,6 +80,7 @@ impl Tokens {
             path: path.to_path_buf(),
             limit,
             held: Mutex::default(),
+            ahead: Mutex::default(),
         }
     }
 
@@ -187,6 +194,27 @@ impl Tokens {
     }
 
     fn refresh(&self, held: &mut Held, mut contents: Contents, now: Time) -> Result<Access> {
+        let (access, _) = self.renew(&mut contents, now)?;
+        info!("{}: the access token was renewed", self.path.display());
+        let hash = match self.write(&contents.map) {
+            Ok(hash) => hash,
+            Err(e) => {
+                if !std::mem::replace(&mut held.warned, true) {
+                    warn!(
+                        "{}: the renewed token is kept in memory only: {e}",
+                        self.path.display()
+                    );
+                }
+                contents.hash
+            }
+        };
+        held.refreshed = Some((access.clone(), hash));
+        Ok(access)
+    }
+
+    /// A new access token, and the file's contents with it in place, not yet written. True when the
+    /// refresh token was replaced too.
+    fn renew(&self, contents: &mut Contents, now: Time) -> Result<(Access, bool)> {
         let (Some(refresh), Some(id), Some(secret)) = (
             contents.text("refresh_token"),
             contents.text("client_id"),
@@ -202,18 +230,22 @@ impl Tokens {
         let uri = contents
             .text("token_uri")
             .unwrap_or_else(|| GOOGLE_TOKEN_URI.into());
-        let reply = self.exchange(&uri, id, secret, refresh)?;
+        let reply = self.exchange(&uri, id, secret, refresh.clone())?;
         let life = reply.expires_in().and_then(|d| TimeDelta::from_std(d).ok());
         let access = Access {
             token: Secret::new(reply.access_token().secret().clone()),
             renew_at: life.map(|life| now + life - MARGIN.min(life / 4)),
             fresh: true,
         };
-        info!("{}: the access token was renewed", self.path.display());
         let map = &mut contents.map;
         map.insert("token".into(), access.token.reveal().clone().into());
-        if let Some(rotated) = reply.refresh_token() {
-            map.insert("refresh_token".into(), rotated.secret().clone().into());
+        let rotated = reply
+            .refresh_token()
+            .map(|r| r.secret().clone())
+            .filter(|r| *r != refresh);
+        let replaced = rotated.is_some();
+        if let Some(rotated) = rotated {
+            map.insert("refresh_token".into(), rotated.into());
         }
         match life {
             // As google-auth writes it: naive UTC and a Z.
@@ -226,20 +258,7 @@ impl Tokens {
             ),
             None => map.remove("expiry"),
         };
-        let hash = match self.write(map) {
-            Ok(hash) => hash,
-            Err(e) => {
-                if !std::mem::replace(&mut held.warned, true) {
-                    warn!(
-                        "{}: the renewed token is kept in memory only: {e}",
-                        self.path.display()
-                    );
-                }
-                contents.hash
-            }
-        };
-        held.refreshed = Some((access.clone(), hash));
-        Ok(access)
+        Ok((access, replaced))
     }
 
     /// Writes the file anew, 0600 before its first byte, by rename.
@@ -287,6 +306,10 @@ impl Tokens {
         let http = |request: HttpRequest| -> std::result::Result<HttpResponse, ureq::Error> {
             let (parts, mut body) = agent.run(request)?.into_parts();
             status.set(parts.status.as_u16());
+            let said = parts.headers.get("date").and_then(|d| d.to_str().ok());
+            let said = said.and_then(|d| DateTime::parse_from_rfc2822(d).ok());
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) =
+                said.map(|t| t.to_utc() - chrono::Utc::now());
             Ok(HttpResponse::from_parts(
                 parts,
                 body.with_config().limit(REPLY_MAX).read_to_vec()?,

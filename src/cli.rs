@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::check::{self, Finding, Outcome};
 use crate::config::{self, Config, Intervals};
 use crate::engine::{Ended, Engine, Forecast, Watch};
 use crate::error::{Error, Fault, Result};
@@ -51,6 +52,12 @@ enum Command {
     /// target's INBOX, and goes on doing so as mail comes, until it is ended (Ctrl-C, SIGTERM).
     /// With --once it ends when everything has been tried. Running it again copies nothing twice.
     Run(RunArgs),
+    /// Try every setting for real, change nothing, and say what is wrong
+    ///
+    /// The configuration, the files it names, both servers, the sign-in at either, the ledger and
+    /// the disk, one line each: ok, warning, problem with what to do about it, or skipped because
+    /// something else is out of order. No mail is sent. May be used while `run` is running.
+    Check(CheckArgs),
     /// Say what has been delivered, what waits, and what is wrong
     Status(StatusArgs),
     /// Give failed messages another try, or give them up for good
@@ -113,6 +120,16 @@ impl RunArgs {
 }
 
 #[derive(Args, Debug)]
+struct CheckArgs {
+    /// The configuration (JSON)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
 struct LedgerArgs {
     /// The configuration, for its `state_file`
     #[arg(long, value_name = "FILE")]
@@ -171,6 +188,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
     let end = match (cli.command, cli.run) {
         // How the Python script was called.
         (None, Some(args)) | (Some(Command::Run(args)), _) => run(&args, times),
+        (Some(Command::Check(args)), _) => Ok(check(&args, &times)),
         (Some(Command::Status(args)), _) => status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),
@@ -180,13 +198,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         Ok(code) => code,
         Err(e) => {
             say_error(&e);
-            match e.fault {
-                Fault::Usage => 2,
-                Fault::NeedsUser => 4,
-                Fault::Throttled => 3,
-                Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => 1,
-            }
+            exit_status(e.fault)
         }
+    }
+}
+
+fn exit_status(fault: Fault) -> u8 {
+    match fault {
+        Fault::Usage => 2,
+        Fault::NeedsUser => 4,
+        Fault::Throttled => 3,
+        Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => 1,
     }
 }
 
@@ -362,6 +384,47 @@ fn ledger_path(args: &LedgerArgs) -> Result<PathBuf> {
         Some(config) => config::state_file(config),
         None => Ok(config::DEFAULT_LEDGER.into()),
     }
+}
+
+fn check(args: &CheckArgs, times: &Intervals) -> u8 {
+    let mut findings: Vec<Finding> = Vec::new();
+    check::check(&args.config, times, &mut |finding| {
+        if !args.json {
+            say(&finding.text());
+        }
+        findings.push(finding);
+    });
+    if args.json {
+        let all: Vec<_> = findings.iter().map(Finding::json).collect();
+        say(&format!("{}\n", serde_json::json!({ "checks": all })));
+    } else {
+        say(&format!("\n{}\n", verdict(&findings)));
+    }
+    let is = |status: u8| {
+        findings.iter().any(|f| match f.outcome {
+            // What comes right by itself (3) did not do so within a check.
+            Outcome::Problem(Fault::Throttled) => status == 1,
+            Outcome::Problem(fault) => status == exit_status(fault),
+            Outcome::Ok | Outcome::Warning | Outcome::Skipped => false,
+        })
+    };
+    // The first that applies, as everywhere.
+    [2, 1, 4].into_iter().find(|s| is(*s)).unwrap_or(0)
+}
+
+fn verdict(findings: &[Finding]) -> String {
+    let count = |wanted: fn(&Outcome) -> bool, one: &str| match findings
+        .iter()
+        .filter(|f| wanted(&f.outcome))
+        .count()
+    {
+        0 => format!("no {one}s"),
+        1 => format!("1 {one}"),
+        n => format!("{n} {one}s"),
+    };
+    let problems = count(|o| matches!(o, Outcome::Problem(_)), "problem");
+    let warnings = count(|o| *o == Outcome::Warning, "warning");
+    format!("{problems}, {warnings}")
 }
 
 fn status(args: &StatusArgs) -> Result<u8> {

@@ -12,7 +12,7 @@ use crate::ledger::{FailedRow, Ledger, Route, Summary};
 use crate::message::{Time, parse_time};
 
 /// A run gives a sign of life every 15 seconds; after this many without one it is not running.
-const ALIVE: TimeDelta = TimeDelta::seconds(60);
+pub const ALIVE: TimeDelta = TimeDelta::seconds(60);
 
 /// A ledger at one moment.
 pub struct Report {

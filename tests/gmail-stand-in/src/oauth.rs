@@ -157,9 +157,10 @@ fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
         None => refresh(shared, &request, None),
     };
     let mut head = format!(
-        "HTTP/1.1 {} {}\r\n",
+        "HTTP/1.1 {} {}\r\nDate: {}\r\n",
         response.status,
-        reason(response.status)
+        reason(response.status),
+        shared.clock.now().format("%a, %d %b %Y %H:%M:%S GMT")
     );
     for (name, value) in &response.headers {
         head.push_str(&format!("{name}: {value}\r\n"));

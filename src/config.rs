@@ -14,10 +14,12 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
+mod draft;
 mod intervals;
 mod key;
 mod mask;
 
+pub use draft::Draft;
 pub use intervals::Intervals;
 pub use key::{Key, Secret};
 pub use mask::Masks;
@@ -41,6 +43,13 @@ pub struct Endpoint {
     pub tls: Tls,
     /// Replaces the built-in roots.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Endpoint {
+    /// `imap.example.org:993`, for people.
+    pub fn name(&self) -> String {
+        format!("{}:{}", shown(self.host.as_bytes()), self.port)
+    }
 }
 
 /// How far back the first sync reaches.
@@ -222,7 +231,7 @@ impl Reader<'_> {
     fn config(&self, now: Time) -> Result<Config> {
         self.known_keys()?;
         Ok(Config {
-            source: self.endpoint("source", self.required("source_server")?)?,
+            source: self.source()?,
             source_user: self.required("source_user")?,
             source_key: self.source_key()?,
             target: self.target()?,
@@ -233,6 +242,10 @@ impl Reader<'_> {
             upload_limit_per_day: self.upload_limit()?,
             state_file: self.state_file()?,
         })
+    }
+
+    fn source(&self) -> Result<Endpoint> {
+        self.endpoint("source", self.required("source_server")?)
     }
 
     fn target(&self) -> Result<Endpoint> {

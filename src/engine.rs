@@ -18,7 +18,7 @@ use log::{error, info};
 use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, Entry};
+use crate::gmail::{Account, Entry, all_mail_hidden};
 use crate::ledger::{Ledger, Route, Shared};
 use crate::message::Time;
 use crate::session::Login;
@@ -345,13 +345,7 @@ impl Engine {
         state.gmail = account.is_gmail();
         state.notice = match (account.lacks_all_mail(), use_all_mail) {
             (false, _) => None,
-            (true, true) => Some(
-                Error::new(
-                    Fault::NeedsUser,
-                    "Gmail's All Mail is hidden from IMAP, so copies that are archived there are not recognised",
-                )
-                .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail"),
-            ),
+            (true, true) => Some(all_mail_hidden()),
             (true, false) => Some(Error::new(
                 Fault::Transient,
                 "Gmail's All Mail does not open now, so copies that are archived there are not recognised",

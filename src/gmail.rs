@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
-use crate::error::Result;
+use crate::error::{Error, Fault, Result};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity, uid_set};
 use crate::reply::Fetched;
 use crate::session::{Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
@@ -17,6 +17,8 @@ use crate::session::{Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, 
 pub const DELIVERY: &str = "INBOX";
 /// What tells a message that was delivered from another one.
 const SIZE: &str = "RFC822.SIZE";
+/// The special uses (RFC 6154) of the mailboxes in which Gmail may hold a copy.
+pub const COPIES: [&str; 3] = ["\\All", "\\Junk", "\\Trash"];
 /// What names a message of the target.
 const NAME: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]";
 
@@ -76,7 +78,7 @@ impl Account {
         let gmail = session.offers("X-GM-EXT-1");
         let mut index = Vec::new();
         if gmail {
-            let mut found = session.special_use(&["\\All", "\\Junk", "\\Trash"])?;
+            let mut found = session.special_use(&COPIES)?;
             // Without All Mail, hidden or out of order, the delivery mailbox must do.
             let all_mail = found.remove(0).filter(|_| entry.use_all_mail);
             index.push(all_mail.unwrap_or_else(|| DELIVERY.into()));
@@ -296,6 +298,15 @@ fn copy(found: &Fetched) -> Option<Copy> {
         size: found.size,
         gm_msgid: found.gm_msgid,
     })
+}
+
+/// What a person should know of a Gmail that shows no All Mail.
+pub fn all_mail_hidden() -> Error {
+    Error::new(
+        Fault::NeedsUser,
+        "Gmail's All Mail is hidden from IMAP, so copies that are archived there are not recognised",
+    )
+    .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
 }
 
 /// `n:*` also names the last message when its UID is lower (RFC 3501 6.4.8).

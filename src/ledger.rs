@@ -22,12 +22,14 @@ use crate::message::{Time, time_text};
 mod deliver;
 mod import;
 mod index;
+mod inspect;
 mod people;
 mod watch;
 
 pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
 pub use import::Imported;
 pub use index::IndexMailbox;
+pub use inspect::{Inspection, inspect, may_write};
 pub use people::{Backlog, FailedRow, Part, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 
@@ -70,6 +72,29 @@ impl Route {
             target_user: target_user.to_lowercase(),
             target_server: target_server.to_lowercase(),
         }
+    }
+
+    /// This route, which the ledger at `path` belongs to, must be the configured one.
+    ///
+    /// # Errors
+    /// `Fatal` when it is another's.
+    pub fn must_be(&self, configured: &Route, path: &Path) -> Result<()> {
+        if self == configured {
+            return Ok(());
+        }
+        Err(Error::fatal(format!(
+            "{}: this ledger is for {} ({}) into {} ({}), the configuration says {} ({}) into {} ({})",
+            path.display(),
+            self.source_user,
+            self.source_server,
+            self.target_user,
+            self.target_server,
+            configured.source_user,
+            configured.source_server,
+            configured.target_user,
+            configured.target_server,
+        ))
+        .hint("each pair of accounts needs a ledger of its own: give another path with `state_file`"))
     }
 
     /// The source as people read it.
@@ -206,23 +231,34 @@ impl Ledger {
     /// run, which writes nothing. `scratch` is an empty directory of the caller's.
     pub fn open_scratch(path: &Path, scratch: &Path) -> Result<Ledger> {
         refuse_strangers(path)?;
-        let copy = scratch.join("ledger.db");
-        for suffix in ["", "-wal"] {
-            let from = beside(path, suffix);
-            if from.exists() {
-                fs::copy(&from, beside(&copy, suffix)).map_err(|e| {
-                    Error::fatal(format!("{}: cannot be copied: {e}", from.display()))
-                        .hint("a dry run works on a copy in the temporary directory: is there room, and may you read the ledger?")
-                })?;
-            }
-        }
+        let copy = Ledger::copy_to(path, scratch)?;
         let mut ledger = Ledger::open_or_create(&copy, true)?;
         ledger.path = path.to_path_buf();
         Ok(ledger)
     }
 
+    /// A copy of the ledger, with what is still beside it, in an empty directory.
+    fn copy_to(path: &Path, scratch: &Path) -> Result<PathBuf> {
+        let copy = scratch.join("ledger.db");
+        for suffix in ["", "-wal", "-journal"] {
+            let from = beside(path, suffix);
+            if from.exists() {
+                fs::copy(&from, beside(&copy, suffix)).map_err(|e| {
+                    Error::fatal(format!("{}: cannot be copied: {e}", from.display()))
+                        .hint("it is looked at as a copy in the temporary directory: is there room, and may you read the ledger?")
+                })?;
+            }
+        }
+        Ok(copy)
+    }
+
     fn connect(path: &Path, flags: OpenFlags) -> Result<Ledger> {
-        let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        Ledger::connect_as(path, path, flags)
+    }
+
+    /// Opens `file` as the ledger that people know at `path`.
+    fn connect_as(file: &Path, path: &Path, flags: OpenFlags) -> Result<Ledger> {
+        let db = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|e| explain(&e, path))?;
         let ledger = Ledger {
             db,
@@ -302,13 +338,7 @@ impl Ledger {
                     ))
                     .hint("give another path with --state-file or `state_file`"));
                 }
-                self.db
-                    .query_row(
-                        "SELECT max(version) FROM refinery_schema_history",
-                        [],
-                        |r| r.get(0),
-                    )
-                    .map_err(|e| self.explain(&e))?
+                self.version()?
             }
         };
         let ours = MIGRATIONS.len() as i64;
@@ -330,6 +360,16 @@ impl Ledger {
             .hint("the first `imap-to-gmail run` fills it")),
             _ => Ok(()),
         }
+    }
+
+    fn version(&self) -> Result<Option<i64>> {
+        self.db
+            .query_row(
+                "SELECT max(version) FROM refinery_schema_history",
+                [],
+                |r| r.get(0),
+            )
+            .map_err(|e| self.explain(&e))
     }
 
     fn migrate(&mut self, fresh: bool) -> Result<()> {
@@ -399,20 +439,7 @@ impl Ledger {
     /// `Fatal` when it is another's.
     pub fn belong_to(&mut self, route: &Route, now: Time) -> Result<()> {
         match self.route()? {
-            Some(found) if found == *route => Ok(()),
-            Some(found) => Err(Error::fatal(format!(
-                "{}: this ledger is for {} ({}) into {} ({}), the configuration says {} ({}) into {} ({})",
-                self.path.display(),
-                found.source_user,
-                found.source_server,
-                found.target_user,
-                found.target_server,
-                route.source_user,
-                route.source_server,
-                route.target_user,
-                route.target_server,
-            ))
-            .hint("each pair of accounts needs a ledger of its own: give another path with `state_file`")),
+            Some(found) => found.must_be(route, &self.path),
             None => self.write(|t| {
                 t.execute(
                     "INSERT INTO route VALUES (1, ?1, ?2, ?3, ?4, ?5)",
@@ -454,15 +481,17 @@ impl Ledger {
     }
 }
 
+fn damaged(path: &Path, what: &str) -> Error {
+    Error::fatal(format!("{}: the ledger is damaged: {what}", path.display())).hint(
+        "keep a copy of it, then try `sqlite3 LEDGER .recover`; a new ledger would find what the target has by Message-ID",
+    )
+}
+
 /// What SQLite could not do, for people.
-fn explain(e: &rusqlite::Error, path: &Path) -> Error {
-    let path = path.display();
+fn explain(e: &rusqlite::Error, at: &Path) -> Error {
+    let path = at.display();
     match e.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            Error::fatal(format!("{path}: the ledger is damaged: {e}")).hint(
-                "keep a copy of it, then try `sqlite3 LEDGER .recover`; a new ledger would find what the target has by Message-ID",
-            )
-        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(at, &e.to_string()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             Error::fatal(format!("{path}: another program keeps the ledger locked"))
                 .hint("does a `sqlite3` shell have a transaction open?")

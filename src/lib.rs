@@ -59,6 +59,7 @@
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
+//! check      each setting tried for real, nothing changed
 //! logging    where the log goes
 //! cli        the command line, what is printed, exit statuses
 //! ```
@@ -90,6 +91,8 @@ pub mod engine;
 pub mod import_state;
 
 pub mod status;
+
+pub mod check;
 
 pub mod logging;
 

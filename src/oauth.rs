@@ -30,6 +30,7 @@ mod device;
 mod exchange;
 mod file;
 mod listener;
+mod proof;
 mod renewal;
 
 pub use client::{Client, Provider};
@@ -38,6 +39,7 @@ pub use device::Device;
 pub use exchange::Grant;
 pub use file::{PUBLISH, TESTING_LIFE, TokenPlace};
 pub use listener::Page;
+pub use proof::{Proof, Renewal};
 
 use contents::Contents;
 
@@ -64,6 +66,8 @@ pub struct Tokens {
     limit: Duration,
     held: Mutex<Held>,
     seen: Mutex<Seen>,
+    /// How far the token endpoint's clock was ahead of ours at its last answer.
+    ahead: Mutex<Option<TimeDelta>>,
 }
 
 /// What we hold beside the file.
@@ -83,6 +87,13 @@ struct Renewed {
     file: [u8; 32],
 }
 
+/// What a renewal gave.
+struct Granted {
+    access: Result<Access>,
+    /// There is another refresh token now.
+    rotated: bool,
+}
+
 /// The file as others left it.
 struct Seen {
     changed: Option<SystemTime>,
@@ -100,6 +111,7 @@ impl Tokens {
                 changed: changed_at(path),
                 edition: 0,
             }),
+            ahead: Mutex::default(),
         }
     }
 
@@ -261,25 +273,54 @@ impl Tokens {
         reply: &oauth2::basic::BasicTokenResponse,
         now: Time,
     ) -> Result<Access> {
-        let mail = self.grants_mail(&contents, reply);
-        let rotated = reply.refresh_token().filter(|t| !t.secret().is_empty());
-        if rotated.is_none() {
-            mail.clone()?;
+        let Granted { access, rotated } = self.granted(&mut contents, reply, now);
+        match &access {
+            Ok(_) => info!("{}: the access token was renewed", self.path.display()),
+            Err(_) if rotated => {}
+            Err(e) => return Err(e.clone()),
         }
-        let map = &mut contents.map;
-        if let Some(rotated) = rotated {
-            map.insert("refresh_token".into(), rotated.secret().clone().into());
-        }
+        let (unsaved, file) = match self.write(&contents.map) {
+            Ok(hash) => (None, hash),
+            Err(e) => {
+                self.warn_unsaved(held, &e, rotated);
+                (Some(contents.map), contents.hash)
+            }
+        };
+        held.renewed = Some(Renewed {
+            access: access.as_ref().ok().cloned(),
+            unsaved,
+            file,
+        });
+        access
+    }
+
+    /// What the endpoint gave, put into the contents and not yet written. A refresh token counts also
+    /// where the access token is good for nothing: the old one may be dead.
+    fn granted(
+        &self,
+        contents: &mut Contents,
+        reply: &oauth2::basic::BasicTokenResponse,
+        now: Time,
+    ) -> Granted {
+        let mail = self.grants_mail(contents, reply);
+        let old = contents.text("refresh_token");
+        let rotated = reply
+            .refresh_token()
+            .map(|r| r.secret().clone())
+            .filter(|r| !r.is_empty() && Some(r) != old.as_ref());
         let life = reply
             .expires_in()
             .map(|d| TimeDelta::from_std(d).map_or(LIFE_MAX, |life| life.min(LIFE_MAX)));
-        let access = mail.is_ok().then(|| Access {
+        let access = mail.map(|()| Access {
             token: Secret::new(reply.access_token().secret().clone()),
             renew_at: life.map(|life| now + life - MARGIN.min(life / 4)),
             fresh: true,
         });
-        if let Some(access) = &access {
-            info!("{}: the access token was renewed", self.path.display());
+        let map = &mut contents.map;
+        if let Some(rotated) = &rotated {
+            map.insert("refresh_token".into(), rotated.clone().into());
+        }
+        if let Ok(access) = &access {
             map.insert("token".into(), access.token.reveal().clone().into());
             match life {
                 // As google-auth writes it: naive UTC and a Z.
@@ -287,19 +328,10 @@ impl Tokens {
                 None => map.remove("expiry"),
             };
         }
-        let (unsaved, file) = match self.write(map) {
-            Ok(hash) => (None, hash),
-            Err(e) => {
-                self.warn_unsaved(held, &e, rotated.is_some());
-                (Some(contents.map), contents.hash)
-            }
-        };
-        held.renewed = Some(Renewed {
-            access: access.clone(),
-            unsaved,
-            file,
-        });
-        mail.and_then(|()| access.ok_or_else(|| self.cannot_renew()))
+        Granted {
+            access,
+            rotated: rotated.is_some(),
+        }
     }
 
     fn warn_unsaved(&self, held: &mut Held, e: &std::io::Error, rotated: bool) {

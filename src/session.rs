@@ -17,9 +17,11 @@ use crate::message::{Flags, Time, Uid, UidValidity};
 use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
 use crate::wire::{Answer, Sent, Wire};
 
+mod greeted;
 mod refusal;
 mod sign_in;
 
+pub use greeted::Greeted;
 pub use refusal::{Phase, classify};
 
 /// Warnings of a server that are shown for one command; each costs a line of the log.
@@ -133,46 +135,7 @@ impl Session {
     /// `Connection`: try again. `NeedsUser`: credentials or certificate refused. `Throttled`: the
     /// server has enough of us for now.
     pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Session> {
-        let (wire, greeting) = Wire::connect(endpoint, times.connect, login.masks())?;
-        match greeting.status {
-            Status::Ok => {}
-            Status::PreAuth => {
-                return Err(Error::new(
-                    Fault::NeedsUser,
-                    format!("{} signs us in before we said who we are", wire.name()),
-                )
-                .hint("nobody can say whose mail that would be: use a server that asks for a password"));
-            }
-            _ => return Err(refused(&wire, Phase::Greeting, &greeting)),
-        }
-        let mut client = imap::Client::new(wire.clone());
-        client.greeting_read = true;
-        let before = match capability_code(&greeting) {
-            Some(known) => known,
-            None => {
-                wire.expect(times.command, 0);
-                let _ = client.capabilities();
-                heard(&wire, Phase::SignIn).capabilities()?
-            }
-        };
-        let (imap, after) = sign_in::sign_in(client, &wire, &before, login, times)?;
-        let mut session = Session {
-            imap,
-            wire,
-            capabilities: Vec::new(),
-            selected: None,
-            usable: true,
-            throttled: false,
-            times: times.clone(),
-        };
-        session.capabilities = match after {
-            Some(known) => known,
-            None => {
-                let heard = session.run(Phase::SignIn, "CAPABILITY", times.command, 0);
-                heard.capabilities()?
-            }
-        };
-        Ok(session)
+        Greeted::connect(endpoint, times, login.masks())?.sign_in(login)
     }
 
     /// `host:port`.

@@ -24,6 +24,15 @@ const ALIVE: TimeDelta = TimeDelta::seconds(60);
 /// Reasons of failures that are told apart.
 const REASONS: usize = 5;
 
+/// Has one of these parts given a sign of life? One that came with its end is none.
+pub fn is_alive(parts: &[Part], now: Time) -> bool {
+    // A sign from the future is of before the clock was set back.
+    let lately = now - ALIVE..=now + ALIVE;
+    parts.iter().any(|part| {
+        part.ended_at.is_none() && parse_time(&part.beat_at).is_some_and(|at| lately.contains(&at))
+    })
+}
+
 /// A ledger at one moment.
 pub struct Report {
     route: Option<Route>,
@@ -284,17 +293,12 @@ impl Report {
         parts.filter_map(|p| p.trouble.as_ref().map(|t| (p, t)))
     }
 
-    /// A sign of life that came with the end is none.
     fn lives(&self, part: &Part) -> bool {
-        part.ended_at.is_none()
-            && parse_time(&part.beat_at).is_some_and(|at| {
-                // A sign from the future is of before the clock was set back.
-                (self.now - ALIVE..=self.now + ALIVE).contains(&at)
-            })
+        is_alive(std::slice::from_ref(part), self.now)
     }
 
     fn alive(&self) -> bool {
-        self.summary.parts.iter().any(|p| self.lives(p))
+        is_alive(&self.summary.parts, self.now)
     }
 
     fn running_since(&self) -> Option<&str> {

@@ -22,6 +22,8 @@ mod starttls;
 mod tls;
 
 use socket::Socket;
+pub use socket::addresses;
+pub use tls::{Protection, Voucher};
 
 /// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
 const LINE_MAX: usize = 16 << 20;
@@ -130,7 +132,7 @@ impl Wire {
         limit: Duration,
         masks: Masks,
     ) -> Result<(Wire, StatusText)> {
-        let name = format!("{}:{}", shown(endpoint.host.as_bytes()), endpoint.port);
+        let name = endpoint.name();
         let deadline = Instant::now() + limit;
         let tls = match endpoint.tls {
             Tls::None => None,
@@ -218,6 +220,14 @@ impl Wire {
     /// `host:port`.
     pub fn name(&self) -> String {
         self.core().name.clone()
+    }
+
+    /// What protects the connection to this endpoint, if anything does.
+    pub fn protection(&self, endpoint: &Endpoint) -> Option<Protection> {
+        match &self.core().stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(tls::protection(tls, endpoint)),
+        }
     }
 
     /// A server's words as they may be shown: escaped, bounded, without what we sent to sign in.

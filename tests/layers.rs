@@ -47,11 +47,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `config` knows where in a JSON file something is wrong.
     ("import_state", &["config", "error", "ledger", "message"]),
     ("status", &["error", "ledger", "message"]),
+    // It says sizes, counts and signs of life as `status` does.
+    (
+        "check",
+        &[
+            "config", "error", "gmail", "ledger", "message", "oauth", "session", "source",
+            "status", "wire",
+        ],
+    ),
     // A size is written the same way in the configuration and in `--log-max-size`.
     ("logging", &["config", "error", "message"]),
     (
         "cli",
         &[
+            "check",
             "config",
             "engine",
             "error",

@@ -37,6 +37,12 @@ pub(super) enum Command {
     /// sign-in. If the browser runs on another machine, it ends at an address that does not load:
     /// that address is pasted here. With --config the token is tried before it replaces the old one.
     Auth(super::auth::AuthArgs),
+    /// Try every setting for real, change nothing, and say what is wrong
+    ///
+    /// The configuration, the files it names, both servers, the sign-in at either, the ledger and
+    /// the disk, one line each: ok, warning, problem with what to do about it, or skipped because
+    /// something else is out of order. No mail is sent. May be used while `run` is running.
+    Check(CheckArgs),
     /// Say what has been delivered, what waits, and what is wrong
     Status(StatusArgs),
     /// Give failed messages another try, or give them up for good
@@ -97,6 +103,16 @@ impl RunArgs {
             bottom,
         }
     }
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// The configuration (JSON)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]

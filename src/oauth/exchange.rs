@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt::Display;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
     BasicTokenType,
@@ -68,6 +68,7 @@ pub struct Grant {
 pub(super) struct Http {
     agent: ureq::Agent,
     status: Cell<u16>,
+    ahead: Cell<Option<TimeDelta>>,
 }
 
 impl Http {
@@ -81,12 +82,18 @@ impl Http {
                 .build()
                 .into(),
             status: Cell::new(0),
+            ahead: Cell::new(None),
         }
     }
 
     /// Of the last answer; 0: there was none.
     pub(super) fn status(&self) -> u16 {
         self.status.get()
+    }
+
+    /// How far the endpoint's clock was ahead of ours at its last answer, where it told its time.
+    pub(super) fn ahead(&self) -> Option<TimeDelta> {
+        self.ahead.get()
     }
 
     pub(super) fn send(
@@ -96,6 +103,9 @@ impl Http {
         self.status.set(0);
         let (parts, mut body) = self.agent.run(request)?.into_parts();
         self.status.set(parts.status.as_u16());
+        let said = parts.headers.get("date").and_then(|d| d.to_str().ok());
+        let said = said.and_then(|d| DateTime::parse_from_rfc2822(d).ok());
+        self.ahead.set(said.map(|t| t.to_utc() - Utc::now()));
         let body = body.with_config().limit(REPLY_MAX).read_to_vec()?;
         Ok(HttpResponse::from_parts(parts, body))
     }

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use std::sync::PoisonError;
+
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicTokenResponse};
 use oauth2::{
     AuthType, ClientId, ClientSecret, RefreshToken, RequestTokenError, TokenResponse as _, TokenUrl,
@@ -43,8 +45,9 @@ impl Tokens {
         let http = Http::new(self.limit);
         let reply = client
             .exchange_refresh_token(&RefreshToken::new(refresh))
-            .request(&|request| http.send(request))
-            .map_err(|e| self.refused(&e, http.status(), contents))?;
+            .request(&|request| http.send(request));
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = http.ahead();
+        let reply = reply.map_err(|e| self.refused(&e, http.status(), contents))?;
         match is_token(reply.access_token().secret()) {
             true => Ok(reply),
             false => Err(self.no_token(http.status())),

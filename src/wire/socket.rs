@@ -1,20 +1,49 @@
 //! TCP: reaching a server, and reads and writes that end at a deadline. No protocol.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::config::Endpoint;
 use crate::error::{Error, Result};
 
+/// The addresses of a server, without a word to it. The system's resolver knows no deadline: where
+/// it takes longer than `limit` it is left alone.
+///
+/// # Errors
+/// `Connection` when there is none.
+pub fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<IpAddr>> {
+    let name = endpoint.name();
+    let no_answer = Error::connection(format!("{name} has no address: no name server answered"));
+    let (sender, receiver) = mpsc::channel();
+    let asked = (endpoint.clone(), name);
+    thread::spawn(move || {
+        let _ = sender.send(resolve(&asked.0, &asked.1));
+    });
+    let found = receiver.recv_timeout(limit).map_err(|_| no_answer)??;
+    let mut ips: Vec<IpAddr> = Vec::new();
+    for address in found {
+        if !ips.contains(&address.ip()) {
+            ips.push(address.ip());
+        }
+    }
+    Ok(ips)
+}
+
+fn resolve(endpoint: &Endpoint, name: &str) -> Result<Vec<SocketAddr>> {
+    let host = endpoint.host.trim_matches(['[', ']']);
+    let found = (host, endpoint.port)
+        .to_socket_addrs()
+        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?;
+    Ok(found.collect())
+}
+
 /// An address that swallows what is sent to it (IPv6 without a way out) has its share of the time:
 /// enough is left for the others, and for the greeting.
 pub(super) fn dial(endpoint: &Endpoint, name: &str, deadline: Instant) -> Result<TcpStream> {
-    let host = endpoint.host.trim_matches(['[', ']']);
-    let addresses: Vec<_> = (host, endpoint.port)
-        .to_socket_addrs()
-        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?
-        .collect();
+    let addresses = resolve(endpoint, name)?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
     for (shares, address) in (2..=addresses.len() as u32 + 1).rev().zip(&addresses) {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,6 +16,7 @@ use rustls::{
 use super::socket::Socket;
 use crate::config::Endpoint;
 use crate::error::{Error, Fault, Result, shown};
+use crate::message::Time;
 
 pub(super) type Protected = StreamOwned<ClientConnection, Socket>;
 
@@ -184,6 +186,69 @@ impl ServerCertVerifier for Verifier {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug)]
+pub struct Protection {
+    /// `TLS 1.3`
+    pub version: &'static str,
+    pub voucher: Voucher,
+    /// When the server's certificate ends.
+    pub ends: Option<Time>,
+}
+
+/// Why a server's certificate is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voucher {
+    /// A public authority.
+    Public,
+    /// An authority of the configured file.
+    Own,
+    /// The configured file holds the very certificate: its dates and names do not count.
+    Itself,
+}
+
+pub(super) fn protection(tls: &Protected, endpoint: &Endpoint) -> Protection {
+    let leaf = tls.conn.peer_certificates().and_then(|chain| chain.first());
+    let is_leaf = |cert: CertificateDer<'_>| leaf.is_some_and(|l| l.as_ref() == cert.as_ref());
+    let voucher = match &endpoint.ca_file {
+        None => Voucher::Public,
+        Some(path) => {
+            let certs = CertificateDer::pem_file_iter(path);
+            match certs.is_ok_and(|mut all| all.any(|c| c.is_ok_and(is_leaf))) {
+                true => Voucher::Itself,
+                false => Voucher::Own,
+            }
+        }
+    };
+    Protection {
+        version: match tls.conn.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS 1.2",
+        },
+        voucher,
+        ends: leaf.and_then(ends),
+    }
+}
+
+/// When a certificate ends. Whoever is asked to believe it at the end of time says when it expired,
+/// before anything else about it is looked at: so nothing but rustls reads certificates here.
+fn ends(leaf: &CertificateDer<'_>) -> Option<Time> {
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
+    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    match verifier.verify_server_cert(leaf, &[], &name, &[], end_of_time) {
+        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::ExpiredContext {
+            not_after,
+            ..
+        })) => Time::from_timestamp(i64::try_from(not_after.as_secs()).ok()?, 0),
+        _ => None,
     }
 }
 

@@ -39,7 +39,7 @@ impl Gmail {
     /// Starts it on ports of 127.0.0.1 that the system chooses.
     pub fn start(options: Options) -> Gmail {
         let dir = tempfile::tempdir().unwrap();
-        let tls = server::certify(&dir.path().join("ca.pem"));
+        let tls = server::certify(&dir.path().join("ca.pem"), &options);
         let account = options.account.clone();
         let tls = options.tls.then_some(tls);
         let shared = Arc::new(Shared::new(options, tls));

@@ -154,7 +154,7 @@ fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
         let target = target.split(' ').next().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if ["/auth", "/consent", "/device"].contains(&path) {
-            return say(&mut tcp, &consent::page(shared, path, query), false);
+            return say(shared, &mut tcp, &consent::page(shared, path, query), false);
         }
     }
     shared.token_requests.lock().unwrap().push(request.clone());
@@ -175,14 +175,15 @@ fn answer(shared: &Shared, mut tcp: TcpStream) -> Option<()> {
         None => reply(shared, &request, None),
     };
     let cut = matches!(trouble, Some(TokenTrouble::CutInBody));
-    say(&mut tcp, &response, cut)
+    say(shared, &mut tcp, &response, cut)
 }
 
-fn say(tcp: &mut TcpStream, response: &Response, cut: bool) -> Option<()> {
+fn say(shared: &Shared, tcp: &mut TcpStream, response: &Response, cut: bool) -> Option<()> {
     let mut head = format!(
-        "HTTP/1.1 {} {}\r\n",
+        "HTTP/1.1 {} {}\r\nDate: {}\r\n",
         response.status,
-        reason(response.status)
+        reason(response.status),
+        shared.clock.now().format("%a, %d %b %Y %H:%M:%S GMT")
     );
     for (name, value) in &response.headers {
         head.push_str(&format!("{name}: {value}\r\n"));

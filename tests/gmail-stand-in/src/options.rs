@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, FixedOffset, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 
 use crate::knobs::Knobs;
 use crate::message::{Message, Place};
@@ -20,6 +20,10 @@ pub struct Options {
     pub password: String,
     /// TLS from the first byte. On.
     pub tls: bool,
+    /// The names in its certificate.
+    pub names: Vec<String>,
+    /// The day on which its certificate ends, at midnight. Far off.
+    pub certificate_ends: Option<NaiveDate>,
     /// What the virtual clock shows at the start. Real time.
     pub now: Option<DateTime<Utc>>,
     /// Settings.
@@ -34,6 +38,10 @@ impl Default for Options {
             account: "user@gmail.com".into(),
             password: "abcd efgh ijkl mnop".into(),
             tls: true,
+            names: ["localhost", "127.0.0.1", "imap.gmail.com"]
+                .map(str::to_owned)
+                .into(),
+            certificate_ends: None,
             now: None,
             knobs: Knobs::default(),
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
@@ -241,7 +241,7 @@ impl Drop for Leaving<'_> {
 }
 
 /// A certificate authority of its own, in this file, and a server that it vouches for.
-pub(crate) fn certify(ca_file: &Path) -> Arc<ServerConfig> {
+pub(crate) fn certify(ca_file: &Path, options: &Options) -> Arc<ServerConfig> {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.distinguished_name
@@ -249,8 +249,11 @@ pub(crate) fn certify(ca_file: &Path) -> Arc<ServerConfig> {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let pem = ca.self_signed(&ca_key).unwrap().pem();
     std::fs::write(ca_file, pem).unwrap();
-    let names = ["localhost", "127.0.0.1", "imap.gmail.com"].map(str::to_owned);
-    let mut leaf = CertificateParams::new(names).unwrap();
+    let mut leaf = CertificateParams::new(options.names.clone()).unwrap();
+    if let Some(day) = options.certificate_ends {
+        let (month, day_of_month) = (day.month() as u8, day.day() as u8);
+        leaf.not_after = rcgen::date_time_ymd(day.year(), month, day_of_month);
+    }
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate().unwrap();
     let cert = leaf.signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();

@@ -104,7 +104,7 @@ impl Tokens {
         life: Duration,
     ) -> String {
         self.serial += 1;
-        let token = format!("ya29.stand-in-access-token-{:06}", self.serial);
+        let token = format!("ya29.stand-in-bearer-{:06}", self.serial);
         let access = Access {
             account: account.to_string(),
             scope: scope.to_string(),

@@ -1,0 +1,135 @@
+//! Who else may read or replace the files that hold secrets, and what the ledger lies on.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Finding, folder_of};
+use crate::config::Draft;
+use crate::error::Error;
+use crate::status::bytes_text;
+
+/// Below this the ledger soon has no room to grow.
+const LITTLE: u64 = 100_000_000;
+/// Below this a run is about to fail: SQLite's log alone may take 16 MB.
+const TOO_LITTLE: u64 = 20_000_000;
+
+/// Files that others can read, and folders in which they can replace them.
+pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
+    let name = "permissions";
+    let mut files = draft.secret_files.clone();
+    // It tells who wrote what, and to whom.
+    if let Some(ledger) = &draft.state_file {
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut path = ledger.clone().into_os_string();
+            path.push(suffix);
+            files.push(path.into());
+        }
+    }
+    files.retain(|f| f.exists());
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for file in &files {
+        if let Some(mode) = mode_for_others(file) {
+            let shown = file.display();
+            found.push(Finding::warning(
+                name,
+                format!("others on this machine can read or change {shown} (mode {mode:o})"),
+                format!("`chmod 600 {shown}`"),
+            ));
+        }
+        let folder = folder_of(file);
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    for folder in folders {
+        // With the sticky bit, as in /tmp, each may only replace what is his.
+        let mode = mode(&folder).unwrap_or(0);
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 && others_get_to(&folder) {
+            let shown = folder.display();
+            found.push(Finding::warning(
+                name,
+                format!("others on this machine can replace the files in {shown} (mode {mode:o})"),
+                format!("`chmod o-w {shown}`"),
+            ));
+        }
+    }
+    if found.is_empty() {
+        let what = match files.is_empty() {
+            true => "no file with a secret in it is there",
+            false => "no other user of this machine can read passwords, tokens or the ledger",
+        };
+        found.push(Finding::ok(name, what));
+    }
+    found
+}
+
+/// The mode of a file that others can read or write.
+fn mode_for_others(file: &Path) -> Option<u32> {
+    mode(file).filter(|mode| mode & 0o006 != 0 && others_get_to(&folder_of(file)))
+}
+
+fn mode(path: &Path) -> Option<u32> {
+    Some(fs::metadata(path).ok()?.permissions().mode() & 0o7777)
+}
+
+/// Whoever may not pass through a folder on the way cannot use what lies below.
+fn others_get_to(folder: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else {
+        return true;
+    };
+    folder
+        .ancestors()
+        .all(|f| mode(f).is_none_or(|m| m & 0o001 != 0))
+}
+
+/// Free space and kind of the file system that the ledger lies on, or is to lie on.
+pub(super) fn disk(ledger: &Path) -> Vec<Finding> {
+    let name = "disk";
+    let folder = folder_of(ledger);
+    let stat = match rustix::fs::statvfs(&folder) {
+        Ok(stat) => stat,
+        Err(e) => {
+            let why = format!("{}: {}", folder.display(), std::io::Error::from(e));
+            return vec![Finding::skipped(name, &why)];
+        }
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let sentence = format!("{} free under the ledger", bytes_text(free));
+    let hint = "make room: a full disk ends a run, though nothing is lost";
+    let mut found = vec![match free {
+        ..TOO_LITTLE => Finding::problem(name, &Error::fatal(format!("only {sentence}")), hint),
+        TOO_LITTLE..LITTLE => Finding::warning(name, format!("only {sentence}"), hint),
+        _ => Finding::ok(name, sentence),
+    }];
+    if let Some(kind) = network_file_system(&folder) {
+        found.push(Finding::warning(
+            "file_system",
+            format!("the ledger lies on {kind}, a network file system: a commit there is slow, and a lock or a write-ahead log may not hold"),
+            "give a path on a disk of this machine as `state_file`",
+        ));
+    }
+    found
+}
+
+/// statfs(2) lists these numbers; only Linux has them.
+#[cfg(target_os = "linux")]
+fn network_file_system(folder: &Path) -> Option<&'static str> {
+    let kind = rustix::fs::statfs(folder).ok()?.f_type;
+    // The field is wider than the number, and signed on some machines.
+    match kind as u32 {
+        0x6969 => Some("NFS"),
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("SMB"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        0x0102_1997 => Some("9P"),
+        0x00c3_6400 => Some("Ceph"),
+        0x7375_7245 => Some("Coda"),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn network_file_system(_: &Path) -> Option<&'static str> {
+    None
+}

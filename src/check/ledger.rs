@@ -1,0 +1,77 @@
+//! The ledger: is it there, whose is it, is it whole, and does a run use it.
+
+use chrono::Utc;
+
+use super::{Finding, files};
+use crate::config::Draft;
+use crate::error::Result;
+use crate::ledger::{self, Inspection, Route};
+use crate::status::{is_alive, thousands};
+
+/// The findings, and whether a run has looked at the source before (None: not known).
+pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, Option<bool>) {
+    let name = "ledger";
+    let Some(path) = &draft.state_file else {
+        let why = "the configuration does not say where it is";
+        let skipped = [name, "disk"].map(|n| Finding::skipped(n, why));
+        return (skipped.into(), None);
+    };
+    let seen = ledger::inspect(path, Utc::now());
+    let begun = seen
+        .as_ref()
+        .ok()
+        .map(|i| i.as_ref().is_some_and(|i| i.begun));
+    let checked = seen.and_then(|inspection| {
+        belongs(inspection.as_ref(), route, draft)?;
+        // Only now: that it is another's, or damaged, says more.
+        ledger::may_write(path)?;
+        Ok(inspection)
+    });
+    let shown = path.display();
+    let mut found = vec![match checked {
+        Err(e) => Finding::problem(name, &e, "give another path with `state_file`"),
+        Ok(None) => Finding::ok(
+            name,
+            format!("{shown} is not there yet: the first run makes it"),
+        ),
+        Ok(Some(i)) if i.outdated => Finding::ok(
+            name,
+            format!(
+                "{shown} is whole; it is of version {}, and the next run brings it up to date",
+                i.version
+            ),
+        ),
+        Ok(Some(i)) => Finding::ok(name, format!("{shown} is whole: {}", counts(&i))),
+    }];
+    found.extend(files::disk(path));
+    (found, begun)
+}
+
+fn belongs(inspection: Option<&Inspection>, route: Option<&Route>, draft: &Draft) -> Result<()> {
+    match (
+        inspection.and_then(|i| i.route.as_ref()),
+        route,
+        &draft.state_file,
+    ) {
+        (Some(found), Some(route), Some(path)) => found.must_be(route, path),
+        _ => Ok(()),
+    }
+}
+
+fn counts(i: &Inspection) -> String {
+    let s = &i.summary;
+    let mut parts = vec![
+        format!("{} delivered", thousands(s.delivered)),
+        format!("{} pending", thousands(s.backlog.messages)),
+    ];
+    for (count, what) in [(s.in_flight, "in flight"), (s.failed, "failed")] {
+        if count > 0 {
+            parts.push(format!("{} {what}", thousands(count)));
+        }
+    }
+    let life = match is_alive(&s.parts, Utc::now()) {
+        true => "a run is using it now",
+        false => "no run is using it now",
+    };
+    format!("{}; {life}", parts.join(", "))
+}

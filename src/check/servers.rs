@@ -1,0 +1,268 @@
+//! A server as either side meets it: address, encryption, sign-in; and the source from there on.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+
+use super::{Finding, token};
+use crate::config::{Draft, Endpoint, Intervals, Key, Masks, Since};
+use crate::error::{Error, shown};
+use crate::message::Time;
+use crate::session::{Greeted, Login, Session, View};
+use crate::source::MAILBOX;
+use crate::status::thousands;
+use crate::wire::{self, Protection, Voucher};
+
+/// What a name server is given.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(10);
+/// A certificate that ends sooner should have been renewed: the usual authorities do so a month
+/// before.
+const SOON: TimeDelta = TimeDelta::days(14);
+/// How long IDLE is held: long enough for the server to agree to it.
+const IDLE_TRIED: Duration = Duration::from_millis(300);
+/// Addresses that are named.
+const ADDRESSES_MAX: usize = 4;
+
+const MISCONFIGURED: &str = "the configuration does not say how to get there";
+const TRY_AGAIN: &str = "try again; if it stays so, the operator of the server knows more";
+
+/// The source, as far as one gets.
+pub(super) fn source(
+    draft: &Draft,
+    times: &Intervals,
+    begun: Option<bool>,
+    tell: &mut dyn FnMut(Finding),
+) {
+    let (user, key) = (draft.source_user.as_ref(), draft.source_key.as_ref());
+    let session = enter("source", draft.source.as_ref(), user, key, times, tell);
+    let Ok(mut session) = session else {
+        for name in ["source_mailbox", "source_idle"] {
+            tell(Finding::skipped(name, "there is no sign-in"));
+        }
+        return;
+    };
+    tell(mailbox(&mut session, draft.since, begun));
+    tell(match session.usable() {
+        true => idle(&mut session),
+        false => Finding::skipped("source_idle", "the connection was lost"),
+    });
+    session.logout();
+}
+
+/// All the way into a server.
+pub(super) fn enter(
+    side: &str,
+    endpoint: Option<&Endpoint>,
+    user: Option<&String>,
+    key: Option<&Key>,
+    times: &Intervals,
+    tell: &mut dyn FnMut(Finding),
+) -> Result<Session, ()> {
+    let masks = match key {
+        Some(Key::Password(password)) => Masks::new(password.reveal(), b""),
+        Some(Key::TokenFile(_)) | None => Masks::default(),
+    };
+    let greeted = reach(side, endpoint, masks, times, tell);
+    let nobody = || "the configuration does not say as whom".to_string();
+    let login = match (user.cloned(), key) {
+        (_, None) | (None, Some(Key::Password(_))) => Err(nobody()),
+        (Some(user), Some(Key::Password(password))) => Ok(Login::Password {
+            user,
+            password: password.clone(),
+        }),
+        // A token can be tried also where there is nothing to sign in to.
+        (user, Some(Key::TokenFile(path))) => {
+            let token = token::tried(side, path, times, tell);
+            user.ok_or_else(nobody)
+                .and_then(|user| token.map(|token| Login::Token { user, token }))
+        }
+    };
+    sign_in(side, greeted, login, tell)
+}
+
+/// Address, connection and encryption.
+fn reach(
+    side: &str,
+    endpoint: Option<&Endpoint>,
+    masks: Masks,
+    times: &Intervals,
+    tell: &mut dyn FnMut(Finding),
+) -> Result<Greeted, String> {
+    let (address, connection) = (format!("{side}_address"), format!("{side}_connection"));
+    let Some(endpoint) = endpoint else {
+        for name in [&address, &connection] {
+            tell(Finding::skipped(name, MISCONFIGURED));
+        }
+        return Err(MISCONFIGURED.into());
+    };
+    match wire::addresses(endpoint, ADDRESS_PATIENCE) {
+        Ok(found) => {
+            let named: Vec<String> = found
+                .iter()
+                .take(ADDRESSES_MAX)
+                .map(ToString::to_string)
+                .collect();
+            let more = match found.len().saturating_sub(ADDRESSES_MAX) {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            let host = shown(endpoint.host.as_bytes());
+            let text = format!("{host} is {}{more}", named.join(", "));
+            tell(Finding::ok(&address, text));
+        }
+        Err(e) => {
+            let hint = format!(
+                "is the name right (`{side}_server`), and does this machine reach a name server?"
+            );
+            tell(Finding::problem(&address, &e, &hint));
+            let why = format!("{} has no address", endpoint.name());
+            tell(Finding::skipped(&connection, &why));
+            return Err(why);
+        }
+    }
+    match Greeted::connect(endpoint, times, masks) {
+        Ok(greeted) => {
+            let protection = greeted.protection(endpoint);
+            tell(encryption(&connection, side, endpoint, protection));
+            Ok(greeted)
+        }
+        Err(e) => {
+            let hint = format!(
+                "is the server up, is {} its port (`{side}_port`), and is this machine online?",
+                endpoint.port
+            );
+            tell(Finding::problem(&connection, &e, &hint));
+            Err("there is no connection".into())
+        }
+    }
+}
+
+fn encryption(
+    name: &str,
+    side: &str,
+    endpoint: &Endpoint,
+    protection: Option<Protection>,
+) -> Finding {
+    let server = endpoint.name();
+    let Some(Protection {
+        version,
+        voucher,
+        ends,
+    }) = protection
+    else {
+        return Finding::ok(name, format!("{server} answers, without encryption"));
+    };
+    let whose = match voucher {
+        Voucher::Public => "its certificate is of a public authority",
+        Voucher::Own => &*format!("its certificate is of an authority in `{side}_ca_file`"),
+        Voucher::Itself => &*format!("its certificate is the very one in `{side}_ca_file`"),
+    };
+    let text = format!("{server} answers with {version}; {whose}");
+    let Some(ends) = ends else {
+        return Finding::ok(name, text);
+    };
+    let left = ends - Utc::now();
+    let days = match left.num_days() {
+        1 => "1 day".to_string(),
+        n => format!("{} days", thousands(n.unsigned_abs())),
+    };
+    let day = ends.format("%Y-%m-%d");
+    match voucher {
+        // Its dates do not count.
+        Voucher::Itself => Finding::ok(name, text),
+        _ if left < SOON => Finding::warning(
+            name,
+            format!("{text} and ends in {days}, on {day}"),
+            "its operator must renew it before that day; from then on it is refused",
+        ),
+        _ => Finding::ok(name, format!("{text} and lasts {days}, until {day}")),
+    }
+}
+
+/// Signs in, or says why that was not tried.
+fn sign_in(
+    side: &str,
+    greeted: Result<Greeted, String>,
+    login: Result<Login, String>,
+    tell: &mut dyn FnMut(Finding),
+) -> Result<Session, ()> {
+    let name = format!("{side}_sign_in");
+    let (greeted, login) = match (greeted, login) {
+        (Ok(greeted), Ok(login)) => (greeted, login),
+        (Err(why), _) | (_, Err(why)) => {
+            tell(Finding::skipped(&name, &why));
+            return Err(());
+        }
+    };
+    let (user, means) = match &login {
+        Login::Password { user, .. } => (user, "a password"),
+        Login::Token { user, .. } => (user, "a token"),
+    };
+    let text = format!("{} with {means}", shown(user.as_bytes()));
+    match greeted.sign_in(&login) {
+        Ok(session) => {
+            tell(Finding::ok(&name, text));
+            Ok(session)
+        }
+        Err(e) => {
+            tell(Finding::problem(&name, &e, TRY_AGAIN));
+            Err(())
+        }
+    }
+}
+
+/// How much there is, and what the first run takes of it.
+fn mailbox(session: &mut Session, since: Option<Since>, begun: Option<bool>) -> Finding {
+    let name = "source_mailbox";
+    let view = match session.examine(MAILBOX) {
+        Ok(view) => view,
+        Err(e) => return Finding::problem(name, &e, TRY_AGAIN),
+    };
+    let mut text = holds(&view);
+    if let (Some(since), Some(false)) = (since, begun)
+        && view.exists > 0
+    {
+        match wanted(session, &view, since) {
+            Ok(share) => text.push_str(&format!("; the first run takes {share}")),
+            Err(e) => return Finding::problem(name, &e, TRY_AGAIN),
+        }
+    }
+    Finding::ok(name, text)
+}
+
+pub(super) fn holds(view: &View) -> String {
+    match view.exists {
+        1 => format!("{MAILBOX} holds 1 message"),
+        n => format!("{MAILBOX} holds {} messages", thousands(n.into())),
+    }
+}
+
+fn wanted(session: &mut Session, view: &View, since: Since) -> Result<String, Error> {
+    if since == Since::All {
+        return Ok("all of them".into());
+    }
+    let start: Time = since.start(Utc::now());
+    let count = session.uids_between(view, Some(start), None)?.len() as u64;
+    // Days are the server's, and one more is asked for.
+    Ok(format!(
+        "what came since {}, about {}",
+        start.format("%Y-%m-%d"),
+        thousands(count)
+    ))
+}
+
+fn idle(session: &mut Session) -> Finding {
+    let name = "source_idle";
+    let hint = "nothing need be done: it looks every --poll-interval seconds instead (60)";
+    if !session.offers("IDLE") {
+        return Finding::warning(name, "the server does not tell of new mail by itself", hint);
+    }
+    match session.idle(IDLE_TRIED) {
+        Ok(_) => Finding::ok(name, "the server tells of new mail as it comes"),
+        Err(e) => Finding::problem(
+            name,
+            &e,
+            "the server offers IDLE and does not keep to it: `--no-idle` does without",
+        ),
+    }
+}

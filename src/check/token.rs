@@ -1,0 +1,115 @@
+//! The token file: is it good, will it last, and what its endpoint says of this machine's clock.
+
+use std::path::Path;
+
+use chrono::{TimeDelta, Utc};
+
+use super::{Finding, PATIENCE};
+use crate::config::{Intervals, Secret};
+use crate::message::Time;
+use crate::oauth::{Proof, Renewal, Tokens};
+
+/// A token is renewed a minute before its end: a clock that is further off is too late for that.
+const SKEW_MAX: TimeDelta = TimeDelta::seconds(60);
+
+const TRY_AGAIN: &str = "try again later; is this machine online?";
+
+/// Tries the token file at `path`. The access token, or why there is none to sign in with.
+pub(super) fn tried(
+    side: &str,
+    path: &Path,
+    times: &Intervals,
+    tell: &mut dyn FnMut(Finding),
+) -> Result<Secret<String>, String> {
+    let (name, now) = (format!("{side}_token"), Utc::now());
+    let proof = match Tokens::new(path, times.command.min(PATIENCE)).prove(now) {
+        Ok(proof) => proof,
+        Err(e) => {
+            tell(Finding::problem(&name, &e, TRY_AGAIN));
+            return Err("there is no token".into());
+        }
+    };
+    tell(finding(&name, path, &proof, now));
+    if let Some(ahead) = proof.ahead {
+        tell(clock(&format!("{side}_clock"), ahead));
+    }
+    proof
+        .access
+        .map(|access| access.token)
+        .ok_or_else(|| "there is no token that is good now".into())
+}
+
+fn finding(name: &str, path: &Path, proof: &Proof, now: Time) -> Finding {
+    let file = path.display();
+    let held = match proof.expiry {
+        Some(end) if end > now => format!("its access token lasts until {}", minute(end)),
+        Some(end) => format!("its access token ended {}", minute(end)),
+        None => "it does not say when its access token ends".into(),
+    };
+    match &proof.renewal {
+        Renewal::Failed(e) => return Finding::problem(name, e, TRY_AGAIN),
+        Renewal::Impossible => {
+            return Finding::warning(
+                name,
+                format!("{file}: {held}, and there is no `refresh_token` to renew it with"),
+                "sign in again: with a refresh token nobody has to do that every hour",
+            );
+        }
+        Renewal::NotTried => {
+            let text = format!(
+                "{file}: {held}; a renewal was not tried, since it may use up the refresh token, and a check writes nothing down"
+            );
+            return match proof.access {
+                Some(_) => Finding::ok(name, text),
+                None => Finding::warning(name, text, "the next run renews it and keeps what comes"),
+            };
+        }
+        Renewal::Replaced => {
+            return Finding::warning(
+                name,
+                format!(
+                    "{file} was written anew: the token endpoint replaced the refresh token, and the old one may be good for nothing now"
+                ),
+                "nothing need be done",
+            );
+        }
+        Renewal::Works => {}
+    }
+    let renewed = format!("{file} can be renewed (tried, and not written down)");
+    if let Some(e) = &proof.ends_soon {
+        return Finding::only_warning(name, e);
+    }
+    match proof.consented_at {
+        None => Finding::ok(name, format!("{renewed}; {held}")),
+        Some(at) => Finding::ok(
+            name,
+            format!("{renewed}; {held}; consent was given {}", minute(at)),
+        ),
+    }
+}
+
+fn clock(name: &str, ahead: TimeDelta) -> Finding {
+    let seconds = ahead.num_seconds();
+    if ahead.abs() <= SKEW_MAX {
+        return Finding::ok(
+            name,
+            "this machine's clock agrees with the token endpoint's",
+        );
+    }
+    let way = match seconds > 0 {
+        true => "behind",
+        false => "ahead of",
+    };
+    Finding::warning(
+        name,
+        format!(
+            "this machine's clock is {} s {way} the token endpoint's: tokens and certificates are judged by it",
+            seconds.abs()
+        ),
+        "set it, best by a time service (`timedatectl set-ntp true`)",
+    )
+}
+
+fn minute(t: Time) -> String {
+    format!("{} UTC", t.format("%Y-%m-%d %H:%M"))
+}

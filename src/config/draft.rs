@@ -1,0 +1,74 @@
+//! A configuration that may be wrong in places: what is right of it, and each mistake by itself, so
+//! that one does not hide the others. Not for a run, which takes the whole or nothing
+//! ([`Config::load`](super::Config::load)).
+
+use std::path::{Path, PathBuf};
+
+use super::{Endpoint, Key, Reader, Since, read_object};
+use crate::error::{Error, Result};
+use crate::message::Time;
+
+/// As much of a configuration as is right.
+pub struct Draft {
+    pub mistakes: Vec<Error>,
+    pub source: Option<Endpoint>,
+    pub source_user: Option<String>,
+    pub source_key: Option<Key>,
+    pub target: Option<Endpoint>,
+    pub target_user: Option<String>,
+    pub target_key: Option<Key>,
+    pub since: Option<Since>,
+    pub state_file: Option<PathBuf>,
+    /// The files that hold secrets: those it names, and itself where it has one in it.
+    pub secret_files: Vec<PathBuf>,
+}
+
+impl Draft {
+    /// Reads the file at `path`, the files it names and the output of its password command.
+    ///
+    /// # Errors
+    /// `Usage` when it is no JSON object: then nothing of it can be used.
+    pub fn load(path: &Path, now: Time) -> Result<Draft> {
+        let map = read_object(path)?;
+        let read = Reader { path, map: &map };
+        let mut mistakes = Vec::new();
+        let m = &mut mistakes;
+        right(read.known_keys(), m);
+        let draft = Draft {
+            source: right(read.source(), m),
+            source_user: right(read.required("source_user"), m),
+            source_key: right(read.source_key(), m),
+            target: right(read.target(), m),
+            target_user: right(read.required("target_user"), m),
+            target_key: right(read.target_key(), m),
+            since: right(read.since(now), m),
+            state_file: right(read.state_file(), m),
+            secret_files: secret_files(&read),
+            mistakes: Vec::new(),
+        };
+        right(read.connections(), m);
+        right(read.upload_limit(), m);
+        Ok(Draft { mistakes, ..draft })
+    }
+}
+
+fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> {
+    part.map_err(|e| mistakes.push(e)).ok()
+}
+
+fn secret_files(read: &Reader<'_>) -> Vec<PathBuf> {
+    let has = |key: &&str| read.map.contains_key(*key);
+    let mut files = Vec::new();
+    if ["source_pass", "target_pass"].iter().any(has) {
+        files.push(read.path.to_path_buf());
+    }
+    for key in [
+        "source_pass_file",
+        "source_token_file",
+        "target_pass_file",
+        "target_token_file",
+    ] {
+        files.extend(read.text(key).ok().flatten().map(PathBuf::from));
+    }
+    files
+}

@@ -1,0 +1,105 @@
+//! A token file tried without a change to it, for `check`.
+//!
+//! What a file is good for shows only when its token is renewed. Google's refresh tokens stay what
+//! they are (gmail.md 7.2), so a renewal that nobody writes down costs nothing. Others' are replaced
+//! at each use (gmail.md 8.2): there an unwritten renewal would end the sign-in, and none is made.
+
+use std::sync::PoisonError;
+
+use chrono::TimeDelta;
+use serde_json::Value;
+
+use super::contents::expiry;
+use super::{Access, Granted, Provider, SIGN_IN, Tokens};
+use crate::error::{Error, Fault, Result};
+use crate::message::Time;
+
+/// What was learned of a token file.
+#[derive(Debug)]
+pub struct Proof {
+    /// What to sign in with, if there is anything.
+    pub access: Option<Access>,
+    /// The end of the access token in the file.
+    pub expiry: Option<Time>,
+    pub renewal: Renewal,
+    /// When a person last consented, where the file says so.
+    pub consented_at: Option<Time>,
+    /// What a person should know of a sign-in that will end soon.
+    pub ends_soon: Option<Error>,
+    /// How far the clock of the token endpoint is ahead of ours, where it told its time.
+    pub ahead: Option<TimeDelta>,
+}
+
+/// What became of the attempt to renew.
+#[derive(Debug)]
+pub enum Renewal {
+    Works,
+    /// It works, and the refresh token was replaced against expectation: the new one is in the file,
+    /// since the old one may be good for nothing.
+    Replaced,
+    Failed(Error),
+    /// It might use the refresh token up.
+    NotTried,
+    /// There is nothing in the file to renew it with.
+    Impossible,
+}
+
+impl Tokens {
+    /// Tries the file. It is written only where a server hands out another refresh token although
+    /// it is Google's.
+    ///
+    /// # Errors
+    /// `NeedsUser` when the file cannot be used at all.
+    pub fn prove(&self, now: Time) -> Result<Proof> {
+        let mut contents = self.read()?;
+        let expiry_in_file = contents.expiry;
+        let consented_at = contents.map.get("consented_at").and_then(Value::as_str);
+        let consented_at = consented_at.and_then(expiry);
+        let from_file = contents.token.clone().map(|token| Access {
+            token,
+            renew_at: None,
+            fresh: false,
+        });
+        let (renewal, renewed) = match contents.can_renew() {
+            false => (Renewal::Impossible, None),
+            // Google's stay what they are.
+            true if contents.provider() != Provider::Google => (Renewal::NotTried, None),
+            true => {
+                let _alone = self.alone();
+                match self.exchange(&contents) {
+                    Err(e) => (Renewal::Failed(e), None),
+                    Ok(reply) => {
+                        let Granted { access, rotated } = self.granted(&mut contents, &reply, now);
+                        if rotated {
+                            let written = self.write(&contents.map);
+                            written.map_err(|e| self.not_written(&e))?;
+                        }
+                        match access {
+                            Err(e) => (Renewal::Failed(e), None),
+                            Ok(access) if rotated => (Renewal::Replaced, Some(access)),
+                            Ok(access) => (Renewal::Works, Some(access)),
+                        }
+                    }
+                }
+            }
+        };
+        let lasts = expiry_in_file.is_some_and(|end| now < end);
+        let lasts = lasts || matches!(renewal, Renewal::Impossible);
+        Ok(Proof {
+            access: renewed.or(from_file.filter(|_| lasts)),
+            expiry: expiry_in_file,
+            renewal,
+            consented_at,
+            ends_soon: self.ends_soon(now),
+            ahead: *self.ahead.lock().unwrap_or_else(PoisonError::into_inner),
+        })
+    }
+
+    fn not_written(&self, e: &std::io::Error) -> Error {
+        self.error(
+            Fault::NeedsUser,
+            format!("the token endpoint replaced the refresh token, and the new one cannot be written here: {e}"),
+        )
+        .hint(SIGN_IN)
+    }
+}

@@ -16,6 +16,12 @@ _imap__to__gmail() {
             ",$1")
                 cmd="imap__to__gmail"
                 ;;
+            imap__to__gmail,auth)
+                cmd="imap__to__gmail__subcmd__auth"
+                ;;
+            imap__to__gmail,check)
+                cmd="imap__to__gmail__subcmd__check"
+                ;;
             imap__to__gmail,help)
                 cmd="imap__to__gmail__subcmd__help"
                 ;;
@@ -30,6 +36,12 @@ _imap__to__gmail() {
                 ;;
             imap__to__gmail,status)
                 cmd="imap__to__gmail__subcmd__status"
+                ;;
+            imap__to__gmail__subcmd__help,auth)
+                cmd="imap__to__gmail__subcmd__help__subcmd__auth"
+                ;;
+            imap__to__gmail__subcmd__help,check)
+                cmd="imap__to__gmail__subcmd__help__subcmd__check"
                 ;;
             imap__to__gmail__subcmd__help,help)
                 cmd="imap__to__gmail__subcmd__help__subcmd__help"
@@ -53,7 +65,7 @@ _imap__to__gmail() {
 
     case "${cmd}" in
         imap__to__gmail)
-            opts="-h -V --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help --version run status retry-failed import-state help"
+            opts="-h -V --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help --version run auth check status retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -90,9 +102,89 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        imap__to__gmail__subcmd__help)
-            opts="run status retry-failed import-state help"
+        imap__to__gmail__subcmd__auth)
+            opts="-h --credentials --token-file --no-browser --port --config --provider --device --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --credentials)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provider)
+                    COMPREPLY=($(compgen -W "google microsoft other" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__check)
+            opts="-h --config --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__help)
+            opts="run auth check status retry-failed import-state help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__help__subcmd__auth)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -37,6 +37,8 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l debug -d 'L
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s h -l help -d 'Print help'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s V -l version -d 'Print version'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "run" -d 'Watch for mail and copy it'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "auth" -d 'Sign in with a browser and write the token file'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "import-state" -d 'Take over what the Python script had copied'
@@ -52,6 +54,19 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l no-i
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l dry-run -d 'Only say what would be done; nothing is written'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l debug -d 'Log details and the protocol, without passwords and message bodies'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l credentials -d 'The credentials of the OAuth client: Google\'s client_secret.json, or as --provider says' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l token-file -d 'The token file [default: the one of the configuration, else token.json]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l port -d 'Where the browser comes back to on 127.0.0.1 [default: a port that is free]' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l config -d 'The configuration, for the account and its token file; the token is tried there' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l provider -d 'Whose account it is' -r -f -a "google\t'Gmail; --credentials is the JSON of a client of type "Desktop app"'
+microsoft\t'Outlook.com, Microsoft 365; --credentials is {"client_id": "..."} of an app of your own, with `tenant` and `client_secret` where it has them'
+other\t'Any other; --credentials is {"auth_uri", "token_uri", "client_id", "scope"}, with `client_secret`, `device_uri` and `redirect_uri` where the provider has them'"
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l no-browser -d 'Open no browser, only show the address'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l device -d 'Show a code to enter on another device, where the provider has that (Microsoft)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -l json -d 'As JSON'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l config -d 'The configuration, for its `state_file`' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l json -d 'As JSON'
@@ -64,8 +79,10 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -l config -d 'The configuration, for its `state_file`' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run status retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "auth" -d 'Sign in with a browser and write the token file'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

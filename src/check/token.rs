@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{TimeDelta, Utc};
 
-use super::{Finding, PATIENCE};
+use super::{CLOCK, Finding, PATIENCE};
 use crate::config::{Intervals, Secret};
 use crate::message::Time;
 use crate::oauth::{Proof, Renewal, Tokens};
@@ -31,7 +31,7 @@ pub(super) fn tried(
     };
     tell(finding(&name, path, &proof, now));
     if let Some(ahead) = proof.ahead {
-        tell(clock(&format!("{side}_clock"), ahead));
+        tell(clock(ahead));
     }
     proof
         .access
@@ -88,7 +88,8 @@ fn finding(name: &str, path: &Path, proof: &Proof, now: Time) -> Finding {
     }
 }
 
-fn clock(name: &str, ahead: TimeDelta) -> Finding {
+fn clock(ahead: TimeDelta) -> Finding {
+    let name = CLOCK;
     let seconds = ahead.num_seconds();
     if ahead.abs() <= SKEW_MAX {
         return Finding::ok(

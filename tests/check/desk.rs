@@ -25,7 +25,7 @@ const NAMES: &[&str] = &[
     "source_idle",
     "target_address",
     "target_connection",
-    "token",
+    "target_token",
     "clock",
     "target_sign_in",
     "target_mailbox",
@@ -128,11 +128,14 @@ impl Checked {
     }
 
     /// `source_sign_in problem: ...` for everything that is not ok.
+    /// What is not in order, by name.
     pub(crate) fn amiss(&self) -> Vec<String> {
         let amiss = self.findings.iter().filter(|f| f["result"] != "ok");
-        amiss
+        let mut amiss: Vec<String> = amiss
             .map(|f| format!("{} {}", text(&f["name"]), text(&f["result"])))
-            .collect()
+            .collect();
+        amiss.sort();
+        amiss
     }
 
     #[track_caller]
@@ -146,6 +149,8 @@ impl Checked {
     /// Exactly these findings are not ok: the first for this reason and with this mend; the others were not tried.
     #[track_caller]
     pub(crate) fn finds(&self, status: i32, amiss: &[&str], cause: &str, mend: &str) {
+        let mut amiss = amiss.to_vec();
+        amiss.sort_unstable();
         assert_eq!(self.amiss(), amiss, "{self:#?}");
         assert_eq!(self.status, status, "{self:#?}");
         let first = self.findings.iter().find(|f| f["result"] != "ok").unwrap();

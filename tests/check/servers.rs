@@ -116,7 +116,7 @@ fn whoever_never_answers_is_waited_for_less_than_a_minute() {
     let mut amiss = NO_SOURCE.to_vec();
     amiss.extend([
         "target_connection problem",
-        "token problem",
+        "target_token problem",
         "clock skipped",
     ]);
     amiss.push("target_sign_in skipped");
@@ -124,7 +124,9 @@ fn whoever_never_answers_is_waited_for_less_than_a_minute() {
     let cause = "the server did not answer in time";
     checked.finds(1, &amiss, cause, "is the server up");
     assert!(
-        checked.message("token").contains("cannot be renewed now"),
+        checked
+            .message("target_token")
+            .contains("cannot be renewed now"),
         "{checked:#?}"
     );
 }
@@ -199,11 +201,6 @@ fn refusals_at_gmail_keep_its_words() {
             "switch IMAP on",
         ),
         (
-            Refusal::AppPasswordRequired,
-            "Application-specific password required",
-            "make an app password",
-        ),
-        (
             Refusal::WebLoginRequired,
             "log in via your web browser",
             "in a web browser",
@@ -233,6 +230,7 @@ fn an_app_password_that_is_wrong_and_one_that_is_right() {
         let mut amiss = vec!["clock skipped".to_string()];
         if status == 4 {
             amiss.extend(NO_TARGET_SIGN_IN.map(str::to_string));
+            amiss.sort();
             let words = "Invalid credentials";
             assert!(
                 checked.message("target_sign_in").contains(words),
@@ -245,6 +243,20 @@ fn an_app_password_that_is_wrong_and_one_that_is_right() {
             "{checked:#?}"
         );
     }
+}
+
+#[test]
+fn a_google_password_where_an_app_password_should_be() {
+    let mut stage = right();
+    stage
+        .set("target_token_file", serde_json::Value::Null)
+        .set("target_pass", "the password of the account");
+    stage.gmail.refuse_login(Refusal::AppPasswordRequired, 9);
+    let ran = stage.command(&["check", "--config", "config.json", "--json"]);
+    let mut amiss = NO_TARGET_SIGN_IN.to_vec();
+    amiss.push("clock skipped");
+    let cause = "Application-specific password required";
+    Checked::read(&ran).finds(4, &amiss, cause, "make an app password");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::stage::Stage;
 
 /// What is not tried where there is no token.
 const NO_TOKEN: [&str; 7] = [
-    "token problem",
+    "target_token problem",
     "clock skipped",
     "target_sign_in skipped",
     "target_mailbox skipped",
@@ -65,12 +65,12 @@ fn a_token_that_has_run_out_is_renewed_and_the_file_left_as_it_is() {
     assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
     assert!(
         checked
-            .message("token")
+            .message("target_token")
             .contains("can be renewed (tried, and not written down)")
     );
     assert!(
         checked
-            .message("token")
+            .message("target_token")
             .contains("ended 2020-01-02 03:04 UTC")
     );
 }
@@ -78,7 +78,7 @@ fn a_token_that_has_run_out_is_renewed_and_the_file_left_as_it_is() {
 #[test]
 fn a_file_without_a_refresh_token_does_for_an_hour() {
     let stage = with(json!({"refresh_token": null}));
-    let amiss = ["token warning", "clock skipped"];
+    let amiss = ["target_token warning", "clock skipped"];
     check(&stage).finds(0, &amiss, "there is no `refresh_token`", "sign in again");
 }
 
@@ -88,13 +88,13 @@ fn a_refresh_token_that_is_refused() {
     stage.gmail.token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
     // The access token in the file is good for another hour: the rest is tried with it.
     let cause = "invalid_grant (Token has been expired or revoked.)";
-    check(&stage).finds(4, &["token problem"], cause, "left in \"Testing\"");
+    check(&stage).finds(4, &["target_token problem"], cause, "left in \"Testing\"");
 }
 
 #[test]
 fn a_token_endpoint_that_is_down() {
     let stage = with(json!({"token_uri": "http://127.0.0.1:1/token"}));
-    let amiss = ["token problem", "clock skipped"];
+    let amiss = ["target_token problem", "clock skipped"];
     check(&stage).finds(
         1,
         &amiss,
@@ -103,7 +103,7 @@ fn a_token_endpoint_that_is_down() {
     );
     let stage = right();
     stage.gmail.token_trouble(TokenTrouble::ServerError, 9);
-    check(&stage).finds(1, &["token problem"], "HTTP 500", "try again later");
+    check(&stage).finds(1, &["target_token problem"], "HTTP 500", "try again later");
 }
 
 /// A renewal that nobody writes down would be the end of such a sign-in.
@@ -114,7 +114,7 @@ fn a_refresh_token_that_may_be_used_up_is_not_used() {
     assert_eq!(checked.amiss(), ["clock skipped"], "{checked:#?}");
     assert!(
         checked
-            .message("token")
+            .message("target_token")
             .contains("it may use up the refresh token")
     );
     let stage = with(json!({
@@ -122,7 +122,7 @@ fn a_refresh_token_that_may_be_used_up_is_not_used() {
         "expiry": "2020-01-02T03:04:05Z",
     }));
     let mut amiss = NO_TOKEN;
-    amiss[0] = "token warning";
+    amiss[0] = "target_token warning";
     check(&stage).finds(
         0,
         &amiss,
@@ -141,7 +141,7 @@ fn a_refresh_token_that_is_replaced_all_the_same_is_not_lost() {
     let checked = Checked::read(&ran);
     checked.finds(
         0,
-        &["token warning"],
+        &["target_token warning"],
         "token.json was written anew",
         "nothing need",
     );
@@ -157,8 +157,8 @@ fn consent_that_may_end_within_two_days_is_a_warning() {
         let stage = with(json!({"consented_at": at.format("%Y-%m-%dT%H:%M:%SZ").to_string()}));
         let checked = check(&stage);
         if warned {
-            let cause = "is left in \"Testing\", the sign-in ends";
-            checked.finds(0, &["token warning"], cause, "\"In production\"");
+            let cause = "is still in \"Testing\", this sign-in ends";
+            checked.finds(0, &["target_token warning"], cause, "Publish app");
         } else {
             assert_eq!(checked.amiss(), [""; 0], "{days} days: {checked:#?}");
         }

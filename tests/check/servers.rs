@@ -250,7 +250,7 @@ fn a_google_password_where_an_app_password_should_be() {
     let mut stage = right();
     stage
         .set("target_token_file", serde_json::Value::Null)
-        .set("target_pass", "the password of the account");
+        .set("target_pass", "Tr0ub4dor&3");
     stage.gmail.refuse_login(Refusal::AppPasswordRequired, 9);
     let ran = stage.command(&["check", "--config", "config.json", "--json"]);
     let mut amiss = NO_TARGET_SIGN_IN.to_vec();

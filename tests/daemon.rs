@@ -281,7 +281,7 @@ fn the_sources_tokens_are_renewed_as_they_are_taken_back() {
         .set("source_pass", json!(null))
         .set("source_token_file", file.to_str().unwrap());
     for n in 0..40 {
-        let token = format!("ya29.stand-in-access-token-{n:06}");
+        let token = format!("ya29.stand-in-bearer-{n:06}");
         let mut tokens = world.source.tokens.lock().unwrap();
         tokens.insert(token, ALICE.into());
     }

@@ -62,6 +62,7 @@ pub(super) fn piecemeal<C, T>(
         .rev()
         .map(|c| (c.to_vec(), 0))
         .collect();
+    let mut lost = false;
     while let Some((mut set, deaths)) = work.pop() {
         if (way.enough)(&got.found) {
             got.left.append(&mut set);
@@ -81,8 +82,9 @@ pub(super) fn piecemeal<C, T>(
         };
         let early = format!("fetching {} messages ended early: {error}", set.len());
         match error.fault {
-            // Each may have taken minutes, which a person would wonder about.
-            Fault::Connection => warn!("{early}"),
+            // Sessions end at any moment. From the second time on each may take minutes, which a
+            // person would wonder about.
+            Fault::Connection if std::mem::replace(&mut lost, true) => warn!("{early}"),
             _ => debug!("{early}"),
         }
         if !may_be_a_messages(&error) {

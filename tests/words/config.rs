@@ -506,10 +506,10 @@ fn a_configuration_that_is_not_there_is_told_how_to_make() {
 #[test]
 fn the_example_lacks_nothing_but_ones_own_accounts() {
     let config = accepted(serde_json::from_str(include_str!("../../config.json.example")).unwrap());
-    let Key::TokenFile(path) = &config.target_key else {
-        panic!("no token file");
+    let Key::Password(password) = &config.target_key else {
+        panic!("no app password");
     };
-    assert_eq!(path.to_str(), Some("token.json"));
+    assert_eq!(password.reveal(), "abcdefghijklmnop");
 }
 
 /// They are read only when the connection is made, and are a mistake of the configuration all the same.

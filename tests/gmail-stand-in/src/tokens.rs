@@ -43,7 +43,7 @@ impl Tokens {
     /// What consent gives. More than a hundred live ones: the oldest dies silently.
     pub(crate) fn grant(&mut self, account: &str, now: DateTime<Utc>) -> String {
         self.serial += 1;
-        let token = format!("1//0stand-in-refresh-{:06}", self.serial);
+        let token = format!("1//0gStAnD-In-{:06}", self.serial);
         self.refresh.push(Refresh {
             token: token.clone(),
             account: account.to_string(),

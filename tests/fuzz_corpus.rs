@@ -75,6 +75,11 @@ fn config() {
 }
 
 #[test]
+fn client() {
+    saved("client");
+}
+
+#[test]
 fn token() {
     saved("token");
 }

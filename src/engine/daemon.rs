@@ -175,9 +175,10 @@ impl Engine {
             DELIVER => self.notice(),
             _ => None,
         };
+        let held_up = trouble;
         let trouble = trouble.or(notice.as_ref());
         let news = self.ledger.step(|l| l.trouble(part, trouble, Utc::now()))?;
-        if let Some(e) = trouble {
+        if let Some(e) = held_up {
             self.state().needs_user |= e.fault == Fault::NeedsUser;
         } else if news {
             self.state().needs_user = false;

@@ -14,7 +14,7 @@ use imap_to_gmail::config::{self, Config, Tls};
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::import_state;
 use imap_to_gmail::message::{MessageId, Time};
-use imap_to_gmail::oauth::Tokens;
+use imap_to_gmail::oauth::{Client, Consent, Provider, Tokens};
 use serde_json::{Map, Value};
 
 use super::{assert_printable, assert_same};
@@ -66,6 +66,51 @@ fn secrets<'a>(map: &'a Map<String, Value>, keys: &[&str]) -> Vec<&'a str> {
     // Nor do words that hints are made of count: there is a digit in it.
     all.filter(|s| s.contains(|c: char| c.is_ascii_digit()) && !others.contains(s))
         .collect()
+}
+
+/// The credentials of an OAuth client, as each provider's.
+pub(super) fn client(data: &[u8]) {
+    let path = file("client_secret.json", data);
+    let map = object(data).unwrap_or_default();
+    let inner = ["installed", "web"]
+        .iter()
+        .find_map(|key| map.get(*key)?.as_object());
+    let secrets = secrets(inner.unwrap_or(&map), &["client_secret"]);
+    for provider in [Provider::Google, Provider::Microsoft, Provider::Other] {
+        let client = match Client::read(&path, provider) {
+            Ok(client) => client,
+            Err(e) => {
+                assert_error(&e, &secrets);
+                assert_same("a fault", e.fault, Fault::Usage);
+                continue;
+            }
+        };
+        assert_same("whose it is", client.provider, provider);
+        let shown = format!("{client:?}");
+        for secret in secrets.iter().filter(|s| s.len() >= 12) {
+            assert!(!shown.contains(*secret), "{shown}");
+        }
+        // The port that it names may be somebody else's.
+        let Ok(consent) = Consent::begin(&client, None, Some("user@example.org")) else {
+            continue;
+        };
+        let back = consent.redirect_uri();
+        let ours = ["http://127.0.0.1:", "http://localhost:"];
+        assert!(ours.iter().any(|o| back.starts_with(o)), "{back}");
+        let url = consent.url();
+        assert!(
+            url.starts_with("https://") || url.starts_with("http://"),
+            "{url}"
+        );
+        assert_printable(url, usize::MAX);
+        for wanted in [
+            "code_challenge_method=S256",
+            "state=",
+            "login_hint=user%40example.org",
+        ] {
+            assert!(url.contains(wanted), "{url}");
+        }
+    }
 }
 
 pub(super) fn config(data: &[u8]) {

@@ -55,6 +55,10 @@ pub(crate) const TARGETS: &[Target] = &[
         run: files::config,
     },
     Target {
+        name: "client",
+        run: files::client,
+    },
+    Target {
         name: "token",
         run: files::token,
     },

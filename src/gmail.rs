@@ -54,6 +54,7 @@ pub struct Account {
     all_mail: AllMail,
     /// The mailboxes that this session has opened before.
     looked_at: Vec<String>,
+    waited: bool,
 }
 
 /// What is known of a message in the delivery mailbox.
@@ -94,12 +95,23 @@ impl Account {
             all_mail_limit: entry.times.all_mail,
             all_mail: AllMail::Fine,
             looked_at: Vec::new(),
+            waited: false,
         })
     }
 
     /// Is it time for another session?
     pub fn outlived(&self, now: Time) -> bool {
         self.renew_at.is_some_and(|at| now >= at)
+    }
+
+    /// It waits for the next mail from now on. Servers end sessions that wait as they like.
+    pub fn wait(&mut self) {
+        self.waited = true;
+    }
+
+    /// Has nothing been asked of it since it waited?
+    pub fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Does it have Gmail's extensions?
@@ -202,6 +214,7 @@ impl Account {
         let Look { view, found, moved } =
             self.session
                 .look(mailbox, &set, &self.items(NAME), literals, others)?;
+        self.waited = false;
         Ok(News {
             view,
             arrived: discovered(&found, from),

@@ -83,12 +83,16 @@ fn mail_that_comes_is_delivered_at_once_and_the_end_is_quick() {
     plant(&world, 0);
     let running = Running::start(&world, &[]);
     arrives(&world, 1);
-    for n in 1..5 {
-        plant(&world, n);
-        let took = arrives(&world, n + 1);
-        // Dovecot tells of planted mail within half a second; the look beside IDLE comes after four.
-        assert!(took < Duration::from_secs(3), "{took:?}");
-    }
+    // Dovecot tells of planted mail within half a second, but not of what is planted in the very moment
+    // in which IDLE begins: that is seen by the look beside IDLE, after four.
+    let mut times: Vec<Duration> = (1..6)
+        .map(|n| {
+            plant(&world, n);
+            arrives(&world, n + 1)
+        })
+        .collect();
+    times.sort();
+    assert!(times[3] < Duration::from_secs(3), "{times:?}");
     let status = world.status();
     assert_eq!(
         (&status["running"], &status["trouble"]),

@@ -82,7 +82,10 @@ impl Engine {
         self.mind_all_mail(account.all_mail());
         match once || !account.usable() {
             true => account.logout(),
-            false => self.state().warm.push((account, Instant::now())),
+            false => {
+                account.wait();
+                self.state().warm.push((account, Instant::now()));
+            }
         }
         end
     }

@@ -88,6 +88,7 @@ pub(super) fn since(
     others: &[String],
 ) -> Result<Since> {
     let spare_last = engine.ledger.step(|l| l.index_ends_nameless(index.id))?;
+    let waited = account.has_waited();
     let end = account.news(&index.name, from, spare_last, others);
     let error = match end {
         Ok(news) => {
@@ -101,7 +102,7 @@ pub(super) fn since(
         Err(e) if may_be_a_messages(&e) => e,
         Err(e) => return Err(e),
     };
-    match account.usable() {
+    match account.usable() || !waited {
         true => warn!("{error}; trying again with fewer messages at a time"),
         // A session that had waited too long is no trouble.
         false => debug!("{error}; trying again with fewer messages at a time"),

@@ -444,6 +444,9 @@ impl Session {
         date: Option<Time>,
         body: Arc<Vec<u8>>,
     ) -> Appended {
+        if let Err(e) = self.in_step() {
+            return Appended::Lost(e, Sent::Nothing);
+        }
         let size = body.len();
         let plus =
             match size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+") {
@@ -485,6 +488,7 @@ impl Session {
     /// Waits in the open mailbox until the server tells of a change, `limit` at the most (RFC 2177).
     /// True when it told of one.
     pub fn idle(&mut self, limit: Duration) -> Result<bool> {
+        self.in_step()?;
         self.wire.expect(limit, 0);
         // A server that is there answers DONE at once: with the look every 90 s one that is not is
         // noticed within two minutes.
@@ -531,11 +535,29 @@ impl Session {
     }
 
     fn run(&mut self, phase: Phase, command: &str, limit: Duration, literals: u64) -> Heard {
+        if let Err(e) = self.in_step() {
+            return Heard {
+                untagged: Vec::new(),
+                end: Err(e),
+            };
+        }
         // Unless an answer is heard to its end: also a panic on the way leaves it out of step.
         self.usable = false;
         self.wire.expect(limit, literals);
         let _ = self.imap.run(command);
         self.listen(phase)
+    }
+
+    /// Of a session in an unknown state nothing more is asked: the next answer might be to the last
+    /// question.
+    fn in_step(&self) -> Result<()> {
+        match self.usable {
+            true => Ok(()),
+            false => Err(Error::connection(format!(
+                "the session with {} is out of step",
+                self.name()
+            ))),
+        }
     }
 
     /// What the wire heard. The crate's own verdict is not needed: it saw the same answer.

@@ -52,7 +52,8 @@ CREATE TABLE mailbox (
     since         TEXT    NOT NULL,              -- as configured when start was last set
     start         TEXT    NOT NULL,
     history_done  INTEGER NOT NULL DEFAULT 0,
-    inherited     INTEGER NOT NULL DEFAULT 1,    -- 0: what older incarnations know is not taken over yet
+    inherited     INTEGER NOT NULL DEFAULT 1,    -- 0: what older incarnations know is not taken over yet;
+                                                 -- 2: it is, but for dropping what waited there
     retired_at    TEXT,
     CONSTRAINT one_row_per_incarnation UNIQUE (name, incarnation)
 ) STRICT;

@@ -19,7 +19,7 @@ use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, Entry, all_mail_hidden};
-use crate::ledger::{Ledger, Route, Shared};
+use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::message::Time;
 use crate::session::Login;
 use crate::source::MAILBOX;
@@ -37,6 +37,7 @@ mod tally;
 mod watch;
 
 pub use daemon::Watch;
+use daemon::{DELIVER, SLACK};
 pub use once::Forecast;
 use reader::Reader;
 pub use tally::{Count, Progress, Tally};
@@ -295,14 +296,21 @@ impl Engine {
         }
     }
 
+    /// Takes over, step by step, what older incarnations know. False where that has to wait, also
+    /// before the first look: there is nothing to deliver then.
     fn inherited(&self) -> Result<bool> {
-        self.ledger.step(|l| {
-            // Before the first look there is none, and nothing to deliver.
-            match l.mailbox(MAILBOX)? {
-                Some(mailbox) => l.inherit(&mailbox),
-                None => Ok(false),
+        loop {
+            match self.ledger.step(|l| l.inherit(MAILBOX))? {
+                Inherited::NotYet => return Ok(false),
+                Inherited::Wholly => return Ok(true),
+                Inherited::InPart => {}
             }
-        })
+            if self.stopping() {
+                return Ok(false);
+            }
+            self.promise(DELIVER, self.times.batch + SLACK);
+            self.beat()?;
+        }
     }
 
     /// Rows in flight that no worker holds: their end was not seen, and time counts from now.

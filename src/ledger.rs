@@ -31,7 +31,7 @@ pub use import::Imported;
 pub use index::IndexMailbox;
 pub use inspect::{Inspection, inspect, may_write};
 pub use people::{Backlog, FailedRow, Part, Reasons, Summary, Trouble};
-pub use watch::{MailboxRow, Progress};
+pub use watch::{Inherited, MailboxRow, Progress};
 
 /// Marks the file as one of ours: "i2gm".
 const APPLICATION_ID: i32 = 0x6932_676d;
@@ -109,6 +109,7 @@ impl Route {
 pub struct Ledger {
     db: Connection,
     path: PathBuf,
+    taking_over: Option<watch::TakingOver>,
 }
 
 /// A ledger that several threads use, each for one step at a time.
@@ -263,6 +264,7 @@ impl Ledger {
         let ledger = Ledger {
             db,
             path: path.to_path_buf(),
+            taking_over: None,
         };
         ledger.configure().map_err(|e| explain(&e, path))?;
         Ok(ledger)
@@ -402,10 +404,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// What only a run needs: which rows this run has tried lives as long as the connection.
+    /// What only a run needs: which rows this run has tried lives as long as the connection. In
+    /// memory, and with it what each change keeps to be undone alone: every page that it touches
+    /// would go to a temporary file, which is most of what taking over an older incarnation wrote.
     fn prepare_run(&self) -> Result<()> {
         self.db
-            .execute_batch("CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT")
+            .execute_batch(
+                "PRAGMA temp_store = MEMORY; CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT",
+            )
             .map_err(|e| self.explain(&e))
     }
 

@@ -22,7 +22,7 @@ use crate::source::MAILBOX;
 pub(super) const DELIVER: &str = "deliver";
 const WATCH: &str = "watch";
 /// What a part may take longer than the longest thing that it waits for.
-const SLACK: Duration = Duration::from_secs(60);
+pub(super) const SLACK: Duration = Duration::from_secs(60);
 /// IDLEs in a row that end at once, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
 

@@ -427,7 +427,7 @@ impl Ledger {
                     "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
                     [id],
                 )?,
-                Change::AsBefore { row } => as_before(t, id, *row)?,
+                Change::AsBefore { row } => as_before(t, id, "in_flight", *row)?,
             };
             if changed == 1 { Ok(()) } else { Err(not_in_flight()) }
         })
@@ -654,22 +654,31 @@ fn exclusion(row: &Row) -> Vec<u8> {
     }
 }
 
-fn as_before(t: &Transaction<'_>, id: i64, before: i64) -> rusqlite::Result<usize> {
-    let changed = t.execute(
-        "UPDATE message SET (status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                             subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid)
-              = (SELECT status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                        subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid
-                   FROM message WHERE id = ?2),
-                mark_id = NULL
-          WHERE id = ?1 AND status = 'in_flight'",
-        params![id, before],
-    )?;
-    t.execute(
-        "UPDATE message SET superseded_by = ?1 WHERE id = ?2",
-        params![id, before],
-    )?;
+/// A row that leaves this status becomes what one of an older incarnation is, and takes its place.
+pub(super) fn as_before(
+    t: &Transaction<'_>,
+    id: i64,
+    leaves: &str,
+    before: i64,
+) -> rusqlite::Result<usize> {
+    let changed = t
+        .prepare_cached(
+            "UPDATE message SET (status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
+                                 subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid)
+                  = (SELECT status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
+                            subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid
+                       FROM message WHERE id = ?2),
+                    mark_id = NULL
+              WHERE id = ?1 AND status = ?3",
+        )?
+        .execute(params![id, before, leaves])?;
+    supersede(t, before, id)?;
     Ok(changed)
+}
+
+pub(super) fn supersede(t: &Transaction<'_>, old: i64, new: i64) -> rusqlite::Result<usize> {
+    t.prepare_cached("UPDATE message SET superseded_by = ?1 WHERE id = ?2")?
+        .execute(params![new, old])
 }
 
 /// A row was not in the status that a verb leaves. rusqlite has a word for it.

@@ -3,7 +3,7 @@
 
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::Ledger;
+use super::{Ledger, deliver};
 use crate::error::{Error, Result};
 use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
 
@@ -21,9 +21,34 @@ pub struct MailboxRow {
     pub since: String,
     pub start: Time,
     pub history_done: bool,
-    /// False until what older incarnations know has been taken over.
+    /// False until what older incarnations know has been taken over, all of it.
     pub inherited: bool,
 }
+
+/// How far a new incarnation has taken over what the older ones know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherited {
+    /// It is not wholly recorded, or an old row is still in flight: that must be resolved first.
+    NotYet,
+    /// A step of it is done, another one is left.
+    InPart,
+    Wholly,
+}
+
+/// How far this process has come with it. Lost with the process: the next one looks at every row
+/// once more and finds those that were passed on already superseded.
+pub(super) struct TakingOver {
+    mailbox: i64,
+    /// A history that is opened again brings rows where this has been already.
+    start: Time,
+    /// Every Message-ID that is first met at a UID up to here has been looked at.
+    passed: u32,
+    /// (old, new), found and not passed on yet.
+    pairs: Vec<(i64, i64)>,
+}
+
+/// Rows that one transaction takes over: others who write wait 10 s at most.
+const STEP: usize = 2000;
 
 /// How far a set of recorded messages brings the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +66,7 @@ impl Ledger {
     pub fn mailbox(&self, name: &str) -> Result<Option<MailboxRow>> {
         self.read(|db| {
             db.query_row(
-                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited
+                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1
                    FROM mailbox WHERE name = ?1 AND retired_at IS NULL",
                 [name],
                 mailbox_row,
@@ -243,92 +268,171 @@ impl Ledger {
 
     /// Lets a new incarnation, once it is wholly recorded, take over what the older ones know:
     /// `delivered`, `failed` and `skipped` pass from one old row to one new row that agree in
-    /// Message-ID, Date, INTERNALDATE and size; what waited there is superseded. False while an
-    /// old row is still in flight: that must be resolved first.
-    pub fn inherit(&mut self, mailbox: &MailboxRow) -> Result<bool> {
-        if !mailbox.inherited && !mailbox.history_done {
-            return Ok(false);
-        }
+    /// Message-ID, Date, INTERNALDATE and size; what waited there is superseded.
+    ///
+    /// One step of it, which no other writer waits for in vain: call it until it is `Wholly` done.
+    /// Killed between two steps, or within one, it ends as if it had not been.
+    pub fn inherit(&mut self, name: &str) -> Result<Inherited> {
+        self.inherit_by(name, STEP)
+    }
+
+    pub(super) fn inherit_by(&mut self, name: &str, step: usize) -> Result<Inherited> {
+        let Some(mailbox) = self.mailbox(name)? else {
+            return Ok(Inherited::NotYet);
+        };
         if mailbox.inherited {
             // A failed row there may have been given another try since: there is nothing to try it
             // with, what the mailbox holds has rows of the new incarnation.
-            return self.write(|t| drop_waiting(t, mailbox).map(|()| true));
+            let end = self.write(|t| drop_waiting(t, name, mailbox.incarnation, step))?;
+            return Ok(if end {
+                Inherited::Wholly
+            } else {
+                Inherited::InPart
+            });
         }
-        self.write(|t| {
-            let in_flight: bool = t.query_row(
+        // Pairs count rows that wait, so these are dropped only when all pairs are found, and before
+        // those of the next incarnation are looked for.
+        if let Some((id, incarnation)) = self.dropping(name)? {
+            self.write(|t| {
+                if drop_waiting(t, name, incarnation, step)? {
+                    t.execute("UPDATE mailbox SET inherited = 1 WHERE id = ?1", [id])?;
+                }
+                Ok(())
+            })?;
+            return Ok(Inherited::InPart);
+        }
+        if !mailbox.history_done || self.old_in_flight(name)? {
+            return Ok(Inherited::NotYet);
+        }
+        self.take_over(&mailbox, step)
+    }
+
+    /// The incarnation that has taken over all, but for what waited in those before it.
+    fn dropping(&self, name: &str) -> Result<Option<(i64, u32)>> {
+        self.read(|db| {
+            db.query_row(
+                "SELECT id, incarnation FROM mailbox WHERE name = ?1 AND inherited = 2 ORDER BY incarnation",
+                [name],
+                |r| Ok((r.get(0)?, r.get(1)?)),
+            )
+            .optional()
+        })
+    }
+
+    fn old_in_flight(&self, name: &str) -> Result<bool> {
+        self.read(|db| {
+            db.query_row(
                 "SELECT EXISTS (SELECT 1 FROM message m WHERE m.status = 'in_flight'
                     AND (SELECT b.name = ?1 AND b.retired_at IS NOT NULL FROM mailbox b WHERE b.id = m.mailbox_id))",
-                [&mailbox.name],
+                [name],
                 |r| r.get(0),
-            )?;
-            if in_flight {
-                return Ok(false);
-            }
-            pair_rows(t, mailbox)?;
-            pass_on(t)?;
-            drop_waiting(t, mailbox)?;
-            t.execute(
-                "UPDATE mailbox SET inherited = 1 WHERE id = ?1",
-                [mailbox.id],
-            )?;
-            t.execute("DROP TABLE temp.pair", [])?;
-            Ok(true)
+            )
+        })
+    }
+
+    /// Looks for the pairs among some rows more, or passes on some of those that were found.
+    fn take_over(&mut self, mailbox: &MailboxRow, step: usize) -> Result<Inherited> {
+        // Where this fails, it begins anew.
+        let begun = self.taking_over.take();
+        let mut so_far = begun
+            .filter(|t| t.mailbox == mailbox.id && t.start == mailbox.start)
+            .unwrap_or(TakingOver {
+                mailbox: mailbox.id,
+                start: mailbox.start,
+                passed: 0,
+                pairs: Vec::new(),
+            });
+        if so_far.pairs.is_empty() {
+            let Some(end) = self.end_of_step(mailbox.id, so_far.passed, step)? else {
+                self.write(|t| {
+                    t.execute(
+                        "UPDATE mailbox SET inherited = 2 WHERE id = ?1",
+                        [mailbox.id],
+                    )
+                })?;
+                return Ok(Inherited::InPart);
+            };
+            so_far.pairs = self.pairs(mailbox, so_far.passed, end)?;
+            so_far.passed = end;
+        }
+        // One Message-ID may have given any number of them.
+        let some = so_far.pairs.len().min(step);
+        let now: Vec<(i64, i64)> = so_far.pairs.drain(..some).collect();
+        if !now.is_empty() {
+            self.write(|t| pass_on(t, &now))?;
+        }
+        self.taking_over = Some(so_far);
+        Ok(Inherited::InPart)
+    }
+
+    /// The UID up to which that many rows lie.
+    fn end_of_step(&self, mailbox: i64, after: u32, rows: usize) -> Result<Option<u32>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT max(source_uid) FROM (SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid > ?2
+                                               ORDER BY source_uid LIMIT ?3)",
+            )?
+            .query_row(params![mailbox, after, rows as i64], |r| r.get(0))
+        })
+    }
+
+    /// (old, new) where exactly one row stands on either side, of the Message-IDs that are first met
+    /// after `after` and up to `end`: with all their rows, wherever these lie, so that no group is
+    /// seen by halves. Rows of an incarnation that ended before it took over all are no side while
+    /// they wait: they waited all the time, for messages that older rows speak of.
+    fn pairs(&self, mailbox: &MailboxRow, after: u32, end: u32) -> Result<Vec<(i64, i64)>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT max(m.id) FILTER (WHERE m.mailbox_id <> ?1), max(m.id) FILTER (WHERE m.mailbox_id = ?1)
+                   FROM (SELECT DISTINCT message_id_hash AS hash FROM message n
+                          WHERE mailbox_id = ?1 AND source_uid > ?3 AND source_uid <= ?4 AND message_id_hash IS NOT NULL
+                            AND NOT EXISTS (SELECT 1 FROM message e WHERE e.message_id_hash = n.message_id_hash
+                                               AND e.mailbox_id = ?1 AND e.source_uid <= ?3))
+                  CROSS JOIN message m ON m.message_id_hash = hash
+                  CROSS JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.mailbox_id = ?1
+                     OR (b.name = ?2 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'
+                         AND NOT (b.inherited = 0 AND m.status = 'pending'))
+                  GROUP BY m.message_id_hash, m.date_header, m.internal_date, m.size
+                 HAVING count(*) FILTER (WHERE m.mailbox_id <> ?1) = 1 AND count(*) FILTER (WHERE m.mailbox_id = ?1) = 1
+                  ORDER BY 2",
+            )?
+            .query_map(params![mailbox.id, mailbox.name, after, end], |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })?
+            .collect()
         })
     }
 }
 
-/// What waits in older incarnations is superseded.
-fn drop_waiting(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<()> {
-    t.execute(
-        "UPDATE message SET status = 'gone' WHERE status = 'pending' AND mailbox_id IN
-            (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL)",
-        [&mailbox.name],
+/// What waits in incarnations before this one is superseded, so many rows of it. True when none is
+/// left.
+fn drop_waiting(
+    t: &Transaction<'_>,
+    name: &str,
+    before: u32,
+    rows: usize,
+) -> rusqlite::Result<bool> {
+    let dropped = t.execute(
+        "UPDATE message SET status = 'gone' WHERE id IN
+            (SELECT id FROM message WHERE status = 'pending' AND mailbox_id IN
+                (SELECT id FROM mailbox WHERE name = ?1 AND incarnation < ?2) LIMIT ?3)",
+        params![name, before, rows as i64],
     )?;
-    Ok(())
+    Ok(dropped < rows)
 }
 
-/// Fills temp.pair with (old, new) where exactly one row stands on either side. Rows of an
-/// incarnation that ended before it took over anything are no side: they waited all the time, for
-/// messages that older rows speak of.
-fn pair_rows(t: &Transaction<'_>, mailbox: &MailboxRow) -> rusqlite::Result<()> {
-    t.execute_batch("DROP TABLE IF EXISTS temp.pair; CREATE TEMP TABLE pair (old INTEGER PRIMARY KEY, new INTEGER UNIQUE) STRICT")?;
-    t.execute(
-        "WITH old AS (
-             SELECT max(m.id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s
-               FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-              WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'
-                AND message_id_hash IS NOT NULL AND NOT (b.inherited = 0 AND m.status = 'pending')
-              GROUP BY 3, 4, 5, 6),
-         new AS (
-             SELECT max(id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s
-               FROM message WHERE mailbox_id = ?2 AND message_id_hash IS NOT NULL
-              GROUP BY 3, 4, 5, 6)
-         INSERT INTO temp.pair
-         SELECT old.id, new.id FROM old JOIN new
-             ON new.h = old.h AND new.d IS old.d AND new.i = old.i AND new.s IS old.s
-          WHERE old.n = 1 AND new.n = 1",
-        params![mailbox.name, mailbox.id],
+/// Each new row becomes what its old one is now, and takes its place.
+fn pass_on(t: &Transaction<'_>, pairs: &[(i64, i64)]) -> rusqlite::Result<()> {
+    let mut known = t.prepare_cached(
+        "SELECT status IN ('delivered', 'failed', 'skipped') FROM message WHERE id = ?1",
     )?;
-    Ok(())
-}
-
-fn pass_on(t: &Transaction<'_>) -> rusqlite::Result<()> {
-    t.execute(
-        "UPDATE message SET (status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                             subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid)
-              = (SELECT status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                        subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid
-                   FROM message o JOIN temp.pair p ON p.old = o.id WHERE p.new = message.id)
-          WHERE id IN (SELECT new FROM temp.pair p JOIN message o ON o.id = p.old
-                        WHERE o.status IN ('delivered', 'failed', 'skipped'))
-            AND status = 'pending'",
-        [],
-    )?;
-    t.execute(
-        "UPDATE message SET superseded_by = (SELECT new FROM temp.pair WHERE old = message.id)
-          WHERE id IN (SELECT old FROM temp.pair)",
-        [],
-    )?;
+    for &(old, new) in pairs {
+        match known.query_row([old], |r| r.get(0))? {
+            true => deliver::as_before(t, new, "pending", old)?,
+            false => deliver::supersede(t, old, new)?,
+        };
+    }
     Ok(())
 }
 

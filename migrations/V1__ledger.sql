@@ -82,7 +82,7 @@ CREATE INDEX gmail_message_by_gm_msgid ON gmail_message (gm_msgid) WHERE gm_msgi
 CREATE INDEX gmail_message_by_message_id ON gmail_message (message_id_hash) WHERE message_id_hash IS NOT NULL;
 
 -- Where resolution begins to look for a message whose APPEND ended unseen: the state of each index
--- mailbox before that APPEND.
+-- mailbox before that APPEND. Kept as long as a row refers to it.
 CREATE TABLE mark (
     id      INTEGER PRIMARY KEY,
     made_at TEXT NOT NULL
@@ -150,6 +150,7 @@ CREATE INDEX message_due ON message (mailbox_id, next_attempt_at) WHERE status =
 CREATE INDEX message_discovered ON message (discovered_at) WHERE status = 'pending';
 CREATE INDEX message_tried ON message (in_flight_since) WHERE status = 'pending' AND in_flight_since IS NOT NULL;
 CREATE INDEX message_in_flight ON message (id) WHERE status = 'in_flight';
+CREATE INDEX message_marked ON message (mark_id) WHERE mark_id IS NOT NULL;
 CREATE INDEX message_unverified ON message (id) WHERE proof = 'appended' AND verified_at IS NULL;
 CREATE INDEX message_failed ON message (internal_date DESC, id DESC) WHERE status = 'failed' AND superseded_by IS NULL;
 

@@ -593,7 +593,7 @@ impl Ledger {
                     ])?,
                 };
             }
-            Ok(())
+            forget_marks(t)
         })
     }
 
@@ -622,6 +622,20 @@ fn uploaded_since(db: &Connection, since: Time) -> rusqlite::Result<u64> {
         [hour_text(since)],
         |r| r.get(0),
     )
+}
+
+/// Marks are for rows whose end nobody saw, or whose copies nobody looked at: the others are of no
+/// more use.
+pub(super) fn forget_marks(t: &Transaction<'_>) -> rusqlite::Result<()> {
+    t.execute(
+        "DELETE FROM mark_mailbox WHERE mark_id NOT IN (SELECT mark_id FROM message WHERE mark_id IS NOT NULL)",
+        [],
+    )?;
+    t.execute(
+        "DELETE FROM mark WHERE id NOT IN (SELECT mark_id FROM message WHERE mark_id IS NOT NULL)",
+        [],
+    )?;
+    Ok(())
 }
 
 /// The rows that a claim may take, newest first.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Ledger;
+use super::{Ledger, deliver};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, time_text};
 
@@ -226,7 +226,7 @@ impl Ledger {
                     params![part, time_text(now)],
                 )?;
             }
-            Ok(())
+            deliver::forget_marks(t)
         })
     }
 

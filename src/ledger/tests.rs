@@ -363,6 +363,54 @@ fn a_run_tries_a_row_once_and_again_only_when_it_was_not_begun() {
 }
 
 #[test]
+fn a_mark_is_kept_as_long_as_a_row_needs_it() {
+    let mut desk = Desk::new();
+    let now = desk.now;
+    let index = desk.ledger.index_mailbox("All", UidValidity(1), 1).unwrap();
+    let place = Mark {
+        mailbox: index.id,
+        uid_validity: UidValidity(1),
+        uid_next: 7,
+    };
+    desk.record(&[mail(1, "<1@x>"), mail(2, "<2@x>"), mail(3, "<3@x>")]);
+    for row in [3, 2, 1] {
+        assert_eq!(desk.claim_within(1, 1), [row]);
+        let intent = Intent {
+            row: row.into(),
+            sha256: [row as u8; 32],
+            canonical: [row as u8; 32],
+            size: 100,
+            flags: Flags::default(),
+        };
+        desk.ledger.mark(&[intent], &[place], None, now).unwrap();
+    }
+    let marks = |desk: &Desk| -> (i64, i64) {
+        (
+            desk.one("SELECT count(*) FROM mark"),
+            desk.one("SELECT count(*) FROM mark_mailbox"),
+        )
+    };
+    desk.settle(3, &delivered()).unwrap();
+    desk.settle(2, &delivered()).unwrap();
+    desk.ledger.run_begins(&["run"], now).unwrap();
+    assert_eq!(marks(&desk), (3, 3), "one in flight, two to be looked at");
+    let ours = Verdict::Ours {
+        altered: false,
+        merged: false,
+        gm_msgid: None,
+    };
+    desk.ledger.verified(&[(3, ours)], now).unwrap();
+    assert_eq!(marks(&desk), (2, 2));
+    let open = desk.ledger.in_flight().unwrap()[0].mark.unwrap();
+    assert_eq!(desk.ledger.marks(open).unwrap(), [place]);
+    desk.settle(1, &failed()).unwrap();
+    desk.ledger.run_begins(&["run"], now).unwrap();
+    assert_eq!(marks(&desk), (1, 1));
+    let of: i64 = desk.one("SELECT m.id FROM message m JOIN mark k ON k.id = m.mark_id");
+    assert_eq!(of, 2);
+}
+
+#[test]
 fn the_ledger_itself_refuses_what_can_never_be() {
     let mut desk = Desk::new();
     desk.record(&[mail(1, "<1@x>")]);

@@ -212,7 +212,7 @@ impl Engine {
         uids.sort_unstable();
         let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = open.rows.iter().any(|r| r.about.size.is_none());
-        let others = || self.ledger.step(|l| l.handed_over(mailbox.id));
+        let others = || self.ledger.step(|l| l.others_to_fetch(mailbox.id));
         let Got {
             found,
             poison,
@@ -372,7 +372,7 @@ impl Engine {
     /// what they are. Their message is hashed, or where it is gone from the source, its copy.
     fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
         let rivals = self.ledger.step(|l| l.unhashed_rivals(row))?;
-        let others = || self.ledger.step(|l| l.handed_over(row.mailbox_id));
+        let others = || self.ledger.step(|l| l.others_to_fetch(row.mailbox_id));
         for (rival, place) in rivals {
             let mut body = None;
             if rival.mailbox_id == row.mailbox_id {

@@ -434,18 +434,28 @@ impl Ledger {
         })
     }
 
-    /// UIDs of messages that this mailbox has handed over, of the latest ones the smallest.
-    pub fn handed_over(&self, mailbox: i64) -> Result<Vec<Uid>> {
+    /// UIDs of messages that this mailbox has handed over, of the latest ones the smallest; then of
+    /// some that wait and were never charged.
+    pub fn others_to_fetch(&self, mailbox: i64) -> Result<Vec<Uid>> {
         self.read(|db| {
-            db.prepare_cached(
+            let mut delivered = db.prepare_cached(
                 "SELECT source_uid FROM (SELECT source_uid, size FROM message
                                           WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
                                             AND +mailbox_id = ?1
                                           ORDER BY delivered_at DESC LIMIT 20)
                   ORDER BY size LIMIT 3",
-            )?
-            .query_map([mailbox], |r| r.get(0).map(Uid))?
-            .collect()
+            )?;
+            let mut waiting = db.prepare_cached(
+                "SELECT source_uid FROM (SELECT source_uid, size, first_failed_at FROM message
+                                          WHERE status = 'pending' AND +mailbox_id = ?1
+                                          ORDER BY internal_date DESC, id DESC LIMIT 20)
+                  WHERE first_failed_at IS NULL ORDER BY size LIMIT 2",
+            )?;
+            let uids = |r: &SqlRow<'_>| r.get(0).map(Uid);
+            delivered
+                .query_map([mailbox], uids)?
+                .chain(waiting.query_map([mailbox], uids)?)
+                .collect()
         })
     }
 

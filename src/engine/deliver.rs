@@ -104,8 +104,10 @@ impl Engine {
     /// What earlier attempts left open comes first.
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
         let _one_at_a_time = self.index.lock();
-        self.resolve(account)?;
-        self.verify(account)
+        // First what was answered OK: then the target's own number says whose those copies are, and
+        // none is taken for that of a row whose end nobody saw.
+        self.verify(account)?;
+        self.resolve(account)
     }
 
     fn verify(&self, account: &mut Account) -> Result<()> {
@@ -560,7 +562,7 @@ impl Engine {
 
     /// Rows of earlier attempts that nobody saw the end of.
     fn resolve(&self, account: &mut Account) -> Result<()> {
-        let mine = self.unseen_rows();
+        let mine = self.worth_a_look();
         if mine.is_empty() {
             return Ok(());
         }
@@ -621,7 +623,10 @@ impl Engine {
                         let why = self.seen(row.id).and_then(|u| u.why);
                         open.settle(&row, Outcome::FoundAbsent { why })?;
                     }
-                    None => debug!("{} has not arrived so far", named(&row)),
+                    None => {
+                        self.looked_for(row.id);
+                        debug!("{} has not arrived so far", named(&row));
+                    }
                 }
             }
         }

@@ -10,7 +10,7 @@ use crate::session::SET_MAX;
 /// How often a message, alone, may end a healthy connection before it is to blame.
 const DEATHS_MAX: u32 = 3;
 /// How many other messages are asked for before it is believed that not one can be had.
-const CONTROLS_MAX: usize = 6;
+const CONTROLS_MAX: usize = 5;
 
 /// What came of a set of messages. What is in no list is not in the mailbox.
 pub(super) struct Got<T> {
@@ -100,9 +100,8 @@ pub(super) fn piecemeal<C, T>(
                     continue;
                 }
                 // Whatever came before: the account may have broken down meanwhile.
-                let waiting = work.iter().filter_map(|(set, _)| set.last().copied());
-                let others: Vec<Uid> = last_had.into_iter().chain(waiting).collect();
-                exonerate_account(mailbox, way, &others, &error)?;
+                let waiting = || work.last().and_then(|(set, _)| set.last().copied());
+                exonerate_account(mailbox, way, last_had.or_else(waiting), &error)?;
                 got.poison.push((set[0], error));
             }
             1 => work.push((set, deaths + 1)),
@@ -126,7 +125,7 @@ pub(super) fn piecemeal<C, T>(
             "the server lists this message and does not hand it over",
         );
         if got.found.is_empty() {
-            exonerate_account(mailbox, way, rest, &error)?;
+            exonerate_account(mailbox, way, rest.first().copied(), &error)?;
         }
         got.poison
             .extend(withheld.iter().map(|uid| (*uid, error.clone())));
@@ -147,7 +146,7 @@ pub(super) fn may_be_a_messages(error: &Error) -> bool {
 fn exonerate_account<C, T>(
     mailbox: &mut C,
     way: &Way<'_, C, T>,
-    more: &[Uid],
+    another: Option<Uid>,
     error: &Error,
 ) -> Result<()> {
     let Some(others) = way.others else {
@@ -155,7 +154,7 @@ fn exonerate_account<C, T>(
     };
     let mut refused = 0;
     let candidates = others()?;
-    for uid in candidates.iter().chain(more).take(CONTROLS_MAX) {
+    for uid in candidates.iter().take(CONTROLS_MAX).chain(&another) {
         let (found, end) = (way.ask)(mailbox, &[*uid], 0)?;
         if found.iter().any(|(found, _)| found == uid) {
             return Ok(());

@@ -248,6 +248,7 @@ impl Engine {
             true => self.all(vec![Box::new(|e: &Engine| {
                 let mut account = e.open_account()?;
                 let end = e.resolve_and_verify(&mut account);
+                e.mind_all_mail(account.all_mail());
                 account.logout();
                 end
             })]),

@@ -160,6 +160,20 @@ fn left_in_flight(named: bool, stored: bool) -> Stage {
 }
 
 #[test]
+fn an_all_mail_that_does_not_open_is_done_without_also_for_one_left_open() {
+    for stored in [true, false] {
+        let stage = left_in_flight(true, stored);
+        let no = Fault::Answer("NO System Error (Failure)".into());
+        let refused = On::each("EXAMINE").line_with("All Mail");
+        stage.gmail.fault(refused, no);
+        stage.mails(3);
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{stored}: {}", ran.err);
+        assert_eq!(stage.gmail.messages().len(), 5, "{stored}: {}", ran.err);
+    }
+}
+
+#[test]
 fn the_copy_of_another_message_of_that_moment_is_not_taken_for_it() {
     let mut stage = Stage::new();
     stage.set("connections", 1);

@@ -142,6 +142,8 @@ struct Unseen {
     /// What left it open, unless that was another process: a temporary NO, the end of the
     /// connection, or a worker of ours that broke down over it or another of its batch.
     why: Option<Error>,
+    /// It was looked for since: another look shows something new only once its absence counts.
+    looked: bool,
     /// It may be a message of the target that cannot be read.
     hidden: bool,
     /// It has no Message-ID or no Date: Gmail would not know a second copy for the same message.
@@ -241,12 +243,13 @@ impl Engine {
     /// Resolve, discover, deliver. What the first two cannot do does not keep the others from it,
     /// but nothing is delivered before what is in flight has been looked for.
     fn pass(self: &Arc<Engine>, discovered: &mut bool) -> Result<()> {
-        let unseen = !self.state().unseen.is_empty();
+        let unseen = !self.worth_a_look().is_empty();
         let resolved = match unseen {
             false => Ok(()),
             true => self.all(vec![Box::new(|e: &Engine| {
                 let mut account = e.open_account()?;
                 let end = e.resolve_and_verify(&mut account);
+                e.mind_all_mail(account.all_mail());
                 account.logout();
                 end
             })]),
@@ -323,6 +326,7 @@ impl Engine {
                 why: broke_down.then(|| {
                     Error::connection("imap-to-gmail itself broke down over this message")
                 }),
+                looked: false,
                 hidden: false,
                 anonymous: row.is_anonymous(),
             });

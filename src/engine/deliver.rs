@@ -104,8 +104,10 @@ impl Engine {
     /// What earlier attempts left open comes first.
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
         let _one_at_a_time = self.index.lock();
-        self.resolve(account)?;
-        self.verify(account)
+        // First what was answered OK: then the target's own number says whose those copies are, and
+        // none is taken for that of a row whose end nobody saw.
+        self.verify(account)?;
+        self.resolve(account)
     }
 
     fn verify(&self, account: &mut Account) -> Result<()> {
@@ -212,7 +214,7 @@ impl Engine {
         uids.sort_unstable();
         let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = open.rows.iter().any(|r| r.about.size.is_none());
-        let others = || self.ledger.step(|l| l.handed_over(mailbox.id));
+        let others = || self.ledger.step(|l| l.others_to_fetch(mailbox.id));
         let Got {
             found,
             poison,
@@ -372,7 +374,7 @@ impl Engine {
     /// what they are. Their message is hashed, or where it is gone from the source, its copy.
     fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
         let rivals = self.ledger.step(|l| l.unhashed_rivals(row))?;
-        let others = || self.ledger.step(|l| l.handed_over(row.mailbox_id));
+        let others = || self.ledger.step(|l| l.others_to_fetch(row.mailbox_id));
         for (rival, place) in rivals {
             let mut body = None;
             if rival.mailbox_id == row.mailbox_id {
@@ -560,7 +562,7 @@ impl Engine {
 
     /// Rows of earlier attempts that nobody saw the end of.
     fn resolve(&self, account: &mut Account) -> Result<()> {
-        let mine = self.unseen_rows();
+        let mine = self.worth_a_look();
         if mine.is_empty() {
             return Ok(());
         }
@@ -621,7 +623,10 @@ impl Engine {
                         let why = self.seen(row.id).and_then(|u| u.why);
                         open.settle(&row, Outcome::FoundAbsent { why })?;
                     }
-                    None => debug!("{} has not arrived so far", named(&row)),
+                    None => {
+                        self.looked_for(row.id);
+                        debug!("{} has not arrived so far", named(&row));
+                    }
                 }
             }
         }

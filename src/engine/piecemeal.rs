@@ -57,6 +57,7 @@ pub(super) fn piecemeal<C, T>(
         left: Vec::new(),
     };
     let mut missing = Vec::new();
+    let mut last_had = None;
     let mut work: Vec<(Vec<Uid>, u32)> = uids
         .chunks(SET_MAX)
         .rev()
@@ -74,6 +75,7 @@ pub(super) fn piecemeal<C, T>(
             if let Ok(at) = set.binary_search(&uid) {
                 set.remove(at);
                 got.found.push(item);
+                last_had = Some(uid);
             }
         }
         let Err(error) = end else {
@@ -97,11 +99,9 @@ pub(super) fn piecemeal<C, T>(
                 if (way.listed)(mailbox, &set)?.is_empty() {
                     continue;
                 }
-                if got.found.is_empty() {
-                    let waiting = work.iter().filter_map(|(set, _)| set.last().copied());
-                    let waiting: Vec<Uid> = waiting.collect();
-                    exonerate_account(mailbox, way, &waiting, &error)?;
-                }
+                // Whatever came before: the account may have broken down meanwhile.
+                let waiting = || work.last().and_then(|(set, _)| set.last().copied());
+                exonerate_account(mailbox, way, last_had.or_else(waiting), &error)?;
                 got.poison.push((set[0], error));
             }
             1 => work.push((set, deaths + 1)),
@@ -125,7 +125,7 @@ pub(super) fn piecemeal<C, T>(
             "the server lists this message and does not hand it over",
         );
         if got.found.is_empty() {
-            exonerate_account(mailbox, way, rest, &error)?;
+            exonerate_account(mailbox, way, rest.first().copied(), &error)?;
         }
         got.poison
             .extend(withheld.iter().map(|uid| (*uid, error.clone())));
@@ -141,12 +141,12 @@ pub(super) fn may_be_a_messages(error: &Error) -> bool {
     )
 }
 
-/// A message is about to be blamed, and nothing else has come: is there anything that the account
-/// hands over? Where not one other message can be had, it is no message's fault.
+/// A message is about to be blamed: is there anything that the account hands over now? Where not one
+/// other message can be had, it is no message's fault.
 fn exonerate_account<C, T>(
     mailbox: &mut C,
     way: &Way<'_, C, T>,
-    waiting: &[Uid],
+    another: Option<Uid>,
     error: &Error,
 ) -> Result<()> {
     let Some(others) = way.others else {
@@ -154,7 +154,7 @@ fn exonerate_account<C, T>(
     };
     let mut refused = 0;
     let candidates = others()?;
-    for uid in candidates.iter().chain(waiting).take(CONTROLS_MAX) {
+    for uid in candidates.iter().take(CONTROLS_MAX).chain(&another) {
         let (found, end) = (way.ask)(mailbox, &[*uid], 0)?;
         if found.iter().any(|(found, _)| found == uid) {
             return Ok(());

@@ -48,6 +48,7 @@ impl Engine {
         let unseen = Unseen {
             last_byte: Instant::now(),
             why: Some(why),
+            looked: false,
             hidden: false,
             anonymous: row.is_anonymous(),
         };
@@ -59,6 +60,7 @@ impl Engine {
     pub(super) fn still_unseen(&self, id: i64) -> bool {
         self.state().unseen.get_mut(&id).is_some_and(|unseen| {
             unseen.last_byte = Instant::now();
+            unseen.looked = true;
             !std::mem::replace(&mut unseen.hidden, true)
         })
     }
@@ -67,8 +69,19 @@ impl Engine {
         self.state().unseen.remove(&id)
     }
 
-    pub(super) fn unseen_rows(&self) -> Vec<i64> {
-        self.state().unseen.keys().copied().collect()
+    /// Rows that nobody saw the end of, but those that were looked for and whose absence does not
+    /// count yet: each look costs a session, and where one cannot be read several.
+    pub(super) fn worth_a_look(&self) -> Vec<i64> {
+        let state = self.state();
+        let ripe = |u: &Unseen| u.last_byte.elapsed() >= self.patience(u, state.gmail);
+        let worth = state.unseen.iter().filter(|(_, u)| !u.looked || ripe(u));
+        worth.map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn looked_for(&self, id: i64) {
+        if let Some(unseen) = self.state().unseen.get_mut(&id) {
+            unseen.looked = true;
+        }
     }
 
     /// A server may commit late: only after this time is absence believed.

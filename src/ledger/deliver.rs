@@ -206,7 +206,8 @@ impl Ledger {
             for row in &mut batch {
                 row.attempt += 1;
                 t.prepare_cached(
-                    "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3 WHERE id = ?1 AND status = 'pending'",
+                    "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
+                      WHERE id = ?1 AND status = 'pending'",
                 )?
                 .execute(params![row.id, row.attempt, time_text(now)])?;
                 t.prepare_cached("INSERT OR IGNORE INTO temp.tried VALUES (?1)")?
@@ -312,7 +313,7 @@ impl Ledger {
                 "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
                   WHERE id = ?1 AND status = 'in_flight'",
             )?;
-            let sent = uploaded_since(t, now - DAY)?;
+            let sent = uploaded_in_a_day(t, now)?;
             let mut bytes = 0;
             let fits = |bytes: u64| limit.is_none_or(|limit| sent + bytes <= limit);
             let nothing_else = |allowed: usize| sent == 0 && allowed == 0;
@@ -345,7 +346,7 @@ impl Ledger {
 
     /// Bytes sent to the target in the last 24 hours.
     pub fn uploaded(&self, now: Time) -> Result<u64> {
-        self.read(|db| uploaded_since(db, now - DAY))
+        self.read(|db| uploaded_in_a_day(db, now))
     }
 
     /// The index mailboxes as they were before the APPENDs of this mark.
@@ -433,18 +434,28 @@ impl Ledger {
         })
     }
 
-    /// UIDs of messages that this mailbox has handed over, of the latest ones the smallest.
-    pub fn handed_over(&self, mailbox: i64) -> Result<Vec<Uid>> {
+    /// UIDs of messages that this mailbox has handed over, of the latest ones the smallest; then of
+    /// some that wait and were never charged.
+    pub fn others_to_fetch(&self, mailbox: i64) -> Result<Vec<Uid>> {
         self.read(|db| {
-            db.prepare_cached(
+            let mut delivered = db.prepare_cached(
                 "SELECT source_uid FROM (SELECT source_uid, size FROM message
                                           WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
                                             AND +mailbox_id = ?1
                                           ORDER BY delivered_at DESC LIMIT 20)
                   ORDER BY size LIMIT 3",
-            )?
-            .query_map([mailbox], |r| r.get(0).map(Uid))?
-            .collect()
+            )?;
+            let mut waiting = db.prepare_cached(
+                "SELECT source_uid FROM (SELECT source_uid, size, first_failed_at FROM message
+                                          WHERE status = 'pending' AND +mailbox_id = ?1
+                                          ORDER BY internal_date DESC, id DESC LIMIT 20)
+                  WHERE first_failed_at IS NULL ORDER BY size LIMIT 2",
+            )?;
+            let uids = |r: &SqlRow<'_>| r.get(0).map(Uid);
+            delivered
+                .query_map([mailbox], uids)?
+                .chain(waiting.query_map([mailbox], uids)?)
+                .collect()
         })
     }
 
@@ -615,11 +626,12 @@ fn hour_text(t: Time) -> String {
     t.format("%Y-%m-%dT%H").to_string()
 }
 
-/// Bytes sent to the target since then; the hour that it falls in counts whole.
-fn uploaded_since(db: &Connection, since: Time) -> rusqlite::Result<u64> {
+/// Bytes sent to the target in the last 24 hours; the hour in which they begin counts whole. What a
+/// clock that was set back has written of the future would count for as long as that lasts.
+fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<u64> {
     db.query_row(
-        "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour >= ?1",
-        [hour_text(since)],
+        "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour BETWEEN ?1 AND ?2",
+        [hour_text(now - DAY), hour_text(now)],
         |r| r.get(0),
     )
 }
@@ -649,7 +661,8 @@ pub(super) fn claim_query(once: bool) -> String {
 }
 
 /// Which pending rows a claim may take; `?1` is the present. What was last done with a row cannot lie
-/// in the future: then the clock was set back, and the time that the row waits for means nothing.
+/// in the future: then the clock was set back, and the time that the row waits for means nothing. The
+/// claim brings its moments back, so that what it waits for from then on counts.
 fn due(once: bool, row: &str) -> String {
     match once {
         true => format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1"),

@@ -122,12 +122,17 @@ impl Ledger {
         })
     }
 
-    /// Adds what a look showed and moves the cursors, together.
+    /// Adds what a look showed and moves the cursors, together. A UID does not change its meaning: a
+    /// name that is known stays, also where it could not be read this time.
     pub fn index_record(&mut self, mailbox: &IndexMailbox, seen: &[Discovered]) -> Result<()> {
         self.write(|t| {
             let mut put = t.prepare_cached(
-                "INSERT OR REPLACE INTO gmail_message (mailbox_id, uid, message_id_hash, date_header, size, gm_msgid)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO gmail_message (mailbox_id, uid, message_id_hash, date_header, size, gm_msgid)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (mailbox_id, uid) DO UPDATE SET
+                    date_header = iif(excluded.message_id_hash IS NULL, coalesce(date_header, excluded.date_header), excluded.date_header),
+                    message_id_hash = coalesce(excluded.message_id_hash, message_id_hash),
+                    size = coalesce(excluded.size, size), gm_msgid = coalesce(excluded.gm_msgid, gm_msgid)",
             )?;
             for m in seen {
                 put.execute(params![

@@ -411,6 +411,62 @@ fn a_mark_is_kept_as_long_as_a_row_needs_it() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_makes_a_row_due_once() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>")]);
+    desk.now -= TimeDelta::days(1);
+    let claim = Claim {
+        count: 9,
+        bytes: u64::MAX,
+        once: false,
+    };
+    assert_eq!(desk.ledger.next_due(desk.now).unwrap(), Some(desk.now));
+    assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 1);
+    let at = desk.now + TimeDelta::minutes(1);
+    let error = Error::new(Fault::Transient, "not now");
+    desk.settle(desk.id(1, 1), &Change::Retry { error, at })
+        .unwrap();
+    assert_eq!(desk.ledger.next_due(desk.now).unwrap(), Some(at));
+    assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 0);
+    desk.now = at;
+    assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 1);
+}
+
+#[test]
+fn what_was_sent_by_a_clock_that_was_set_back_uses_up_no_limit_for_good() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<1@x>")]);
+    desk.claim();
+    desk.mark(desk.id(1, 1), 1).unwrap();
+    assert_eq!(desk.ledger.uploaded(desk.now).unwrap(), 100);
+    desk.now -= TimeDelta::days(365);
+    assert_eq!(desk.ledger.uploaded(desk.now).unwrap(), 0);
+}
+
+#[test]
+fn a_name_that_is_known_is_not_forgotten_when_it_cannot_be_read() {
+    let mut desk = Desk::new();
+    let index = desk.ledger.index_mailbox("All", UidValidity(1), 1).unwrap();
+    let known = mail(7, "<7@x>");
+    desk.ledger
+        .index_record(&index, std::slice::from_ref(&known))
+        .unwrap();
+    let unreadable = Discovered {
+        message_id: None,
+        date: None,
+        size: None,
+        ..known.clone()
+    };
+    desk.ledger.index_record(&index, &[unreadable]).unwrap();
+    let hits = desk
+        .ledger
+        .index_hits(&id("<7@x>"), known.date.as_deref())
+        .unwrap();
+    assert_eq!(hits.len(), 1);
+    assert!(!desk.ledger.index_ends_nameless(index.id).unwrap());
+}
+
+#[test]
 fn the_ledger_itself_refuses_what_can_never_be() {
     let mut desk = Desk::new();
     desk.record(&[mail(1, "<1@x>")]);

@@ -475,7 +475,7 @@ fn a_session_sees_what_came_since_it_was_opened() {
 }
 
 #[test]
-fn two_rows_of_one_message_id_are_never_under_way_together() {
+fn many_of_one_message_id_arrive_once_each_whatever_answers_are_lost() {
     let Some((mut world, proxy)) = plain_target() else {
         return;
     };

@@ -5,6 +5,25 @@ use gmail_stand_in::{Fault, Locale, Mail, On, Options, Use};
 use super::stage::{DATE, Stage, mail};
 
 #[test]
+fn what_bears_the_same_message_id_and_another_date_is_another_message() {
+    let stage = Stage::new();
+    let there = mail("<a@example.org>", DATE, "there already");
+    stage.gmail.add(Mail::new(&there));
+    let other = mail(
+        "<a@example.org>",
+        "Wed, 15 Nov 2023 22:13:20 +0000",
+        "another one",
+    );
+    stage.source.add(Mail::new(&other));
+    stage.run_until_done(1);
+    let mut held: Vec<Vec<u8>> = stage.held().into_iter().map(|m| m.bytes).collect();
+    held.sort();
+    let mut both = vec![there, other];
+    both.sort();
+    assert!(held == both, "{}", stage.dump());
+}
+
+#[test]
 fn mail_arrives_in_the_inbox_with_its_date_and_flags() {
     let stage = Stage::new();
     let date = chrono::DateTime::parse_from_rfc3339("2021-03-04T05:06:07+02:00").unwrap();

@@ -138,6 +138,48 @@ fn several_that_are_all_that_is_left_are_given_up_all_the_same() {
 }
 
 #[test]
+fn a_source_that_breaks_down_within_a_batch_charges_nobody() {
+    let mut stage = Stage::new();
+    stage.set("connections", 1);
+    stage.mails(15);
+    let id = stage.source.add(Mail::new(mail(POISON, DATE, "unread")));
+    stage.source.poison(id, Reach::Body, Harm::Cut);
+    for i in 15..19 {
+        stage.mail(&format!("<{i}@example.org>"), "text");
+    }
+    // Some of the first batch come, then nothing does.
+    let bodies = On::nth(2, "UID FETCH")
+        .line_with("BODY.PEEK[])")
+        .times(9999);
+    let no = Fault::Answer("NO [SERVERBUG] Internal error".into());
+    let asked = stage.source.fault(bodies, no);
+    let ran = stage.run();
+    assert!(asked.count() > 0);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert_eq!(others_charged(&stage, ""), 0, "{}", stage.dump());
+    stage.source.clear_faults();
+    assert_eq!(stage.run().status, 3);
+    assert_eq!(stage.held().len(), 19, "{}", stage.dump());
+    assert_eq!(others_charged(&stage, POISON), 0, "{}", stage.dump());
+}
+
+#[test]
+fn a_first_batch_of_nothing_else_holds_up_nobody() {
+    for harm in [Harm::Cut, Harm::Silence] {
+        let stage = Stage::new();
+        stage.mails(2);
+        for i in 0..2 {
+            let bytes = mail(&format!("<poison{i}@example.org>"), DATE, "unread");
+            let id = stage.source.add(Mail::new(bytes));
+            stage.source.poison(id, Reach::Body, harm.clone());
+        }
+        let ran = stage.run();
+        assert_eq!(ran.status, 3, "{harm:?}: {}", ran.err);
+        assert_eq!(stage.held().len(), 2, "{harm:?}: {}", stage.dump());
+    }
+}
+
+#[test]
 fn a_source_that_hands_over_nothing_charges_nobody() {
     for fault in [
         Fault::Answer("NO [SERVERBUG] Internal error".into()),

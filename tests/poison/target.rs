@@ -1,9 +1,12 @@
 //! The target holds a message that cannot be read: it holds up nobody, and what it may be is not sent twice.
 
+use std::process::Child;
+
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Place, Reach};
 
 use super::others_charged;
 use super::stage::{DATE, Stage, mail};
+use crate::common::eventually;
 
 /// Mail that is there already, with one that cannot be read; at which place it is added.
 fn filled(stage: &Stage, at: usize, reach: Reach, harm: Harm) {
@@ -154,6 +157,87 @@ fn left_in_flight(named: bool, stored: bool) -> Stage {
     assert_eq!(stage.status()["in_flight"], 1);
     stage.gmail.clear_faults();
     stage
+}
+
+#[test]
+fn an_all_mail_that_does_not_open_is_done_without_also_for_one_left_open() {
+    for stored in [true, false] {
+        let stage = left_in_flight(true, stored);
+        let no = Fault::Answer("NO System Error (Failure)".into());
+        let refused = On::each("EXAMINE").line_with("All Mail");
+        stage.gmail.fault(refused, no);
+        stage.mails(3);
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{stored}: {}", ran.err);
+        assert_eq!(stage.gmail.messages().len(), 5, "{stored}: {}", ran.err);
+    }
+}
+
+#[test]
+fn the_copy_of_another_message_of_that_moment_is_not_taken_for_it() {
+    let mut stage = Stage::new();
+    stage.set("connections", 1);
+    let at = |year: i32| {
+        let date = chrono::NaiveDate::from_ymd_opt(year, 3, 4).unwrap();
+        date.and_hms_opt(5, 6, 7).unwrap().and_utc().fixed_offset()
+    };
+    for (id, year) in [
+        ("<1@x>", 2020),
+        ("<2@x>", 2020),
+        ("<cut@x>", 2021),
+        ("<arrived@x>", 2021),
+    ] {
+        let bytes = mail(id, DATE, "one of several");
+        stage.source.add(Mail::new(bytes).at(at(year)));
+    }
+    // Two of one batch and of one moment: the first is answered OK, the second is never stored.
+    let stored = false;
+    stage
+        .gmail
+        .fault(On::nth(2, "APPEND"), Fault::CutAfterLiteral { stored });
+    let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
+    let locked = On::nth(2, "AUTHENTICATE").times(99);
+    stage.gmail.fault(locked, Fault::Answer(no.into()));
+    assert_eq!(stage.run().status, 4);
+    assert_eq!(stage.held().len(), 1, "{}", stage.dump());
+    assert_eq!(stage.status()["in_flight"], 1, "{}", stage.dump());
+    stage.gmail.clear_faults();
+    stage
+        .gmail
+        .poison(the_last(&stage), Reach::Header, Harm::Cut);
+    stage.run_until_done(1);
+    stage.assert_complete();
+}
+
+#[test]
+fn what_waits_for_one_that_is_looked_for_asks_no_more_often_than_that() {
+    let stage = left_in_flight(false, false);
+    // Without a Message-ID and of one size: they are not under way together.
+    let other = mail("", DATE, "another of its size");
+    let twin = mail("", DATE, "the one left open");
+    let other = &other[..twin.len() - 2];
+    stage.source.add(Mail::new([other, b"\r\n"].concat()));
+    let before = sessions(&stage.gmail);
+    let running = stage.spawn_for_good(&[]);
+    let running = Running(running);
+    eventually("both are delivered", || {
+        stage.status_soon()["delivered"] == 2
+    });
+    drop(running);
+    let after = sessions(&stage.gmail);
+    // One look at first, one when absence counts, one to deliver.
+    assert!(after - before <= 4, "{} sessions", after - before);
+    stage.run_until_done(1);
+    assert_eq!(stage.gmail.messages().len(), 3);
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn the_last(stage: &Stage) -> u64 {

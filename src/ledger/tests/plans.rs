@@ -289,7 +289,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.parts().unwrap();
     l.under_way().unwrap();
     let present = l.present_mailbox("INBOX").unwrap();
-    l.handed_over(present.id).unwrap();
+    l.others_to_fetch(present.id).unwrap();
     l.has_bytes_of_another(1, &[0; 32]).unwrap();
     let given_up = l.failed().unwrap();
     let one = [given_up[0].id];

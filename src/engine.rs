@@ -26,11 +26,13 @@ use crate::source::MAILBOX;
 
 mod daemon;
 mod deliver;
+mod flight;
 mod index;
 mod once;
 mod piecemeal;
 mod reader;
 mod recognise;
+mod send;
 mod settle;
 mod state;
 mod tally;

@@ -19,6 +19,7 @@ use rusqlite::{
 use crate::error::{Error, Result};
 use crate::message::{Time, time_text};
 
+mod copies;
 mod deliver;
 mod import;
 mod index;

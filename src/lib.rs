@@ -16,7 +16,7 @@
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
 //!    stands) are on disk before the first APPEND.
-//! 5. *Append.* Message by message, with the source's INTERNALDATE and flags (`engine::deliver`).
+//! 5. *Append.* Message by message, with the source's INTERNALDATE and flags (`engine::send`).
 //! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
 //! 7. *Resolve.* What ended unseen is looked for at and above its mark, and only when it is not there
 //!    and a late commit is past believing does the row go back to be sent.

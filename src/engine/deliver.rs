@@ -11,29 +11,22 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::flight::{Flight, named};
 use super::index::{self, Body};
 use super::piecemeal::Got;
-use super::reader::{same_message_id, sender_and_subject};
-use super::settle::{Outcome, settle};
+use super::reader::same_message_id;
+use super::send::Parcel;
+use super::settle::Outcome;
 use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, DELIVERY};
-use crate::ledger::{Change, Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
-use crate::message::{Flags, Message, Uid, canonical_hash, has_bare_line_end, sha256, with_crlf};
-use crate::session::{Appended, MESSAGE_MAX, SET_MAX};
+use crate::gmail::Account;
+use crate::ledger::{Claim, Intent, Place, Proof, Row, Twin};
+use crate::message::{Message, Uid, canonical_hash, sha256};
+use crate::session::{MESSAGE_MAX, SET_MAX};
 use crate::source::MAILBOX;
-use crate::wire::Sent;
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
-
-/// A message that is about to be sent.
-struct Parcel {
-    row: Row,
-    flags: Flags,
-    body: Arc<Vec<u8>>,
-    intent: Intent,
-}
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
@@ -437,129 +430,6 @@ impl Engine {
         Ok(None)
     }
 
-    /// Intent first, then effect, message by message.
-    fn send(
-        &self,
-        account: &mut Account,
-        open: &mut Flight<'_>,
-        parcels: Vec<Parcel>,
-        boxes: &[IndexMailbox],
-    ) -> Result<()> {
-        let intents: Vec<Intent> = parcels.iter().map(|p| p.intent).collect();
-        if intents.is_empty() {
-            return Ok(());
-        }
-        let limit = self.setup().config.upload_limit_per_day;
-        let marked = self
-            .ledger
-            .step(|l| l.mark(&intents, &index::marks(boxes), limit, Utc::now()))?;
-        for parcel in parcels.iter().take(marked) {
-            // A session that ends under a message costs a look for it: better a new one in time.
-            if self.stopping() || account.outlived(Utc::now()) {
-                return Ok(());
-            }
-            self.send_one(account, open, parcel)?;
-            self.mind_throttle(account.throttled());
-        }
-        match limit {
-            Some(limit) if marked < parcels.len() => Err(Error::new(
-                Fault::Throttled,
-                format!("the upload limit of {limit} bytes in 24 hours (`upload_limit_per_day`) is reached"),
-            )
-            .hint("the rest follows as the hours pass; nothing is lost")),
-            _ => Ok(()),
-        }
-    }
-
-    fn send_one(
-        &self,
-        account: &mut Account,
-        open: &mut Flight<'_>,
-        parcel: &Parcel,
-    ) -> Result<()> {
-        let Parcel {
-            row, flags, body, ..
-        } = parcel;
-        self.promise_transfer(body.len() as u64);
-        let mut altered = false;
-        let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
-        if let Appended::Refused(error, _) = &end
-            && error.fault == Fault::Permanent
-            && is_about_form(error)
-            && has_bare_line_end(body)
-        {
-            debug!("{}: tried again with CRLF line ends: {error}", named(row));
-            altered = true;
-            let mended = with_crlf(body);
-            // Resolution has to know what it looks for: a lone CR has become a line end.
-            self.ledger
-                .step(|l| l.set_hashes(row.id, &parcel.intent.sha256, &canonical_hash(&mended)))?;
-            end = account.append(*flags, row.internal_date, Arc::new(mended));
-        }
-        match end {
-            Appended::Done(place) => {
-                // It is there. Whatever cannot be written down from here on, it is not released.
-                open.leave_in_flight(row);
-                let place = match place {
-                    Some((uid_validity, uid)) => Some(Place {
-                        mailbox: self
-                            .ledger
-                            .step(|l| l.index_mailbox(DELIVERY, uid_validity, uid.0))?
-                            .id,
-                        uid_validity,
-                        uid,
-                        gm_msgid: None,
-                    }),
-                    None => None,
-                };
-                open.settle(
-                    row,
-                    Outcome::Delivered {
-                        proof: Proof::Appended,
-                        place,
-                        altered,
-                    },
-                )?;
-                info!("delivered {}", named(row));
-                Ok(())
-            }
-            // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
-            // "not so fast", may have stored it all the same.
-            Appended::Refused(error, Sent::Whole)
-                if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
-            {
-                warn!("{}: {error}; looking whether it arrived", named(row));
-                self.unseen_from_now(row, error.clone());
-                open.leave_in_flight(row);
-                match error.fault {
-                    Fault::Throttled => Err(error),
-                    _ => Ok(()),
-                }
-            }
-            Appended::Refused(error, _) => {
-                let stop = !matches!(error.fault, Fault::Permanent | Fault::Transient);
-                open.refuse(row, error.clone(), body)?;
-                if stop { Err(error) } else { Ok(()) }
-            }
-            Appended::Lost(error, Sent::Whole) => {
-                self.unseen_from_now(row, error.clone());
-                open.leave_in_flight(row);
-                Err(error)
-            }
-            Appended::Lost(error, sent) => {
-                // What is the account's is no message's: its row is released with the others.
-                if error.fault == Fault::Connection {
-                    let outcome = match sent {
-                        Sent::Nothing => Outcome::NotTaken(error.clone()),
-                        _ => Outcome::Died(error.clone()),
-                    };
-                    open.settle(row, outcome)?;
-                }
-                Err(error)
-            }
-        }
-    }
-
     /// Rows of earlier attempts that nobody saw the end of.
     fn resolve(&self, account: &mut Account) -> Result<()> {
         let mine = self.worth_a_look();
@@ -634,111 +504,9 @@ impl Engine {
     }
 }
 
-/// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
-/// released when this goes.
-struct Flight<'a> {
-    engine: &'a Engine,
-    rows: Vec<Row>,
-}
-
-impl Flight<'_> {
-    fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
-        let now = Utc::now();
-        let change = settle(outcome, row, now, &self.engine.times);
-        tell(row, &change);
-        if let Change::Later { .. } = change {
-            self.engine
-                .wake_later(row.id, Instant::now() + self.engine.times.second_look);
-        }
-        // Where the ledger cannot be written the row stays in flight, whatever comes: its message may
-        // be in the target, and only a look may release it.
-        self.rows.retain(|r| r.id != row.id);
-        self.engine
-            .ledger
-            .step(|l| l.settle(row.id, &change, now))?;
-        self.engine.count(row, &change);
-        Ok(())
-    }
-
-    /// The target does not have it and will not: with sender and subject, so that a person
-    /// recognises it.
-    fn refuse(&mut self, row: &Row, error: Error, header: &[u8]) -> Result<()> {
-        let (sender, subject) = sender_and_subject(header);
-        self.settle(
-            row,
-            Outcome::Refused {
-                error,
-                sender,
-                subject,
-            },
-        )
-    }
-
-    fn leave_in_flight(&mut self, row: &Row) {
-        self.rows.retain(|r| r.id != row.id);
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            // What was under way is unknown: the supervisor has it resolved.
-            return;
-        }
-        for row in std::mem::take(&mut self.rows) {
-            if let Err(e) = self.settle(&row, Outcome::NotBegun) {
-                // It stays in flight, and the next run resolves it.
-                debug!("{} could not be released: {e}", named(&row));
-                break;
-            }
-        }
-    }
-}
-
-fn tell(row: &Row, change: &Change) {
-    match change {
-        Change::Retry { error, at } => warn!("{}: {error}; tried again after {at:.0}", named(row)),
-        Change::Failed { error, .. } => warn!("{} failed: {error}", named(row)),
-        Change::Gone => info!("{} is no longer in the source", named(row)),
-        Change::Later { .. } => info!(
-            "{} is not in the source now; looking once more later",
-            named(row)
-        ),
-        Change::Delivered { .. } | Change::Released { .. } | Change::AsBefore { .. } => {}
-    }
-}
-
-/// A message in the log: no subject, no sender.
-fn named(row: &Row) -> String {
-    let id = row
-        .about
-        .message_id
-        .as_ref()
-        .map_or("no Message-ID", |m| &m.text);
-    format!(
-        "{MAILBOX} UID {} (message {}, {} bytes, {id})",
-        row.about.uid,
-        row.id,
-        row.about.size.unwrap_or(0)
-    )
-}
-
 fn too_big(size: u64, limit: u64) -> Error {
     Error::new(
         Fault::Permanent,
         format!("the message has {size} bytes, the target takes at most {limit}"),
     )
-}
-
-/// Refusals that CRLF line ends may cure.
-fn is_about_form(error: &Error) -> bool {
-    let lower = error.message.to_lowercase();
-    [
-        "bare newline",
-        "unable to parse",
-        "invalid arguments",
-        "invalid header",
-    ]
-    .iter()
-    .any(|n| lower.contains(n))
 }

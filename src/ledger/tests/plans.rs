@@ -450,6 +450,7 @@ fn reads_all(step: &str) -> bool {
 fn every_statement_of_the_sources_is_among_those() {
     let sources = [
         include_str!("../../ledger.rs"),
+        include_str!("../copies.rs"),
         include_str!("../deliver.rs"),
         include_str!("../import.rs"),
         include_str!("../index.rs"),

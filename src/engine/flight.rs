@@ -1,0 +1,103 @@
+//! The rows of a batch, from claim to the end of each: whatever ends the batch, every row leaves its
+//! flight by `settle`, or stays in it to be resolved.
+
+use std::time::Instant;
+
+use chrono::Utc;
+use log::{debug, info, warn};
+
+use super::Engine;
+use super::reader::sender_and_subject;
+use super::settle::{Outcome, settle};
+use crate::error::{Error, Result};
+use crate::ledger::{Change, Row};
+use crate::source::MAILBOX;
+
+/// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
+/// released when this goes.
+pub(super) struct Flight<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) rows: Vec<Row>,
+}
+
+impl Flight<'_> {
+    pub(super) fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
+        let now = Utc::now();
+        let change = settle(outcome, row, now, &self.engine.times);
+        tell(row, &change);
+        if let Change::Later { .. } = change {
+            self.engine
+                .wake_later(row.id, Instant::now() + self.engine.times.second_look);
+        }
+        // Where the ledger cannot be written the row stays in flight, whatever comes: its message may
+        // be in the target, and only a look may release it.
+        self.rows.retain(|r| r.id != row.id);
+        self.engine
+            .ledger
+            .step(|l| l.settle(row.id, &change, now))?;
+        self.engine.count(row, &change);
+        Ok(())
+    }
+
+    /// The target does not have it and will not: with sender and subject, so that a person
+    /// recognises it.
+    pub(super) fn refuse(&mut self, row: &Row, error: Error, header: &[u8]) -> Result<()> {
+        let (sender, subject) = sender_and_subject(header);
+        self.settle(
+            row,
+            Outcome::Refused {
+                error,
+                sender,
+                subject,
+            },
+        )
+    }
+
+    pub(super) fn leave_in_flight(&mut self, row: &Row) {
+        self.rows.retain(|r| r.id != row.id);
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What was under way is unknown: the supervisor has it resolved.
+            return;
+        }
+        for row in std::mem::take(&mut self.rows) {
+            if let Err(e) = self.settle(&row, Outcome::NotBegun) {
+                // It stays in flight, and the next run resolves it.
+                debug!("{} could not be released: {e}", named(&row));
+                break;
+            }
+        }
+    }
+}
+
+fn tell(row: &Row, change: &Change) {
+    match change {
+        Change::Retry { error, at } => warn!("{}: {error}; tried again after {at:.0}", named(row)),
+        Change::Failed { error, .. } => warn!("{} failed: {error}", named(row)),
+        Change::Gone => info!("{} is no longer in the source", named(row)),
+        Change::Later { .. } => info!(
+            "{} is not in the source now; looking once more later",
+            named(row)
+        ),
+        Change::Delivered { .. } | Change::Released { .. } | Change::AsBefore { .. } => {}
+    }
+}
+
+/// A message in the log: no subject, no sender.
+pub(super) fn named(row: &Row) -> String {
+    let id = row
+        .about
+        .message_id
+        .as_ref()
+        .map_or("no Message-ID", |m| &m.text);
+    format!(
+        "{MAILBOX} UID {} (message {}, {} bytes, {id})",
+        row.about.uid,
+        row.id,
+        row.about.size.unwrap_or(0)
+    )
+}

@@ -1,0 +1,162 @@
+//! The APPENDs of a batch: intent on disk first, then effect, and what each end of it means.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use log::{debug, info, warn};
+
+use super::flight::{Flight, named};
+use super::settle::Outcome;
+use super::{Engine, index};
+use crate::error::{Error, Fault, Result};
+use crate::gmail::{Account, DELIVERY};
+use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
+use crate::message::{Flags, canonical_hash, has_bare_line_end, with_crlf};
+use crate::session::Appended;
+use crate::wire::Sent;
+
+/// A message that is about to be sent.
+pub(super) struct Parcel {
+    pub(super) row: Row,
+    pub(super) flags: Flags,
+    pub(super) body: Arc<Vec<u8>>,
+    pub(super) intent: Intent,
+}
+
+impl Engine {
+    /// Intent first, then effect, message by message.
+    pub(super) fn send(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        parcels: Vec<Parcel>,
+        boxes: &[IndexMailbox],
+    ) -> Result<()> {
+        let intents: Vec<Intent> = parcels.iter().map(|p| p.intent).collect();
+        if intents.is_empty() {
+            return Ok(());
+        }
+        let limit = self.setup().config.upload_limit_per_day;
+        let marked = self
+            .ledger
+            .step(|l| l.mark(&intents, &index::marks(boxes), limit, Utc::now()))?;
+        for parcel in parcels.iter().take(marked) {
+            // A session that ends under a message costs a look for it: better a new one in time.
+            if self.stopping() || account.outlived(Utc::now()) {
+                return Ok(());
+            }
+            self.send_one(account, open, parcel)?;
+            self.mind_throttle(account.throttled());
+        }
+        match limit {
+            Some(limit) if marked < parcels.len() => Err(Error::new(
+                Fault::Throttled,
+                format!("the upload limit of {limit} bytes in 24 hours (`upload_limit_per_day`) is reached"),
+            )
+            .hint("the rest follows as the hours pass; nothing is lost")),
+            _ => Ok(()),
+        }
+    }
+
+    fn send_one(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        parcel: &Parcel,
+    ) -> Result<()> {
+        let Parcel {
+            row, flags, body, ..
+        } = parcel;
+        self.promise_transfer(body.len() as u64);
+        let mut altered = false;
+        let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
+        if let Appended::Refused(error, _) = &end
+            && error.fault == Fault::Permanent
+            && is_about_form(error)
+            && has_bare_line_end(body)
+        {
+            debug!("{}: tried again with CRLF line ends: {error}", named(row));
+            altered = true;
+            let mended = with_crlf(body);
+            // Resolution has to know what it looks for: a lone CR has become a line end.
+            self.ledger
+                .step(|l| l.set_hashes(row.id, &parcel.intent.sha256, &canonical_hash(&mended)))?;
+            end = account.append(*flags, row.internal_date, Arc::new(mended));
+        }
+        match end {
+            Appended::Done(place) => {
+                // It is there. Whatever cannot be written down from here on, it is not released.
+                open.leave_in_flight(row);
+                let place = match place {
+                    Some((uid_validity, uid)) => Some(Place {
+                        mailbox: self
+                            .ledger
+                            .step(|l| l.index_mailbox(DELIVERY, uid_validity, uid.0))?
+                            .id,
+                        uid_validity,
+                        uid,
+                        gm_msgid: None,
+                    }),
+                    None => None,
+                };
+                open.settle(
+                    row,
+                    Outcome::Delivered {
+                        proof: Proof::Appended,
+                        place,
+                        altered,
+                    },
+                )?;
+                info!("delivered {}", named(row));
+                Ok(())
+            }
+            // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
+            // "not so fast", may have stored it all the same.
+            Appended::Refused(error, Sent::Whole)
+                if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
+            {
+                warn!("{}: {error}; looking whether it arrived", named(row));
+                self.unseen_from_now(row, error.clone());
+                open.leave_in_flight(row);
+                match error.fault {
+                    Fault::Throttled => Err(error),
+                    _ => Ok(()),
+                }
+            }
+            Appended::Refused(error, _) => {
+                let stop = !matches!(error.fault, Fault::Permanent | Fault::Transient);
+                open.refuse(row, error.clone(), body)?;
+                if stop { Err(error) } else { Ok(()) }
+            }
+            Appended::Lost(error, Sent::Whole) => {
+                self.unseen_from_now(row, error.clone());
+                open.leave_in_flight(row);
+                Err(error)
+            }
+            Appended::Lost(error, sent) => {
+                // What is the account's is no message's: its row is released with the others.
+                if error.fault == Fault::Connection {
+                    let outcome = match sent {
+                        Sent::Nothing => Outcome::NotTaken(error.clone()),
+                        _ => Outcome::Died(error.clone()),
+                    };
+                    open.settle(row, outcome)?;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Refusals that CRLF line ends may cure.
+fn is_about_form(error: &Error) -> bool {
+    let lower = error.message.to_lowercase();
+    [
+        "bare newline",
+        "unable to parse",
+        "invalid arguments",
+        "invalid header",
+    ]
+    .iter()
+    .any(|n| lower.contains(n))
+}

@@ -346,6 +346,18 @@ impl Engine {
                 open.refuse(&row, too_big(size, account.size_limit()), &body)?;
                 continue;
             }
+            // It would never fit, and what waits behind it would wait for good.
+            let a_day = self.setup().config.upload_limit_per_day;
+            if let Some(a_day) = a_day.filter(|a_day| size > *a_day) {
+                let error = Error::new(
+                    Fault::Permanent,
+                    format!(
+                        "the message has {size} bytes, `upload_limit_per_day` lets {a_day} through"
+                    ),
+                );
+                open.refuse(&row, error, &body)?;
+                continue;
+            }
             let intent = Intent {
                 row: row.id,
                 sha256,

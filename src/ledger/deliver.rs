@@ -292,7 +292,7 @@ impl Ledger {
     /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
     /// and where resolution would begin to look. With `limit` no more than so many bytes in any 24
     /// hours: returns how many of the intents may be carried out, from the first on; their bytes
-    /// count as sent. A message bigger than the limit goes when nothing else has gone.
+    /// count as sent.
     pub fn mark(
         &mut self,
         intents: &[Intent],
@@ -316,10 +316,9 @@ impl Ledger {
             let sent = uploaded_in_a_day(t, now)?;
             let mut bytes = 0;
             let fits = |bytes: u64| limit.is_none_or(|limit| sent + bytes <= limit);
-            let nothing_else = |allowed: usize| sent == 0 && allowed == 0;
             let mut allowed = 0;
             for i in intents {
-                if !fits(bytes + i.size) && !nothing_else(allowed) {
+                if !fits(bytes + i.size) {
                     break;
                 }
                 bytes += i.size;

@@ -558,6 +558,28 @@ fn the_upload_budget_holds_across_runs_and_counts_what_failed() {
 }
 
 #[test]
+fn a_message_bigger_than_the_upload_limit_holds_up_nobody() {
+    let mut stage = Stage::new();
+    stage.set("upload_limit_per_day", "100K");
+    stage.mail("<big@x>", &"x".repeat(200_000));
+    stage.mail("<small@x>", "small");
+    let ran = stage.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert!(
+        ran.err
+            .contains("`upload_limit_per_day` lets 102400 through"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(stage.status()["failed"], 1);
+    assert_eq!(stage.status()["pending"], 0);
+    stage.set("upload_limit_per_day", serde_json::Value::Null);
+    assert_eq!(stage.command(&["retry-failed"]).status, 0);
+    stage.run_until_done(1);
+    stage.assert_complete();
+}
+
+#[test]
 fn gmails_own_limit_stops_the_run_and_the_rest_follows_when_it_is_lifted() {
     for form in [OverquotaForm::Bye, OverquotaForm::NoAlert] {
         let stage = Stage::new();

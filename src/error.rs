@@ -53,6 +53,8 @@ pub struct Error {
     /// A server refused who we say we are: with a token, one more try with a renewed one is due. Or a
     /// token endpoint knows the refresh token no more.
     pub credentials_refused: bool,
+    /// A server said that it ends the session (BYE), as it may at any moment.
+    pub goodbye: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -65,6 +67,7 @@ impl Error {
             hint: None,
             delay: None,
             credentials_refused: false,
+            goodbye: false,
         }
     }
 

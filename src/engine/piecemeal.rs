@@ -84,9 +84,10 @@ pub(super) fn piecemeal<C, T>(
         };
         let early = format!("fetching {} messages ended early: {error}", set.len());
         match error.fault {
-            // Sessions end at any moment. From the second time on each may take minutes, which a
-            // person would wonder about.
-            Fault::Connection if std::mem::replace(&mut lost, true) => warn!("{early}"),
+            // Otherwise each may take minutes, which a person would wonder about.
+            Fault::Connection if !error.goodbye || std::mem::replace(&mut lost, true) => {
+                warn!("{early}");
+            }
             _ => debug!("{early}"),
         }
         if !may_be_a_messages(&error) {

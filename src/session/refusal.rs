@@ -47,7 +47,11 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
     let signing_in = matches!(phase, Phase::SignIn | Phase::SignInByToken);
     match phase {
         Phase::Greeting => Error::connection(format!("{server} does not let us in now: {words}")),
-        _ if lost => Error::connection(format!("{server} closed the connection: {words}")),
+        _ if lost => {
+            let mut error = Error::connection(format!("{server} closed the connection: {words}"));
+            error.goodbye = true;
+            error
+        }
         // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
         _ if signing_in && (temporary || status == Status::Bad || has(&["lookup failed"])) => {
             Error::connection(format!("{server} could not sign us in: {words}"))

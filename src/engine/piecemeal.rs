@@ -84,7 +84,8 @@ pub(super) fn piecemeal<C, T>(
         };
         let early = format!("fetching {} messages ended early: {error}", set.len());
         match error.fault {
-            // Otherwise each may take minutes, which a person would wonder about.
+            // Servers end sessions as they like, and say so. Whatever else loses one may take minutes each
+            // time, which a person would wonder about.
             Fault::Connection if !error.goodbye || std::mem::replace(&mut lost, true) => {
                 warn!("{early}");
             }

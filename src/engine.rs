@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use log::{error, info};
+use log::error;
 
 use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
@@ -259,23 +259,26 @@ impl Engine {
         if self.stopping() {
             return Ok(());
         }
+        let mut looked = Ok(());
         if !*discovered {
-            self.all(vec![Box::new(|e: &Engine| {
-                let since = e.setup().config.since;
-                let _one_at_a_time = e.discovering.lock();
-                let new = watch::discover(&mut e.reader(), &e.ledger, since, Utc::now())?;
-                info!("{new} new messages in {MAILBOX}");
-                Ok(())
-            })])?;
-            *discovered = true;
+            looked = self.all(vec![Box::new(|e: &Engine| {
+                let looked = e.discover(&mut e.reader())?;
+                looked.say();
+                looked.trouble.map_or(Ok(()), Err)
+            })]);
+            *discovered = looked.is_ok();
+        }
+        // What the source told of is delivered, also where that was not all.
+        if looked.as_ref().is_err_and(|e| e.fault != Fault::Transient) {
+            return looked;
         }
         resolved?;
         if !self.inherited()? || self.stopping() {
-            return Ok(());
+            return looked;
         }
         let unverified = self.ledger.step(|l| l.unverified())?.len() as u64;
         if !self.work_is_due()? && unverified == 0 {
-            return Ok(());
+            return looked;
         }
         let (pending, _) = self.ledger.step(|l| l.left())?;
         let workers = pending
@@ -286,7 +289,7 @@ impl Engine {
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());
         self.state().tally.at_work += begun.elapsed();
-        end
+        end.and(looked)
     }
 
     /// Is there a row that a claim could take now?

@@ -55,6 +55,8 @@ pub struct Error {
     pub credentials_refused: bool,
     /// A server said that it ends the session (BYE), as it may at any moment.
     pub goodbye: bool,
+    /// A message is listed and not handed over: mostly it is in a moment.
+    pub withheld: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -68,6 +70,7 @@ impl Error {
             delay: None,
             credentials_refused: false,
             goodbye: false,
+            withheld: false,
         }
     }
 

@@ -23,6 +23,7 @@ mod copies;
 mod deliver;
 mod import;
 mod index;
+mod inherit;
 mod inspect;
 mod people;
 mod watch;
@@ -30,15 +31,22 @@ mod watch;
 pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
 pub use import::Imported;
 pub use index::IndexMailbox;
+pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write};
 pub use people::{Backlog, FailedRow, Part, Reasons, Summary, Trouble};
-pub use watch::{Inherited, MailboxRow, Progress};
+pub use watch::{MailboxRow, Progress};
 
 /// Marks the file as one of ours: "i2gm".
 const APPLICATION_ID: i32 = 0x6932_676d;
 
 /// Each file of migrations/, in order. A test compares this list with the directory.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__ledger", include_str!("../migrations/V1__ledger.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__ledger", include_str!("../migrations/V1__ledger.sql")),
+    (
+        "V2__second_stage",
+        include_str!("../migrations/V2__second_stage.sql"),
+    ),
+];
 
 /// Name and text of each migration, in order.
 pub fn migrations() -> &'static [(&'static str, &'static str)] {
@@ -110,7 +118,9 @@ impl Route {
 pub struct Ledger {
     db: Connection,
     path: PathBuf,
-    taking_over: Option<watch::TakingOver>,
+    matching: Option<inherit::Matching>,
+    /// The highest id that this process has given to a message.
+    last_id: i64,
 }
 
 /// A ledger that several threads use, each for one step at a time.
@@ -265,7 +275,8 @@ impl Ledger {
         let ledger = Ledger {
             db,
             path: path.to_path_buf(),
-            taking_over: None,
+            matching: None,
+            last_id: 0,
         };
         ledger.configure().map_err(|e| explain(&e, path))?;
         Ok(ledger)

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::error::shown_within;
@@ -197,6 +197,27 @@ pub struct Discovered {
     pub flags: Flags,
     /// Gmail's own number of the message, the same under each label (X-GM-MSGID, gmail.md 4.1).
     pub gm_msgid: Option<u64>,
+}
+
+impl Discovered {
+    /// When it came: INTERNALDATE, and where the server told none that makes sense its Date header.
+    pub fn came_at(&self) -> Option<Time> {
+        self.internal_date
+            .or_else(|| self.date.as_deref().and_then(date_header_time))
+    }
+}
+
+/// The moment that a Date header names; None where it cannot be read or lies before 1970.
+pub fn date_header_time(text: &str) -> Option<Time> {
+    // mailparse answers 0 for some of what it cannot read.
+    let seconds = mailparse::dateparse(text).ok().filter(|t| *t > 0)?;
+    Time::from_timestamp(seconds, 0).filter(makes_sense)
+}
+
+/// No mail came before 1970: a server that says so has no date (some send `01-Jan-1900`). A year of
+/// five digits could neither be sent on nor sorted in the ledger.
+pub fn makes_sense(t: &Time) -> bool {
+    *t >= Time::UNIX_EPOCH && t.year() <= 9999
 }
 
 /// A message with its body, ready to be sent.

@@ -6,7 +6,7 @@
 
 use chrono::Datelike as _;
 
-use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text};
+use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text, makes_sense};
 
 /// How deep parentheses may nest. Ours need 3; 100,000 would eat the stack.
 const MAX_DEPTH: usize = 40;
@@ -127,6 +127,8 @@ pub fn word(line: &[u8]) -> (&[u8], &[u8]) {
 /// What one message of a FETCH response tells (RFC 3501 7.4.2). Items nobody asked for are dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
+    /// The message's number in the mailbox, from 1 on (RFC 3501 2.3.1.2).
+    pub number: u32,
     pub uid: Option<Uid>,
     pub size: Option<u64>,
     /// X-GM-MSGID.
@@ -134,7 +136,8 @@ pub struct Fetched {
     pub flags: Option<Flags>,
     /// None when absent, NIL or unreadable.
     pub internal_date: Option<Time>,
-    /// The header block of a HEADER.FIELDS item.
+    /// The header block of a HEADER.FIELDS item. None when absent or NIL: then the server told nothing
+    /// of the header, which is not the same as that it holds none of these fields.
     pub header: Option<Vec<u8>>,
     /// BODY[], None when absent or NIL.
     pub body: Option<Vec<u8>>,
@@ -239,7 +242,9 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         Some(Token::List(items)) => fetched(items),
         _ => None,
     };
-    Some(fetched.map_or(Untagged::Unreadable, |f| Untagged::Fetch(Box::new(f))))
+    Some(fetched.map_or(Untagged::Unreadable, |f| {
+        Untagged::Fetch(Box::new(Fetched { number, ..f }))
+    }))
 }
 
 fn words(line: &[u8]) -> Vec<String> {
@@ -341,14 +346,27 @@ fn text(value: Token) -> Option<Vec<u8>> {
     }
 }
 
-/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time). Its year has four digits: another one could
-/// neither be sent on nor sorted in the ledger.
+/// `17-Jul-1996 02:44:25 -0700` (RFC 3501 9, date-time), and what servers send in its place: the form
+/// of a Date header, a weekday in front, two digits of the year, a zone by name or none. None for what
+/// is no date (`00-Jan-0000 00:00:00 +0000`) or lies before mail.
 fn internal_date(bytes: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
-    chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z")
+    let strict = chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z").ok();
+    // Two digits are read as a year of the first century.
+    let date = strict.filter(|t| t.year() > 99).or_else(|| odd_date(text));
+    date.map(|t| t.to_utc()).filter(makes_sense)
+}
+
+fn odd_date(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
+    // Whatever the weekday is, it adds nothing, and a wrong one would be refused.
+    let text =
+        text.trim_start_matches(|c: char| c.is_alphabetic() || c == ',' || c == '.' || c == ' ');
+    let time = text.find(':')?;
+    let (day, time) = text.split_at(text[..time].rfind(' ')?);
+    let text = format!("{}{time}", day.replace('-', " "));
+    chrono::DateTime::parse_from_rfc2822(&text)
+        .or_else(|_| chrono::DateTime::parse_from_rfc2822(&format!("{text} +0000")))
         .ok()
-        .map(|t| t.to_utc())
-        .filter(|t| (1..=9999).contains(&t.year()))
 }
 
 /// A header's raw value from a header block; the first one where there are several. Names are
@@ -543,6 +561,36 @@ mod tests {
         let d = f.discovered().expect("has a UID");
         assert_eq!(d.message_id.map(|m| m.text).as_deref(), Some("<a@b>"));
         assert_eq!(d.date.as_deref(), Some("Thu"));
+    }
+
+    #[test]
+    fn dates_are_read_in_the_forms_in_which_servers_send_them() {
+        for text in [
+            "17-Jul-1996 02:44:25 -0700",
+            " 17-Jul-1996 09:44:25 +0000",
+            "17-JUL-1996 09:44:25 GMT",
+            "Wed, 17 Jul 1996 02:44:25 -0700",
+            "Wed, 17 Jul 1996 09:44:25 GMT",
+            "Mon, 17 Jul 1996 02:44:25 -0700 (PDT)",
+            "Wed 17-Jul-1996 09:44:25 +0000",
+            "17-Jul-96 02:44:25 -0700",
+            "17 Jul 96 09:44:25 UT",
+            "17-Jul-1996 09:44:25",
+        ] {
+            let read = internal_date(text.as_bytes()).map(|t| t.timestamp());
+            assert_eq!(read, Some(837_596_665), "{text}");
+        }
+        for text in [
+            "00-Jan-0000 00:00:00 +0000",
+            "01-Jan-1899 00:00:00 +0000",
+            "31-Dec-1969 23:59:59 +0000",
+            "17-Jul-19960 02:44:25 -0700",
+            "yesterday",
+            ":",
+            "",
+        ] {
+            assert_eq!(internal_date(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

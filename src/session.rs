@@ -74,6 +74,26 @@ pub struct Look {
     pub moved: Vec<Option<(UidValidity, u32)>>,
 }
 
+/// The messages of a view, one by one.
+#[derive(Debug)]
+pub struct List {
+    /// Each with its UID.
+    pub found: Vec<Fetched>,
+    /// As many were told of as the view holds: only then is what is not in it not in the mailbox.
+    pub whole: bool,
+}
+
+impl List {
+    /// What is wrong with a list that is not whole.
+    pub fn shortened(&self, server: &str, view: &View) -> Error {
+        Error::connection(format!(
+            "{server} tells of {} of the {} messages of a mailbox",
+            self.found.len(),
+            view.exists
+        ))
+    }
+}
+
 /// How an APPEND ended.
 #[derive(Debug)]
 pub enum Appended {
@@ -349,7 +369,17 @@ impl Session {
         Ok(uids)
     }
 
-    fn uids_found(&mut self, since: Time, before: Option<Time>) -> Result<Vec<Uid>> {
+    /// The UID of the message with this sequence number in the open view.
+    pub fn uid_at(&mut self, number: u32) -> Result<Option<Uid>> {
+        let command = format!("FETCH {number} (UID)");
+        let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
+        heard.end?;
+        let told = fetched(heard.untagged);
+        Ok(told.iter().find(|f| f.number == number).and_then(|f| f.uid))
+    }
+
+    /// What a SEARCH tells of messages whose INTERNALDATE may lie between these moments.
+    pub fn uids_found(&mut self, since: Time, before: Option<Time>) -> Result<Vec<Uid>> {
         let day = |t: Time| t.format("%d-%b-%Y").to_string();
         let mut command = format!("UID SEARCH SINCE {}", day(since - TimeDelta::days(1)));
         if let Some(before) = before {
@@ -385,6 +415,25 @@ impl Session {
             since.is_none_or(|s| t >= s - TimeDelta::days(1))
                 && before.is_none_or(|b| t <= b + TimeDelta::days(1))
         };
+        let items = match (since, before) {
+            (None, None) => "(UID)",
+            _ => "(UID INTERNALDATE)",
+        };
+        let list = self.list(view, items)?;
+        if !list.whole {
+            return Err(list.shortened(&self.name(), view));
+        }
+        Ok(list
+            .found
+            .iter()
+            .filter(|f| f.internal_date.is_none_or(wanted))
+            .filter_map(|f| f.uid)
+            .collect())
+    }
+
+    /// What the server tells of all messages of the open view, counted: Yahoo's answers have left out
+    /// messages and still ended with OK.
+    pub fn list(&mut self, view: &View, items: &str) -> Result<List> {
         if view.exists > MAILBOX_MAX {
             return Err(Error::connection(format!(
                 "{} claims that a mailbox holds {} messages",
@@ -392,11 +441,10 @@ impl Session {
                 view.exists
             )));
         }
-        let items = match (since, before) {
-            (None, None) => "(UID)",
-            _ => "(UID INTERNALDATE)",
+        let mut list = List {
+            found: Vec::new(),
+            whole: true,
         };
-        let mut uids = Vec::new();
         let mut first = 1;
         while first <= view.exists {
             let last = first.saturating_add(LISTED_MAX - 1).min(view.exists);
@@ -405,19 +453,20 @@ impl Session {
             // on top, but not without end.
             let command = format!("FETCH {first}:{last} {items}");
             let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
-            let whole = heard.whole(Fault::Connection, &self.wire);
+            let readable = heard.whole(Fault::Connection, &self.wire);
             heard.end?;
-            whole?;
-            uids.extend(
+            readable?;
+            let before = list.found.len();
+            list.found.extend(
                 fetched(heard.untagged)
                     .into_iter()
-                    .take(2 * LISTED_MAX as usize)
-                    .filter(|f| f.internal_date.is_none_or(wanted))
-                    .filter_map(|f| f.uid),
+                    .filter(|f| (first..=last).contains(&f.number))
+                    .take(LISTED_MAX as usize),
             );
+            list.whole &= list.found.len() - before == (last - first + 1) as usize;
             first = last.saturating_add(1);
         }
-        Ok(uids)
+        Ok(list)
     }
 
     /// What the server tells of these messages, as far as it came: a connection that dies in the
@@ -504,20 +553,24 @@ impl Session {
     }
 
     /// As [`uid_fetch`](Self::uid_fetch), in a view that is brought up to now first: NOOP goes ahead
-    /// of it in the same flight.
+    /// of it in the same flight. True where the view grew meanwhile: Dovecot (2.3 and 2.4, seen 2026)
+    /// answers the FETCH from the old view when both come in one segment, and says EXISTS only then.
     pub fn uid_fetch_now(
         &mut self,
         set: &str,
         items: &str,
         literals: u64,
-    ) -> (Vec<Fetched>, Result<()>) {
+    ) -> (Vec<Fetched>, bool, Result<()>) {
         let command = format!("UID FETCH {set} {items}");
-        self.wire.send_ahead(vec![command]);
+        self.wire.send_ahead(vec![command.clone()]);
         let noop = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
-        match noop.end {
-            Err(e) if !self.usable => (Vec::new(), Err(e)),
-            _ => self.uid_fetch(set, items, literals),
+        if let (Err(e), false) = (&noop.end, self.usable) {
+            return (Vec::new(), false, Err(e.clone()));
         }
+        let heard = self.run(Phase::Fetch, &command, self.times.command, literals);
+        let grew = noop.exists() || heard.exists();
+        let whole = heard.whole(Fault::Transient, &self.wire);
+        (fetched(heard.untagged), grew, heard.end.and(whole))
     }
 
     /// Is the other side still there?

@@ -9,7 +9,7 @@ use crate::config::{Endpoint, Intervals};
 use crate::error::Result;
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::reply::{Fetched, header_value};
-use crate::session::{Login, MESSAGE_MAX, METADATA_MAX, Session, View};
+use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, Session, View};
 
 /// The mailbox that is read.
 pub const MAILBOX: &str = "INBOX";
@@ -17,6 +17,9 @@ pub const MAILBOX: &str = "INBOX";
 /// What names a message.
 const NAMES: &str =
     "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
+
+/// A message of the source, and what names it as far as the server told.
+pub type Named = (Uid, Option<Discovered>);
 
 pub struct Source {
     session: Session,
@@ -46,23 +49,25 @@ impl Source {
         self.session.usable()
     }
 
-    /// UIDs below `below` of messages that may have come since `start` (None: all), ascending. They are
-    /// listed, not searched for: Yahoo's SEARCH has told 1,000 of 10,000 (2023), and history is looked
-    /// through once.
-    pub fn history(&mut self, start: Option<Time>, below: u32) -> Result<Vec<Uid>> {
+    /// All messages of the view, as far as the server tells of them: UID, and INTERNALDATE where
+    /// `dated`. They are listed, not searched for: Yahoo's SEARCH has told 1,000 of 10,000 (2023).
+    pub fn list(&mut self, dated: bool) -> Result<List> {
         let view = self.view;
-        let mut uids = self.session.uids_listed(&view, start, None)?;
-        uids.retain(|uid| uid.0 < below);
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(uids)
+        self.session
+            .list(&view, if dated { "(UID INTERNALDATE)" } else { "(UID)" })
     }
 
-    /// UIDs from `from` on that the view holds. `n:*` also names the last message when its UID is
-    /// lower (RFC 3501 6.4.8).
-    pub fn from(&mut self, from: u32) -> Result<Vec<Uid>> {
+    /// UIDs of messages that may have come since `start`, by SEARCH. It may leave some out.
+    pub fn searched(&mut self, start: Time) -> Result<Vec<Uid>> {
+        self.session.uids_found(start, None)
+    }
+
+    /// UIDs from `from` on that the view holds, and whether the list is whole. `n:*` also names the last
+    /// message when its UID is lower (RFC 3501 6.4.8).
+    pub fn uids_from(&mut self, from: u32) -> Result<(Vec<Uid>, bool)> {
         let (found, end) = self.session.uid_fetch(&format!("{from}:*"), "(UID)", 0);
         end?;
+        let whole = self.reaches_down_to(&found, from)?;
         let mut uids: Vec<Uid> = found
             .iter()
             .filter_map(|f| f.uid)
@@ -70,22 +75,59 @@ impl Source {
             .collect();
         uids.sort_unstable();
         uids.dedup();
-        Ok(uids)
+        Ok((uids, whole))
     }
 
-    /// What names the messages from `from` on that the view holds, in one flight: for few of them.
-    pub fn metadata_from(&mut self, from: u32) -> Result<Vec<Discovered>> {
+    /// What names the messages from `from` on that the view holds, in one flight, for few of them; and
+    /// whether the list is whole. Of some only the UID may be told.
+    pub fn metadata_from(&mut self, from: u32) -> Result<(Vec<Named>, bool)> {
         let expected = u64::from(self.view.uid_next.saturating_sub(from));
         let (found, end) =
             self.session
                 .uid_fetch(&format!("{from}:*"), NAMES, METADATA_MAX * expected);
         end?;
+        let whole = self.reaches_down_to(&found, from)?;
         let range = from..self.view.uid_next;
-        Ok(found
+        let uids = found.iter().filter_map(|f| Some((f.uid?, f)));
+        let named = uids
+            .filter(|(uid, _)| range.contains(&uid.0))
+            .map(|(uid, f)| (uid, named(f)))
+            .collect();
+        Ok((named, whole))
+    }
+
+    /// Are these all the messages of the view from `from` on? Their sequence numbers tell: they leave
+    /// out none up to the last of the view, and the message below them lies below `from`.
+    fn reaches_down_to(&mut self, found: &[Fetched], from: u32) -> Result<bool> {
+        let view = self.view;
+        let range = from..view.uid_next;
+        let mut numbers: Vec<u32> = found
             .iter()
-            .filter_map(Fetched::discovered)
-            .filter(|d| range.contains(&d.uid.0))
-            .collect())
+            .filter(|f| f.uid.is_some_and(|uid| range.contains(&uid.0)))
+            .map(|f| f.number)
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let first = view
+            .exists
+            .saturating_add(1)
+            .saturating_sub(numbers.len() as u32);
+        if !numbers.iter().copied().eq(first..=view.exists) {
+            return Ok(false);
+        }
+        let is_at = |number: u32| {
+            let told = found.iter().find(|f| f.number == number);
+            told.and_then(|f| f.uid)
+        };
+        let below = first.saturating_sub(1);
+        if below == 0 || is_at(first) == Some(Uid(from)) {
+            return Ok(true);
+        }
+        let uid = match is_at(below) {
+            Some(uid) => Some(uid),
+            None => self.session.uid_at(below)?,
+        };
+        Ok(uid.is_some_and(|uid| uid.0 < from))
     }
 
     /// Those of these UIDs that the mailbox has.
@@ -104,7 +146,7 @@ impl Source {
         let (found, end) =
             self.session
                 .uid_fetch(&uid_set(uids), NAMES, METADATA_MAX * uids.len() as u64);
-        (found.iter().filter_map(Fetched::discovered).collect(), end)
+        (found.iter().filter_map(named).collect(), end)
     }
 
     /// Can the server tell of new mail by itself (RFC 2177)?
@@ -134,16 +176,39 @@ impl Source {
         };
         // Sizes may lie (servers.md 3.9): what a server announces too low is still taken.
         let bound = bytes.max(MESSAGE_MAX) + METADATA_MAX * uids.len() as u64;
-        let last = uids.last().map_or(0, |u| u.0);
-        let (found, end) = match last >= self.view.uid_next {
-            // Mail that came since this session looked: another one of ours told us of it.
-            true => self.session.uid_fetch_now(&uid_set(uids), items, bound),
-            false => self.session.uid_fetch(&uid_set(uids), items, bound),
+        let (found, end) = if uids.last().is_some_and(|last| last.0 >= self.view.uid_next) {
+            self.in_a_view_of_now(uids, items, bound)
+        } else {
+            self.session.uid_fetch(&uid_set(uids), items, bound)
         };
-        if end.is_ok() {
-            self.view.uid_next = self.view.uid_next.max(last.saturating_add(1));
+        if let Some(last) = found.iter().filter_map(|f| f.uid).max() {
+            self.view.uid_next = self.view.uid_next.max(last.0.saturating_add(1));
         }
         (found.into_iter().filter_map(message).collect(), end)
+    }
+
+    /// Mail that came since this session looked: another one of ours told us of it. What a server
+    /// answered from its old view is asked for once more.
+    fn in_a_view_of_now(
+        &mut self,
+        uids: &[Uid],
+        items: &str,
+        bound: u64,
+    ) -> (Vec<Fetched>, Result<()>) {
+        let (mut found, grew, end) = self.session.uid_fetch_now(&uid_set(uids), items, bound);
+        let had = |uid: &Uid| {
+            found
+                .iter()
+                .any(|f| f.uid == Some(*uid) && f.body.is_some())
+        };
+        let missing: Vec<Uid> = uids.iter().copied().filter(|uid| !had(uid)).collect();
+        if end.is_err() || !grew || missing.is_empty() {
+            return (found, end);
+        }
+        let (more, end) = self.session.uid_fetch(&uid_set(&missing), items, bound);
+        found.retain(|f| f.body.is_some());
+        found.extend(more);
+        (found, end)
     }
 
     /// Sender and subject, for a person to recognise a message that failed; None where they
@@ -161,11 +226,19 @@ impl Source {
     }
 }
 
+/// None where the server told nothing of the header: that is no message without Message-ID.
+fn named(found: &Fetched) -> Option<Discovered> {
+    found.discovered().filter(|_| found.header.is_some())
+}
+
 fn message(mut found: Fetched) -> Option<Message> {
     let body = found.body.take()?;
     let mut about = found.discovered()?;
-    if found.header.is_none() {
+    // What the body itself says counts where a server's own answer leaves it out.
+    if about.message_id.is_none() {
         about.message_id = header_value(&body, "message-id").and_then(|v| MessageId::parse(&v));
+    }
+    if about.date.is_none() {
         about.date = header_value(&body, "date").and_then(|v| date_text(&v));
     }
     about.size = Some(about.size.unwrap_or(body.len() as u64));

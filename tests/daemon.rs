@@ -51,6 +51,11 @@ impl Drop for Running {
         if let Some(child) = &mut self.0 {
             let _ = child.kill();
             let _ = child.wait();
+            let mut err = String::new();
+            if let (true, Some(mut pipe)) = (std::thread::panicking(), child.stderr.take()) {
+                let _ = pipe.read_to_string(&mut err);
+                println!("{err}");
+            }
         }
     }
 }

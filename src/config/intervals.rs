@@ -33,6 +33,8 @@ pub struct Intervals {
     pub give_up: Duration,
     /// Between two looks at a mailbox whose server promised to tell of new mail (RFC 2177).
     pub look: Duration,
+    /// Between two comparisons of all that the source's mailbox holds with the ledger.
+    pub reconcile: Duration,
     /// How long a person's affair is left alone when nothing changes.
     pub needs_user: Duration,
     /// Between attempts at an account that asked us to slow down: the first wait, doubling up to
@@ -71,6 +73,7 @@ impl Default for Intervals {
             backoff: (s(60), s(6 * 3600)),
             give_up: s(2 * 24 * 3600),
             look: s(90),
+            reconcile: s(24 * 3600),
             needs_user: s(300),
             pause: (s(900), s(6 * 3600)),
             keep: s(300),

@@ -11,20 +11,26 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::Utc;
 use log::{debug, error, info, warn};
 
+use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
-use super::{Ended, Engine, Event, Setup, backoff, watch};
+use super::{Ended, Engine, Event, Setup, backoff};
 use crate::config::Config;
 use crate::error::{Error, Fault, Result};
 use crate::ledger::Route;
-use crate::source::MAILBOX;
 
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
 const WATCH: &str = "watch";
 /// What a part may take longer than the longest thing that it waits for.
 pub(super) const SLACK: Duration = Duration::from_secs(60);
-/// IDLEs in a row that end at once, before the server is polled instead.
+/// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
+/// What ends an IDLE sooner than this, without news, is no wait.
+const SHORT_IDLE: Duration = Duration::from_millis(100);
+/// A session that ends sooner after IDLE was said may have ended because of it.
+const SHORT_SESSION: Duration = Duration::from_secs(5);
+/// A server that disappointed is given another try with IDLE after this time.
+const IDLE_AGAIN: Duration = Duration::from_secs(6 * 3600);
 
 /// How to watch.
 #[derive(Clone, Debug)]
@@ -249,6 +255,7 @@ impl Engine {
             setup: self.setup(),
             reader: Reader::new(self.setup(), self.times.clone()),
             idle: how.idle,
+            idle_again_at: None,
             short_idles: 0,
             looked: false,
             told: true,
@@ -298,42 +305,61 @@ impl Engine {
 
     /// One look, what is new recorded, and one wait for more.
     fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
-        let since = watcher.setup.config.since;
-        let new = {
-            let _one_at_a_time = self.discovering.lock();
-            watch::discover(&mut watcher.reader, &self.ledger, since, Utc::now())?
+        let looked = if watcher.reader.unstable {
+            // Its UIDs hold within one view alone, so it is the deliverer's too.
+            let mut reader = self.reader();
+            let looked = self.discover(&mut reader)?;
+            watcher.reader.unstable = reader.unstable;
+            drop(reader);
+            watcher.reader.logout();
+            looked
+        } else {
+            self.discover(&mut watcher.reader)?
         };
-        self.say(WATCH, None)?;
         watcher.looked = true;
-        if new > 0 {
-            info!("{new} new messages in {MAILBOX}");
+        if looked.matching {
             self.tell(Event::Wake);
-            if watcher.idle && !watcher.told {
-                warn!(
-                    "the source did not tell of new mail; looking every {} s instead",
-                    how.poll.as_secs()
-                );
-                watcher.idle = false;
+        } else if looked.new > 0 {
+            watcher.short_idles = 0;
+            looked.say();
+            self.tell(Event::Wake);
+            if watcher.idles() && !watcher.told {
+                watcher.poll_instead("did not tell of new mail", how);
             }
         }
         watcher.told = true;
-        let source = watcher.reader.source()?;
-        if !watcher.idle || !source.can_idle() {
+        if let Some(trouble) = looked.trouble {
+            return Err(trouble);
+        }
+        self.say(WATCH, None)?;
+        if watcher.reader.unstable || !watcher.idles() || !watcher.reader.source()?.can_idle() {
             self.pause(how.poll, &watcher.setup, None);
             return Ok(());
         }
         self.promise(WATCH, self.times.look + self.times.command * 2 + SLACK);
         let begun = Instant::now();
-        watcher.told = source.idle(self.times.look)?;
-        let short = begun.elapsed() < Duration::from_millis(100) && !watcher.told;
+        let source = watcher.reader.source()?;
+        let end = source.idle(self.times.look);
+        let usable = source.usable();
+        let told = end.as_ref().is_ok_and(|told| *told);
+        match &end {
+            // Announced and refused: the same would be said each time.
+            Err(e) if usable && may_be_a_messages(e) => {
+                watcher.poll_instead("announces IDLE and refuses it", how);
+                return Ok(());
+            }
+            _ => {}
+        }
+        // A server that ends each IDLE, or the session with it, is as good as one without.
+        let short = match &end {
+            Ok(_) => begun.elapsed() < SHORT_IDLE && !told,
+            Err(e) => e.fault == Fault::Connection && begun.elapsed() < SHORT_SESSION,
+        };
         watcher.short_idles = if short { watcher.short_idles + 1 } else { 0 };
         if watcher.short_idles >= SHORT_IDLES_MAX {
-            warn!(
-                "the source does not wait with IDLE; looking every {} s instead",
-                how.poll.as_secs()
-            );
-            watcher.idle = false;
+            watcher.poll_instead("does not wait with IDLE", how);
         }
+        watcher.told = end?;
         Ok(())
     }
 
@@ -359,13 +385,33 @@ impl Engine {
 struct Watcher {
     setup: Arc<Setup>,
     reader: Reader,
-    /// IDLE has not disappointed so far.
+    /// The server may tell of new mail by itself.
     idle: bool,
+    /// IDLE has disappointed: until then the mailbox is looked at in intervals.
+    idle_again_at: Option<Instant>,
     short_idles: u32,
     /// There was a look since the last connection was lost.
     looked: bool,
     /// The last wait ended because the server told of something.
     told: bool,
+}
+
+impl Watcher {
+    fn idles(&self) -> bool {
+        self.idle && self.idle_again_at.is_none_or(|at| Instant::now() >= at)
+    }
+
+    /// Said once: what is no different at the next try needs no other word.
+    fn poll_instead(&mut self, why: &str, how: &Watch) {
+        let every = how.poll.as_secs();
+        if self.idle_again_at.is_none() {
+            warn!("the source {why}; looking every {every} s instead");
+        } else {
+            debug!("the source {why}; looking every {every} s instead");
+        }
+        self.idle_again_at = Some(Instant::now() + IDLE_AGAIN);
+        self.short_idles = 0;
+    }
 }
 
 /// The files whose change may mend a trouble, as they were when they were last read.

@@ -21,7 +21,7 @@ use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
 use crate::ledger::{Claim, Intent, Place, Proof, Row, Twin};
-use crate::message::{Message, Uid, canonical_hash, sha256};
+use crate::message::{Discovered, Message, Uid, canonical_hash, sha256};
 use crate::session::{MESSAGE_MAX, SET_MAX};
 use crate::source::MAILBOX;
 
@@ -236,7 +236,7 @@ impl Engine {
                         continue;
                     }
                     if !same_message_id(&message.about, &row.about) {
-                        self.another_message(open, &row)?;
+                        self.another_message(open, &row, &message.about)?;
                         continue;
                     }
                     out.push((row, message));
@@ -256,9 +256,9 @@ impl Engine {
 
     /// Another message came than the row speaks of: nothing of it is sent. Either the mailbox has
     /// new UIDs, or its server tells two stories of this one message.
-    fn another_message(&self, open: &mut Flight<'_>, row: &Row) -> Result<()> {
+    fn another_message(&self, open: &mut Flight<'_>, row: &Row, came: &Discovered) -> Result<()> {
         let mut reader = self.reader();
-        if reader.names_another(&row.about)? {
+        if reader.names_another(&row.about, came)? {
             (reader.renumbered, reader.reused) = (true, true);
             return Err(Error::connection(format!(
                 "{MAILBOX} UID {} of the source is another message now: its UIDs have changed their meaning",

@@ -330,6 +330,7 @@ fn ask<T>(
             open(account)?;
             account.listed(set)
         },
+        fresh: None,
         others: Some(&|| engine.ledger.step(|l| l.index_readable(index.id))),
         enough: &|_| false,
     };

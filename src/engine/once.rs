@@ -6,7 +6,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::warn;
 
-use super::{BATCH_MAX, Ended, Engine, backoff, index, recognise, watch};
+use super::{BATCH_MAX, Ended, Engine, backoff, index, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{Change, Claim, Proof};
 use crate::source::MAILBOX;
@@ -176,8 +176,10 @@ impl Engine {
             let sent = self.ledger.step(|l| l.uploaded(Utc::now()))?;
             forecast.uploaded = Some((sent, limit));
         }
-        let since = self.setup().config.since;
-        watch::discover(&mut self.reader(), &self.ledger, since, Utc::now())?;
+        let looked = self.discover(&mut self.reader())?;
+        if let Some(trouble) = looked.trouble {
+            warn!("{trouble}");
+        }
         self.reader().logout();
         if !self.inherited()? {
             return Ok(forecast);

@@ -34,8 +34,11 @@ pub(super) struct Way<'a, C, T> {
     pub(super) ask: &'a Asks<'a, C, T>,
     /// Those of a set that the mailbox has.
     pub(super) listed: &'a Lists<'a, C>,
-    /// Messages of the mailbox that could be had at another time. None: that nothing comes at all
-    /// is no sign of anything.
+    /// Opens the mailbox anew: a server may list a message that its old view cannot hand over. None:
+    /// what is asked for was listed in this very view.
+    pub(super) fresh: Option<&'a dyn Fn(&mut C) -> Result<()>>,
+    /// Messages of the mailbox that could be had at another time. Without them nothing can be
+    /// concluded from the fact that no message comes.
     pub(super) others: Option<&'a dyn Fn() -> Result<Vec<Uid>>>,
     /// Is this as much as may be held at a time?
     pub(super) enough: &'a dyn Fn(&[T]) -> bool,
@@ -56,14 +59,44 @@ pub(super) fn piecemeal<C, T>(
         poison: Vec::new(),
         left: Vec::new(),
     };
-    let mut missing = Vec::new();
     let mut last_had = None;
+    let mut lost = false;
+    let mut withheld = ask_for(mailbox, uids, way, &mut got, &mut last_had, &mut lost)?;
+    if let (Some(fresh), false) = (way.fresh, withheld.is_empty()) {
+        fresh(mailbox)?;
+        withheld = ask_for(mailbox, &withheld, way, &mut got, &mut last_had, &mut lost)?;
+    }
+    if let Some((_, rest)) = withheld.split_first() {
+        let mut error = Error::new(
+            Fault::Transient,
+            "the server lists this message and does not hand it over",
+        );
+        error.withheld = true;
+        if got.found.is_empty() {
+            exonerate_account(mailbox, way, rest.first().copied(), &error)?;
+        }
+        got.poison
+            .extend(withheld.iter().map(|uid| (*uid, error.clone())));
+    }
+    Ok(got)
+}
+
+/// One round: what comes goes into `got`, and those are returned that are listed and did not come,
+/// ascending.
+fn ask_for<C, T>(
+    mailbox: &mut C,
+    uids: &[Uid],
+    way: &Way<'_, C, T>,
+    got: &mut Got<T>,
+    last_had: &mut Option<Uid>,
+    lost: &mut bool,
+) -> Result<Vec<Uid>> {
+    let mut missing = Vec::new();
     let mut work: Vec<(Vec<Uid>, u32)> = uids
         .chunks(SET_MAX)
         .rev()
         .map(|c| (c.to_vec(), 0))
         .collect();
-    let mut lost = false;
     while let Some((mut set, deaths)) = work.pop() {
         if (way.enough)(&got.found) {
             got.left.append(&mut set);
@@ -75,7 +108,7 @@ pub(super) fn piecemeal<C, T>(
             if let Ok(at) = set.binary_search(&uid) {
                 set.remove(at);
                 got.found.push(item);
-                last_had = Some(uid);
+                *last_had = Some(uid);
             }
         }
         let Err(error) = end else {
@@ -86,7 +119,7 @@ pub(super) fn piecemeal<C, T>(
         match error.fault {
             // Servers end sessions as they like, and say so. Whatever else loses one may take minutes each
             // time, which a person would wonder about.
-            Fault::Connection if !error.goodbye || std::mem::replace(&mut lost, true) => {
+            Fault::Connection if !error.goodbye || std::mem::replace(lost, true) => {
                 warn!("{early}");
             }
             _ => debug!("{early}"),
@@ -121,18 +154,9 @@ pub(super) fn piecemeal<C, T>(
     for set in missing.chunks(SET_MAX) {
         withheld.extend((way.listed)(mailbox, set)?);
     }
-    if let Some((_, rest)) = withheld.split_first() {
-        let error = Error::new(
-            Fault::Transient,
-            "the server lists this message and does not hand it over",
-        );
-        if got.found.is_empty() {
-            exonerate_account(mailbox, way, rest.first().copied(), &error)?;
-        }
-        got.poison
-            .extend(withheld.iter().map(|uid| (*uid, error.clone())));
-    }
-    Ok(got)
+    withheld.sort_unstable();
+    withheld.dedup();
+    Ok(withheld)
 }
 
 /// A fault of an account is never a message's, whatever was asked for: asking on would make it worse.
@@ -192,6 +216,7 @@ mod tests {
                 })
             },
             listed: &|_, set| Ok(set.to_vec()),
+            fresh: None,
             others: None,
             enough: &|found| found.len() >= enough,
         };

@@ -2,6 +2,7 @@
 //! through it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use log::{debug, warn};
 
@@ -26,6 +27,12 @@ pub(super) struct Reader {
     pub(super) renumbered: bool,
     /// A UID of ours names another message, whatever UIDVALIDITY says.
     pub(super) reused: bool,
+    /// Each time that the mailbox is opened its UIDs are other ones: within one view alone they hold.
+    pub(super) unstable: bool,
+    /// The view in which there was nothing left to record, as long as its session lasts.
+    pub(super) settled: Option<View>,
+    /// When all that the mailbox holds was last compared with the rows.
+    pub(super) reconciled_at: Option<Instant>,
 }
 
 impl Reader {
@@ -37,6 +44,9 @@ impl Reader {
             incarnation: None,
             renumbered: false,
             reused: false,
+            unstable: false,
+            settled: None,
+            reconciled_at: None,
         }
     }
 
@@ -76,6 +86,7 @@ impl Reader {
         let source = setup
             .source
             .enter(|login, _| Source::open(&setup.config.source, login, times))?;
+        self.settled = None;
         Ok(self.source.insert(source))
     }
 
@@ -114,6 +125,7 @@ impl Reader {
                 Ok((found.into_iter().map(|d| (d.uid, d)).collect(), end))
             },
             listed: &Reader::listed,
+            fresh: Some(&Reader::refresh_if_stable),
             // A row without metadata is not charged, and its body may be had all the same.
             others: None,
             enough: &|_| false,
@@ -137,6 +149,7 @@ impl Reader {
                 Ok((found.into_iter().map(|m| (m.about.uid, m)).collect(), end))
             },
             listed: &Reader::listed,
+            fresh: Some(&Reader::refresh_if_stable),
             others: Some(others),
             // Sizes may lie (servers.md 3.9).
             enough: &|found: &[Message]| {
@@ -151,11 +164,36 @@ impl Reader {
         self.source()?.listed(uids)
     }
 
-    /// Does the mailbox itself name another message by this UID? A server that names a message one
-    /// way in a listing and another way with its body is no sign of that.
-    pub(super) fn names_another(&mut self, known: &Discovered) -> Result<bool> {
-        let got = self.metadata(&[known.uid])?;
-        Ok(got.found.iter().any(|d| !same_message_id(d, known)))
+    /// Opens the mailbox again, unless its UIDs would be other ones then.
+    pub(super) fn refresh_if_stable(&mut self) -> Result<()> {
+        if self.unstable {
+            Ok(())
+        } else {
+            self.refresh()
+        }
+    }
+
+    /// Does the mailbox, in a view of this moment, name other messages by some of these UIDs?
+    pub(super) fn name_others(&mut self, known: &[Discovered]) -> Result<bool> {
+        self.refresh_if_stable()?;
+        let uids: Vec<Uid> = known.iter().map(|d| d.uid).collect();
+        let told = self.metadata(&uids)?.found;
+        Ok(told.iter().any(|told| {
+            let known = known.iter().find(|known| known.uid == told.uid);
+            known.is_some_and(|known| contradicts(told, known))
+        }))
+    }
+
+    /// Does the mailbox itself name another message by this UID, now that it has handed over `came`? A
+    /// server that names a message one way in a listing and another way with its body is no sign of
+    /// that, nor is one answer without a name.
+    pub(super) fn names_another(&mut self, known: &Discovered, came: &Discovered) -> Result<bool> {
+        self.refresh_if_stable()?;
+        let told = self.metadata(&[known.uid])?.found;
+        let another = |d: &Discovered| {
+            contradicts(d, known) || (!same_message_id(d, known) && same_message_id(d, came))
+        };
+        Ok(told.iter().any(another))
     }
 
     /// Sender and subject as they may be shown.
@@ -190,6 +228,18 @@ fn told<T>(got: Got<T>) -> Got<T> {
 /// Do these two name one message? Its UID alone does not, where UIDs are given anew.
 pub(super) fn same_message_id(a: &Discovered, b: &Discovered) -> bool {
     a.message_id.as_ref().map(|m| m.hash) == b.message_id.as_ref().map(|m| m.hash)
+}
+
+/// Is what is told now certainly another message than the one that was known under this UID? A name
+/// that is missing on one side proves nothing: servers have answered without it once in a while.
+pub(super) fn contradicts(told: &Discovered, known: &Discovered) -> bool {
+    match (&told.message_id, &known.message_id) {
+        (Some(told), Some(known)) => told.hash != known.hash,
+        (None, None) => {
+            told.date != known.date && told.size.zip(known.size).is_some_and(|(a, b)| a != b)
+        }
+        _ => false,
+    }
 }
 
 /// Sender and subject of a header block, decoded and made safe to show.

@@ -116,10 +116,15 @@ fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
             subject: None,
         };
     }
+    let first_wait = if error.withheld {
+        times.reconnect.0
+    } else {
+        times.backoff.0
+    };
     let wait = error
         .delay
         .unwrap_or_default()
-        .max(since.clamp(times.backoff.0, times.backoff.1));
+        .max(since.clamp(first_wait, times.backoff.1));
     Change::Retry {
         error,
         at: now + delta(wait),

@@ -3,48 +3,128 @@
 //! New mail is everything from the cursor on, whatever its date. History is what came since the
 //! configured start and was there at the first look. Nothing here touches the target.
 
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
+use super::Engine;
 use super::piecemeal::may_be_a_messages;
-use super::reader::Reader;
+use super::reader::{Reader, contradicts};
 use crate::config::Since;
-use crate::error::{Fault, Result};
+use crate::error::{Error, Fault, Result};
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
-use crate::session::{SET_MAX, View};
+use crate::session::{List, SET_MAX, View};
 use crate::source::MAILBOX;
 
 /// So many UIDs may have come for them to be described without being listed first.
 const FEW: u32 = 200;
+/// How often a list that leaves out messages is asked for anew before it is a trouble.
+const LISTS_MAX: u32 = 3;
 
-/// Looks at the mailbox once and records what is new. Returns how many rows that gave.
-pub(super) fn discover(
-    reader: &mut Reader,
-    ledger: &Shared,
+/// How to look.
+#[derive(Clone, Copy)]
+struct Look {
     since: Since,
+    /// After this time all that the mailbox holds is compared with the rows again.
+    reconcile: Duration,
     now: Time,
-) -> Result<usize> {
+}
+
+/// What a look came to.
+pub(super) struct Looked {
+    /// Rows that wait now and did not before.
+    pub(super) new: usize,
+    /// The rows are still to be matched with those of older incarnations: many of the new ones are none.
+    pub(super) matching: bool,
+    /// The source does not tell of all that it says it holds. What it tells of is recorded.
+    pub(super) trouble: Option<Error>,
+}
+
+impl Looked {
+    /// How many messages came, where that is known.
+    pub(super) fn say(&self) {
+        if !self.matching {
+            info!("{} new messages in {MAILBOX}", self.new);
+        }
+    }
+}
+
+impl Engine {
+    /// Looks at the source's mailbox, one at a time.
+    pub(super) fn discover(&self, reader: &mut Reader) -> Result<Looked> {
+        let look = Look {
+            since: self.setup().config.since,
+            reconcile: self.times.reconcile,
+            now: Utc::now(),
+        };
+        let _one_at_a_time = self.discovering.lock();
+        discover(reader, &self.ledger, look)
+    }
+}
+
+/// Looks at the mailbox once and records what is new.
+fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> {
     let view = reader.look()?;
-    let mailbox = mailbox(ledger, &view, reader.reused, since, now)?;
+    let mut mailbox = mailbox(ledger, &view, reader.reused, look)?;
     reader.reused = false;
-    let mut new = 0;
-    if view.uid_next > mailbox.next_uid {
-        new += arrivals(reader, ledger, &mailbox, view.uid_next, now)?;
+    reader.unstable = mailbox.is_unstable();
+    let mut out = Looked {
+        new: 0,
+        matching: false,
+        trouble: None,
+    };
+    let mut whole = true;
+    if reader.settled != Some(view) {
+        let mut latest = latest(reader, ledger, &mailbox, look.now)?;
+        if latest.is_none() {
+            let view = reader.source()?.view();
+            mailbox = self::mailbox(ledger, &view, true, look)?;
+            latest = self::latest(reader, ledger, &mailbox, look.now)?;
+        }
+        let Some((new, all)) = latest else {
+            return Err(Error::connection(format!(
+                "{MAILBOX} of the source changes the meaning of its UIDs while it is looked at"
+            )));
+        };
+        out.new += new;
+        whole &= all;
     }
-    if !mailbox.history_done {
-        new += history(reader, ledger, &mailbox, now)?;
+    let due = |at: Instant| at.elapsed() >= look.reconcile;
+    if !mailbox.history_done || reader.reconciled_at.is_none_or(due) {
+        let (new, all) = if mailbox.history_done {
+            reconcile(reader, ledger, &mailbox, look.now)?
+        } else {
+            history(reader, ledger, &mailbox, look.now)?
+        };
+        out.new += new;
+        whole &= all;
+        if all {
+            reader.reconciled_at = Some(Instant::now());
+        }
     }
-    Ok(new)
+    out.matching = !mailbox.inherited;
+    if whole {
+        reader.settled = Some(reader.source()?.view());
+    } else {
+        out.trouble = Some(
+            Error::new(
+                Fault::Transient,
+                format!(
+                    "the source does not tell of all the messages that it says {MAILBOX} holds"
+                ),
+            )
+            .hint("what it tells of is copied; its operator should look into the mailbox"),
+        );
+    }
+    Ok(out)
 }
 
 /// The row of the mailbox that belongs to this view, made or renewed where needed.
-fn mailbox(
-    ledger: &Shared,
-    view: &View,
-    reused: bool,
-    since: Since,
-    now: Time,
-) -> Result<MailboxRow> {
+fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<MailboxRow> {
+    let Look { since, now, .. } = look;
     let (text, start) = (since_text(since), since.start(now));
     ledger.step(|l| {
         match l.mailbox(MAILBOX)? {
@@ -63,12 +143,18 @@ fn mailbox(
                     || reused
                     || (view.uid_next_stated && view.uid_next < old.next_uid) =>
             {
-                warn!(
-                    "{MAILBOX} has new UIDs (UIDVALIDITY {} -> {}, UIDNEXT {} -> {}): matching its messages with the ledger anew",
-                    old.uid_validity, view.uid_validity, old.next_uid, view.uid_next
-                );
-                l.new_incarnation(&old, view.uid_validity, view.uid_next, now)?;
+                let other = old.uid_validity != view.uid_validity;
+                if other && l.reopen_incarnation(&old, view.uid_validity, view.uid_next, now)? {
+                    warn!(
+                        "{MAILBOX} has the UIDs again that it had before (UIDVALIDITY {} -> {}): matching what came meanwhile",
+                        old.uid_validity, view.uid_validity
+                    );
+                } else {
+                    l.new_incarnation(&old, view.uid_validity, view.uid_next, now)?;
+                    say_renumbered(&old, l.present_mailbox(MAILBOX)?.is_unstable(), view);
+                }
             }
+            Some(same) if same.seen_once > 0 => l.seen_again(same.id)?,
             Some(_) => {}
         }
         let mailbox = l.present_mailbox(MAILBOX)?;
@@ -80,6 +166,26 @@ fn mailbox(
     })
 }
 
+/// Once of a mailbox that has other UIDs each time.
+fn say_renumbered(old: &MailboxRow, unstable: bool, view: &View) {
+    if old.is_unstable() {
+        debug!(
+            "{MAILBOX} has other UIDs again (UIDVALIDITY {})",
+            view.uid_validity
+        );
+    } else if unstable {
+        warn!(
+            "{MAILBOX} of the source has other UIDs each time it is opened: its messages are told apart by Message-ID and date, \
+             and it is looked at in intervals; opening it once with a mail program may settle this"
+        );
+    } else {
+        warn!(
+            "{MAILBOX} has new UIDs (UIDVALIDITY {} -> {}, UIDNEXT {} -> {}): matching its messages with the ledger anew",
+            old.uid_validity, view.uid_validity, old.next_uid, view.uid_next
+        );
+    }
+}
+
 /// As it is remembered: the start is a date fixed at the first run, and moves only when this does.
 fn since_text(since: Since) -> String {
     match since {
@@ -89,75 +195,229 @@ fn since_text(since: Since) -> String {
     }
 }
 
-/// New mail, in sets, up to the UIDNEXT of the view; the cursor moves with each set.
-fn arrivals(
+/// How many rows are new, and whether the source told of all that it says it holds.
+type Recorded = (usize, bool);
+
+/// Compares the newest rows with what bears their UIDs now, and records what stands above and between
+/// them: new mail, and mail that became visible later than mail with a higher UID. The cursor moves only
+/// past what was counted. None where a UID names another message now.
+fn latest(
     reader: &mut Reader,
     ledger: &Shared,
     mailbox: &MailboxRow,
-    uid_next: u32,
     now: Time,
-) -> Result<usize> {
-    if uid_next - mailbox.next_uid <= FEW {
+) -> Result<Option<Recorded>> {
+    let newest = ledger.step(|l| l.newest(mailbox.id))?;
+    let lowest = newest
+        .first()
+        .map_or(mailbox.next_uid, |row| row.about.uid.0);
+    let from = lowest
+        .max(mailbox.next_uid.saturating_sub(FEW).max(1))
+        .min(mailbox.next_uid);
+    let mut new = 0;
+    for n in 0..LISTS_MAX {
+        if n > 0 {
+            reader.refresh_if_stable()?;
+        }
+        let view = reader.source()?.view();
+        if newest.is_empty() && view.uid_next <= mailbox.next_uid {
+            return Ok(Some((0, true)));
+        }
+        let told = told_from(reader, mailbox, from, &view)?;
+        let mut suspects = Vec::new();
+        for d in told.named.iter() {
+            let known = newest.binary_search_by_key(&d.uid, |row| row.about.uid);
+            if let Ok(at) = known
+                && contradicts(d, &newest[at].about)
+            {
+                suspects.push(newest[at].about.clone());
+            }
+        }
+        if !suspects.is_empty() && reader.name_others(&suspects)? {
+            return Ok(None);
+        }
+        let missing = ledger.step(|l| l.without_row(mailbox.id, told.uids))?;
+        for set in missing.chunks(SET_MAX) {
+            let mut found = told.named.clone();
+            found.retain(|d| set.binary_search(&d.uid).is_ok());
+            let rest: Vec<Uid> = set
+                .iter()
+                .copied()
+                .filter(|uid| found.iter().all(|d| d.uid != *uid))
+                .collect();
+            found.extend(described(reader, &rest)?);
+            let next = set.last().map_or(0, |last| last.0 + 1);
+            new += record(
+                ledger,
+                mailbox,
+                found,
+                if told.whole { next } else { 0 },
+                now,
+            )?;
+        }
+        if told.whole {
+            record(ledger, mailbox, Vec::new(), view.uid_next, now)?;
+            return Ok(Some((new, true)));
+        }
+        debug!("{MAILBOX} was told of in part");
+    }
+    Ok(Some((new, false)))
+}
+
+/// What the source tells from a UID on.
+struct Told {
+    /// Ascending.
+    uids: Vec<Uid>,
+    /// Those of them that were described at once.
+    named: Vec<Discovered>,
+    whole: bool,
+}
+
+fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) -> Result<Told> {
+    if view.uid_next.saturating_sub(mailbox.next_uid) <= FEW {
         // The usual case in one flight. Where it fails, the way below finds out why.
-        match reader.source()?.metadata_from(mailbox.next_uid) {
-            Ok(found) if found.iter().all(|d| d.size.is_some()) => {
-                return ledger
-                    .step(|l| l.record(mailbox.id, &found, Progress::NextUid(uid_next), now));
+        match reader.source()?.metadata_from(from) {
+            Ok((told, whole)) => {
+                let mut uids: Vec<Uid> = told.iter().map(|(uid, _)| *uid).collect();
+                uids.sort_unstable();
+                let named = told.into_iter().filter_map(|(_, named)| named);
+                return Ok(Told {
+                    uids,
+                    named: named.filter(|d| d.size.is_some()).collect(),
+                    whole,
+                });
             }
             // The account's affair: asking on would make it worse.
             Err(e) if matches!(e.fault, Fault::Throttled | Fault::NeedsUser) => return Err(e),
-            _ => {}
+            Err(e) => debug!("{e}; listing the messages first"),
         }
     }
-    let uids = reader.source()?.from(mailbox.next_uid)?;
-    let mut new = 0;
-    for set in uids.chunks(SET_MAX) {
-        let found = described(reader, set)?;
-        let next = set.last().map_or(uid_next, |last| last.0 + 1);
-        new += ledger.step(|l| l.record(mailbox.id, &found, Progress::NextUid(next), now))?;
-    }
-    ledger.step(|l| l.record(mailbox.id, &[], Progress::NextUid(uid_next), now))?;
-    Ok(new)
+    let (uids, whole) = reader.source()?.uids_from(from)?;
+    // Of rows that are known the names are wanted all the same.
+    let known: Vec<Uid> = uids
+        .iter()
+        .copied()
+        .filter(|uid| uid.0 < mailbox.next_uid)
+        .collect();
+    let named = reader.metadata(&known)?.found;
+    Ok(Told { uids, named, whole })
+}
+
+/// Writes down what was told. Of mail that was there at the first look only what is wanted.
+fn record(
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    found: Vec<Discovered>,
+    next: u32,
+    now: Time,
+) -> Result<usize> {
+    ledger.step(|l| {
+        let mut wanted = Vec::with_capacity(found.len());
+        for d in found {
+            if d.uid.0 >= mailbox.history_below
+                || d.came_at().is_none_or(|t| t >= mailbox.start)
+                || l.known_before(mailbox, &d)?
+            {
+                wanted.push(d);
+            }
+        }
+        l.record(mailbox.id, &wanted, Progress::NextUid(next), now)
+    })
 }
 
 /// What was there at the first look, newest first.
-fn history(reader: &mut Reader, ledger: &Shared, mailbox: &MailboxRow, now: Time) -> Result<usize> {
+fn history(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    now: Time,
+) -> Result<Recorded> {
     let from = ledger.step(|l| l.history_from(mailbox))?;
-    let all = from < Time::UNIX_EPOCH;
-    let uids = listed(reader, (!all).then_some(from), mailbox.history_below)?;
+    let start = (from >= Time::UNIX_EPOCH).then(|| from - TimeDelta::days(1));
+    let list = listed(reader, start.is_some())?;
+    // A date that is not told decides nothing: the Date header may.
+    let may_be_wanted = |t: Option<Time>| match (t, start) {
+        (Some(t), Some(start)) => t >= start,
+        _ => true,
+    };
+    let uids = uids_of(&list, |uid, date| {
+        uid < mailbox.history_below && may_be_wanted(date)
+    });
     let uids = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let mut new = 0;
     for set in uids.rchunks(SET_MAX) {
         let found = described(reader, set)?;
-        new += ledger.step(|l| {
-            let mut wanted = Vec::with_capacity(found.len());
-            for d in found {
-                if d.internal_date.is_none_or(|t| t >= mailbox.start)
-                    || l.known_before(mailbox, &d)?
-                {
-                    wanted.push(d);
-                }
-            }
-            l.record(mailbox.id, &wanted, Progress::History, now)
-        })?;
+        new += record(ledger, mailbox, found, 0, now)?;
     }
-    ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
-    Ok(new)
+    if list.whole {
+        ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
+    }
+    Ok((new, list.whole))
 }
 
-/// The UIDs of the history. Where the dates of its messages cannot be had time and again, one of
-/// them may be to blame: then all are listed, and each is asked for its own.
-fn listed(reader: &mut Reader, start: Option<Time>, below: u32) -> Result<Vec<Uid>> {
-    for _ in 0..2 {
-        let Some(start) = start else { break };
-        match reader.source()?.history(Some(start), below) {
-            Err(e) if may_be_a_messages(&e) => {
+/// Compares all that the mailbox holds with the rows: sources are restored from backups, and lists have
+/// left out messages.
+fn reconcile(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    now: Time,
+) -> Result<Recorded> {
+    let list = listed(reader, false)?;
+    let below = mailbox.next_uid;
+    let uids = uids_of(&list, |uid, _| uid < below);
+    let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
+    if mailbox.start >= Time::UNIX_EPOCH && missing.iter().any(|uid| uid.0 < mailbox.history_below)
+    {
+        // Most of the history may be older than what is wanted.
+        let dated = reader.source()?.searched(mailbox.start)?;
+        let dated: HashSet<Uid> = dated.into_iter().collect();
+        missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
+    }
+    let mut new = 0;
+    for set in missing.chunks(SET_MAX) {
+        let found = described(reader, set)?;
+        new += record(ledger, mailbox, found, 0, now)?;
+    }
+    if new > 0 {
+        warn!("{MAILBOX} holds messages that were not told of before: {new}");
+    }
+    Ok((new, list.whole))
+}
+
+fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> {
+    let uids = list
+        .found
+        .iter()
+        .filter_map(|f| Some((f.uid?, f.internal_date)));
+    let mut uids: Vec<Uid> = uids
+        .filter(|(uid, date)| wanted(uid.0, *date))
+        .map(|(uid, _)| uid)
+        .collect();
+    uids.sort_unstable();
+    uids.dedup();
+    uids
+}
+
+/// All messages of the mailbox. Where their dates cannot be had time and again, one of them may be to
+/// blame: then they are listed without, and each is asked for its own. A list that is not whole is asked
+/// for anew.
+fn listed(reader: &mut Reader, dated: bool) -> Result<List> {
+    let mut refused = 0;
+    let mut shortened = 0;
+    loop {
+        match reader.source()?.list(dated && refused < 2) {
+            Err(e) if dated && refused < 2 && may_be_a_messages(&e) => {
                 debug!("listing the history of {MAILBOX} ended early: {e}");
+                refused += 1;
+            }
+            Ok(list) if !list.whole && shortened + 1 < LISTS_MAX => {
+                shortened += 1;
+                reader.refresh_if_stable()?;
             }
             end => return end,
         }
     }
-    reader.source()?.history(None, below)
 }
 
 /// What the source tells of these messages. One whose metadata cannot be had is still there: its

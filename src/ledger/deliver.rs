@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::TimeDelta;
 use rusqlite::{Connection, Row as SqlRow, Transaction, params};
 
-use super::{Ledger, import};
+use super::{Ledger, import, inherit};
 use crate::error::{Error, Result};
 use crate::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, parse_time, time_text};
 
@@ -101,7 +101,8 @@ pub enum Change {
     Later { at: Time },
     /// No longer in the source.
     Gone,
-    /// What a row of an older incarnation with the same bytes is; this row takes its place.
+    /// It is the message of a row of an older incarnation, which has the same bytes: that row moves to
+    /// this one's UID, and this one goes.
     AsBefore { row: i64 },
 }
 
@@ -427,7 +428,7 @@ impl Ledger {
                     "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
                     [id],
                 )?,
-                Change::AsBefore { row } => as_before(t, id, "in_flight", *row)?,
+                Change::AsBefore { row } => inherit::become_one(t, *row, id, "in_flight")?,
             };
             if changed == 1 { Ok(()) } else { Err(not_in_flight()) }
         })
@@ -529,33 +530,6 @@ fn exclusion(row: &Row) -> Vec<u8> {
         (None, Some(size)) => [b"s", &size.to_be_bytes()[..]].concat(),
         (None, None) => b"?".to_vec(),
     }
-}
-
-/// A row that leaves this status becomes what one of an older incarnation is, and takes its place.
-pub(super) fn as_before(
-    t: &Transaction<'_>,
-    id: i64,
-    leaves: &str,
-    before: i64,
-) -> rusqlite::Result<usize> {
-    let changed = t
-        .prepare_cached(
-            "UPDATE message SET (status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                                 subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid)
-                  = (SELECT status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                            subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid
-                       FROM message WHERE id = ?2),
-                    mark_id = NULL
-              WHERE id = ?1 AND status = ?3",
-        )?
-        .execute(params![id, before, leaves])?;
-    supersede(t, before, id)?;
-    Ok(changed)
-}
-
-pub(super) fn supersede(t: &Transaction<'_>, old: i64, new: i64) -> rusqlite::Result<usize> {
-    t.prepare_cached("UPDATE message SET superseded_by = ?1 WHERE id = ?2")?
-        .execute(params![new, old])
 }
 
 /// A row was not in the status that a verb leaves. rusqlite has a word for it.

@@ -1,9 +1,10 @@
 //! What the watcher writes: mailboxes, their cursors, and a row for each message before anything
-//! is done with it.
+//! is done with it. Not for matching the rows of one incarnation with the next (`inherit`).
 
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::{Ledger, deliver};
+use super::Ledger;
+use super::deliver::{COLUMNS, Row, row};
 use crate::error::{Error, Result};
 use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
 
@@ -21,34 +22,24 @@ pub struct MailboxRow {
     pub since: String,
     pub start: Time,
     pub history_done: bool,
-    /// False until what older incarnations know has been taken over, all of it.
+    /// False until the rows of older incarnations have been matched with what it holds, all of them.
     pub inherited: bool,
+    /// How many incarnations in a row, this one included, were seen only once.
+    pub seen_once: u32,
 }
 
-/// How far a new incarnation has taken over what the older ones know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inherited {
-    /// It is not wholly recorded, or an old row is still in flight: that must be resolved first.
-    NotYet,
-    /// A step of it is done, another one is left.
-    InPart,
-    Wholly,
-}
+/// So many in a row that were seen only once, and there will be no end of them.
+const UNSTABLE: u32 = 3;
+/// Of the rows with the highest UIDs so many are compared with what bears their UIDs now.
+const NEWEST: u32 = 20;
 
-/// How far this process has come with it. Lost with the process: the next one looks at every row
-/// once more and finds those that were passed on already superseded.
-pub(super) struct TakingOver {
-    mailbox: i64,
-    /// A history that is opened again brings rows where this has been already.
-    start: Time,
-    /// Every Message-ID that is first met at a UID up to here has been looked at.
-    passed: u32,
-    /// (old, new), found and not passed on yet.
-    pairs: Vec<(i64, i64)>,
+impl MailboxRow {
+    /// Are its UIDs other ones each time that it is opened (Courier under EXAMINE as long as nobody has
+    /// ever opened the mailbox by SELECT; GNU imap4d)?
+    pub fn is_unstable(&self) -> bool {
+        self.seen_once >= UNSTABLE
+    }
 }
-
-/// Rows that one transaction takes over: others who write wait 10 s at most.
-const STEP: usize = 2000;
 
 /// How far a set of recorded messages brings the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +57,7 @@ impl Ledger {
     pub fn mailbox(&self, name: &str) -> Result<Option<MailboxRow>> {
         self.read(|db| {
             db.query_row(
-                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1
+                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1, seen_once
                    FROM mailbox WHERE name = ?1 AND retired_at IS NULL",
                 [name],
                 mailbox_row,
@@ -120,14 +111,15 @@ impl Ledger {
         })
     }
 
-    /// Those of these UIDs, which must ascend, that have no row.
+    /// Those of these UIDs, which must ascend, that have no row, or only one that was given up as gone.
     pub fn without_row(&self, mailbox: i64, mut uids: Vec<Uid>) -> Result<Vec<Uid>> {
         let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else {
             return Ok(uids);
         };
         self.read(|db| {
             let mut query = db.prepare_cached(
-                "SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid BETWEEN ?2 AND ?3 ORDER BY source_uid",
+                "SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid BETWEEN ?2 AND ?3
+                    AND status <> 'gone' ORDER BY source_uid",
             )?;
             let mut known = query
                 .query_map(params![mailbox, first.0, last.0], |r| r.get(0).map(Uid))?
@@ -148,8 +140,23 @@ impl Ledger {
         })
     }
 
+    /// The rows with the highest UIDs, and what else has a row between them, ascending.
+    pub fn newest(&self, mailbox: i64) -> Result<Vec<Row>> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM message m WHERE m.mailbox_id = ?1 AND m.status <> 'gone' AND m.source_uid >=
+                        (SELECT min(source_uid) FROM (SELECT source_uid FROM message WHERE mailbox_id = ?1 AND status <> 'gone'
+                                                       ORDER BY source_uid DESC LIMIT ?2))
+                  ORDER BY m.source_uid"
+            ))?
+            .query_map(params![mailbox, NEWEST], row)?
+            .collect()
+        })
+    }
+
     /// Writes a row for each message and moves the cursor, together. Messages that have a row keep
-    /// it. Returns how many are new.
+    /// it; one that was given up as gone and is there again waits once more. Returns how many wait now
+    /// that did not before.
     pub fn record(
         &mut self,
         mailbox: i64,
@@ -157,25 +164,35 @@ impl Ledger {
         progress: Progress,
         now: Time,
     ) -> Result<usize> {
-        self.write(|t| {
+        let mut last_id = self.last_id;
+        let new = self.write(|t| {
             let mut new = 0;
+            // What a process knows of a row that went must not be taken for news of a new one.
+            let highest: i64 = t
+                .prepare_cached("SELECT coalesce(max(id), 0) FROM message")?
+                .query_row([], |r| r.get(0))?;
+            last_id = last_id.max(highest);
             let mut insert = t.prepare_cached(
-                "INSERT INTO message (mailbox_id, source_uid, message_id, message_id_hash, date_header,
+                "INSERT INTO message (id, mailbox_id, source_uid, message_id, message_id_hash, date_header,
                                       internal_date, size, flags, next_attempt_at, discovered_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
-                 ON CONFLICT (mailbox_id, source_uid) DO NOTHING",
+                 VALUES (?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+                 ON CONFLICT (mailbox_id, source_uid) DO UPDATE
+                    SET status = 'pending', next_attempt_at = excluded.next_attempt_at
+                  WHERE status = 'gone' AND superseded_by IS NULL AND message_id_hash IS excluded.message_id_hash",
             )?;
             for m in found {
+                last_id += 1;
                 new += insert.execute(params![
                     mailbox,
                     m.uid.0,
                     m.message_id.as_ref().map(|id| &id.text),
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
-                    time_text(m.internal_date.unwrap_or(now)),
+                    time_text(m.came_at().unwrap_or(now)),
                     m.size,
                     m.flags.to_string(),
                     time_text(now),
+                    last_id,
                 ])?;
             }
             match progress {
@@ -187,6 +204,16 @@ impl Ledger {
                 Progress::History => 0,
             };
             Ok(new)
+        })?;
+        self.last_id = last_id;
+        Ok(new)
+    }
+
+    /// The mailbox was seen again under the same UIDVALIDITY.
+    pub fn seen_again(&mut self, mailbox: i64) -> Result<()> {
+        self.write(|t| {
+            t.execute("UPDATE mailbox SET seen_once = 0 WHERE id = ?1", [mailbox])?;
+            Ok(())
         })
     }
 
@@ -200,239 +227,125 @@ impl Ledger {
         now: Time,
     ) -> Result<()> {
         self.write(|t| {
+            retire(t, old, now)?;
             t.execute(
-                "UPDATE mailbox SET retired_at = ?2 WHERE id = ?1",
-                params![old.id, time_text(now)],
-            )?;
-            t.execute(
-                "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start, inherited)
-                 VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, 0)",
+                "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start, inherited, seen_once)
+                 VALUES (?1, ?2, (SELECT max(incarnation) + 1 FROM mailbox WHERE name = ?1), ?3, ?3, ?4, ?5, 0, ?6)",
                 params![
                     old.name,
                     validity.0,
-                    old.incarnation + 1,
                     uid_next,
                     old.since,
-                    time_text(old.start)
+                    time_text(old.start),
+                    old.seen_once.saturating_add(1)
                 ],
             )?;
             Ok(())
         })
     }
 
+    /// A UIDVALIDITY that was known before is back (the store of a server was not mounted for a while):
+    /// so are its UIDs, and rows of messages that came meanwhile are matched with it. False where there
+    /// was none that can have grown into this view.
+    pub fn reopen_incarnation(
+        &mut self,
+        present: &MailboxRow,
+        validity: UidValidity,
+        uid_next: u32,
+        now: Time,
+    ) -> Result<bool> {
+        self.write(|t| {
+            // Where rows have been superseded, as they once were, others stand for their messages.
+            let known: Option<i64> = t
+                .query_row(
+                    "SELECT id FROM mailbox b
+                      WHERE name = ?1 AND uid_validity = ?2 AND retired_at IS NOT NULL AND next_uid <= ?3
+                        AND NOT EXISTS (SELECT 1 FROM message WHERE superseded_by IS NOT NULL AND +mailbox_id = b.id)
+                      ORDER BY incarnation DESC LIMIT 1",
+                    params![present.name, validity.0, uid_next],
+                    |r| r.get(0),
+                )
+                .optional()?;
+            let Some(known) = known else {
+                return Ok(false);
+            };
+            t.execute(
+                "UPDATE mailbox SET retired_at = NULL, history_done = 0, inherited = 0, seen_once = 0, since = ?2, start = ?3
+                  WHERE id = ?1",
+                params![known, present.since, time_text(present.start)],
+            )?;
+            // Only now: it may hold no row.
+            retire(t, present, now)?;
+            Ok(true)
+        })
+    }
+
     /// How far back the history of this mailbox must be looked through: its start, and further
-    /// where older incarnations have rows that came as new mail with an older date.
+    /// where older incarnations have rows that came as new mail with an older date. What waits there
+    /// is looked for everywhere: its date may be another one now.
     pub fn history_from(&self, mailbox: &MailboxRow) -> Result<Time> {
         if mailbox.inherited {
             return Ok(mailbox.start);
         }
-        let oldest: Option<String> = self.read(|db| {
+        let (oldest, waits): (Option<String>, bool) = self.read(|db| {
             db.query_row(
-                "SELECT min(m.internal_date) FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                "SELECT min(m.internal_date), coalesce(max(m.status IN ('pending', 'in_flight', 'failed')), 0)
+                   FROM message m JOIN mailbox b ON b.id = m.mailbox_id
                   WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'",
                 [&mailbox.name],
-                |r| r.get(0),
+                |r| Ok((r.get(0)?, r.get(1)?)),
             )
         })?;
+        if waits {
+            return Ok(Time::MIN_UTC);
+        }
         Ok(oldest
             .and_then(|t| parse_time(&t))
             .map_or(mailbox.start, |t| t.min(mailbox.start)))
     }
 
-    /// Is this a message that an older incarnation of the mailbox had a row for?
+    /// Is this a message that an older incarnation of the mailbox had a row for? A server that moved may
+    /// tell another INTERNALDATE or size of it, but for a message without Message-ID they are all there is.
     pub fn known_before(&self, mailbox: &MailboxRow, m: &Discovered) -> Result<bool> {
         // Each of the two has an index: a name that may be NULL has none.
         let name = match m.message_id {
-            Some(_) => "m.message_id_hash = ?2",
-            None => "m.message_id_hash IS NULL AND ?2 IS NULL",
+            Some(_) => "m.message_id_hash = ?2 AND ?4 IS ?4 AND ?5 IS ?5",
+            None => {
+                "m.message_id_hash IS NULL AND ?2 IS NULL AND m.internal_date = ?4 AND m.size IS ?5"
+            }
         };
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM message m
                   WHERE m.mailbox_id IN (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL)
-                    AND {name} AND m.date_header IS ?3 AND m.internal_date = ?4 AND m.size IS ?5
-                    AND m.superseded_by IS NULL AND m.status <> 'gone')"
+                    AND {name} AND m.date_header IS ?3 AND m.superseded_by IS NULL)"
             ))?
             .query_row(
                 params![
                     mailbox.name,
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
-                    m.internal_date.map(time_text),
+                    m.came_at().map(time_text),
                     m.size
                 ],
                 |r| r.get(0),
             )
         })
     }
-
-    /// Lets a new incarnation, once it is wholly recorded, take over what the older ones know:
-    /// `delivered`, `failed` and `skipped` pass from one old row to one new row that agree in
-    /// Message-ID, Date, INTERNALDATE and size; what waited there is superseded.
-    ///
-    /// One step of it, which no other writer waits for in vain: call it until it is `Wholly` done.
-    /// Killed between two steps, or within one, it ends as if it had not been.
-    pub fn inherit(&mut self, name: &str) -> Result<Inherited> {
-        self.inherit_by(name, STEP)
-    }
-
-    pub(super) fn inherit_by(&mut self, name: &str, step: usize) -> Result<Inherited> {
-        let Some(mailbox) = self.mailbox(name)? else {
-            return Ok(Inherited::NotYet);
-        };
-        if mailbox.inherited {
-            // A failed row there may have been given another try since: there is nothing to try it
-            // with, what the mailbox holds has rows of the new incarnation.
-            let end = self.write(|t| drop_waiting(t, name, mailbox.incarnation, step))?;
-            return Ok(if end {
-                Inherited::Wholly
-            } else {
-                Inherited::InPart
-            });
-        }
-        // Pairs count rows that wait, so these are dropped only when all pairs are found, and before
-        // those of the next incarnation are looked for.
-        if let Some((id, incarnation)) = self.dropping(name)? {
-            self.write(|t| {
-                if drop_waiting(t, name, incarnation, step)? {
-                    t.execute("UPDATE mailbox SET inherited = 1 WHERE id = ?1", [id])?;
-                }
-                Ok(())
-            })?;
-            return Ok(Inherited::InPart);
-        }
-        if !mailbox.history_done || self.old_in_flight(name)? {
-            return Ok(Inherited::NotYet);
-        }
-        self.take_over(&mailbox, step)
-    }
-
-    /// The incarnation that has taken over all, but for what waited in those before it.
-    fn dropping(&self, name: &str) -> Result<Option<(i64, u32)>> {
-        self.read(|db| {
-            db.query_row(
-                "SELECT id, incarnation FROM mailbox WHERE name = ?1 AND inherited = 2 ORDER BY incarnation",
-                [name],
-                |r| Ok((r.get(0)?, r.get(1)?)),
-            )
-            .optional()
-        })
-    }
-
-    fn old_in_flight(&self, name: &str) -> Result<bool> {
-        self.read(|db| {
-            db.query_row(
-                "SELECT EXISTS (SELECT 1 FROM message m WHERE m.status = 'in_flight'
-                    AND (SELECT b.name = ?1 AND b.retired_at IS NOT NULL FROM mailbox b WHERE b.id = m.mailbox_id))",
-                [name],
-                |r| r.get(0),
-            )
-        })
-    }
-
-    /// Looks for the pairs among some rows more, or passes on some of those that were found.
-    fn take_over(&mut self, mailbox: &MailboxRow, step: usize) -> Result<Inherited> {
-        // Where this fails, it begins anew.
-        let begun = self.taking_over.take();
-        let mut so_far = begun
-            .filter(|t| t.mailbox == mailbox.id && t.start == mailbox.start)
-            .unwrap_or(TakingOver {
-                mailbox: mailbox.id,
-                start: mailbox.start,
-                passed: 0,
-                pairs: Vec::new(),
-            });
-        if so_far.pairs.is_empty() {
-            let Some(end) = self.end_of_step(mailbox.id, so_far.passed, step)? else {
-                self.write(|t| {
-                    t.execute(
-                        "UPDATE mailbox SET inherited = 2 WHERE id = ?1",
-                        [mailbox.id],
-                    )
-                })?;
-                return Ok(Inherited::InPart);
-            };
-            so_far.pairs = self.pairs(mailbox, so_far.passed, end)?;
-            so_far.passed = end;
-        }
-        // One Message-ID may have given any number of them.
-        let some = so_far.pairs.len().min(step);
-        let now: Vec<(i64, i64)> = so_far.pairs.drain(..some).collect();
-        if !now.is_empty() {
-            self.write(|t| pass_on(t, &now))?;
-        }
-        self.taking_over = Some(so_far);
-        Ok(Inherited::InPart)
-    }
-
-    /// The UID up to which that many rows lie.
-    fn end_of_step(&self, mailbox: i64, after: u32, rows: usize) -> Result<Option<u32>> {
-        self.read(|db| {
-            db.prepare_cached(
-                "SELECT max(source_uid) FROM (SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid > ?2
-                                               ORDER BY source_uid LIMIT ?3)",
-            )?
-            .query_row(params![mailbox, after, rows as i64], |r| r.get(0))
-        })
-    }
-
-    /// (old, new) where exactly one row stands on either side, of the Message-IDs that are first met
-    /// after `after` and up to `end`: with all their rows, wherever these lie, so that no group is
-    /// seen by halves. Rows of an incarnation that ended before it took over all are no side while
-    /// they wait: they waited all the time, for messages that older rows speak of.
-    fn pairs(&self, mailbox: &MailboxRow, after: u32, end: u32) -> Result<Vec<(i64, i64)>> {
-        self.read(|db| {
-            db.prepare_cached(
-                "SELECT max(m.id) FILTER (WHERE m.mailbox_id <> ?1), max(m.id) FILTER (WHERE m.mailbox_id = ?1)
-                   FROM (SELECT DISTINCT message_id_hash AS hash FROM message n
-                          WHERE mailbox_id = ?1 AND source_uid > ?3 AND source_uid <= ?4 AND message_id_hash IS NOT NULL
-                            AND NOT EXISTS (SELECT 1 FROM message e WHERE e.message_id_hash = n.message_id_hash
-                                               AND e.mailbox_id = ?1 AND e.source_uid <= ?3))
-                  CROSS JOIN message m ON m.message_id_hash = hash
-                  CROSS JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE m.mailbox_id = ?1
-                     OR (b.name = ?2 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'
-                         AND NOT (b.inherited = 0 AND m.status = 'pending'))
-                  GROUP BY m.message_id_hash, m.date_header, m.internal_date, m.size
-                 HAVING count(*) FILTER (WHERE m.mailbox_id <> ?1) = 1 AND count(*) FILTER (WHERE m.mailbox_id = ?1) = 1
-                  ORDER BY 2",
-            )?
-            .query_map(params![mailbox.id, mailbox.name, after, end], |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })?
-            .collect()
-        })
-    }
 }
 
-/// What waits in incarnations before this one is superseded, so many rows of it. True when none is
-/// left.
-fn drop_waiting(
-    t: &Transaction<'_>,
-    name: &str,
-    before: u32,
-    rows: usize,
-) -> rusqlite::Result<bool> {
-    let dropped = t.execute(
-        "UPDATE message SET status = 'gone' WHERE id IN
-            (SELECT id FROM message WHERE status = 'pending' AND mailbox_id IN
-                (SELECT id FROM mailbox WHERE name = ?1 AND incarnation < ?2) LIMIT ?3)",
-        params![name, before, rows as i64],
+/// Ends an incarnation. Those of which no row is left are forgotten: a mailbox that is another one each
+/// time would add one with each look.
+fn retire(t: &Transaction<'_>, mailbox: &MailboxRow, now: Time) -> rusqlite::Result<()> {
+    t.execute(
+        "UPDATE mailbox SET retired_at = ?2 WHERE id = ?1",
+        params![mailbox.id, time_text(now)],
     )?;
-    Ok(dropped < rows)
-}
-
-/// Each new row becomes what its old one is now, and takes its place.
-fn pass_on(t: &Transaction<'_>, pairs: &[(i64, i64)]) -> rusqlite::Result<()> {
-    let mut known = t.prepare_cached(
-        "SELECT status IN ('delivered', 'failed', 'skipped') FROM message WHERE id = ?1",
+    t.execute(
+        "DELETE FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL AND id <> ?2
+            AND NOT EXISTS (SELECT 1 FROM message WHERE mailbox_id = mailbox.id)",
+        params![mailbox.name, mailbox.id],
     )?;
-    for &(old, new) in pairs {
-        match known.query_row([old], |r| r.get(0))? {
-            true => deliver::as_before(t, new, "pending", old)?,
-            false => deliver::supersede(t, old, new)?,
-        };
-    }
     Ok(())
 }
 
@@ -449,5 +362,6 @@ fn mailbox_row(r: &SqlRow<'_>) -> rusqlite::Result<MailboxRow> {
         start: parse_time(&start).unwrap_or(Time::UNIX_EPOCH),
         history_done: r.get(8)?,
         inherited: r.get(9)?,
+        seen_once: r.get(10)?,
     })
 }

@@ -423,6 +423,7 @@ pub fn quick() -> Intervals {
         backoff: (ms(1_000), ms(5_000)),
         give_up: ms(3_000),
         look: ms(4_000),
+        reconcile: ms(60_000),
         needs_user: ms(2_000),
         pause: (ms(300), ms(1_000)),
         keep: ms(5_000),

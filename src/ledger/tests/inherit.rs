@@ -8,31 +8,28 @@ use super::*;
 /// The rules as one transaction that looks at everything at once.
 fn in_one_go(db: &Connection) {
     db.execute_batch(
-        "CREATE TEMP TABLE pair (old INTEGER PRIMARY KEY, new INTEGER UNIQUE);
+        "DELETE FROM message WHERE status = 'pending' AND attempt = 0 AND mailbox_id IN
+            (SELECT id FROM mailbox WHERE retired_at IS NOT NULL AND inherited = 0);
+         CREATE TEMP TABLE pair AS
          WITH present AS (SELECT id FROM mailbox WHERE retired_at IS NULL),
          old AS (
-             SELECT max(m.id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s
+             SELECT max(m.id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d
                FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-              WHERE b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'
-                AND message_id_hash IS NOT NULL AND NOT (b.inherited = 0 AND m.status = 'pending')
-              GROUP BY 3, 4, 5, 6),
+              WHERE b.retired_at IS NOT NULL AND message_id_hash IS NOT NULL
+              GROUP BY 3, 4),
          new AS (
-             SELECT max(id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d, internal_date AS i, size AS s
+             SELECT max(id) AS id, count(*) AS n, message_id_hash AS h, date_header AS d
                FROM message WHERE mailbox_id IN present AND message_id_hash IS NOT NULL
-              GROUP BY 3, 4, 5, 6)
-         INSERT INTO temp.pair
-         SELECT old.id, new.id FROM old JOIN new
-             ON new.h = old.h AND new.d IS old.d AND new.i = old.i AND new.s IS old.s
+              GROUP BY 3, 4)
+         SELECT old.id AS old, m.* FROM old JOIN new ON new.h = old.h AND new.d IS old.d JOIN message m ON m.id = new.id
           WHERE old.n = 1 AND new.n = 1;
-         UPDATE message SET (status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                             subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid)
-              = (SELECT status, proof, delivered_at, verified_at, sha256, canonical, altered, fault, last_error,
-                        subject, sender, first_failed_at, gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid
-                   FROM message o JOIN temp.pair p ON p.old = o.id WHERE p.new = message.id)
-          WHERE id IN (SELECT new FROM temp.pair p JOIN message o ON o.id = p.old
-                        WHERE o.status IN ('delivered', 'failed', 'skipped'))
-            AND status = 'pending';
-         UPDATE message SET superseded_by = (SELECT new FROM temp.pair WHERE old = message.id)
+         DELETE FROM message WHERE id IN (SELECT id FROM temp.pair);
+         UPDATE message SET (internal_date, size, flags) =
+                (SELECT internal_date, coalesce(p.size, message.size), flags FROM temp.pair p WHERE old = message.id)
+          WHERE id IN (SELECT old FROM temp.pair) AND status IN ('pending', 'failed', 'gone');
+         UPDATE message SET status = 'pending' WHERE id IN (SELECT old FROM temp.pair) AND status = 'gone';
+         UPDATE message SET (mailbox_id, source_uid) =
+                (SELECT mailbox_id, source_uid FROM temp.pair WHERE old = message.id)
           WHERE id IN (SELECT old FROM temp.pair);
          UPDATE message SET status = 'gone'
           WHERE status = 'pending' AND mailbox_id IN (SELECT id FROM mailbox WHERE retired_at IS NOT NULL);
@@ -126,11 +123,10 @@ fn taken_over_in_steps_is_as_taken_over_in_one_go() {
     let whole = renumbered();
     in_one_go(&whole.ledger.db);
     let expected = tables(&whole);
-    let superseded: i64 = whole.one("SELECT count(*) FROM message WHERE superseded_by IS NOT NULL");
-    let left: i64 = whole.one(
-        "SELECT count(*) FROM message WHERE superseded_by IS NULL AND mailbox_id = 1 AND status <> 'gone'",
-    );
-    assert!(superseded > 10 && left > 5, "{superseded}, {left}");
+    let moved: i64 = whole.one("SELECT count(*) FROM temp.pair");
+    let left: i64 =
+        whole.one("SELECT count(*) FROM message WHERE mailbox_id = 1 AND status <> 'gone'");
+    assert!(moved > 10 && left > 5, "{moved}, {left}");
     for step in [4, 15, 1000] {
         let mut kills = 0;
         loop {
@@ -211,14 +207,13 @@ fn renumbered_between_two_steps() {
         for _ in 0..steps {
             done = desk.ledger.inherit_by(INBOX, 2).unwrap();
         }
-        // What waited is to be dropped, or is already: then the other 4 stands alone.
-        let alone: bool = desk.one("SELECT inherited > 0 FROM mailbox WHERE id = 2");
         desk.renumber(&anew(200));
         assert!(desk.inherit());
         for n in 1..=9 {
             let status = match n {
                 8 | 9 => "pending",
-                4 if !alone => "pending",
+                // Of the two that there were only bytes can tell which one it is.
+                4 => "pending",
                 _ => "delivered",
             };
             assert_eq!(desk.status(3, 200 + n), status, "{n} after {steps} steps");
@@ -264,7 +259,7 @@ fn history_opened_again_between_two_steps() {
 fn ten_thousand_messages_are_taken_over_in_small_transactions() {
     let mut desk = Desk::new();
     const ROWS: u32 = 10_000;
-    // One in three waits; of the first thousand all have one name.
+    // One in three waits; of the first thousand all have one name, and only their bytes would tell.
     let all = |from: u32| -> Vec<Discovered> {
         (0..ROWS)
             .map(|n| Discovered {
@@ -309,10 +304,11 @@ fn ten_thousand_messages_are_taken_over_in_small_transactions() {
         }
         assert_eq!(done, Inherited::InPart);
     }
-    // The pairs, and what waited.
+    // The pairs, and what waited and was not one of them.
     let few = FEW as u32;
-    assert!(steps <= ROWS / few + ROWS / 3 / few + 20, "{steps} steps");
+    assert!(steps <= 2 * ROWS / few + 20, "{steps} steps");
     let summary = desk.ledger.summary(now, now).unwrap();
     assert_eq!(summary.delivered, u64::from(ROWS - ROWS / 3));
-    assert_eq!(summary.backlog.messages, u64::from(ROWS / 3));
+    let undecided = 1000 - 1000 / 3;
+    assert_eq!(summary.backlog.messages, u64::from(ROWS / 3 + undecided));
 }

@@ -36,8 +36,12 @@ const LINEAR: &[(&str, &str)] = &[
         "deletes all that it reads, when a target mailbox has new UIDs",
     ),
     (
-        "SELECT min(m.internal_date) FROM message m",
+        "SELECT min(m.internal_date), coalesce",
         "once for each time that the source has new UIDs",
+    ),
+    (
+        UNSTABLE,
+        "with each look at a mailbox that has other UIDs each time",
     ),
 ];
 
@@ -69,11 +73,33 @@ const ONLY_LOOKS: &[(&str, &str, &str)] = &[
         "no further than one step of taking over",
     ),
     (
+        "SCAN m",
+        UNSTABLE,
+        "with each look at a mailbox that has other UIDs each time",
+    ),
+    (
+        "(mailbox_id=?)",
+        "DELETE FROM mailbox WHERE name",
+        "whether there is one",
+    ),
+    (
+        "(mailbox_id=? AND source_uid>?)",
+        "m.mailbox_id = ?1 AND m.status <> 'gone' AND m.source_uid >=",
+        "the newest twenty and what lies between them",
+    ),
+    (
+        "(mailbox_id=?)",
+        "m.mailbox_id = ?1 AND m.status <> 'gone' AND m.source_uid >=",
+        "the newest twenty",
+    ),
+    (
         "(mailbox_id=? AND source_uid>? AND source_uid<?)",
         "SELECT max(m.id) FILTER",
         "no further than one step of taking over",
     ),
 ];
+
+const UNSTABLE: &str = "SELECT m.id, m.mailbox_id = ?1, m.message_id_hash";
 
 /// Steps of SQLite's machine at most for one run of each statement.
 type Steps = BTreeMap<String, i32>;
@@ -156,6 +182,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     }
     for n in [1, 9, 10 * rows] {
         l.known_before(&mailbox, &message(1, n)).unwrap();
+        l.newest(mailbox.id).unwrap();
     }
     l.history_from(&mailbox).unwrap();
     let new: Vec<Discovered> = (1..=20)
@@ -314,13 +341,25 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     desk.renumber(&again);
     let mailbox = desk.mailbox();
     desk.ledger.history_from(&mailbox).unwrap();
+    desk.ledger.seen_again(mailbox.id).unwrap();
+    assert!(desk.inherit());
+    // Back to the numbers before the last ones, and then to others each time.
+    let (present, now) = (desk.mailbox(), desk.now);
+    let validity = UidValidity(present.uid_validity.0 - 1);
+    desk.ledger
+        .reopen_incarnation(&present, validity, u32::MAX, now)
+        .unwrap();
+    for n in 0..4 {
+        desk.renumber(&[message(n + 1, 3)]);
+    }
     assert!(desk.inherit());
 }
 
 /// What use of a ledger of so many messages, made and opened as any, costs.
 fn steps(rows: u32) -> (Desk, Steps) {
     let mut desk = desk(rows);
-    let older = desk.id(1, 3);
+    // One without a name, which stays where it was.
+    let older = desk.id(1, 9);
     let steps: Arc<Mutex<Steps>> = Arc::default();
     let (mut begun, seen) = (BTreeMap::new(), Arc::clone(&steps));
     let trace = move |event: TraceEvent<'_>| match event {
@@ -389,9 +428,8 @@ fn no_statement_reads_all_messages() {
             continue;
         }
         for step in desk.plan(sql).lines() {
-            let only_looks = |(plan, text, _): &(&str, &str, &str)| {
-                step.ends_with(plan) && sql.starts_with(text)
-            };
+            let only_looks =
+                |(plan, text, _): &(&str, &str, &str)| step.ends_with(plan) && sql.contains(text);
             if reads_all(step) && !ONLY_LOOKS.iter().any(only_looks) {
                 full.push(format!("{step}: {sql}"));
             }

@@ -1,0 +1,8 @@
+-- How many incarnations of a mailbox in a row, this one included, were seen only once: a mailbox whose
+-- UIDs are other ones each time that it is opened is known by what names its messages alone.
+ALTER TABLE mailbox ADD COLUMN seen_once INTEGER NOT NULL DEFAULT 0;
+
+-- When UIDs change their meaning, a message's row moves to its new UID; the row that was made for
+-- that UID meanwhile goes. What refers to a row that goes must be found without reading everything.
+CREATE INDEX message_superseded ON message (superseded_by) WHERE superseded_by IS NOT NULL;
+CREATE INDEX imported_vouched_for ON imported (vouched_for) WHERE vouched_for IS NOT NULL;

@@ -18,6 +18,7 @@ use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
 use crate::wire::{Answer, Sent, Wire};
 
 mod greeted;
+mod listing;
 mod refusal;
 mod sign_in;
 

@@ -11,6 +11,7 @@ use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time}
 
 mod inherit;
 mod plans;
+mod vouching;
 
 const INBOX: &str = "INBOX";
 /// Rows that are taken over in one step.
@@ -615,7 +616,7 @@ fn what_stands_several_times_is_inherited_by_its_bytes_alone() {
     assert_eq!(desk.claim(), [11]);
     let last = desk.id(2, 11);
     let twin = desk.ledger.twin(last, &[old as u8; 32]).unwrap();
-    assert_eq!(twin, Some(Twin::Delivered));
+    assert_eq!(twin, Some(Twin::Unverified));
     assert_eq!(desk.ledger.twin(last, &[99; 32]).unwrap(), None);
 }
 

@@ -337,10 +337,21 @@ pub(super) fn delivered(
         let (found, end) = account.copies(set);
         (found.into_iter().map(|c| (c.uid, c)).collect(), end)
     })?;
+    let mut copies = got.found;
     for (uid, error) in got.poison {
         warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
+        // Whose it is may be told all the same, by its number.
+        let outside = from_outside(account, engine, &index, uid)?;
+        copies.push(Copy {
+            uid,
+            size: outside.size,
+            gm_msgid: outside.gm_msgid,
+            internal_date: outside.internal_date,
+            flags: None,
+            header: None,
+        });
     }
-    Ok((view.uid_validity, got.found))
+    Ok((view.uid_validity, copies))
 }
 
 /// Asks an index mailbox in such a way that one message holds up no other.

@@ -442,6 +442,13 @@ impl Engine {
         copies: Option<&Copies>,
     ) -> Result<Option<(Place, bool)>> {
         for place in copies.iter().flat_map(|c| c.named.iter().chain(&c.alike)) {
+            // Another row of this batch may have it by now.
+            if self
+                .ledger
+                .step(|l| l.vouches_for_another(row.id, *place))?
+            {
+                continue;
+            }
             let named = false; // Where a name decides, it has.
             if let Some(body) = self.copy(account, *place)?
                 && let Whose::Ours { altered } = recognise::seen(&self.ledger, row, &body, named)?

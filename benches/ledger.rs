@@ -303,7 +303,7 @@ impl Bench {
             gm_msgid: Some(u64::from(uid) << 20),
         };
         self.measure("index: does a copy vouch already", "flat", 50, |n| {
-            ledger.vouches(place(rows / 4 + n)).unwrap()
+            ledger.vouches_for_another(0, place(rows / 4 + n)).unwrap()
         });
         self.measure("index: was a copy there before", "flat", 50, |n| {
             let marked = i64::from(rows / 2);

@@ -18,7 +18,7 @@ use log::error;
 use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, Entry, all_mail_hidden};
+use crate::gmail::{Account, Entry};
 use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::message::Time;
 use crate::session::Login;
@@ -26,22 +26,28 @@ use crate::source::MAILBOX;
 
 mod daemon;
 mod deliver;
+mod fidelity;
 mod flight;
 mod index;
 mod once;
 mod piecemeal;
 mod reader;
 mod recognise;
+mod resolve;
 mod send;
 mod settle;
 mod state;
 mod tally;
+mod verify;
 mod watch;
+mod whose;
 
 pub use daemon::Watch;
 use daemon::{DELIVER, SLACK};
+use fidelity::Fidelity;
 pub use once::Forecast;
 use reader::Reader;
+use state::Closed;
 pub use tally::{Count, Progress, Tally};
 
 /// Longer than any run.
@@ -120,9 +126,9 @@ struct State {
     goes_on_at: Option<Instant>,
     /// The target has Gmail's extensions.
     gmail: bool,
-    /// All Mail did not open: the delivery mailbox serves in its place until then.
-    all_mail_out_until: Option<Instant>,
-    all_mail_refusals: u32,
+    /// Mailboxes of copies that did not open.
+    closed: HashMap<String, Closed>,
+    fidelity: Fidelity,
     /// What a person should know although the run goes on.
     notice: Option<Error>,
     throttled_in_a_row: u32,
@@ -207,8 +213,8 @@ impl Engine {
                 tally: Tally::new(),
                 goes_on_at: None,
                 gmail: false,
-                all_mail_out_until: None,
-                all_mail_refusals: 0,
+                closed: HashMap::new(),
+                fidelity: Fidelity::default(),
                 notice: None,
                 throttled_in_a_row: 0,
                 sessions: 0,
@@ -251,7 +257,7 @@ impl Engine {
             true => self.all(vec![Box::new(|e: &Engine| {
                 let mut account = e.open_account()?;
                 let end = e.resolve_and_verify(&mut account);
-                e.mind_all_mail(account.all_mail());
+                e.mind_shut(&account);
                 account.logout();
                 end
             })]),
@@ -347,27 +353,15 @@ impl Engine {
     }
 
     fn entered(&self, setup: &Setup, login: &Login, renew_at: Option<Time>) -> Result<Account> {
-        let use_all_mail = self
-            .state()
-            .all_mail_out_until
-            .is_none_or(|at| Instant::now() >= at);
+        let without = self.closed_now();
         let account = Account::open(&Entry {
             config: &setup.config,
             login,
             renew_at,
-            use_all_mail,
+            without: &without,
             times: &self.times,
         })?;
-        let mut state = self.state();
-        state.gmail = account.is_gmail();
-        state.notice = match (account.lacks_all_mail(), use_all_mail) {
-            (false, _) => None,
-            (true, true) => Some(all_mail_hidden()),
-            (true, false) => Some(Error::new(
-                Fault::Transient,
-                "Gmail's All Mail does not open now, so copies that are archived there are not recognised",
-            )),
-        };
+        self.note_target(&account, &without);
         Ok(account)
     }
 

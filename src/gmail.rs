@@ -9,14 +9,20 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
-use crate::message::{Discovered, Flags, Time, Uid, UidValidity, uid_set};
+use crate::message::{Discovered, Flags, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::reply::Fetched;
 use crate::session::{Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
 /// Where messages are delivered.
 pub const DELIVERY: &str = "INBOX";
-/// What tells a message that was delivered from another one.
-const SIZE: &str = "RFC822.SIZE";
+/// What tells whether a message that was delivered is as it was sent.
+const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
+/// What tells of a message without looking into it.
+const OUTSIDE: &str = "INTERNALDATE RFC822.SIZE";
+/// Bytes of headers that one answer may bring in any case.
+const HEADERS_MAX: u64 = 1 << 20;
+/// How often a mailbox is opened anew where it tells of fewer messages than it says it has.
+const LISTS_MAX: u32 = 3;
 /// The special uses (RFC 6154) of the mailboxes in which Gmail may hold a copy.
 pub const COPIES: [&str; 3] = ["\\All", "\\Junk", "\\Trash"];
 /// What names a message of the target.
@@ -29,15 +35,14 @@ pub struct Entry<'a> {
     /// When the token of this login is to be replaced: Gmail ends a session with its token
     /// (gmail.md 6).
     pub renew_at: Option<Time>,
-    /// Look for copies in All Mail, where there is one.
-    pub use_all_mail: bool,
+    /// Mailboxes that are not looked into for copies now: they did not open.
+    pub without: &'a [String],
     pub times: &'a Intervals,
 }
 
-/// How opening All Mail went (gmail.md 6: it may hang for half an hour).
+/// How a mailbox did not open (gmail.md 6: All Mail may hang for half an hour).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AllMail {
-    Fine,
+pub enum Shut {
     /// A tagged NO.
     Refused,
     /// Not open in time.
@@ -50,8 +55,8 @@ pub struct Account {
     /// The mailboxes in which a copy of a message may lie: All Mail first, or the delivery mailbox.
     index: Vec<String>,
     gmail: bool,
-    all_mail_limit: Duration,
-    all_mail: AllMail,
+    open_limit: Duration,
+    shut: Option<(String, Shut)>,
     /// The mailboxes that this session has opened before.
     looked_at: Vec<String>,
     waited: bool,
@@ -63,6 +68,10 @@ pub struct Copy {
     pub uid: Uid,
     pub size: Option<u64>,
     pub gm_msgid: Option<u64>,
+    pub internal_date: Option<Time>,
+    pub flags: Option<Flags>,
+    /// As [`header_hash`] has it.
+    pub header: Option<[u8; 32]>,
 }
 
 /// What a flight over the index showed.
@@ -79,11 +88,12 @@ impl Account {
         let gmail = session.offers("X-GM-EXT-1");
         let mut index = Vec::new();
         if gmail {
-            let mut found = session.special_use(&COPIES)?;
+            let found = session.special_use(&COPIES)?.into_iter();
+            let mut found = found.map(|name| name.filter(|name| !entry.without.contains(name)));
             // Without All Mail, hidden or out of order, the delivery mailbox must do.
-            let all_mail = found.remove(0).filter(|_| entry.use_all_mail);
+            let all_mail = found.next().flatten();
             index.push(all_mail.unwrap_or_else(|| DELIVERY.into()));
-            index.extend(found.into_iter().flatten());
+            index.extend(found.flatten());
         } else {
             index.push(DELIVERY.into());
         }
@@ -92,8 +102,8 @@ impl Account {
             renew_at: entry.renew_at,
             index,
             gmail,
-            all_mail_limit: entry.times.all_mail,
-            all_mail: AllMail::Fine,
+            open_limit: entry.times.all_mail,
+            shut: None,
             looked_at: Vec::new(),
             waited: false,
         })
@@ -124,9 +134,9 @@ impl Account {
         self.gmail && self.index.first().is_some_and(|name| name == DELIVERY)
     }
 
-    /// How All Mail was when it was last opened.
-    pub fn all_mail(&self) -> AllMail {
-        self.all_mail
+    /// The mailbox of copies that did not open in this session.
+    pub fn shut(&self) -> Option<(&str, Shut)> {
+        self.shut.as_ref().map(|(name, shut)| (&**name, *shut))
     }
 
     /// The largest message that it takes, in bytes.
@@ -159,14 +169,15 @@ impl Account {
             Some(view) if !fresh => Ok(view),
             _ => {
                 let begun = Instant::now();
-                let opened = self.session.examine_within(mailbox, self.all_mail_limit);
-                if opened.is_err() && self.gmail && mailbox == self.index[0] {
-                    // Not when the connection was merely lost.
-                    self.all_mail = match self.session.usable() {
-                        true => AllMail::Refused,
-                        false if begun.elapsed() >= self.all_mail_limit => AllMail::Stuck,
-                        false => AllMail::Fine,
+                let opened = self.session.examine_within(mailbox, self.open_limit);
+                if opened.is_err() && self.gmail && mailbox != DELIVERY {
+                    let shut = match self.session.usable() {
+                        true => Some(Shut::Refused),
+                        false if begun.elapsed() >= self.open_limit => Some(Shut::Stuck),
+                        // The connection was merely lost.
+                        false => None,
                     };
+                    self.shut = shut.map(|shut| (mailbox.to_string(), shut));
                 }
                 let view = opened?;
                 if !self.has_looked_at(mailbox) {
@@ -215,23 +226,56 @@ impl Account {
             self.session
                 .look(mailbox, &set, &self.items(NAME), literals, others)?;
         self.waited = false;
+        // It is there, and it may be a copy of anything.
+        if found.iter().any(|f| untold(f, from)) {
+            return Err(Error::new(
+                Fault::Transient,
+                format!("the target does not tell what names a message ({mailbox})"),
+            ));
+        }
         Ok(News {
             view,
-            arrived: discovered(&found, from),
+            arrived: named(&found, from),
             others: moved,
         })
     }
 
-    /// UIDs of the open mailbox whose messages may have an INTERNALDATE between these moments.
+    /// UIDs of a mailbox, as of this moment, whose messages may have an INTERNALDATE between these
+    /// moments. By a list: what a SEARCH leaves out nobody could notice.
     pub fn dated_between(
         &mut self,
-        view: &View,
+        mailbox: &str,
         since: Time,
         before: Option<Time>,
     ) -> Result<Vec<Uid>> {
-        // Not every server knows dates before 1970 in a SEARCH: then everything is listed.
-        let since = Some(since).filter(|t| *t >= Time::UNIX_EPOCH);
-        self.session.uids_between(view, since, before)
+        let wanted = |t: Time| t >= since && before.is_none_or(|before| t <= before);
+        let all = self.counted(mailbox, true)?.into_iter();
+        let wanted = all.filter(|(_, date)| date.is_none_or(wanted));
+        Ok(wanted.map(|(uid, _)| uid).collect())
+    }
+
+    /// All UIDs of a mailbox, as of this moment.
+    pub fn uids(&mut self, mailbox: &str) -> Result<Vec<Uid>> {
+        let all = self.counted(mailbox, false)?;
+        Ok(all.into_iter().map(|(uid, _)| uid).collect())
+    }
+
+    /// A list of a mailbox in which nothing is missing: as many messages as it says it has.
+    fn counted(&mut self, mailbox: &str, dated: bool) -> Result<Vec<(Uid, Option<Time>)>> {
+        let mut told = (0, 0);
+        for _ in 0..LISTS_MAX {
+            let view = self.view(mailbox, true)?;
+            let list = self.session.list(&view, dated)?;
+            if list.whole {
+                return Ok(list.uids);
+            }
+            // Somebody may be deleting mail.
+            told = (list.uids.len(), view.exists);
+        }
+        Err(Error::connection(format!(
+            "the target tells of {} of {} messages in {mailbox}",
+            told.0, told.1
+        )))
     }
 
     /// Those of these UIDs that the open mailbox has.
@@ -249,24 +293,25 @@ impl Account {
         let (found, end) =
             self.session
                 .uid_fetch(&uid_set(uids), &items, METADATA_MAX * uids.len() as u64);
-        (discovered(&found, 1), end)
+        (named(&found, 1), end)
     }
 
-    /// What the open mailbox tells of a message without looking into it.
-    pub fn attributes(&mut self, uid: Uid) -> Result<Option<Discovered>> {
-        let items = self.items("INTERNALDATE RFC822.SIZE");
-        let (found, end) = self.session.uid_fetch(&uid.to_string(), &items, 0);
-        end?;
-        Ok(discovered(&found, 1).into_iter().find(|d| d.uid == uid))
+    /// What the open mailbox tells of messages without looking into them, as far as it came. `uids`
+    /// must ascend, at most `SET_MAX`.
+    pub fn attributes(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
+        let items = self.items(OUTSIDE);
+        let (found, end) = self.session.uid_fetch(&uid_set(uids), &items, 0);
+        let told = found.iter().filter_map(Fetched::discovered);
+        (told.collect(), end)
     }
 
     /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that
     /// are no longer there are left out. `uids` must ascend.
     pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
-        let items = self.items(SIZE);
+        let items = self.items(KEPT);
         let look = self
             .session
-            .look(DELIVERY, &uid_set(uids), &items, 0, &[])?;
+            .look(DELIVERY, &uid_set(uids), &items, headers(uids), &[])?;
         Ok((
             look.view.uid_validity,
             look.found.iter().filter_map(copy).collect(),
@@ -274,9 +319,11 @@ impl Account {
     }
 
     /// As [`delivered`](Self::delivered), of the open mailbox and as far as it came.
-    pub fn sizes(&mut self, uids: &[Uid]) -> (Vec<Copy>, Result<()>) {
-        let items = self.items(SIZE);
-        let (found, end) = self.session.uid_fetch(&uid_set(uids), &items, 0);
+    pub fn copies(&mut self, uids: &[Uid]) -> (Vec<Copy>, Result<()>) {
+        let items = self.items(KEPT);
+        let (found, end) = self
+            .session
+            .uid_fetch(&uid_set(uids), &items, headers(uids));
         (found.iter().filter_map(copy).collect(), end)
     }
 
@@ -310,7 +357,15 @@ fn copy(found: &Fetched) -> Option<Copy> {
         uid: found.uid?,
         size: found.size,
         gm_msgid: found.gm_msgid,
+        internal_date: found.internal_date,
+        flags: found.flags,
+        header: found.header.as_deref().map(header_hash),
     })
+}
+
+/// Bytes that the headers of so many messages may have together.
+fn headers(uids: &[Uid]) -> u64 {
+    (METADATA_MAX * uids.len() as u64).max(HEADERS_MAX)
 }
 
 /// What a person should know of a Gmail that shows no All Mail.
@@ -322,11 +377,18 @@ pub fn all_mail_hidden() -> Error {
     .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
 }
 
-/// `n:*` also names the last message when its UID is lower (RFC 3501 6.4.8).
-fn discovered(found: &[Fetched], from: u32) -> Vec<Discovered> {
+/// What names these messages, where it was told. `n:*` also names the last message when its UID is lower
+/// (RFC 3501 6.4.8).
+fn named(found: &[Fetched], from: u32) -> Vec<Discovered> {
     found
         .iter()
+        .filter(|f| f.header.is_some())
         .filter_map(Fetched::discovered)
         .filter(|d| d.uid.0 >= from)
         .collect()
+}
+
+/// A header that is absent or NIL is not one without a name.
+fn untold(found: &Fetched, from: u32) -> bool {
+    found.header.is_none() && found.uid.is_some_and(|uid| uid.0 >= from)
 }

@@ -18,8 +18,10 @@
 //!    stands) are on disk before the first APPEND.
 //! 5. *Append.* Message by message, with the source's INTERNALDATE and flags (`engine::send`).
 //! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
-//! 7. *Resolve.* What ended unseen is looked for at and above its mark, and only when it is not there
-//!    and a late commit is past believing does the row go back to be sent.
+//! 7. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
+//!    looked for at and above its mark, and only when it is not there and a late commit is past
+//!    believing does the row go back to be sent (`engine::resolve`). Whose copy a message of the target
+//!    is, is one rule for all three looks (`engine::whose`).
 //!
 //! # What never happens
 //!

@@ -251,6 +251,18 @@ pub fn canonical_hash(body: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// A hash of a message's header, up to its first empty line.
+pub fn header_hash(message: &[u8]) -> [u8; 32] {
+    let mut end = 0;
+    for line in message.split_inclusive(|&b| b == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
+            break;
+        }
+        end += line.len();
+    }
+    Sha256::digest(message[..end].trim_ascii_end()).into()
+}
+
 /// Has this body a CR or LF that is not part of a CRLF?
 pub fn has_bare_line_end(body: &[u8]) -> bool {
     let mut before = 0;

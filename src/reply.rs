@@ -332,7 +332,7 @@ fn fetched(items: Vec<Token>) -> Option<Fetched> {
                 out.flags = Some(flags);
             }
             b"BODY[]" => out.body = text(value),
-            name if name.starts_with(b"BODY[HEADER.FIELDS") => out.header = text(value),
+            name if name.starts_with(b"BODY[HEADER") => out.header = text(value),
             _ => {}
         }
     }

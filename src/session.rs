@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use log::warn;
 
 use crate::config::{Endpoint, Intervals, Secret};
@@ -18,10 +17,12 @@ use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
 use crate::wire::{Answer, Sent, Wire};
 
 mod greeted;
+mod listing;
 mod refusal;
 mod sign_in;
 
 pub use greeted::Greeted;
+pub use listing::List;
 pub use refusal::{Phase, classify};
 
 /// Warnings of a server that are shown for one command; each costs a line of the log.
@@ -72,26 +73,6 @@ pub struct Look {
     pub found: Vec<Fetched>,
     /// UIDVALIDITY and UIDNEXT of the other mailboxes, where the server told them.
     pub moved: Vec<Option<(UidValidity, u32)>>,
-}
-
-/// The messages of a view, one by one.
-#[derive(Debug)]
-pub struct List {
-    /// Each with its UID.
-    pub found: Vec<Fetched>,
-    /// As many were told of as the view holds: only then is what is not in it not in the mailbox.
-    pub whole: bool,
-}
-
-impl List {
-    /// What is wrong with a list that is not whole.
-    pub fn shortened(&self, server: &str, view: &View) -> Error {
-        Error::connection(format!(
-            "{server} tells of {} of the {} messages of a mailbox",
-            self.found.len(),
-            view.exists
-        ))
-    }
 }
 
 /// How an APPEND ended.
@@ -344,129 +325,6 @@ impl Session {
             }
         };
         Ok(Look { view, found, moved })
-    }
-
-    /// The UIDs in the open view whose INTERNALDATE may lie between these moments, ascending: a day
-    /// more on either side, since SEARCH compares days in the server's time zone (RFC 3501 6.4.4).
-    /// A SEARCH that finds nothing in a mailbox that holds something, or that cannot be read, is
-    /// not believed (servers.md 3.3), and one for everything is not made: the messages are listed
-    /// instead.
-    pub fn uids_between(
-        &mut self,
-        view: &View,
-        since: Option<Time>,
-        before: Option<Time>,
-    ) -> Result<Vec<Uid>> {
-        let mut uids = match since {
-            Some(since) => self.uids_found(since, before)?,
-            None => Vec::new(),
-        };
-        if uids.is_empty() {
-            uids = self.uids_listed(view, since, before)?;
-        }
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(uids)
-    }
-
-    /// The UID of the message with this sequence number in the open view.
-    pub fn uid_at(&mut self, number: u32) -> Result<Option<Uid>> {
-        let command = format!("FETCH {number} (UID)");
-        let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
-        heard.end?;
-        let told = fetched(heard.untagged);
-        Ok(told.iter().find(|f| f.number == number).and_then(|f| f.uid))
-    }
-
-    /// What a SEARCH tells of messages whose INTERNALDATE may lie between these moments.
-    pub fn uids_found(&mut self, since: Time, before: Option<Time>) -> Result<Vec<Uid>> {
-        let day = |t: Time| t.format("%d-%b-%Y").to_string();
-        let mut command = format!("UID SEARCH SINCE {}", day(since - TimeDelta::days(1)));
-        if let Some(before) = before {
-            command.push_str(&format!(" BEFORE {}", day(before + TimeDelta::days(2))));
-        }
-        let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
-        let whole = heard.whole(Fault::Connection, &self.wire);
-        heard.end?;
-        if whole.is_err() {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        for response in heard.untagged {
-            if let Untagged::Search(uids) = response {
-                if found.len() + uids.len() > FOUND_MAX {
-                    return Ok(Vec::new());
-                }
-                found.extend(uids);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The UIDs in the open view whose INTERNALDATE may lie between these moments, by a list of all.
-    /// Without moments no date is asked for.
-    pub fn uids_listed(
-        &mut self,
-        view: &View,
-        since: Option<Time>,
-        before: Option<Time>,
-    ) -> Result<Vec<Uid>> {
-        let wanted = |t: Time| {
-            since.is_none_or(|s| t >= s - TimeDelta::days(1))
-                && before.is_none_or(|b| t <= b + TimeDelta::days(1))
-        };
-        let items = match (since, before) {
-            (None, None) => "(UID)",
-            _ => "(UID INTERNALDATE)",
-        };
-        let list = self.list(view, items)?;
-        if !list.whole {
-            return Err(list.shortened(&self.name(), view));
-        }
-        Ok(list
-            .found
-            .iter()
-            .filter(|f| f.internal_date.is_none_or(wanted))
-            .filter_map(|f| f.uid)
-            .collect())
-    }
-
-    /// What the server tells of all messages of the open view, counted: Yahoo's answers have left out
-    /// messages and still ended with OK.
-    pub fn list(&mut self, view: &View, items: &str) -> Result<List> {
-        if view.exists > MAILBOX_MAX {
-            return Err(Error::connection(format!(
-                "{} claims that a mailbox holds {} messages",
-                self.name(),
-                view.exists
-            )));
-        }
-        let mut list = List {
-            found: Vec::new(),
-            whole: true,
-        };
-        let mut first = 1;
-        while first <= view.exists {
-            let last = first.saturating_add(LISTED_MAX - 1).min(view.exists);
-            // By sequence number: UIDs may have gaps of a billion. No EXPUNGE can come during a
-            // FETCH (RFC 3501 7.4.1), so the numbers hold. Updates that nobody asked for may come
-            // on top, but not without end.
-            let command = format!("FETCH {first}:{last} {items}");
-            let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
-            let readable = heard.whole(Fault::Connection, &self.wire);
-            heard.end?;
-            readable?;
-            let before = list.found.len();
-            list.found.extend(
-                fetched(heard.untagged)
-                    .into_iter()
-                    .filter(|f| (first..=last).contains(&f.number))
-                    .take(LISTED_MAX as usize),
-            );
-            list.whole &= list.found.len() - before == (last - first + 1) as usize;
-            first = last.saturating_add(1);
-        }
-        Ok(list)
     }
 
     /// What the server tells of these messages, as far as it came: a connection that dies in the

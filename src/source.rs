@@ -53,13 +53,12 @@ impl Source {
     /// `dated`. They are listed, not searched for: Yahoo's SEARCH has told 1,000 of 10,000 (2023).
     pub fn list(&mut self, dated: bool) -> Result<List> {
         let view = self.view;
-        self.session
-            .list(&view, if dated { "(UID INTERNALDATE)" } else { "(UID)" })
+        self.session.list(&view, dated)
     }
 
     /// UIDs of messages that may have come since `start`, by SEARCH. It may leave some out.
     pub fn searched(&mut self, start: Time) -> Result<Vec<Uid>> {
-        self.session.uids_found(start, None)
+        self.session.searched(start)
     }
 
     /// UIDs from `from` on that the view holds, and whether the list is whole. `n:*` also names the last

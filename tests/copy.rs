@@ -92,7 +92,10 @@ fn a_run_with_nothing_new_costs_the_same_in_a_large_mailbox() {
         let source = world.source.commands().split_off(before.0);
         let target = world.target.commands().split_off(before.1);
         let all = [source.clone(), target.clone()].concat().join("\n");
-        assert!(!all.contains("APPEND") && !all.contains("BODY.PEEK[]"), "{all}");
+        assert!(
+            !all.contains("APPEND") && !all.contains("BODY.PEEK[]"),
+            "{all}"
+        );
         costs.push((source.len(), target.len()));
     }
     assert_eq!(costs[0], costs[1], "commands to (source, target)");

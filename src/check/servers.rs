@@ -242,7 +242,7 @@ fn wanted(session: &mut Session, view: &View, since: Since) -> Result<String, Er
         return Ok("all of them".into());
     }
     let start: Time = since.start(Utc::now());
-    let count = session.uids_between(view, Some(start), None)?.len() as u64;
+    let count = session.uids_since(view, Some(start))?.len() as u64;
     // Days are the server's, and one more is asked for.
     Ok(format!(
         "what came since {}, about {}",

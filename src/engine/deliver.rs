@@ -15,14 +15,16 @@ use super::flight::{Flight, named};
 use super::index::{self, Body};
 use super::piecemeal::Got;
 use super::reader::same_message_id;
+use super::recognise::Copies;
 use super::send::Parcel;
 use super::settle::Outcome;
+use super::whose::Whose;
 use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
-use crate::ledger::{Claim, Intent, Place, Proof, Row, Twin};
+use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
 use crate::message::{Discovered, Message, Uid, canonical_hash, sha256};
-use crate::session::{MESSAGE_MAX, SET_MAX};
+use crate::session::MESSAGE_MAX;
 use crate::source::MAILBOX;
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
@@ -72,7 +74,7 @@ impl Engine {
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
         }
-        self.mind_all_mail(account.all_mail());
+        self.mind_shut(&account);
         match once || !account.usable() {
             true => account.logout(),
             false => {
@@ -94,22 +96,6 @@ impl Engine {
         }
     }
 
-    /// What earlier attempts left open comes first.
-    pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
-        let _one_at_a_time = self.index.lock();
-        // First what was answered OK: then the target's own number says whose those copies are, and
-        // none is taken for that of a row whose end nobody saw.
-        self.verify(account)?;
-        self.resolve(account)
-    }
-
-    fn verify(&self, account: &mut Account) -> Result<()> {
-        for (sent, reason) in recognise::verify(account, self, Utc::now())? {
-            self.state().tally.refuted(&sent, &reason);
-        }
-        Ok(())
-    }
-
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
         let mut open = Flight { engine: self, rows };
         let (boxes, copies) = {
@@ -123,22 +109,33 @@ impl Engine {
         self.take_imported(&mut open, &copies)?;
         self.refuse_too_big(&mut open)?;
         let messages = self.fetch(&mut open)?;
-        let parcels = self.compare(account, &mut open, messages, &copies)?;
-        self.send(account, &mut open, parcels, &boxes)?;
+        let ids: Vec<i64> = messages.iter().map(|(row, _)| row.id).collect();
+        let end = self.send_and_verify(account, &mut open, messages, &copies, &boxes);
+        self.forget_headers(&ids);
+        end
+    }
+
+    fn send_and_verify(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        messages: Vec<(Row, Message)>,
+        copies: &HashMap<i64, Copies>,
+        boxes: &[IndexMailbox],
+    ) -> Result<()> {
+        let parcels = self.compare(account, open, messages, copies)?;
+        self.send(account, open, parcels, boxes)?;
         let _one_at_a_time = self.index.lock();
         self.verify(account)
     }
 
     /// Rows that one copy in the target vouches for. Where other rows have the same Message-ID and
     /// Date, bytes must decide whose copy it is: those rows go on.
-    fn take_found(&self, open: &mut Flight<'_>, copies: &HashMap<i64, Vec<Place>>) -> Result<()> {
+    fn take_found(&self, open: &mut Flight<'_>, copies: &HashMap<i64, Copies>) -> Result<()> {
         for row in open.rows.clone() {
-            let Some(place) = copies.get(&row.id).and_then(|c| c.first().copied()) else {
+            let Some(place) = recognise::by_name(&self.ledger, &row, copies.get(&row.id))? else {
                 continue;
             };
-            if self.ledger.step(|l| l.has_rivals(&row))? {
-                continue;
-            }
             info!("found {} in the target", named(&row));
             open.settle(
                 &row,
@@ -154,13 +151,10 @@ impl Engine {
 
     /// Rows that the predecessor had copied and that the target does not show. Where it has copies that
     /// may be this one's or another's, their bytes decide.
-    fn take_imported(
-        &self,
-        open: &mut Flight<'_>,
-        copies: &HashMap<i64, Vec<Place>>,
-    ) -> Result<()> {
+    fn take_imported(&self, open: &mut Flight<'_>, copies: &HashMap<i64, Copies>) -> Result<()> {
         for row in open.rows.clone() {
-            if copies.contains_key(&row.id) || !self.ledger.step(|l| l.imported_vouches(row.id))? {
+            let shown = copies.get(&row.id).is_some_and(|c| !c.named.is_empty());
+            if shown || !self.ledger.step(|l| l.imported_vouches(row.id))? {
                 continue;
             }
             info!(
@@ -280,14 +274,24 @@ impl Engine {
         account: &mut Account,
         open: &mut Flight<'_>,
         messages: Vec<(Row, Message)>,
-        copies: &HashMap<i64, Vec<Place>>,
+        copies: &HashMap<i64, Copies>,
     ) -> Result<Vec<Parcel>> {
         let mut parcels = Vec::with_capacity(messages.len());
-        for (row, message) in messages {
+        for (mut row, message) in messages {
             let body = Arc::new(message.body);
             let (sha256, canonical) = (sha256(&body), canonical_hash(&body));
+            (row.sha256, row.canonical) = (Some(sha256), Some(canonical));
             self.hash_rivals(account, &row)?;
-            match self.ledger.step(|l| l.twin(row.id, &sha256))? {
+            let twin = match self.ledger.step(|l| l.twin(row.id, &sha256))? {
+                Some(Twin::Unverified) => {
+                    // An OK vouches for nobody before it is known what became of it.
+                    let _one_at_a_time = self.index.lock();
+                    self.verify(account)?;
+                    self.ledger.step(|l| l.twin(row.id, &sha256))?
+                }
+                twin => twin,
+            };
+            match twin {
                 Some(Twin::Delivered) => {
                     info!(
                         "{} has the same bytes as a message that was delivered",
@@ -313,10 +317,15 @@ impl Engine {
                     open.settle(&row, Outcome::KnownBefore { row: before })?;
                     continue;
                 }
+                // Another worker has just sent it.
+                Some(Twin::Unverified) => {
+                    open.settle(&row, Outcome::NotBegun)?;
+                    continue;
+                }
                 None => {}
             }
             if let Some((place, altered)) =
-                self.copy_with_bytes(account, row.id, copies.get(&row.id), (&sha256, &canonical))?
+                self.copy_with_bytes(account, &row, copies.get(&row.id))?
             {
                 info!("found {} in the target", named(&row));
                 self.ledger
@@ -358,6 +367,7 @@ impl Engine {
                 open.refuse(&row, error, &body)?;
                 continue;
             }
+            self.remember_header(row.id, &body);
             let intent = Intent {
                 row: row.id,
                 sha256,
@@ -428,91 +438,25 @@ impl Engine {
     fn copy_with_bytes(
         &self,
         account: &mut Account,
-        row: i64,
-        places: Option<&Vec<Place>>,
-        hashes: (&[u8; 32], &[u8; 32]),
+        row: &Row,
+        copies: Option<&Copies>,
     ) -> Result<Option<(Place, bool)>> {
-        for place in places.into_iter().flatten() {
+        for place in copies.iter().flat_map(|c| c.named.iter().chain(&c.alike)) {
+            // Another row of this batch may have it by now.
+            if self
+                .ledger
+                .step(|l| l.vouches_for_another(row.id, *place))?
+            {
+                continue;
+            }
+            let named = false; // Where a name decides, it has.
             if let Some(body) = self.copy(account, *place)?
-                && let Some(altered) = recognise::copy_of(&self.ledger, row, hashes, &body)?
+                && let Whose::Ours { altered } = recognise::seen(&self.ledger, row, &body, named)?
             {
                 return Ok(Some((*place, altered)));
             }
         }
         Ok(None)
-    }
-
-    /// Rows of earlier attempts that nobody saw the end of.
-    fn resolve(&self, account: &mut Account) -> Result<()> {
-        let mine = self.worth_a_look();
-        if mine.is_empty() {
-            return Ok(());
-        }
-        let in_flight = self.ledger.step(|l| l.in_flight())?;
-        let rows: Vec<Row> = in_flight
-            .into_iter()
-            .filter(|r| mine.contains(&r.id))
-            .collect();
-        let (marked, unmarked): (Vec<Row>, Vec<Row>) =
-            rows.into_iter().partition(|r| r.mark.is_some());
-        let mut open = Flight {
-            engine: self,
-            rows: Vec::new(),
-        };
-        for row in unmarked {
-            // No mark: not a byte of it was sent. Where a worker panicked it goes alone next time,
-            // so that the message over which it did is found out.
-            let outcome = match self.seen(row.id).and_then(|u| u.why) {
-                Some(why) => Outcome::Died(why),
-                None => Outcome::NotBegun,
-            };
-            open.settle(&row, outcome)?;
-        }
-        if marked.is_empty() {
-            return Ok(());
-        }
-        // Old enough before the look, so that the look is what counts.
-        let believed: HashMap<i64, bool> = marked
-            .iter()
-            .map(|r| (r.id, self.absence_counts(r.id)))
-            .collect();
-        for set in marked.chunks(SET_MAX) {
-            for one in recognise::resolve(account, self, set.to_vec(), Utc::now())? {
-                let (row, hidden) = (one.row, one.hidden);
-                match one.found {
-                    Some((place, altered)) => {
-                        self.seen(row.id);
-                        info!("{} did arrive", named(&row));
-                        open.settle(
-                            &row,
-                            Outcome::Delivered {
-                                proof: Proof::Found,
-                                place: Some(place),
-                                altered,
-                            },
-                        )?;
-                    }
-                    None if hidden => {
-                        if self.still_unseen(row.id) {
-                            warn!(
-                                "{} may be a message of the target that cannot be read: it is not sent again before that is known",
-                                named(&row)
-                            );
-                        }
-                    }
-                    None if believed[&row.id] => {
-                        info!("{} did not arrive", named(&row));
-                        let why = self.seen(row.id).and_then(|u| u.why);
-                        open.settle(&row, Outcome::FoundAbsent { why })?;
-                    }
-                    None => {
-                        self.looked_for(row.id);
-                        debug!("{} has not arrived so far", named(&row));
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }
 

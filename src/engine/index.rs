@@ -27,15 +27,19 @@ pub(super) fn refresh(account: &mut Account, engine: &Engine) -> Result<Vec<Inde
     let Some((first, others)) = names.split_first() else {
         return Ok(Vec::new());
     };
-    let (index, moved) = catch_up(account, engine, first, others)?;
+    let (index, moved) = catch_up(account, engine, first, others, false)?;
     let mut boxes = vec![index];
     for (name, moved) in others.iter().zip(moved) {
         let known = engine.ledger.step(|l| l.index_known(name))?;
-        let unmoved = known
-            .filter(|k| moved.is_some_and(|(v, next)| v == k.uid_validity && next <= k.next_uid));
+        let same = |k: &IndexMailbox| moved.filter(|(v, _)| *v == k.uid_validity);
+        let went_back = known
+            .as_ref()
+            .and_then(|k| Some(same(k)?.1 < k.next_uid))
+            .unwrap_or(false);
+        let unmoved = known.filter(|k| same(k).is_some_and(|(_, next)| next == k.next_uid));
         boxes.push(match unmoved {
             Some(index) => index,
-            None => catch_up(account, engine, name, &[])?.0,
+            None => catch_up(account, engine, name, &[], went_back)?.0,
         });
     }
     Ok(boxes)
@@ -44,15 +48,17 @@ pub(super) fn refresh(account: &mut Account, engine: &Engine) -> Result<Vec<Inde
 /// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
 type Standing = Option<(UidValidity, u32)>;
 
-/// Brings the index of one mailbox up to this moment, and tells where `others` stand.
+/// Brings the index of one mailbox up to this moment, and tells where `others` stand. `anew`: what this
+/// session has seen of it counts no more.
 fn catch_up(
     account: &mut Account,
     engine: &Engine,
     name: &str,
     others: &[String],
+    anew: bool,
 ) -> Result<(IndexMailbox, Vec<Standing>)> {
     let known = engine.ledger.step(|l| l.index_known(name))?;
-    let mut index = match known.filter(|_| account.has_looked_at(name)) {
+    let mut index = match known.filter(|_| !anew && account.has_looked_at(name)) {
         Some(index) => index,
         None => first_look(account, engine, name)?,
     };
@@ -126,12 +132,11 @@ pub(super) fn since(
 /// another session last looked may be much, and is taken in sets.
 fn first_look(account: &mut Account, engine: &Engine, name: &str) -> Result<IndexMailbox> {
     let view = account.view(name, true)?;
-    let latest = begin_at(&view);
-    let mut index = engine
-        .ledger
-        .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
+    let mut index = as_of(engine, name, &view)?;
     if view.uid_next.saturating_sub(index.next_uid) > LATEST {
-        for set in account.uids_from(index.next_uid)?.chunks(SET_MAX) {
+        let mut came = account.uids(name)?;
+        came.retain(|uid| uid.0 >= index.next_uid);
+        for set in came.chunks(SET_MAX) {
             let (mut seen, unreadable) = described(account, engine, &index, set)?;
             seen.extend(unreadable);
             index.next_uid = set.last().map_or(index.next_uid, |u| u.0.saturating_add(1));
@@ -139,6 +144,25 @@ fn first_look(account: &mut Account, engine: &Engine, name: &str) -> Result<Inde
         }
     }
     Ok(index)
+}
+
+/// The index of a mailbox, as far as it still means anything in this view of the moment. A mailbox whose
+/// UIDNEXT is lower than it was has been put back to an earlier state, and gives its UIDs anew.
+pub(super) fn as_of(engine: &Engine, name: &str, view: &View) -> Result<IndexMailbox> {
+    let latest = begin_at(view);
+    let index = engine
+        .ledger
+        .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
+    if !view.uid_next_stated || view.uid_next >= index.next_uid {
+        return Ok(index);
+    }
+    warn!(
+        "{name} of the target went back to an earlier state: its next message has UID {}, expected {} or more",
+        view.uid_next, index.next_uid
+    );
+    engine
+        .ledger
+        .step(|l| l.index_went_back(&index, view.uid_next))
 }
 
 /// Where the index of a mailbox begins that is looked at for the first time.
@@ -176,14 +200,12 @@ pub(super) fn cover(
         .covered_since
         .map_or(FIRST_REACH, |covered| (now - covered) * 2);
     let since = needed.min(now - reach.max(FIRST_REACH)).max(beginning);
-    let view = account.view(&index.name, false)?;
-    let mut uids = match account.dated_between(&view, since, index.covered_since) {
+    let mut uids = match account.dated_between(&index.name, since, index.covered_since) {
         Err(e) if may_be_a_messages(&e) => {
             // Also a date may be what cannot be had of a message.
             debug!("{}: {e}; looking at all its messages", index.name);
             reopen(account, engine)?;
-            account.view(&index.name, false)?;
-            account.uids_from(1)?
+            account.uids(&index.name)?
         }
         uids => uids?,
     };
@@ -231,9 +253,14 @@ pub(super) fn from_outside(
 ) -> Result<Discovered> {
     reopen(account, engine)?;
     account.view(&index.name, false)?;
-    let told = account.attributes(uid).ok().flatten();
+    let (told, _) = account.attributes(&[uid]);
     reopen(account, engine)?;
-    Ok(told.unwrap_or(Discovered {
+    let told = told.into_iter().find(|d| d.uid == uid);
+    Ok(told.unwrap_or(nothing_told(uid)))
+}
+
+fn nothing_told(uid: Uid) -> Discovered {
+    Discovered {
         uid,
         message_id: None,
         date: None,
@@ -241,7 +268,23 @@ pub(super) fn from_outside(
         size: None,
         flags: Flags::default(),
         gm_msgid: None,
-    }))
+    }
+}
+
+/// Date and size of these messages of an index mailbox; those that tell nothing are there all the same.
+/// `uids` must ascend.
+pub(super) fn dated(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    uids: &[Uid],
+) -> Result<Vec<Discovered>> {
+    let Got { found, poison, .. } = ask(account, engine, index, uids, &|account, set| {
+        let (found, end) = account.attributes(set);
+        (found.into_iter().map(|d| (d.uid, d)).collect(), end)
+    })?;
+    let silent = poison.into_iter().map(|(uid, _)| nothing_told(uid));
+    Ok(found.into_iter().chain(silent).collect())
 }
 
 /// What came of asking for a message's bytes.
@@ -289,17 +332,26 @@ pub(super) fn delivered(
     }
     reopen(account, engine)?;
     let view = account.view(DELIVERY, true)?;
-    let index = engine
-        .ledger
-        .step(|l| l.index_mailbox(DELIVERY, view.uid_validity, begin_at(&view)))?;
+    let index = as_of(engine, DELIVERY, &view)?;
     let got = ask(account, engine, &index, uids, &|account, set| {
-        let (found, end) = account.sizes(set);
+        let (found, end) = account.copies(set);
         (found.into_iter().map(|c| (c.uid, c)).collect(), end)
     })?;
+    let mut copies = got.found;
     for (uid, error) in got.poison {
         warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
+        // Whose it is may be told all the same, by its number.
+        let outside = from_outside(account, engine, &index, uid)?;
+        copies.push(Copy {
+            uid,
+            size: outside.size,
+            gm_msgid: outside.gm_msgid,
+            internal_date: outside.internal_date,
+            flags: None,
+            header: None,
+        });
     }
-    Ok((view.uid_validity, got.found))
+    Ok((view.uid_validity, copies))
 }
 
 /// Asks an index mailbox in such a way that one message holds up no other.

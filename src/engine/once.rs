@@ -201,10 +201,12 @@ impl Engine {
             let mut boxes = index::refresh(&mut account, self)?;
             let copies = recognise::copies(&mut account, self, &mut boxes, &rows, now)?;
             for row in &rows {
-                let place = copies.get(&row.id).and_then(|c| c.first().copied());
+                let found = copies.get(&row.id);
+                let place = recognise::by_name(&self.ledger, row, found)?;
+                let shown = found.is_some_and(|c| !c.named.is_empty());
                 let size = row.about.size.unwrap_or(0);
                 let change = match place {
-                    Some(_) if !self.ledger.step(|l| l.has_rivals(row))? => {
+                    Some(_) => {
                         forecast.found += 1;
                         Change::Delivered {
                             proof: Proof::Found,
@@ -212,7 +214,7 @@ impl Engine {
                             altered: false,
                         }
                     }
-                    None if self.ledger.step(|l| l.imported_vouches(row.id))? => {
+                    None if !shown && self.ledger.step(|l| l.imported_vouches(row.id))? => {
                         forecast.found += 1;
                         Change::Delivered {
                             proof: Proof::Imported,

@@ -26,6 +26,7 @@ pub(super) type Brought<T> = (Vec<(Uid, T)>, Result<()>);
 
 type Asks<'a, C, T> = dyn Fn(&mut C, &[Uid], u32) -> Result<Brought<T>> + 'a;
 type Lists<'a, C> = dyn Fn(&mut C, &[Uid]) -> Result<Vec<Uid>> + 'a;
+type Reopens<'a, C> = dyn Fn(&mut C) -> Result<()> + 'a;
 
 /// One way of asking a mailbox. Each function opens the session anew where it was lost; an error of
 /// its own (not the one in [`Brought`]) means that there is none to be had.
@@ -36,7 +37,7 @@ pub(super) struct Way<'a, C, T> {
     pub(super) listed: &'a Lists<'a, C>,
     /// Opens the mailbox anew: a server may list a message that its old view cannot hand over. None:
     /// what is asked for was listed in this very view.
-    pub(super) fresh: Option<&'a dyn Fn(&mut C) -> Result<()>>,
+    pub(super) fresh: Option<&'a Reopens<'a, C>>,
     /// Messages of the mailbox that could be had at another time. Without them nothing can be
     /// concluded from the fact that no message comes.
     pub(super) others: Option<&'a dyn Fn() -> Result<Vec<Uid>>>,

@@ -1,60 +1,73 @@
-//! What does the target hold of ours? Recognising, resolving, verifying: three questions to the
-//! mailboxes of the index, answered by looking.
+//! What does the target hold of ours? Asked before anything is sent, and answered by looking.
 //!
 //! Presence is proved by a message that was seen in this session. Absence counts only in a view of
 //! this moment. SEARCH by header decides nothing (gmail.md 4.4). A message of the target that cannot
 //! be read vouches for no row that was never sent: a copy that nobody can read is no copy. But where
 //! one came after a row was sent, and may be that row's, the row is not sent again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
-use log::warn;
 
 use super::Engine;
-use super::index::{self, Body, Since, begin_at, cover, described, since};
-use super::reader::sender_and_subject;
-use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, Copy, DELIVERY};
-use crate::ledger::{IndexMailbox, Place, Row, Shared, Verdict, Verification};
-use crate::message::{Discovered, Time, Uid, UidValidity, canonical_hash, sha256};
-use crate::session::SET_MAX;
+use super::index::{self, cover, described};
+use super::whose::{Bytes, Rivals, Sight, Whose, whose};
+use crate::error::Result;
+use crate::gmail::Account;
+use crate::ledger::{IndexMailbox, Place, Row, Shared};
+use crate::message::{Discovered, Time, Uid, canonical_hash, sha256};
 
 /// Mail may be dated this much before it came.
 const DATE_SLACK: TimeDelta = TimeDelta::days(2);
+/// Messages without a name that are compared with one row, byte by byte.
+const ALIKE_MAX: usize = 20;
 
-/// A row whose APPEND ended unseen, and what looking found.
-pub(super) struct Resolved {
-    pub(super) row: Row,
-    /// Where it is, and whether its bytes differ.
-    pub(super) found: Option<(Place, bool)>,
-    /// It was not found, but a message that cannot be read may be it.
-    pub(super) hidden: bool,
+/// Messages of the target that may be copies of a row, and vouch for no other row.
+#[derive(Default)]
+pub(super) struct Copies {
+    /// They have its Message-ID and Date.
+    pub(super) named: Vec<Place>,
+    /// They have no name, or none that is told, and its date or size.
+    pub(super) alike: Vec<Place>,
 }
 
-/// Messages of the target that are, by Message-ID and Date, copies of these rows: seen in this
-/// session, vouching for no other row. The index is first filled down to where they can lie.
+/// Messages of the target that are copies of these rows by Message-ID and Date, or may be copies of
+/// those without: seen in this session. The index is first filled down to where they can lie.
 pub(super) fn copies(
     account: &mut Account,
     engine: &Engine,
     boxes: &mut [IndexMailbox],
     rows: &[Row],
     now: Time,
-) -> Result<HashMap<i64, Vec<Place>>> {
-    let named: Vec<&Row> = rows
-        .iter()
-        .filter(|r| r.about.message_id.is_some())
-        .collect();
-    let Some(oldest) = named.iter().map(|r| earliest(r)).min() else {
+) -> Result<HashMap<i64, Copies>> {
+    // What is told of the others comes with their bytes.
+    let told: Vec<&Row> = rows.iter().filter(|r| r.about.size.is_some()).collect();
+    let Some(oldest) = told.iter().map(|r| earliest(r)).min() else {
         return Ok(HashMap::new());
     };
     for index in boxes.iter_mut() {
         cover(account, engine, index, oldest - DATE_SLACK, now)?;
     }
+    let mut copies = HashMap::new();
+    add_named(account, engine, boxes, &told, &mut copies)?;
+    for index in boxes.iter() {
+        add_alike(account, engine, index, &told, &mut copies)?;
+    }
+    Ok(copies)
+}
+
+/// Adds the messages that the index knows by a row's name.
+fn add_named(
+    account: &mut Account,
+    engine: &Engine,
+    boxes: &[IndexMailbox],
+    rows: &[&Row],
+    copies: &mut HashMap<i64, Copies>,
+) -> Result<()> {
     let mut hits: Vec<(&Row, Place)> = Vec::new();
     engine.ledger.step(|l| {
-        for row in &named {
+        for row in rows {
             if let Some(id) = &row.about.message_id {
                 let found = l.index_hits(id, row.about.date.as_deref())?;
                 hits.extend(found.into_iter().map(|place| (*row, place)));
@@ -62,7 +75,6 @@ pub(super) fn copies(
         }
         Ok(())
     })?;
-    let mut confirmed: HashMap<i64, Vec<Place>> = HashMap::new();
     for index in boxes.iter() {
         let here: Vec<(&Row, Place)> = hits
             .iter()
@@ -80,21 +92,98 @@ pub(super) fn copies(
         for (row, place) in here {
             match there.get(&place.uid) {
                 Some(seen) if same_name(seen, &row.about) => {
-                    confirmed.entry(row.id).or_default().push(place)
+                    copies.entry(row.id).or_default().named.push(place)
                 }
                 Some(_) => {}
                 // It is there, and a UID does not change its meaning: its name is the one it had.
                 None if unreadable.iter().any(|d| d.uid == place.uid) => {
-                    confirmed.entry(row.id).or_default().push(place)
+                    copies.entry(row.id).or_default().named.push(place)
                 }
                 None => engine.ledger.step(|l| l.index_forget(place))?,
             }
         }
     }
-    Ok(confirmed)
+    Ok(())
 }
 
-fn same_name(a: &Discovered, b: &Discovered) -> bool {
+/// Adds messages of an index mailbox for which it has no name. A row without a name may be one that has
+/// its date or its size; of a row with a name, its very size is a reason to ask once more what names them.
+fn add_alike(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    rows: &[&Row],
+    copies: &mut HashMap<i64, Copies>,
+) -> Result<()> {
+    let open: Vec<&Row> = rows
+        .iter()
+        .filter(|r| copies.get(&r.id).is_none_or(|c| c.named.is_empty()))
+        .copied()
+        .collect();
+    let nameless = engine
+        .ledger
+        .step(|l| l.index_sizes_of_nameless(index.id))?;
+    // One that does not even tell its size cannot be read.
+    let may_be = |row: &Row, size: u64| match row.about.message_id {
+        Some(_) => Some(size) == row.about.size,
+        None => about(row).contains(&size),
+    };
+    let mut uids: Vec<Uid> = nameless
+        .iter()
+        .filter(|(_, size)| size.is_some_and(|size| open.iter().any(|row| may_be(row, size))))
+        .map(|(uid, _)| *uid)
+        .collect();
+    if uids.is_empty() {
+        return Ok(());
+    }
+    let (named, unreadable) = match open.iter().any(|r| r.about.message_id.is_some()) {
+        true => described(account, engine, index, &uids)?,
+        false => (Vec::new(), Vec::new()),
+    };
+    let named: HashMap<Uid, Discovered> = named
+        .into_iter()
+        .filter(|d| d.message_id.is_some())
+        .map(|d| (d.uid, d))
+        .collect();
+    if !named.is_empty() {
+        let told: Vec<Discovered> = named.values().cloned().collect();
+        engine.ledger.step(|l| l.index_record(index, &told))?;
+        uids.retain(|uid| !named.contains_key(uid));
+    }
+    let seen = index::dated(account, engine, index, &uids)?;
+    for row in open {
+        let place = |d: &Discovered| Place {
+            mailbox: index.id,
+            uid_validity: index.uid_validity,
+            uid: d.uid,
+            gm_msgid: d.gm_msgid,
+        };
+        let known = named.values().filter(|d| same_name(d, &row.about));
+        let known: Vec<Place> = known.map(place).collect();
+        // One that tells its name has none of a row's that has one, but one that does not may be it.
+        let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
+        let mut alike: Vec<&Discovered> = seen
+            .iter()
+            .filter(|d| row.about.message_id.is_none() || silent(d))
+            .filter(|d| match d.internal_date == Some(row.internal_date) {
+                true => d.size.is_none_or(|size| about(row).contains(&size)),
+                false => d.size == row.about.size,
+            })
+            .collect();
+        alike.sort_by_key(|d| d.internal_date != Some(row.internal_date));
+        alike.truncate(ALIKE_MAX);
+        let alike: Vec<Place> = alike.into_iter().map(place).collect();
+        if known.is_empty() && alike.is_empty() {
+            continue;
+        }
+        let found = copies.entry(row.id).or_default();
+        found.named.extend(known);
+        found.alike.extend(alike);
+    }
+    Ok(())
+}
+
+pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {
     a.message_id.is_some()
         && a.message_id.as_ref().map(|m| m.hash) == b.message_id.as_ref().map(|m| m.hash)
         && a.date == b.date
@@ -113,289 +202,67 @@ fn earliest(row: &Row) -> Time {
     written.map_or(row.internal_date, |w| w.min(row.internal_date))
 }
 
-/// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
-/// One message of the target for one row.
-pub(super) fn resolve(
-    account: &mut Account,
-    engine: &Engine,
-    rows: Vec<Row>,
-    now: Time,
-) -> Result<Vec<Resolved>> {
-    let ledger = &engine.ledger;
-    let mut resolved: Vec<Resolved> = rows
-        .into_iter()
-        .map(|row| Resolved {
-            row,
-            found: None,
-            hidden: false,
-        })
-        .collect();
-    let mut taken: HashSet<(i64, Uid)> = HashSet::new();
-    for name in account.index_mailboxes() {
-        let view = account.view(&name, true)?;
-        // A mailbox that was not looked into when the mark was made has no number yet.
-        let latest = begin_at(&view);
-        let index = ledger.step(|l| l.index_mailbox(&name, view.uid_validity, latest))?;
-        let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
-        for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
-            let from = beginning(ledger, &one.row, index.id, view.uid_validity)?;
-            let candidates = match looked.get(&from) {
-                Some(candidates) => candidates,
-                None => {
-                    let seen = candidates(account, engine, &index, from)?;
-                    looked.entry(from).or_insert(seen)
-                }
-            };
-            for candidate in likely(candidates, &one.row) {
-                let place = Place {
-                    mailbox: index.id,
-                    uid_validity: view.uid_validity,
-                    uid: candidate.uid,
-                    gm_msgid: candidate.gm_msgid,
-                };
-                if taken.contains(&(index.id, candidate.uid))
-                    || ledger.step(|l| l.vouches(place))?
-                {
-                    continue;
-                }
-                let altered = match index::body(account, engine, &index, candidate.uid)? {
-                    Body::Gone => continue,
-                    Body::Bytes(body) => {
-                        let (Some(sha), Some(canonical)) = (&one.row.sha256, &one.row.canonical)
-                        else {
-                            continue;
-                        };
-                        copy_of(ledger, one.row.id, (sha, canonical), &body)?
-                    }
-                    Body::Unreadable => {
-                        let outside = index::from_outside(account, engine, &index, candidate.uid)?;
-                        match from_outside(candidate, &outside, &one.row, now) {
-                            Some(true) => Some(outside.size != one.row.about.size),
-                            Some(false) => None,
-                            None => {
-                                one.hidden = true;
-                                None
-                            }
-                        }
-                    }
-                };
-                if let Some(altered) = altered {
-                    taken.insert((index.id, candidate.uid));
-                    one.found = Some((place, altered));
-                    break;
-                }
-            }
-        }
-    }
-    Ok(resolved)
-}
-
-/// Messages of an index mailbox among which a row may be, the unreadable ones too.
-type Candidates = Vec<Discovered>;
-
-/// What the mailbox holds from `from` on, as of this moment; None: all of it.
-fn candidates(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    from: Option<u32>,
-) -> Result<Candidates> {
-    let (mut seen, unreadable) = match from {
-        Some(from) => {
-            let Since {
-                view,
-                arrived,
-                unreadable,
-                ..
-            } = since(account, engine, index, from, &[])?;
-            if view.uid_validity != index.uid_validity {
-                return Err(Error::connection(format!(
-                    "{} of the target has new UIDs",
-                    index.name
-                )));
-            }
-            (arrived, unreadable)
-        }
-        None => {
-            account.view(&index.name, false)?;
-            let uids = account.uids_from(1)?;
-            described(account, engine, index, &uids)?
-        }
-    };
-    seen.extend(unreadable);
-    Ok(seen)
-}
-
-/// Is a message that cannot be read the row's? It came after the row was sent; with that its name
-/// decides, or the date that our APPEND gave it, and its size. None: nobody can tell.
-fn from_outside(
-    candidate: &Discovered,
-    outside: &Discovered,
-    row: &Row,
-    now: Time,
-) -> Option<bool> {
-    if outside.size.is_some_and(|size| !about(row).contains(&size)) {
-        return Some(false);
-    }
-    if same_name(candidate, &row.about) {
-        return Some(true);
-    }
-    // Gmail replaces other dates by its own (gmail.md 3.3).
-    let honoured = (Time::UNIX_EPOCH..=now).contains(&row.internal_date);
-    match outside.internal_date {
-        Some(date) if date == row.internal_date => Some(true),
-        Some(_) if honoured => Some(false),
-        _ => None,
-    }
-}
-
-/// Are these bytes of the target a copy of the row's message, and were they altered? Servers rewrite
-/// line ends, but bytes that are exactly another row's are its copy: where the target gave no UID for
-/// it, or new ones since, or the other one is open too, only they tell.
-pub(super) fn copy_of(
+/// The copy of a row among these that nobody else can claim, by its name alone.
+pub(super) fn by_name(
     ledger: &Shared,
-    row: i64,
-    (sha, canonical): (&[u8; 32], &[u8; 32]),
-    body: &[u8],
-) -> Result<Option<bool>> {
-    let found = sha256(body);
-    if found == *sha {
-        return Ok(Some(false));
-    }
-    let like = canonical_hash(body) == *canonical;
-    let another = like && ledger.step(|l| l.has_bytes_of_another(row, &found))?;
-    Ok((like && !another).then_some(true))
-}
-
-/// Where to begin looking for a row in this mailbox: at the mark's UIDNEXT; everywhere (None) with
-/// new UIDs since then, and where the mark knows nothing of this mailbox: All Mail was hidden then,
-/// or the delivery mailbox serves in its place now.
-fn beginning(ledger: &Shared, row: &Row, index: i64, validity: UidValidity) -> Result<Option<u32>> {
-    let Some(mark) = row.mark else {
+    row: &Row,
+    copies: Option<&Copies>,
+) -> Result<Option<Place>> {
+    let Some(place) = copies.and_then(|c| c.named.first().copied()) else {
         return Ok(None);
     };
-    let marks = ledger.step(|l| l.marks(mark))?;
-    Ok(marks
-        .into_iter()
-        .find(|m| m.mailbox == index && m.uid_validity == validity)
-        .map(|m| m.uid_next))
+    let rivals = match ledger.step(|l| l.has_rivals(row))? {
+        true => Rivals::Unknown,
+        false => Rivals::None,
+    };
+    let sight = Sight {
+        bytes: Bytes::Unknown,
+        named: true,
+        taken: false,
+        anothers_bytes: false,
+        rivals,
+        kept: false,
+    };
+    Ok(matches!(whose(&sight), Whose::ByName { .. }).then_some(place))
 }
 
-/// Candidates for a row, best first: those that bear its name, then any of about its size, since a
-/// server may show a malformed header otherwise. Their bytes decide.
-fn likely<'a>(candidates: &'a [Discovered], row: &Row) -> Vec<&'a Discovered> {
-    let (mut named, others): (Vec<_>, Vec<_>) =
-        candidates.iter().partition(|c| same_name(c, &row.about));
-    let about = about(row);
-    named.extend(
-        others
-            .into_iter()
-            .filter(|c| c.size.is_none_or(|s| about.contains(&s))),
-    );
-    named
+/// Whose copy is a message of the target, with these bytes, that vouches for no row and was not said
+/// to stand for this one?
+pub(super) fn seen(ledger: &Shared, row: &Row, body: &[u8], named: bool) -> Result<Whose> {
+    let (bytes, found) = compared(row, body);
+    let rivals = match named && bytes == Bytes::Other && ledger.step(|l| l.has_rivals(row))? {
+        true => Rivals::Unknown,
+        false => Rivals::None,
+    };
+    let anothers_bytes = match bytes {
+        Bytes::Like | Bytes::Other => ledger.step(|l| l.has_bytes_of_another(row.id, &found))?,
+        Bytes::Equal | Bytes::Unknown => false,
+    };
+    Ok(whose(&Sight {
+        bytes,
+        named,
+        taken: false,
+        anothers_bytes,
+        rivals,
+        kept: false,
+    }))
+}
+
+/// How these bytes compare with a row's, and their SHA-256.
+pub(super) fn compared(row: &Row, body: &[u8]) -> (Bytes, [u8; 32]) {
+    let found = sha256(body);
+    let bytes = match (row.sha256, row.canonical) {
+        (Some(sha), _) if sha == found => Bytes::Equal,
+        (_, Some(canonical)) if canonical == canonical_hash(body) => Bytes::Like,
+        (Some(_), _) => Bytes::Other,
+        (None, _) => Bytes::Unknown,
+    };
+    (bytes, found)
 }
 
 /// The sizes that a copy may have: a server that turns each LF into CRLF, or drops CRs, at most
 /// doubles or halves it.
-fn about(row: &Row) -> RangeInclusive<u64> {
+pub(super) fn about(row: &Row) -> RangeInclusive<u64> {
     let ours = row.about.size.unwrap_or(0);
     (ours / 2).saturating_sub(16)..=ours * 2 + 16
-}
-
-/// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
-/// the message together with another one that it took for the same (gmail.md 3.2).
-/// Returns those that turned out not to be ours, and why.
-pub(super) fn verify(
-    account: &mut Account,
-    engine: &Engine,
-    now: Time,
-) -> Result<Vec<(Verification, String)>> {
-    let waiting = engine.ledger.step(|l| l.unverified())?;
-    let mut refuted = Vec::new();
-    for set in waiting.chunks(SET_MAX) {
-        let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
-        uids.sort_unstable();
-        uids.dedup();
-        let (validity, found) = match uids.is_empty() {
-            true => (UidValidity(0), Vec::new()),
-            false => index::delivered(account, engine, &uids)?,
-        };
-        let found: HashMap<Uid, Copy> = found.into_iter().map(|c| (c.uid, c)).collect();
-        let mut verdicts = Vec::with_capacity(set.len());
-        for w in set {
-            let copy = w
-                .place
-                .filter(|p| p.uid_validity == validity)
-                .and_then(|p| found.get(&p.uid));
-            verdicts.push((w.id, verdict(account, engine, w, copy)?));
-        }
-        engine.ledger.step(|l| l.verified(&verdicts, now))?;
-        for (w, (_, verdict)) in set.iter().zip(verdicts) {
-            if let Verdict::NotOurs { error, .. } = verdict {
-                refuted.push((w.clone(), error.message));
-            }
-        }
-    }
-    Ok(refuted)
-}
-
-/// What is to be thought of a copy. One that is no longer there proves nothing: its owner may have
-/// moved it.
-fn verdict(
-    account: &mut Account,
-    engine: &Engine,
-    sent: &Verification,
-    copy: Option<&Copy>,
-) -> Result<Verdict> {
-    let gm_msgid = copy.and_then(|c| c.gm_msgid);
-    let ours = |altered, merged| Verdict::Ours {
-        altered,
-        merged,
-        gm_msgid,
-    };
-    let (Some(Copy { uid, size, .. }), Some(place)) = (copy.copied(), sent.place) else {
-        return Ok(ours(false, false));
-    };
-    let known = match gm_msgid {
-        Some(id) => engine.ledger.step(|l| l.known_before_mark(sent.id, id))?,
-        None => false,
-    };
-    if !known && size == sent.size {
-        return Ok(ours(false, false));
-    }
-    let index = engine
-        .ledger
-        .step(|l| l.index_mailbox(DELIVERY, place.uid_validity, uid.0))?;
-    let body = match index::body(account, engine, &index, uid)? {
-        Body::Bytes(body) => body,
-        Body::Gone => return Ok(ours(false, false)),
-        Body::Unreadable => {
-            warn!(
-                "message {}: its copy in the target ({DELIVERY} UID {uid}) cannot be compared with what was sent",
-                sent.id
-            );
-            return Ok(ours(true, known));
-        }
-    };
-    if Some(canonical_hash(&body)) == sent.canonical {
-        return Ok(ours(Some(sha256(&body)) != sent.sha256, known));
-    }
-    if account.is_gmail() {
-        let (sender, subject) = sender_and_subject(&body);
-        let error = Error::new(
-            Fault::Permanent,
-            "Gmail keeps only one of two messages with this Message-ID and Date",
-        );
-        warn!("message {} failed: {error}", sent.id);
-        return Ok(Verdict::NotOurs {
-            error,
-            sender,
-            subject,
-        });
-    }
-    warn!(
-        "message {}: its copy in the target ({DELIVERY} UID {uid}) has other content than was sent",
-        sent.id
-    );
-    Ok(ours(true, false))
 }

@@ -34,6 +34,8 @@ pub(super) enum Outcome {
     /// Nobody saw how its APPEND ended, and the target has been found not to have it. `why`: what
     /// left it open, a temporary NO or the end of the connection, as far as this run saw it.
     FoundAbsent { why: Option<Error> },
+    /// Nobody saw how its APPEND ended, and for a day nobody could tell whether the target has it.
+    NeverSeen,
     /// Nothing was sent of it.
     NotBegun,
     /// The source no longer has it; with `second` that was seen twice, in views a minute apart.
@@ -96,6 +98,14 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
         Outcome::Died(_) | Outcome::NotTaken(_) | Outcome::FoundAbsent { .. } => {
             Change::Released { unseen: true }
         }
+        Outcome::NeverSeen => Change::Failed {
+            error: Error::new(
+                Fault::Transient,
+                "it may be there: nobody saw how its delivery ended, and the target holds a message that it may be and that cannot be read; another try may deliver it twice",
+            ),
+            sender: None,
+            subject: None,
+        },
         Outcome::NotBegun => Change::Released { unseen: false },
         Outcome::Absent { second: false } => Change::Later {
             at: now + delta(times.second_look),

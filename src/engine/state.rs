@@ -10,14 +10,22 @@ use log::{debug, warn};
 
 use super::daemon::DELIVER;
 use super::{Engine, Unseen, backoff};
-use crate::error::Error;
-use crate::gmail::{AllMail, DELIVERY};
+use crate::error::{Error, Fault, shown};
+use crate::gmail::{Account, DELIVERY, Shut, all_mail_hidden};
 use crate::ledger::{Change, Row};
 
 /// In bytes per second; `wire` gives up what is slower.
 const SLOWEST: u64 = 8 << 10;
-/// How often All Mail may refuse to open before it is done without.
-const ALL_MAIL_REFUSALS_MAX: u32 = 3;
+/// How often a mailbox of copies may refuse to open before it is done without.
+const REFUSALS_MAX: u32 = 3;
+
+/// A mailbox of the target that did not open.
+#[derive(Default)]
+pub(super) struct Closed {
+    refusals: u32,
+    /// It is done without until then.
+    until: Option<Instant>,
+}
 
 /// A session with the target, for as long as it is open.
 pub(super) struct Counted<'a>(&'a Engine);
@@ -36,7 +44,7 @@ impl Engine {
     /// What a person should know although the run goes on.
     pub(super) fn notice(&self) -> Option<Error> {
         let noticed = self.state().notice.clone();
-        noticed.or_else(|| {
+        self.held_up().or(noticed).or_else(|| {
             let (setup, now) = (self.setup(), Utc::now());
             let ends_soon = setup.target.ends_soon(now);
             ends_soon.or_else(|| setup.source.ends_soon(now))
@@ -142,19 +150,75 @@ impl Engine {
         Counted(self)
     }
 
-    /// An All Mail that hangs, or refuses again and again, is done without for a while.
-    pub(super) fn mind_all_mail(&self, all_mail: AllMail) {
-        let mut state = self.state();
-        state.all_mail_refusals = match all_mail {
-            AllMail::Fine => return,
-            AllMail::Refused => state.all_mail_refusals + 1,
-            AllMail::Stuck => ALL_MAIL_REFUSALS_MAX,
+    /// A mailbox of copies that hangs, or refuses again and again, is done without for a while.
+    pub(super) fn mind_shut(&self, account: &Account) {
+        let Some((name, shut)) = account.shut() else {
+            return;
         };
-        if state.all_mail_refusals >= ALL_MAIL_REFUSALS_MAX {
-            state.all_mail_refusals = 0;
-            state.all_mail_out_until = Some(Instant::now() + self.times.all_mail_again);
-            warn!("All Mail does not open; looking for copies in {DELIVERY} instead for a while");
+        let mut state = self.state();
+        let closed = state.closed.entry(name.to_string()).or_default();
+        closed.refusals = match shut {
+            Shut::Refused => closed.refusals + 1,
+            Shut::Stuck => REFUSALS_MAX,
+        };
+        if closed.refusals < REFUSALS_MAX {
+            return;
         }
+        closed.refusals = 0;
+        closed.until = Some(Instant::now() + self.times.all_mail_again);
+        let name = shown(name.as_bytes());
+        match account.index_mailboxes().first().map(String::as_str) == account.shut().map(|s| s.0) {
+            true => {
+                warn!("{name} does not open; looking for copies in {DELIVERY} instead for a while")
+            }
+            false => warn!("{name} does not open; looking for no copies there for a while"),
+        }
+    }
+
+    /// The mailboxes of copies that are done without now.
+    pub(super) fn closed_now(&self) -> Vec<String> {
+        let now = Instant::now();
+        let state = self.state();
+        let closed = state
+            .closed
+            .iter()
+            .filter(|(_, c)| c.until.is_some_and(|until| now < until));
+        let mut names: Vec<String> = closed.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What kind of account the target is, and what a person should know of it.
+    pub(super) fn note_target(&self, account: &Account, without: &[String]) {
+        let mut state = self.state();
+        state.gmail = account.is_gmail();
+        state.notice = if !without.is_empty() {
+            let names = shown(without.join(", ").as_bytes());
+            Some(Error::new(
+                Fault::Transient,
+                format!(
+                    "{names} of the target does not open now, so copies in it are not recognised"
+                ),
+            ))
+        } else if account.lacks_all_mail() {
+            Some(all_mail_hidden())
+        } else {
+            None
+        };
+    }
+
+    /// What holds up a message, and perhaps more, and is no fault of a server or an account.
+    fn held_up(&self) -> Option<Error> {
+        let state = self.state();
+        let hidden = state.unseen.iter().filter(|(_, u)| u.hidden);
+        let id = hidden.map(|(id, _)| *id).min()?;
+        Some(
+            Error::new(
+                Fault::Transient,
+                format!("nobody saw how the delivery of message {id} ended, and the target holds a message that it may be and that cannot be read"),
+            )
+            .hint("it is looked for until a day has passed, and listed as failed then; where the source has given its messages new UIDs, they wait as long"),
+        )
     }
 
     pub(super) fn wake_later(&self, id: i64, at: Instant) {

@@ -90,7 +90,7 @@ impl Tally {
 
     /// A message that had been answered OK is not in the target after all.
     pub(super) fn refuted(&mut self, sent: &Verification, reason: &str) {
-        let bytes = sent.size.unwrap_or(0);
+        let bytes = sent.row.about.size.unwrap_or(0);
         if sent.delivered_at.is_some_and(|at| at >= self.begun_at) {
             self.delivered.take(bytes);
         }

@@ -386,17 +386,10 @@ fn reconcile(
 }
 
 fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> {
-    let uids = list
-        .found
-        .iter()
-        .filter_map(|f| Some((f.uid?, f.internal_date)));
-    let mut uids: Vec<Uid> = uids
-        .filter(|(uid, date)| wanted(uid.0, *date))
-        .map(|(uid, _)| uid)
-        .collect();
-    uids.sort_unstable();
-    uids.dedup();
-    uids
+    let all = list.uids.iter();
+    all.filter(|(uid, date)| wanted(uid.0, *date))
+        .map(|(uid, _)| *uid)
+        .collect()
 }
 
 /// All messages of the mailbox. Where their dates cannot be had time and again, one of them may be to

@@ -1,12 +1,21 @@
 //! Whose copy is it? What the ledger knows of rows that share a name or bytes, of messages of the target
 //! that vouch for rows already, and of copies that were sent and are still to be looked at.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
 use super::deliver::{
     COLUMNS, Place, Row, Twin, Verdict, Verification, forget_marks, place_of, row,
 };
+
+/// A row `m` that is delivered by a proof of its own, looked at where that needs a look. One whose proof
+/// is that another row was delivered vouches for nobody: two of them could vouch for each other.
+const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
+    AND (m.proof IN ('found', 'imported', 'merged') OR (m.proof = 'appended' AND m.verified_at IS NOT NULL))";
+/// A row `m` that may be the one a message of the target is a copy of, when it has the Message-ID (?1)
+/// and Date (?2) of another (?3): unless its message is known to be gone.
+const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
+    AND m.superseded_by IS NULL AND m.status <> 'gone'";
 use crate::error::Result;
 use crate::message::{Time, parse_time, time_text};
 
@@ -16,17 +25,21 @@ impl Ledger {
         const BEFORE: &str = "m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
             AND m.mailbox_id IN (SELECT id FROM mailbox WHERE retired_at IS NOT NULL)";
         self.read(|db| {
-            let (before, delivered): (Option<i64>, bool) = db
+            let (before, delivered, unverified): (Option<i64>, bool, bool) = db
                 .prepare_cached(&format!(
                     "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
                                      (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
+                            EXISTS (SELECT 1 FROM message m WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}),
                             EXISTS (SELECT 1 FROM message m WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                                                              AND m.status = 'delivered')"
+                                       AND m.status = 'delivered' AND m.proof = 'appended' AND m.verified_at IS NULL)"
                 ))?
-                .query_row(params![sha256, id], |r| Ok((r.get(0)?, r.get(1)?)))?;
+                .query_row(params![sha256, id], |r| {
+                    Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+                })?;
             Ok(match before {
                 Some(before) => Some(Twin::Before(before)),
-                None => delivered.then_some(Twin::Delivered),
+                None if delivered => Some(Twin::Delivered),
+                None => unverified.then_some(Twin::Unverified),
             })
         })
     }
@@ -49,11 +62,27 @@ impl Ledger {
             return Ok(false);
         };
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM message m WHERE m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
-                                   AND m.superseded_by IS NULL AND m.status <> 'gone')",
-            )?
-            .query_row(params![message_id.hash, row.about.date, row.id], |r| r.get(0))
+            db.prepare_cached(&format!(
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE {RIVAL})"
+            ))?
+            .query_row(params![message_id.hash, row.about.date, row.id], |r| {
+                r.get(0)
+            })
+        })
+    }
+
+    /// Is there a rival of this row whose bytes nobody knows?
+    pub fn has_unknown_rivals(&self, row: &Row) -> Result<bool> {
+        let Some(message_id) = &row.about.message_id else {
+            return Ok(false);
+        };
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE {RIVAL} AND m.sha256 IS NULL)"
+            ))?
+            .query_row(params![message_id.hash, row.about.date, row.id], |r| {
+                r.get(0)
+            })
         })
     }
 
@@ -66,8 +95,7 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid FROM message m
-                  WHERE m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3 AND m.superseded_by IS NULL
-                    AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
+                  WHERE {RIVAL} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
             ))?
             .query_map(params![message_id.hash, of.about.date, of.id], |r| {
                 Ok((row(r)?, place_of(r, 16)?))
@@ -76,28 +104,28 @@ impl Ledger {
         })
     }
 
-    /// Does a message of the target vouch for a row already, where it lies or under another label?
-    pub fn vouches(&self, place: Place) -> Result<bool> {
+    /// Does a message of the target vouch for another row than this one, where it lies or under
+    /// another label?
+    pub fn vouches_for_another(&self, row: i64, place: Place) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message WHERE gmail_mailbox = ?1 AND gmail_uid = ?3 AND gmail_uid_validity = ?2
-                                   AND superseded_by IS NULL)
-                     OR EXISTS (SELECT 1 FROM message WHERE gm_msgid = ?4 AND superseded_by IS NULL)",
+                                   AND superseded_by IS NULL AND id <> ?5)
+                     OR EXISTS (SELECT 1 FROM message WHERE gm_msgid = ?4 AND superseded_by IS NULL AND id <> ?5)",
             )?
             .query_row(
-                params![place.mailbox, place.uid_validity.0, place.uid.0, place.gm_msgid],
+                params![place.mailbox, place.uid_validity.0, place.uid.0, place.gm_msgid, row],
                 |r| r.get(0),
             )
         })
     }
 
-    /// Was the message with this X-GM-MSGID in the target before this row was sent: does it belong
-    /// to another row, or did the index know it below the row's mark?
+    /// Was the message with this X-GM-MSGID in the target before this row was sent: did the index
+    /// know it below the row's mark?
     pub fn known_before_mark(&self, row: i64, gm_msgid: u64) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM message WHERE gm_msgid = ?2 AND id <> ?1 AND superseded_by IS NULL)
-                     OR EXISTS (SELECT 1 FROM message m
+                "SELECT EXISTS (SELECT 1 FROM message m
                                   JOIN mark_mailbox k ON k.mark_id = m.mark_id
                                   JOIN gmail_message g ON g.mailbox_id = k.gmail_mailbox_id AND g.uid < k.uid_next
                                  WHERE m.id = ?1 AND g.gm_msgid = ?2)",
@@ -106,35 +134,62 @@ impl Ledger {
         })
     }
 
+    /// Since when a row is in flight: it was claimed then, whichever process did.
+    pub fn in_flight_since(&self, id: i64) -> Result<Option<Time>> {
+        let since: Option<String> = self.read(|db| {
+            db.prepare_cached("SELECT in_flight_since FROM message WHERE id = ?1")?
+                .query_row([id], |r| r.get(0))
+        })?;
+        Ok(since.and_then(|t| parse_time(&t)))
+    }
+
+    /// When the APPENDs of this mark were about to begin.
+    pub fn marked_at(&self, mark: i64) -> Result<Option<Time>> {
+        let at: Option<String> = self.read(|db| {
+            db.prepare_cached("SELECT made_at FROM mark WHERE id = ?1")?
+                .query_row([mark], |r| r.get(0))
+                .optional()
+        })?;
+        Ok(at.and_then(|t| parse_time(&t)))
+    }
+
     /// Rows whose copies have not been looked at since their APPEND was answered OK.
     pub fn unverified(&self) -> Result<Vec<Verification>> {
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid, id, size, sha256, canonical, delivered_at FROM message
-                  WHERE proof = 'appended' AND verified_at IS NULL",
-            )?
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid, m.altered, m.delivered_at
+                   FROM message m WHERE m.proof = 'appended' AND m.verified_at IS NULL",
+            ))?
             .query_map([], |r| {
                 Ok(Verification {
-                    place: place_of(r, 0)?,
-                    id: r.get(4)?,
-                    size: r.get(5)?,
-                    sha256: r.get(6)?,
-                    canonical: r.get(7)?,
-                    delivered_at: parse_time(&r.get::<_, String>(8)?),
+                    row: row(r)?,
+                    place: place_of(r, 16)?,
+                    altered: r.get(20)?,
+                    delivered_at: parse_time(&r.get::<_, String>(21)?),
                 })
             })?
             .collect()
         })
     }
 
-    /// Writes down what looking at a copy showed.
-    pub fn verified(&mut self, looked_at: &[(i64, Verdict)], now: Time) -> Result<()> {
+    /// Writes down what looking at a copy showed. A row that is taken back takes back those that were
+    /// delivered because of it: returns how many.
+    pub fn verified(&mut self, looked_at: &[(i64, Verdict)], now: Time) -> Result<usize> {
         self.write(|t| {
             let mut good = t.prepare_cached(
                 "UPDATE message SET verified_at = ?2, altered = max(altered, ?3), gm_msgid = coalesce(?4, gm_msgid),
-                        proof = iif(?5, 'merged', proof), canonical = NULL, mark_id = NULL
+                        proof = coalesce(?5, proof), canonical = NULL, mark_id = NULL
                   WHERE id = ?1 AND status = 'delivered'",
             )?;
+            let mut twins = t.prepare_cached(
+                "UPDATE message SET status = 'failed', proof = NULL, delivered_at = NULL, fault = ?3, last_error = ?4,
+                        first_failed_at = ?2, canonical = NULL, sender = ?5, subject = ?6
+                  WHERE sha256 = (SELECT sha256 FROM message WHERE id = ?1) AND id <> ?1 AND superseded_by IS NULL
+                    AND status = 'delivered' AND proof = 'same'
+                    AND NOT EXISTS (SELECT 1 FROM message o WHERE o.sha256 = message.sha256 AND o.superseded_by IS NULL
+                                       AND o.id <> ?1 AND o.status = 'delivered' AND o.proof <> 'same')",
+            )?;
+            let mut refuted = 0;
             let mut other = t.prepare_cached(
                 "UPDATE message SET status = 'failed', proof = NULL, delivered_at = NULL, fault = ?3, last_error = ?4,
                         first_failed_at = ?2, gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL,
@@ -144,19 +199,29 @@ impl Ledger {
             for (id, verdict) in looked_at {
                 match verdict {
                     Verdict::Ours { altered, merged, gm_msgid } => {
-                        good.execute(params![id, time_text(now), altered, gm_msgid, merged])?
+                        let proof = merged.then_some("merged");
+                        good.execute(params![id, time_text(now), altered, gm_msgid, proof])?;
                     }
-                    Verdict::NotOurs { error, sender, subject } => other.execute(params![
-                        id,
-                        time_text(now),
-                        error.fault.name(),
-                        error.message,
-                        sender,
-                        subject
-                    ])?,
+                    Verdict::Found { gm_msgid } => {
+                        good.execute(params![id, time_text(now), true, gm_msgid, "found"])?;
+                    }
+                    Verdict::NotOurs { error, sender, subject } => {
+                        for (n, statement) in [&mut twins, &mut other].into_iter().enumerate() {
+                            let changed = statement.execute(params![
+                                id,
+                                time_text(now),
+                                error.fault.name(),
+                                error.message,
+                                sender,
+                                subject
+                            ])?;
+                            refuted += if n == 0 { changed } else { 0 };
+                        }
+                    }
                 };
             }
-            forget_marks(t)
+            forget_marks(t)?;
+            Ok(refuted)
         })
     }
 }

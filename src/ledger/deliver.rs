@@ -128,7 +128,10 @@ pub struct Mark {
 /// Another row with the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twin {
+    /// Delivered, by a proof of its own.
     Delivered,
+    /// Its APPEND was answered OK, and nobody has looked at the copy.
+    Unverified,
     /// Delivered, failed or skipped in an older incarnation, and not passed on yet.
     Before(i64),
 }
@@ -136,11 +139,10 @@ pub enum Twin {
 /// A row whose APPEND was answered OK and whose copy has not been looked at.
 #[derive(Clone, Debug)]
 pub struct Verification {
-    pub id: i64,
+    pub row: Row,
     pub place: Option<Place>,
-    pub size: Option<u64>,
-    pub sha256: Option<[u8; 32]>,
-    pub canonical: Option<[u8; 32]>,
+    /// It was sent with other line ends than its source has.
+    pub altered: bool,
     pub delivered_at: Option<Time>,
 }
 
@@ -154,6 +156,9 @@ pub enum Verdict {
         merged: bool,
         gm_msgid: Option<u64>,
     },
+    /// The target keeps another copy of this message, with its name and other bytes, which vouches for
+    /// no other row.
+    Found { gm_msgid: Option<u64> },
     /// The target kept another message in its place: ours is not there.
     NotOurs {
         error: Error,

@@ -14,6 +14,11 @@ use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, parse_time, 
 /// mail may be dated in the future.
 const NOTHING_COVERED: &str = "9999-12-31T23:59:59Z";
 
+/// A message `g` of a mailbox `b` that vouches for no row, where it lies or under another label.
+const FREE: &str = "NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = g.mailbox_id AND m.gmail_uid = g.uid
+                                   AND m.gmail_uid_validity = b.uid_validity AND m.superseded_by IS NULL)
+                AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gm_msgid = g.gm_msgid AND m.superseded_by IS NULL)";
+
 /// How far one mailbox of the target has been looked at.
 #[derive(Clone, Debug)]
 pub struct IndexMailbox {
@@ -98,6 +103,42 @@ impl Ledger {
         })
     }
 
+    /// The messages of an index mailbox that have no name, or whose name was not told, and vouch for no
+    /// row: their UIDs and sizes.
+    pub fn index_sizes_of_nameless(&self, mailbox: i64) -> Result<Vec<(Uid, Option<u64>)>> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT g.uid, g.size FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
+                  WHERE g.mailbox_id = ?1 AND g.message_id_hash IS NULL AND {FREE} ORDER BY g.uid"
+            ))?
+            .query_map([mailbox], |r| Ok((Uid(r.get(0)?), r.get(1)?)))?
+            .collect()
+        })
+    }
+
+    /// The mailbox was put back to an earlier state, in which every UID from `uid_next` on is to be
+    /// given anew: what is known of those means nothing any more.
+    pub fn index_went_back(&mut self, index: &IndexMailbox, uid_next: u32) -> Result<IndexMailbox> {
+        self.write(|t| {
+            let from = params![index.id, uid_next];
+            t.execute("DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid >= ?2", from)?;
+            t.execute(
+                "UPDATE mark_mailbox SET uid_next = min(uid_next, ?2) WHERE gmail_mailbox_id = ?1",
+                from,
+            )?;
+            t.execute(
+                "UPDATE message SET gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL
+                  WHERE gmail_mailbox = ?1 AND gmail_uid >= ?2",
+                from,
+            )?;
+            t.execute("UPDATE gmail_mailbox SET next_uid = ?2 WHERE id = ?1", from)?;
+            Ok(IndexMailbox {
+                next_uid: uid_next,
+                ..index.clone()
+            })
+        })
+    }
+
     /// The messages of an index mailbox that have no name.
     pub fn index_nameless(&self, mailbox: i64) -> Result<HashSet<Uid>> {
         self.read(|db| {
@@ -158,15 +199,12 @@ impl Ledger {
     /// Messages of the target with this Message-ID and Date that vouch for no row yet.
     pub fn index_hits(&self, message_id: &MessageId, date: Option<&str>) -> Result<Vec<Place>> {
         self.read(|db| {
-            db.prepare_cached(
+            db.prepare_cached(&format!(
                 "SELECT g.mailbox_id, b.uid_validity, g.uid, g.gm_msgid
                    FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
-                  WHERE g.message_id_hash = ?1 AND g.date_header IS ?2
-                    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = g.mailbox_id AND m.gmail_uid = g.uid
-                                       AND m.gmail_uid_validity = b.uid_validity AND m.superseded_by IS NULL)
-                    AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gm_msgid = g.gm_msgid AND m.superseded_by IS NULL)
-                  ORDER BY g.uid",
-            )?
+                  WHERE g.message_id_hash = ?1 AND g.date_header IS ?2 AND {FREE}
+                  ORDER BY g.uid"
+            ))?
             .query_map(params![message_id.hash, date], |r| {
                 Ok(Place {
                     mailbox: r.get(0)?,

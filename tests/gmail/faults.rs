@@ -425,7 +425,7 @@ fn cases() -> Vec<Case> {
             name: "verification: system error",
             setup: |s| {
                 drop(s.gmail.fault(
-                    On::nth(1, "UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE)"),
+                    On::nth(1, "UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE"),
                     Fault::Answer(SYSTEM_ERROR.into()),
                 ))
             },
@@ -435,7 +435,7 @@ fn cases() -> Vec<Case> {
             name: "verification: cut",
             setup: |s| {
                 drop(s.gmail.fault(
-                    On::nth(1, "UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE)"),
+                    On::nth(1, "UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE"),
                     Fault::CutBefore,
                 ))
             },

@@ -12,7 +12,11 @@ mod outlook;
 mod progress;
 mod stage;
 mod tokens;
+#[path = "../hostile_routes/twist.rs"]
+#[allow(dead_code)]
+mod twist;
 mod watch;
+mod whose_copy;
 
 #[test]
 fn program() {

@@ -13,6 +13,7 @@ mod madness;
 mod mail;
 mod stage;
 mod token_endpoint;
+mod truths;
 mod twist;
 
 #[test]

@@ -176,7 +176,7 @@ fn a_search_is_read_with_modseq_in_several_lines_and_among_strangers() {
         peer.next_command_works();
     });
     let (view, since) = five();
-    let uids = session.uids_between(&view, since, None).unwrap();
+    let uids = session.uids_since(&view, since).unwrap();
     assert_eq!(uids, [Uid(2), Uid(84), Uid(882)]);
     session.noop().unwrap();
     server.finish();
@@ -206,9 +206,9 @@ fn a_search_that_cannot_be_read_is_not_believed_in_part() {
             peer.next_command_works();
         });
         let (view, since) = five();
-        let uids = session.uids_between(&view, since, None).unwrap();
+        let uids = session.uids_since(&view, since).unwrap();
         assert_eq!(uids, [Uid(1), Uid(4)]);
-        let error = session.uids_between(&view, since, None).unwrap_err();
+        let error = session.uids_since(&view, since).unwrap_err();
         assert_says(&error, Fault::Connection, "cannot be read");
         session.noop().unwrap();
         server.finish();
@@ -226,7 +226,7 @@ fn four_billion_messages_are_not_listed() {
         exists: u32::MAX,
         ..view
     };
-    let error = session.uids_between(&view, since, None).unwrap_err();
+    let error = session.uids_since(&view, since).unwrap_err();
     assert_says(&error, Fault::Connection, "4294967295 messages");
     session.noop().unwrap();
     server.finish();

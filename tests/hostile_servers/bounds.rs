@@ -55,7 +55,7 @@ fn client_in_a_process_of_its_own() {
                     uid_next_stated: true,
                     exists: 1,
                 };
-                let found = session.uids_between(&view, Some(Time::UNIX_EPOCH), None);
+                let found = session.uids_since(&view, Some(Time::UNIX_EPOCH));
                 format!("{:?}", found.err())
             }
             "append" => match session.append("INBOX", Default::default(), None, Default::default())

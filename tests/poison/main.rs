@@ -15,6 +15,7 @@ mod panic;
 mod size;
 mod source;
 mod target;
+mod unresolved;
 
 use stage::Stage;
 

@@ -137,7 +137,7 @@ fn a_gmail_that_tells_nothing_of_any_message_is_waited_for() {
 }
 
 /// One message was sent, and nobody saw what became of it: the ledger has it in flight, and nobody is let in.
-fn left_in_flight(named: bool, stored: bool) -> Stage {
+pub(crate) fn left_in_flight(named: bool, stored: bool) -> Stage {
     let stage = Stage::new();
     stage.gmail.add(Mail::new(mail("<0@gmail>", DATE, "older")));
     let date = chrono::DateTime::parse_from_rfc3339("2021-03-04T05:06:07+02:00").unwrap();
@@ -240,7 +240,7 @@ impl Drop for Running {
     }
 }
 
-fn the_last(stage: &Stage) -> u64 {
+pub(crate) fn the_last(stage: &Stage) -> u64 {
     let all = stage
         .gmail
         .mailbox(&stage.gmail.name_of(gmail_stand_in::Use::All));
@@ -307,7 +307,8 @@ fn where_nobody_can_tell_it_is_not_sent_again_and_the_rest_goes_on() {
 fn a_copy_that_cannot_be_verified_holds_up_nobody() {
     let stage = Stage::new();
     stage.mails(1);
-    let verification = || On::each("UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE)");
+    let verification =
+        || On::each("UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE");
     stage.gmail.fault(verification(), Fault::CutBefore);
     // Nothing else was sent with which it could be compared: three tries, and it is left as it is.
     assert_eq!(stage.run().status, 0);

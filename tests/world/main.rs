@@ -12,6 +12,7 @@ mod common;
 #[path = "../gmail/stage.rs"]
 mod stage;
 
+mod altered;
 mod clock;
 mod others;
 mod owner;

@@ -77,7 +77,8 @@ fn nor_when_it_was_deleted_before_it_was_looked_at() {
     // One batch, which is sent whole before it is looked at.
     stage.set("connections", 1);
     stage.mails(4);
-    let verification = || On::each("UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE)");
+    let verification =
+        || On::each("UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE");
     stage.gmail.fault(verification(), Fault::CutBefore);
     assert_eq!(stage.run().status, 1);
     let sent = stage.held().len() as i64;

@@ -32,7 +32,11 @@ const LINEAR: &[(&str, &str)] = &[
         "gives all that it reads, when a message of the target cannot be read",
     ),
     (
-        "DELETE FROM gmail_message WHERE mailbox_id",
+        "SELECT g.uid, g.size FROM gmail_message g",
+        "gives all that it reads: once for a batch, what the target holds without a name",
+    ),
+    (
+        "DELETE FROM gmail_message WHERE mailbox_id = ?1",
         "deletes all that it reads, when a target mailbox has new UIDs",
     ),
     (
@@ -222,6 +226,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
             l.index_hits(id, row.about.date.as_deref()).unwrap();
         }
         l.has_rivals(row).unwrap();
+        l.has_unknown_rivals(row).unwrap();
         l.unhashed_rivals(row).unwrap();
         l.imported_vouches(row.id).unwrap();
         l.twin(row.id, &[7; 32]).unwrap();
@@ -233,7 +238,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
         gm_msgid: Some(uid.into()),
     };
     for uid in [1, rows, 3 * rows] {
-        l.vouches(place(uid)).unwrap();
+        l.vouches_for_another(1, place(uid)).unwrap();
     }
     let vouched = flight
         .iter()
@@ -261,6 +266,8 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.mark(&intents, &[mark], Some(u64::MAX), now).unwrap();
     let mark = l.in_flight().unwrap()[0].mark.unwrap();
     l.marks(mark).unwrap();
+    l.marked_at(mark).unwrap();
+    l.in_flight_since(flight[0].id).unwrap();
     for uid in [1, rows, 3 * rows] {
         l.known_before_mark(flight[0].id, uid.into()).unwrap();
     }
@@ -305,8 +312,10 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     let all = l.index_id("All").unwrap().unwrap();
     l.index_readable(all).unwrap();
     l.index_nameless(all).unwrap();
+    l.index_sizes_of_nameless(all).unwrap();
     l.index_ends_nameless(all).unwrap();
     l.index_forget(place(5)).unwrap();
+    l.index_went_back(&index, index.next_uid - 3).unwrap();
     l.left().unwrap();
 
     // People.

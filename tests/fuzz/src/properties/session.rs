@@ -178,10 +178,7 @@ fn take(session: &mut Session, step: char, says: &[u8], out: &mut String) -> boo
             let look = session.look("INBOX", "1:*", "(UID)", 4096, &["Spam".to_string()]);
             note(out, look.map(|l| format!("{l:?}")))
         }
-        'S' => note(
-            out,
-            session.uids_between(&view, Some(Time::UNIX_EPOCH), None),
-        ),
+        'S' => note(out, session.uids_since(&view, Some(Time::UNIX_EPOCH))),
         'U' => note(out, session.uids_listed(&view, None, None)),
         'M' => {
             let found = session.special_use(&["\\All", "\\Junk", "\\Trash"]);

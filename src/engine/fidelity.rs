@@ -1,0 +1,105 @@
+//! Does the target keep what it is sent? Sizes and headers of all copies are compared, the bytes of some;
+//! what differs is said once for each way in which it does.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::Utc;
+use log::warn;
+
+use super::Engine;
+use crate::gmail::Copy;
+use crate::ledger::Verification;
+use crate::message::{Time, header_hash};
+
+/// One copy of so many is compared byte by byte, where size and header are as they were sent.
+const SAMPLE: u64 = 50;
+/// No bigger ones are taken for that.
+const SAMPLE_MAX: u64 = 1 << 20;
+
+/// What this run knows of the copies that it has made.
+#[derive(Default)]
+pub(super) struct Fidelity {
+    /// Of messages on their way; another process does not know them.
+    headers: HashMap<i64, [u8; 32]>,
+    compared: u64,
+    /// The target was seen to alter texts: each is looked at.
+    doubted: bool,
+    told: HashSet<&'static str>,
+}
+
+impl Engine {
+    /// This message is about to be sent.
+    pub(super) fn remember_header(&self, id: i64, body: &[u8]) {
+        let header = header_hash(body);
+        self.state().fidelity.headers.insert(id, header);
+    }
+
+    pub(super) fn forget_headers(&self, ids: &[i64]) {
+        let mut state = self.state();
+        for id in ids {
+            state.fidelity.headers.remove(id);
+        }
+    }
+
+    /// Are size and header of this copy as they were sent, and is it not one whose bytes are to be
+    /// compared all the same?
+    pub(super) fn looks_kept(&self, sent: &Verification, copy: &Copy) -> bool {
+        let mut state = self.state();
+        let fidelity = &mut state.fidelity;
+        let size = sent.row.about.size;
+        let header = fidelity.headers.get(&sent.row.id);
+        if copy.size != size || copy.header.is_none() || header != copy.header.as_ref() {
+            return false;
+        }
+        if size.is_none_or(|size| size > SAMPLE_MAX) {
+            return true;
+        }
+        fidelity.compared += 1;
+        !fidelity.doubted && fidelity.compared % SAMPLE != 1
+    }
+
+    /// What this copy lacks beside its bytes. True when it lacks something.
+    pub(super) fn lacks_flags_or_date(&self, sent: &Verification, copy: &Copy) -> bool {
+        let flags = sent.row.about.flags.outside_drafts();
+        // Whoever reads the mail may set flags meanwhile.
+        let dropped = copy.flags.is_some_and(|kept| {
+            (flags.seen && !kept.seen)
+                || (flags.answered && !kept.answered)
+                || (flags.flagged && !kept.flagged)
+        });
+        // Gmail replaces other dates by its own (gmail.md 3.3).
+        let date = sent.row.internal_date;
+        let redated = (Time::UNIX_EPOCH..=Utc::now()).contains(&date)
+            && copy.internal_date.is_some_and(|kept| kept != date);
+        if dropped {
+            self.say_altered(sent, "flags");
+        }
+        if redated {
+            self.say_altered(sent, "the date");
+        }
+        dropped || redated
+    }
+
+    /// These bytes are the target's, for what was sent.
+    pub(super) fn bytes_differ(&self, sent: &Verification, body: &[u8], like: bool) {
+        let header = self.state().fidelity.headers.get(&sent.row.id).copied();
+        let what = if like {
+            "line ends"
+        } else if header.is_some_and(|header| header != header_hash(body)) {
+            "the header"
+        } else {
+            self.state().fidelity.doubted = true;
+            "the text"
+        };
+        self.say_altered(sent, what);
+    }
+
+    fn say_altered(&self, sent: &Verification, what: &'static str) {
+        if self.state().fidelity.told.insert(what) {
+            warn!(
+                "the target does not keep {what} as sent (message {} is the first); such messages are `altered` in the ledger, and this is said once",
+                sent.row.id
+            );
+        }
+    }
+}

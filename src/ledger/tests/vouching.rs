@@ -1,0 +1,151 @@
+//! Who vouches for whom: equal bytes, OKs that turn out to be none, and targets that were put back.
+
+use super::*;
+
+/// Two messages of equal bytes and one of others, all in flight, in the order of their UIDs.
+fn three() -> (Desk, [i64; 3]) {
+    let mut desk = Desk::new();
+    let (a, b, c) = (mail(1, "<a@x>"), mail(2, "<b@x>"), mail(3, "<c@x>"));
+    desk.record(&[a, b, c]);
+    desk.claim();
+    let ids = [1, 2, 3].map(|uid| desk.id(1, uid));
+    for (id, sha) in ids.iter().zip([7, 7, 9]) {
+        desk.mark(*id, sha).unwrap();
+    }
+    (desk, ids)
+}
+
+fn same() -> Change {
+    Change::Delivered {
+        proof: Proof::Same,
+        place: None,
+        altered: false,
+    }
+}
+
+fn verdict(desk: &mut Desk, id: i64, verdict: Verdict) -> usize {
+    let now = desk.now;
+    desk.ledger.verified(&[(id, verdict)], now).unwrap()
+}
+
+fn not_ours() -> Verdict {
+    Verdict::NotOurs {
+        error: Error::new(Fault::Permanent, "another one is kept"),
+        sender: None,
+        subject: None,
+    }
+}
+
+fn ours() -> Verdict {
+    Verdict::Ours {
+        altered: false,
+        merged: false,
+        gm_msgid: None,
+    }
+}
+
+#[test]
+fn an_ok_vouches_for_nobody_before_it_was_looked_at() {
+    let (mut desk, [a, b, _]) = three();
+    desk.settle(a, &delivered()).unwrap();
+    let twin = |desk: &Desk, id| desk.ledger.twin(id, &[7; 32]).unwrap();
+    assert_eq!(twin(&desk, b), Some(Twin::Unverified));
+    verdict(&mut desk, a, ours());
+    assert_eq!(twin(&desk, b), Some(Twin::Delivered));
+}
+
+#[test]
+fn what_was_delivered_because_of_another_row_vouches_for_nobody() {
+    let (mut desk, [a, b, _]) = three();
+    desk.settle(b, &same()).unwrap();
+    assert_eq!(desk.ledger.twin(a, &[7; 32]).unwrap(), None);
+}
+
+#[test]
+fn a_row_that_is_taken_back_takes_back_those_that_it_vouched_for() {
+    let (mut desk, [a, b, c]) = three();
+    for id in [a, c] {
+        desk.settle(id, &delivered()).unwrap();
+    }
+    desk.settle(b, &same()).unwrap();
+    assert_eq!(verdict(&mut desk, a, not_ours()), 1);
+    assert_eq!(
+        [1, 2, 3].map(|uid| desk.status(1, uid)),
+        ["failed", "failed", "delivered"]
+    );
+    let why: String = desk.one(&format!("SELECT last_error FROM message WHERE id = {b}"));
+    assert_eq!(why, "another one is kept");
+}
+
+#[test]
+fn but_not_those_that_another_one_vouches_for() {
+    let mut desk = Desk::new();
+    desk.record(&[mail(1, "<a@x>"), mail(2, "<b@x>"), mail(3, "<c@x>")]);
+    desk.claim();
+    let [a, b, c] = [1, 2, 3].map(|uid| desk.id(1, uid));
+    for id in [a, b, c] {
+        desk.mark(id, 7).unwrap();
+    }
+    desk.settle(a, &delivered()).unwrap();
+    desk.settle(c, &delivered()).unwrap();
+    desk.settle(b, &same()).unwrap();
+    verdict(&mut desk, c, ours());
+    assert_eq!(verdict(&mut desk, a, not_ours()), 0);
+    assert_eq!(desk.status(1, 2), "delivered");
+}
+
+#[test]
+fn a_copy_of_another_route_is_found_and_looked_at() {
+    let (mut desk, [a, ..]) = three();
+    desk.settle(a, &delivered()).unwrap();
+    verdict(&mut desk, a, Verdict::Found { gm_msgid: Some(5) });
+    let row: String = desk.one(&format!(
+        "SELECT status || ' ' || proof || ' ' || altered || ' ' || gm_msgid FROM message WHERE id = {a} AND verified_at IS NOT NULL"
+    ));
+    assert_eq!(row, "delivered found 1 5");
+}
+
+#[test]
+fn a_mailbox_that_went_back_forgets_what_it_gives_anew() {
+    let (mut desk, [a, b, c]) = three();
+    let mut index = desk.ledger.index_mailbox("All", UidValidity(1), 1).unwrap();
+    let seen: Vec<Discovered> = (1..=9)
+        .map(|uid| mail(uid, &format!("<{uid}@y>")))
+        .collect();
+    index.next_uid = 10;
+    desk.ledger.index_record(&index, &seen).unwrap();
+    let to = |uid| Change::Delivered {
+        proof: Proof::Found,
+        place: Some(Place {
+            mailbox: index.id,
+            uid_validity: UidValidity(1),
+            uid: Uid(uid),
+            gm_msgid: None,
+        }),
+        altered: false,
+    };
+    desk.settle(a, &to(5)).unwrap();
+    desk.settle(b, &to(6)).unwrap();
+    let intent = Intent {
+        row: c,
+        sha256: [9; 32],
+        canonical: [9; 32],
+        size: 100,
+        flags: Flags::default(),
+    };
+    let mark = Mark {
+        mailbox: index.id,
+        uid_validity: UidValidity(1),
+        uid_next: 10,
+    };
+    let now = desk.now;
+    desk.ledger.mark(&[intent], &[mark], None, now).unwrap();
+    let index = desk.ledger.index_went_back(&index, 6).unwrap();
+    assert_eq!(index.next_uid, 6);
+    assert_eq!(desk.one::<i64>("SELECT max(uid) FROM gmail_message"), 5);
+    assert_eq!(desk.one::<i64>("SELECT max(uid_next) FROM mark_mailbox"), 6);
+    let places: i64 = desk.one("SELECT sum(gmail_uid) FROM message");
+    assert_eq!(places, 5, "what lies below still vouches");
+    let known = desk.ledger.index_known("All").unwrap().unwrap();
+    assert_eq!(known.next_uid, 6);
+}

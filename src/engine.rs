@@ -23,6 +23,7 @@ use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::message::Time;
 use crate::session::Login;
 use crate::source::MAILBOX;
+use crate::text::counted;
 
 mod daemon;
 mod deliver;
@@ -264,7 +265,7 @@ impl Engine {
                 let since = e.setup().config.since;
                 let _one_at_a_time = e.discovering.lock();
                 let new = watch::discover(&mut e.reader(), &e.ledger, since, Utc::now())?;
-                info!("{new} new messages in {MAILBOX}");
+                info!("{} in {MAILBOX}", counted(new, "new message"));
                 Ok(())
             })])?;
             *discovered = true;

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::{Error, Fault, Result};
 use crate::ledger::Route;
 use crate::source::MAILBOX;
+use crate::text::counted;
 
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
@@ -306,7 +307,7 @@ impl Engine {
         self.say(WATCH, None)?;
         watcher.looked = true;
         if new > 0 {
-            info!("{new} new messages in {MAILBOX}");
+            info!("{} in {MAILBOX}", counted(new, "new message"));
             self.tell(Event::Wake);
             if watcher.idle && !watcher.told {
                 warn!(

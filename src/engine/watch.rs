@@ -13,6 +13,7 @@ use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{SET_MAX, View};
 use crate::source::MAILBOX;
+use crate::text::counted;
 
 /// So many UIDs may have come for them to be described without being listed first.
 const FEW: u32 = 200;
@@ -53,7 +54,10 @@ fn mailbox(
                     Since::All => "the beginning".into(),
                     Since::Days(_) | Since::Date(_) => start.date_naive().to_string(),
                 };
-                info!("first look at {MAILBOX}: {} messages; taking over what came since {from}", view.exists);
+                info!(
+                    "first look at {MAILBOX}: {}; taking over what came since {from}",
+                    counted(view.exists, "message")
+                );
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
             }
             // RFC 3501 2.3.1.1: another UIDVALIDITY; and all the same a UIDNEXT that went back, or

@@ -45,12 +45,7 @@ impl Tokens {
             client = client.set_client_secret(ClientSecret::new(secret));
         }
         let http = Http::new(self.limit);
-        // Microsoft refuses some renewals that do not say for what (AADSTS900144, AADSTS90009).
-        let scopes = if contents.provider() == Provider::Microsoft {
-            contents.scopes()
-        } else {
-            Vec::new()
-        };
+        let scopes = scopes_to_name(contents);
         let reply = client
             .exchange_refresh_token(&RefreshToken::new(refresh))
             .add_scopes(scopes.into_iter().map(Scope::new))
@@ -142,6 +137,20 @@ impl Tokens {
             }
         }
     }
+}
+
+/// Microsoft refuses some renewals that do not say for what (AADSTS900144, AADSTS90009). Its replies,
+/// and so the file, leave out the scope without which no refresh token comes.
+fn scopes_to_name(contents: &Contents) -> Vec<String> {
+    const REFRESH: &str = "offline_access";
+    let mut scopes = match contents.provider() {
+        Provider::Microsoft => contents.scopes(),
+        Provider::Google | Provider::Other => Vec::new(),
+    };
+    if !scopes.is_empty() && !scopes.iter().any(|s| s == REFRESH) {
+        scopes.push(REFRESH.into());
+    }
+    scopes
 }
 
 /// https, or http to this machine itself.

@@ -15,10 +15,16 @@ const REASONS: &[&str] = &[
 
 /// So the password or token itself is called wrong, also by servers that say BAD to it.
 pub(super) fn is_of_the_credentials(lower: &str) -> bool {
-    let wrong = ["invalid", "wrong", "incorrect", "bad", "fail", "error"];
-    let what = ["password", "credentials", "authenticat", "login failed"];
-    lower.contains("[authenticationfailed]")
-        || (wrong.iter().any(|w| lower.contains(w)) && what.iter().any(|w| lower.contains(w)))
+    let so_called = [
+        "[authenticationfailed]",
+        "authentication failed",
+        "authenticate failed",
+        "login failed",
+    ];
+    let wrong = ["invalid", "wrong", "incorrect", "bad", "error"];
+    let of_them = ["password", "credentials"];
+    let has = |words: &[&str]| words.iter().any(|w| lower.contains(w));
+    has(&so_called) || (has(&wrong) && has(&of_them))
 }
 
 /// May a refused AUTHENTICATE PLAIN have been refused for the way it was said?

@@ -1,7 +1,7 @@
 //! How long a message is tried before it is given up: by its attempts and the time between them, and not by time in
 //! which the program did not run.
 
-use gmail_stand_in::{Fault, On};
+use gmail_stand_in::{Fault, OUTLOOK_SCOPE, On};
 use serde_json::Value;
 
 use super::outlook;
@@ -142,6 +142,12 @@ fn microsoft_is_told_the_scopes_of_the_file_with_a_renewal_and_google_is_not() {
             Some("offline_access https://outlook.office.com/IMAP.AccessAsUser.All")
         );
     }
+    // As its replies have it.
+    let stage = outlook::stage_with_scopes(&OUTLOOK_SCOPE.into());
+    stage.run_until_done(1);
+    let requests = stage.source.token_requests();
+    let scope = requests[0].field("scope").unwrap();
+    assert!(scope.split(' ').any(|s| s == "offline_access"), "{scope}");
     // What Google grants it has granted.
     let mut stage = Stage::new();
     stage.set("target_pass", Value::Null);

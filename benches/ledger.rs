@@ -375,6 +375,7 @@ impl Bench {
                 0 => failed(),
                 _ => Change::Retry {
                     error: Error::new(Fault::Transient, "not now"),
+                    first: now,
                     at: now,
                 },
             };

@@ -17,7 +17,8 @@ use crate::config::{self, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::import_state;
 use crate::ledger::Ledger;
-use crate::status::{Report, messages, thousands};
+use crate::status::Report;
+use crate::text::{counted, thousands};
 
 mod args;
 mod auth;
@@ -171,8 +172,7 @@ fn verdict(findings: &[Finding]) -> String {
         .count()
     {
         0 => format!("no {one}s"),
-        1 => format!("1 {one}"),
-        n => format!("{n} {one}s"),
+        n => counted(n, one),
     };
     let problems = count(|o| matches!(o, Outcome::Problem(_)), "problem");
     let warnings = count(|o| *o == Outcome::Warning, "warning");
@@ -194,7 +194,7 @@ fn retry_failed(args: &RetryArgs) -> Result<u8> {
     let path = ledger_path(&args.ledger)?;
     let mut ledger = Ledger::open_existing(&path)?;
     let changed = ledger.retry_failed(&args.ids, args.skip, Utc::now())? as u64;
-    let what = messages(changed);
+    let what = counted(changed, "message");
     say(&match (changed, args.skip) {
         (0, _) => "no message has failed: nothing was changed\n".into(),
         (_, true) => format!("{what} skipped for good\n"),
@@ -209,10 +209,7 @@ fn import_state(args: &ImportArgs) -> Result<u8> {
     let state = import_state::read(&args.file)?;
     let mut ledger = Ledger::open_or_create(&ledger_path(&args.ledger)?, false)?;
     let done = ledger.import(&state.ids, Utc::now())?;
-    let ids = match done.new {
-        1 => "1 Message-ID".into(),
-        n => format!("{} Message-IDs", thousands(n)),
-    };
+    let ids = counted(done.new, "Message-ID");
     let unusable = match state.unusable {
         0 => String::new(),
         n => format!(", {} unusable (empty)", thousands(n)),

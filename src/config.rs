@@ -4,7 +4,6 @@
 //! Not for the token file (`oauth`) and not for the command line (`cli`).
 
 use std::fmt;
-use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,15 +13,20 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
+mod command;
 mod draft;
 mod intervals;
+mod json;
 mod key;
 mod mask;
 
 pub use draft::Draft;
 pub use intervals::Intervals;
+pub use json::{json_place, plain_json_error};
 pub use key::{Key, Secret};
 pub use mask::Masks;
+
+use json::read_object;
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,39 +159,11 @@ pub fn account(path: &Path, side: &str) -> Result<Account> {
             "target" => reader.target()?,
             side => reader.endpoint(side, reader.required(&format!("{side}_server"))?)?,
         },
-        user: reader.required(&format!("{side}_user"))?,
+        user: reader.user(&format!("{side}_user"))?,
         token_file: reader
             .text(&format!("{side}_token_file"))?
             .map(PathBuf::from),
     })
-}
-
-fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    let bytes = fs::read(path).map_err(|e| {
-        Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
-            "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one",
-        )
-    })?;
-    // Some editors begin a file with an invisible mark.
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let value: Value = serde_json::from_slice(text).map_err(|e| {
-        let (line, column) = json_place(&e, text);
-        Error::usage(format!(
-            "{}: not JSON at line {line}, column {column}: {}",
-            path.display(),
-            plain_json_error(&e)
-        ))
-        .hint("a comma too many or too few, or a missing quotation mark, is the usual cause")
-    })?;
-    match value {
-        Value::Object(map) => Ok(map),
-        other => Err(Error::usage(format!(
-            "{}: got {}, expected an object like {{\"source_server\": ...}}",
-            path.display(),
-            kind(&other)
-        ))
-        .hint(EXAMPLE_HINT)),
-    }
 }
 
 impl Config {
@@ -196,29 +172,6 @@ impl Config {
     pub fn load(path: &Path, now: Time) -> Result<Config> {
         let map = read_object(path)?;
         Reader { path, map: &map }.config(now)
-    }
-}
-
-/// Line and column as editors count them; to serde_json a line break is column 0 of the next line.
-pub fn json_place(e: &serde_json::Error, text: &[u8]) -> (usize, usize) {
-    match (e.line(), e.column()) {
-        (line @ 2.., 0) => {
-            let before = text.split(|b| *b == b'\n').nth(line - 2);
-            (line - 1, before.unwrap_or_default().len() + 1)
-        }
-        (line, column) => (line, column.max(1)),
-    }
-}
-
-/// serde_json's sentence without the position that it appends.
-pub fn plain_json_error(e: &serde_json::Error) -> String {
-    if e.is_eof() {
-        return "the file ends too early".into();
-    }
-    let text = e.to_string();
-    match text.rfind(" at line ") {
-        Some(at) => text[..at].to_string(),
-        None => text,
     }
 }
 
@@ -232,10 +185,10 @@ impl Reader<'_> {
         self.known_keys()?;
         Ok(Config {
             source: self.source()?,
-            source_user: self.required("source_user")?,
+            source_user: self.user("source_user")?,
             source_key: self.source_key()?,
             target: self.target()?,
-            target_user: self.required("target_user")?,
+            target_user: self.user("target_user")?,
             target_key: self.target_key()?,
             since: self.since(now)?,
             connections: self.connections()?,
@@ -300,6 +253,11 @@ impl Reader<'_> {
         }
     }
 
+    /// Who copies an address often copies a blank with it.
+    fn user(&self, key: &str) -> Result<String> {
+        Ok(self.required(key)?.trim().to_string())
+    }
+
     fn required(&self, key: &str) -> Result<String> {
         self.text(key)?.ok_or_else(|| self.missing(&[key]))
     }
@@ -333,19 +291,18 @@ impl Reader<'_> {
     }
 
     fn endpoint(&self, side: &str, host: String) -> Result<Endpoint> {
-        let host = host.trim().to_string();
-        let bare = host.trim_matches(['[', ']']);
-        if bare.contains(['/', '@'])
-            || bare.contains(char::is_whitespace)
-            || is_host_with_port(bare)
-        {
-            return Err(self
-                .error(
-                    &format!("{side}_server"),
-                    format!("got `{}`, expected a host name like imap.example.org", shown(host.as_bytes())),
-                )
-                .hint(format!("a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`")));
-        }
+        let host = host_name(host.trim()).ok_or_else(|| {
+            self.error(
+                &format!("{side}_server"),
+                format!(
+                    "got `{}`, expected a host name like imap.example.org",
+                    shown(host.trim().as_bytes())
+                ),
+            )
+            .hint(format!(
+                "a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`"
+            ))
+        })?;
         let tls_key = format!("{side}_tls");
         let tls = match self.text(&tls_key)?.as_deref() {
             None | Some("implicit") => Tls::Implicit,
@@ -489,6 +446,18 @@ pub fn bytes(text: &str) -> Option<u64> {
         true => digits.parse::<u64>().ok()?.checked_mul(factor),
         false => None,
     }
+}
+
+/// A host's name as name servers know it: what is not ASCII becomes A-labels (RFC 5891).
+fn host_name(typed: &str) -> Option<String> {
+    let bare = typed.trim_matches(['[', ']']);
+    if bare.contains(['/', '@']) || bare.contains(char::is_whitespace) || is_host_with_port(bare) {
+        return None;
+    }
+    if typed.is_ascii() {
+        return Some(typed.to_string());
+    }
+    idna::domain_to_ascii_strict(typed).ok()
 }
 
 /// `imap.example.org:993`; an IPv6 address has more colons.

@@ -19,6 +19,7 @@ use crate::config::{json_place, plain_json_error};
 use crate::error::{Error, Result, shown};
 use crate::ledger::Ledger;
 use crate::message::MessageId;
+use crate::text;
 
 /// What the script called it unless told otherwise.
 const USUAL_NAME: &str = "sync_state.json";
@@ -72,7 +73,8 @@ pub fn read(path: &Path) -> Result<StateFile> {
         )
         .hint("give the script's file, usually sync_state.json; the ledger is named with --state-file or --config"));
     }
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let text =
+        text::plain(&bytes).ok_or_else(|| wrong(text::UTF_16.into()).hint(text::UTF_16_HINT))?;
     let mut json = serde_json::Deserializer::from_slice(text);
     let ids = json
         .deserialize_any(Top)

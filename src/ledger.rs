@@ -4,7 +4,7 @@
 //! transaction; what it needs to know about the moment is passed in. It knows no IMAP: UIDs and
 //! hashes are numbers and bytes to it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use rusqlite::{
 
 use crate::error::{Error, Result};
 use crate::message::{Time, time_text};
+use crate::text;
 
 mod copies;
 mod deliver;
@@ -25,6 +26,7 @@ mod import;
 mod index;
 mod inherit;
 mod inspect;
+mod lock;
 mod people;
 mod watch;
 
@@ -33,8 +35,11 @@ pub use import::Imported;
 pub use index::IndexMailbox;
 pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write};
-pub use people::{Backlog, FailedRow, Part, Reasons, Summary, Trouble};
+pub use lock::{Lock, beside, lock};
+pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
+
+use lock::Identity;
 
 /// Marks the file as one of ours: "i2gm".
 const APPLICATION_ID: i32 = 0x6932_676d;
@@ -117,7 +122,11 @@ impl Route {
 
 pub struct Ledger {
     db: Connection,
+    /// As people know it.
     path: PathBuf,
+    /// Where it was opened, and which file that was.
+    opened: (PathBuf, Option<Identity>),
+    lock: Option<Lock>,
     matching: Option<inherit::Matching>,
     /// The highest id that this process has given to a message.
     last_id: i64,
@@ -135,57 +144,6 @@ impl Shared {
         // A panic in a step rolled its transaction back: the ledger is as it was before.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// The lock of the one `run` that a ledger can have. It goes with the process.
-#[derive(Debug)]
-pub struct Lock(#[allow(dead_code, reason = "held, not read")] File);
-
-/// Takes the lock beside the ledger at `path`.
-///
-/// # Errors
-/// `Fatal` when another process has it.
-pub fn lock(path: &Path) -> Result<Lock> {
-    // No lock is left beside what is not ours.
-    refuse_strangers(path)?;
-    let lock_path = beside(path, ".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(|e| {
-            Error::fatal(format!(
-                "{}: the ledger's lock cannot be made: {e}",
-                lock_path.display()
-            ))
-            .hint(DIRECTORY_HINT)
-        })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::fatal(format!(
-            "{}: another imap-to-gmail is running with this ledger",
-            path.display()
-        ))
-        .hint("`imap-to-gmail status` shows it; one process per ledger is enough")),
-        Err(TryLockError::Error(e)) => Err(Error::fatal(format!(
-            "{}: cannot be locked: {e}",
-            lock_path.display()
-        ))
-        .hint("a file system without locks cannot hold a ledger: give another path with --state-file or `state_file`")),
-    }
-}
-
-/// The file beside the ledger, whatever link it was reached by: SQLite has its own there too, and
-/// two names of one ledger must meet at one lock.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = match fs::canonicalize(path) {
-        Ok(real) if path.is_symlink() => real.into_os_string(),
-        _ => path.as_os_str().to_owned(),
-    };
-    name.push(suffix);
-    name.into()
 }
 
 impl Ledger {
@@ -275,6 +233,8 @@ impl Ledger {
         let ledger = Ledger {
             db,
             path: path.to_path_buf(),
+            opened: (file.to_path_buf(), Identity::at(file)),
+            lock: None,
             matching: None,
             last_id: 0,
         };
@@ -427,6 +387,33 @@ impl Ledger {
             .map_err(|e| self.explain(&e))
     }
 
+    /// This run's lock goes with it: a ledger whose lock is gone is written no more.
+    #[must_use]
+    pub fn locked_by(mut self, lock: Lock) -> Ledger {
+        self.lock = Some(lock);
+        self
+    }
+
+    /// What is written elsewhere than where the next run reads is lost, and so is what another run
+    /// does not know of.
+    fn must_be_ours(&self) -> Result<()> {
+        let (file, identity) = &self.opened;
+        let shown = self.path.display();
+        if identity.is_some() && Identity::at(file) != *identity {
+            return Err(Error::fatal(format!(
+                "{shown}: another file was put in the place of the ledger, or it was taken away, while it was in use"
+            ))
+            .hint("see that the right file is there, then start again; what Gmail has meanwhile is found by its Message-ID"));
+        }
+        if self.lock.as_ref().is_some_and(|lock| !lock.stands()) {
+            return Err(Error::fatal(format!(
+                "{shown}: the lock of this ledger was taken away or replaced while it was in use"
+            ))
+            .hint("another run may have begun meanwhile; start again, and leave the file that ends in .lock alone"));
+        }
+        Ok(())
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -480,6 +467,7 @@ impl Ledger {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
+        self.must_be_ours()?;
         let path = &self.path;
         let transaction = self
             .db
@@ -545,7 +533,8 @@ fn refuse_strangers(path: &Path) -> Result<()> {
         ))
         .hint("give the path of a file with --state-file or `state_file`")
     })?;
-    if matches!(head.trim_ascii_start(), [b'{' | b'[', ..]) {
+    let plain = text::plain(&head).unwrap_or(&head);
+    if matches!(plain.trim_ascii_start(), [b'{' | b'[', ..]) {
         return Err(Error::usage(format!(
             "{}: a JSON file, expected a ledger (SQLite)",
             path.display()

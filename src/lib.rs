@@ -47,6 +47,8 @@
 //!
 //! Each module imports only what stands above it; `tests/layers.rs` holds them to that.
 //! ```text
+//! text       counts and moments for people; what editors make of a text file
+//! mount      is a file mounted by itself?
 //! error      what went wrong, whom it concerns, the words for it
 //! message    what a message is
 //! config     config.json -> checked values, Secret<T>, Masks, Intervals
@@ -65,6 +67,10 @@
 //! logging    where the log goes
 //! cli        the command line, what is printed, exit statuses
 //! ```
+
+pub mod text;
+
+pub mod mount;
 
 pub mod error;
 

@@ -1,6 +1,7 @@
 //! The token file, in google-auth's format as the Python script kept it (gmail.md 7.5), and the
-//! renewal of its access token (`contents`, `renewal`); and the sign-in that makes the file: `client`,
-//! `consent` and `listener` (in a browser), `device`, `exchange`, `file`.
+//! renewal of its access token (`contents`, `renewal`); the sign-in that makes the file: `client`,
+//! `consent` and `listener` (in a browser), `device`, `exchange`, `file`; and what a refusal means on
+//! either road (`refusal`).
 //!
 //! The file may change under us: other routes share it, and a person replaces it. So it is read
 //! anew each time a token is needed, and what we do not know in it is kept. Some providers give a
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 use crate::config::{Secret, json_place};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
+use crate::text;
 
 mod client;
 mod consent;
@@ -31,17 +33,19 @@ mod exchange;
 mod file;
 mod listener;
 mod proof;
+mod refusal;
 mod renewal;
 
 pub use client::{Client, Provider};
 pub use consent::{Code, Consent};
 pub use device::Device;
 pub use exchange::Grant;
-pub use file::{PUBLISH, TESTING_LIFE, TokenPlace};
+pub use file::{Keeping, PUBLISH, TESTING_LIFE, TokenPlace};
 pub use listener::Page;
 pub use proof::{Proof, Renewal};
 
 use contents::Contents;
+use file::Written;
 
 /// A token is renewed this long before its end, or a quarter of its life if that is less.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
@@ -236,16 +240,20 @@ impl Tokens {
     }
 
     fn read(&self) -> Result<Contents> {
-        let text = fs::read_to_string(&self.path).map_err(|e| {
+        let bytes = fs::read(&self.path).map_err(|e| {
             self.error(
                 Fault::NeedsUser,
                 format!("the token file cannot be read: {e}"),
             )
             .hint(SIGN_IN)
         })?;
-        let text = Secret::new(text);
-        let value: Value = serde_json::from_str(text.reveal()).map_err(|e| {
-            let (line, column) = json_place(&e, text.reveal().as_bytes());
+        let bytes = Secret::new(bytes);
+        let text = text::plain(bytes.reveal()).ok_or_else(|| {
+            self.error(Fault::NeedsUser, text::UTF_16)
+                .hint(text::UTF_16_HINT)
+        })?;
+        let value: Value = serde_json::from_slice(text).map_err(|e| {
+            let (line, column) = json_place(&e, text);
             self.error(
                 Fault::NeedsUser,
                 format!("not JSON at line {line}, column {column}"),
@@ -257,7 +265,7 @@ impl Tokens {
                 .error(Fault::NeedsUser, "there is no `token` in it")
                 .hint(SIGN_IN));
         };
-        self.contents(map, sha256(text.reveal().as_bytes()))
+        self.contents(map, sha256(bytes.reveal()))
     }
 
     fn contents(&self, map: Map<String, Value>, hash: [u8; 32]) -> Result<Contents> {
@@ -354,7 +362,7 @@ impl Tokens {
     /// Writes the file anew.
     fn write(&self, map: &Map<String, Value>) -> std::io::Result<[u8; 32]> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let hash = file::write(&self.path, map)?;
+        let Written { hash, .. } = file::write(&self.path, map)?;
         // Ours is no news to those who wait for another file.
         seen.changed = changed_at(&self.path);
         Ok(hash)

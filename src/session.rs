@@ -14,9 +14,12 @@ use crate::config::{Endpoint, Intervals, Secret};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Flags, Time, Uid, UidValidity};
 use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
+use crate::text::counted;
 use crate::wire::{Answer, Sent, Wire};
 
+mod door;
 mod greeted;
+mod id;
 mod listing;
 mod refusal;
 mod sign_in;
@@ -126,6 +129,10 @@ pub struct Session {
     selected: Option<(String, View)>,
     usable: bool,
     throttled: bool,
+    /// It asks who we are (ID) and has not been told.
+    untold: bool,
+    /// What goes out together with the next command.
+    ahead: Vec<String>,
     times: Intervals,
 }
 
@@ -217,8 +224,9 @@ impl Session {
                 // A guess would leave out what the mailbox holds, and nobody would know.
                 last.map(|n| n.saturating_add(1)).ok_or_else(|| {
                     Error::connection(format!(
-                        "{} says that {mailbox} holds {exists} messages and tells the UID of none",
-                        self.name()
+                        "{} says that {mailbox} holds {} and tells the UID of none",
+                        self.name(),
+                        counted(exists, "message")
                     ))
                 })?
             }
@@ -281,7 +289,7 @@ impl Session {
         for other in others {
             flight.push(format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(other)?));
         }
-        self.wire.send_ahead(flight[1..].to_vec());
+        self.ahead = flight[1..].to_vec();
         let mut heard = Vec::with_capacity(flight.len());
         for (i, command) in flight.iter().enumerate() {
             let phase = match (open, i) {
@@ -368,6 +376,9 @@ impl Session {
             Err(e) => return Appended::Lost(e, Sent::Nothing),
         };
         let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
+        if let Err(e) = self.tell_who_we_are(&[]) {
+            return Appended::Lost(e, Sent::Nothing);
+        }
         self.usable = false;
         self.wire.expect(self.times.append, 0);
         self.wire.send_literal(body);
@@ -396,6 +407,7 @@ impl Session {
     /// True when it told of one.
     pub fn idle(&mut self, limit: Duration) -> Result<bool> {
         self.in_step()?;
+        self.tell_who_we_are(&[])?;
         self.wire.expect(limit, 0);
         // A server that is there answers DONE at once: with the look every 90 s one that is not is
         // noticed within two minutes.
@@ -420,7 +432,7 @@ impl Session {
         literals: u64,
     ) -> (Vec<Fetched>, bool, Result<()>) {
         let command = format!("UID FETCH {set} {items}");
-        self.wire.send_ahead(vec![command.clone()]);
+        self.ahead = vec![command.clone()];
         let noop = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
         if let (Err(e), false) = (&noop.end, self.usable) {
             return (Vec::new(), false, Err(e.clone()));
@@ -440,6 +452,7 @@ impl Session {
 
     /// Says goodbye; whether it is heard does not matter.
     pub fn logout(mut self) {
+        self.untold = false;
         if self.usable {
             let _ = self.run(Phase::Fetch, "LOGOUT", Duration::from_secs(5), 0);
         }
@@ -451,6 +464,18 @@ impl Session {
                 untagged: Vec::new(),
                 end: Err(e),
             };
+        }
+        let ahead = std::mem::take(&mut self.ahead);
+        if self.untold {
+            let flight = [&[command.to_string()], &ahead[..]].concat();
+            if let Err(e) = self.tell_who_we_are(&flight) {
+                return Heard {
+                    untagged: Vec::new(),
+                    end: Err(e),
+                };
+            }
+        } else if !ahead.is_empty() {
+            self.wire.send_ahead(ahead);
         }
         // Unless an answer is heard to its end: also a panic on the way leaves it out of step.
         self.usable = false;

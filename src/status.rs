@@ -11,13 +11,14 @@ use chrono::{Local, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::ledger::{FailedRow, Ledger, Part, Reasons, Route, Summary, Trouble};
+use crate::ledger::{FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Summary, Trouble};
 use crate::message::{Time, parse_time, time_text};
+use crate::text::{counted, thousands};
 
 mod figures;
 
 use figures::safe;
-pub use figures::{WIDTH, bytes_text, messages, span, thousands, wrapped};
+pub use figures::{WIDTH, bytes_text, span, wrapped};
 
 /// A run gives a sign of life every 15 seconds; after this many without one it is not running.
 const ALIVE: TimeDelta = TimeDelta::seconds(60);
@@ -39,14 +40,15 @@ pub struct Report {
     state_file: String,
     summary: Summary,
     reasons: Reasons,
-    failed: Option<Vec<FailedRow>>,
+    /// What failed, and what is put off.
+    failed: Option<(Vec<FailedRow>, Vec<PutOffRow>)>,
     /// When today began.
     midnight: Time,
     now: Time,
 }
 
 impl Report {
-    /// `with_failed`: each failed message too.
+    /// `with_failed`: each failed message too, and each that is put off.
     pub fn new(ledger: &Ledger, state_file: &Path, with_failed: bool, now: Time) -> Result<Report> {
         let midnight = midnight(now);
         Ok(Report {
@@ -55,7 +57,7 @@ impl Report {
             summary: ledger.summary(midnight, now)?,
             reasons: ledger.reasons(REASONS)?,
             failed: match with_failed {
-                true => Some(ledger.failed()?),
+                true => Some((ledger.failed()?, ledger.put_off()?)),
                 false => None,
             },
             midnight,
@@ -103,13 +105,22 @@ impl Report {
                 json!({ "error": safe(reason), "messages": n })
             }).collect::<Vec<_>>(),
         });
-        if let Some(failed) = &self.failed {
+        if let Some((failed, put_off)) = &self.failed {
             route["failed_messages"] = failed
                 .iter()
                 .map(|f| {
                     json!({
                         "id": f.id, "date": safe(&f.internal_date), "size": f.size, "sender": text(&f.sender),
                         "subject": text(&f.subject), "message_id": text(&f.message_id), "error": safe(&f.last_error),
+                    })
+                })
+                .collect();
+            route["put_off_messages"] = put_off
+                .iter()
+                .map(|p| {
+                    json!({
+                        "id": p.id, "date": safe(&p.internal_date), "size": p.size, "message_id": text(&p.message_id),
+                        "attempts": p.attempts, "next_attempt_at": safe(&p.next_attempt_at), "error": safe(&p.last_error),
                     })
                 })
                 .collect();
@@ -159,9 +170,15 @@ impl Report {
                 out += &wrapped("", "  ", &format!("hint: {}", safe(hint)));
             }
         }
-        for f in self.failed.iter().flatten() {
-            out.push('\n');
-            failure(&mut out, f);
+        if let Some((failed, put_off)) = &self.failed {
+            for f in failed {
+                out.push('\n');
+                failure(&mut out, f);
+            }
+            for p in put_off {
+                out.push('\n');
+                self.put_off(&mut out, p);
+            }
         }
         out
     }
@@ -240,7 +257,13 @@ impl Report {
                 "  put off",
                 put_off,
                 false,
-                next.map(|t| format!("next attempt {}", self.when(t))),
+                next.map(|t| {
+                    let next = format!("next attempt {}", self.when(t));
+                    match &self.failed {
+                        None => format!("{next}; `imap-to-gmail status --failed` says why"),
+                        Some(_) => next,
+                    }
+                }),
             ),
             ("in flight", s.in_flight, false, None),
             (
@@ -286,6 +309,26 @@ impl Report {
                 },
             );
         }
+    }
+
+    fn put_off(&self, out: &mut String, p: &PutOffRow) {
+        let size = p.size.map_or("size unknown".to_string(), bytes_text);
+        *out += &wrapped(
+            "",
+            "  ",
+            &format!("id {}, {}, {size}", p.id, day(&p.internal_date)),
+        );
+        let tried = format!(
+            "next attempt {}, after {}",
+            self.when(&p.next_attempt_at),
+            counted(p.attempts, "attempt")
+        );
+        let fields = [
+            ("put off", Some(&tried)),
+            ("message-id", p.message_id.as_ref()),
+            ("reason", Some(&p.last_error)),
+        ];
+        tell(out, &fields);
     }
 
     fn troubles(&self) -> impl Iterator<Item = (&Part, &Trouble)> {
@@ -336,12 +379,18 @@ fn failure(out: &mut String, f: &FailedRow) {
         "  ",
         &format!("id {}, {}, {size}", f.id, day(&f.internal_date)),
     );
-    for (name, value) in [
-        ("from", &f.sender),
-        ("subject", &f.subject),
-        ("message-id", &f.message_id),
-        ("reason", &Some(f.last_error.clone())),
-    ] {
+    let fields = [
+        ("from", f.sender.as_ref()),
+        ("subject", f.subject.as_ref()),
+        ("message-id", f.message_id.as_ref()),
+        ("reason", Some(&f.last_error)),
+    ];
+    tell(out, &fields);
+}
+
+/// What is known of a message, a line each.
+fn tell(out: &mut String, fields: &[(&str, Option<&String>)]) {
+    for (name, value) in fields {
         if let Some(value) = value {
             *out += &wrapped(&format!("  {name:<11}"), &" ".repeat(13), &safe(value));
         }

@@ -9,15 +9,20 @@ use std::path::Path;
 /// What each module may import, in an order in which everything below comes first. What a new module needs is
 /// added here, with a reason when it is not obvious.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("text", &[]),
+    ("mount", &[]),
     ("error", &[]),
     ("message", &["error"]),
-    ("config", &["error", "message"]),
-    ("oauth", &["config", "error", "message"]),
+    ("config", &["error", "message", "text"]),
+    ("oauth", &["config", "error", "message", "mount", "text"]),
     // It knows no IMAP.
-    ("ledger", &["error", "message"]),
+    ("ledger", &["error", "message", "mount", "text"]),
     ("reply", &["error", "message"]),
     ("wire", &["config", "error", "message", "reply"]),
-    ("session", &["config", "error", "message", "reply", "wire"]),
+    (
+        "session",
+        &["config", "error", "message", "reply", "text", "wire"],
+    ),
     // Passwords and tokens are turned into sign-ins here, for either side.
     (
         "credentials",
@@ -41,18 +46,22 @@ const LAYERS: &[(&str, &[&str])] = &[
             "oauth",
             "session",
             "source",
+            "text",
             "wire",
         ],
     ),
     // `config` knows where in a JSON file something is wrong.
-    ("import_state", &["config", "error", "ledger", "message"]),
-    ("status", &["error", "ledger", "message"]),
+    (
+        "import_state",
+        &["config", "error", "ledger", "message", "text"],
+    ),
+    ("status", &["error", "ledger", "message", "text"]),
     // It says sizes, counts and signs of life as `status` does.
     (
         "check",
         &[
             "config", "error", "gmail", "ledger", "message", "oauth", "session", "source",
-            "status", "wire",
+            "status", "text", "wire",
         ],
     ),
     // A size is written the same way in the configuration and in `--log-max-size`.
@@ -72,6 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             // `auth` proves a token by signing in with it.
             "session",
             "status",
+            "text",
         ],
     ),
     // The list of modules.
@@ -351,7 +361,7 @@ fn the_table_itself_runs_downward() {
     }
     let allowed = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).unwrap().1;
     assert!(!allowed("source").contains(&"gmail") && !allowed("gmail").contains(&"source"));
-    assert_eq!(allowed("ledger"), ["error", "message"]);
+    assert_eq!(allowed("ledger"), ["error", "message", "mount", "text"]);
 }
 
 #[test]

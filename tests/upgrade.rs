@@ -127,6 +127,7 @@ fn deliver(l: &mut Ledger, index: i64, count: usize, ending: usize) {
         Change::Gone,
         Change::Retry {
             error: error(),
+            first: now,
             at: now,
         },
         to(Proof::Same, None),

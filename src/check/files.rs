@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Finding, folder_of};
 use crate::config::Draft;
 use crate::error::Error;
+use crate::ledger;
 use crate::status::bytes_text;
 
 /// Below this the ledger soon has no room to grow.
@@ -21,9 +22,7 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
     // It tells who wrote what, and to whom.
     if let Some(ledger) = &draft.state_file {
         for suffix in ["", "-wal", "-shm", ".lock"] {
-            let mut path = ledger.clone().into_os_string();
-            path.push(suffix);
-            files.push(path.into());
+            files.push(ledger::beside(ledger, suffix));
         }
     }
     files.retain(|f| f.exists());

@@ -6,7 +6,8 @@ use super::{Finding, files};
 use crate::config::Draft;
 use crate::error::Result;
 use crate::ledger::{self, Inspection, Route};
-use crate::status::{is_alive, thousands};
+use crate::status::is_alive;
+use crate::text::thousands;
 
 /// The findings, and whether a run has looked at the source before (None: not known).
 pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, Option<bool>) {

@@ -10,7 +10,7 @@ use crate::error::{Error, shown};
 use crate::message::Time;
 use crate::session::{Greeted, Login, Session, View};
 use crate::source::MAILBOX;
-use crate::status::thousands;
+use crate::text::{counted, thousands};
 use crate::wire::{self, Protection, Voucher};
 
 /// What a name server is given.
@@ -162,10 +162,7 @@ fn encryption(
         return Finding::ok(name, text);
     };
     let left = ends - Utc::now();
-    let days = match left.num_days() {
-        1 => "1 day".to_string(),
-        n => format!("{} days", thousands(n.unsigned_abs())),
-    };
+    let days = counted(left.num_days().unsigned_abs(), "day");
     let day = ends.format("%Y-%m-%d");
     match voucher {
         // Its dates do not count.
@@ -231,10 +228,7 @@ fn mailbox(session: &mut Session, since: Option<Since>, begun: Option<bool>) -> 
 }
 
 pub(super) fn holds(view: &View) -> String {
-    match view.exists {
-        1 => format!("{MAILBOX} holds 1 message"),
-        n => format!("{MAILBOX} holds {} messages", thousands(n.into())),
-    }
+    format!("{MAILBOX} holds {}", counted(view.exists, "message"))
 }
 
 fn wanted(session: &mut Session, view: &View, since: Since) -> Result<String, Error> {

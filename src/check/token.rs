@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use super::{CLOCK, Finding, PATIENCE};
 use crate::config::{Intervals, Secret};
 use crate::message::Time;
-use crate::oauth::{Proof, Renewal, Tokens};
+use crate::oauth::{Keeping, Proof, Renewal, Tokens};
 
 /// A token is renewed a minute before its end: a clock that is further off is too late for that.
 const SKEW_MAX: TimeDelta = TimeDelta::seconds(60);
@@ -30,6 +30,9 @@ pub(super) fn tried(
         }
     };
     tell(finding(&name, path, &proof, now));
+    if let Some(finding) = kept(side, path, &proof) {
+        tell(finding);
+    }
     if let Some(ahead) = proof.ahead {
         tell(clock(ahead));
     }
@@ -85,6 +88,30 @@ fn finding(name: &str, path: &Path, proof: &Proof, now: Time) -> Finding {
             name,
             format!("{renewed}; {held}; consent was given {}", minute(at)),
         ),
+    }
+}
+
+/// Where a renewed token cannot be kept as it should be.
+fn kept(side: &str, path: &Path, proof: &Proof) -> Option<Finding> {
+    let (name, file) = (format!("{side}_token_file"), path.display());
+    match &proof.keeping {
+        Keeping::InAnother => None,
+        Keeping::InPlace => Some(Finding::warning(
+            &name,
+            format!(
+                "{file} cannot be replaced by a new file, so it is written in place: it is mounted as a single file, or its folder cannot be written"
+            ),
+            "nothing need be done; but a power cut at such a moment may cost the sign-in: better mount the folder, or make it writable",
+        )),
+        Keeping::NotAtAll(e) => Some(Finding::warning(
+            &name,
+            format!("{file} cannot be written: {e}"),
+            if proof.rotates {
+                "each renewal may bring another refresh token, and one that is not kept ends the sign-in: make the file writable, best with its folder"
+            } else {
+                "`run` keeps a renewed token in memory, which does for Google; `auth` needs to write the file"
+            },
+        )),
     }
 }
 

@@ -132,7 +132,7 @@ pub(super) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Each failed message too, with its id and the server's words
+    /// Each message too that failed or is put off, with its id and the reason
     #[arg(long)]
     pub(super) failed: bool,
 }

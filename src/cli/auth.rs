@@ -19,6 +19,7 @@ use crate::config::{self, Account, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::oauth::{Client, Consent, Device, Grant, PUBLISH, Provider, TESTING_LIFE, TokenPlace};
 use crate::session::{Login, Session};
+use crate::text::counted;
 
 #[derive(Args, Debug)]
 pub(super) struct AuthArgs {
@@ -150,11 +151,16 @@ fn finish(
             "{path} is written. Whether it opens the mail of the right account was not tried; with --config it is.\n"
         ),
     };
-    place.write(client, grant)?;
-    Ok(match client.provider {
-        Provider::Google => written + &testing_text(grant),
-        Provider::Microsoft | Provider::Other => written,
-    })
+    let mut text = written;
+    if place.write(client, grant)? {
+        text += &format!(
+            "{path} cannot be replaced, so it was written in place: it is mounted as a single file, or its folder cannot be written. A power cut at such a moment may cost the sign-in; better mount the folder.\n"
+        );
+    }
+    if client.provider == Provider::Google {
+        text += &testing_text(grant);
+    }
+    Ok(text)
 }
 
 /// Signs in with the token. Which account it is of, nobody but the server can tell.
@@ -215,9 +221,9 @@ fn testing_text(grant: &Grant) -> String {
 fn device_text(device: &Device, user: Option<&str>) -> String {
     let (address, code) = device.instructions();
     format!(
-        "On any device, open\n\n  {address}\n\nenter the code {code} and sign in{}. Waiting for {} minutes.\n",
+        "On any device, open\n\n  {address}\n\nenter the code {code} and sign in{}. Waiting for {}.\n",
         as_user(user),
-        device.life().as_secs().div_ceil(60)
+        counted(device.life().as_secs().div_ceil(60), "minute")
     )
 }
 
@@ -240,12 +246,12 @@ fn consent_text(
     };
     format!(
         "{first} and sign in{}:\n\n  {}\n\n{unverified}\
-         The browser comes back to {}; waiting for {} minutes.\n\
+         The browser comes back to {}; waiting for {}.\n\
          If it runs on another machine, that page does not load: paste its whole address here and press Enter (it is not shown).\n",
         as_user(user),
         consent.url(),
         consent.redirect_uri(),
-        limit.as_secs().div_ceil(60)
+        counted(limit.as_secs().div_ceil(60), "minute")
     )
 }
 

@@ -12,7 +12,8 @@ use log::info;
 use crate::engine::{Count, Engine, Progress};
 use crate::error::shown;
 use crate::logging::Bottom;
-use crate::status::{bytes_text, messages, span, thousands};
+use crate::status::{bytes_text, span};
+use crate::text::{counted, thousands};
 
 /// Between two looks at the figures for a terminal.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -137,7 +138,7 @@ fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
         _ => format!(
             "{} of {}, {:.1} of {:.1} MB",
             thousands(done.messages),
-            messages(all.messages),
+            counted(all.messages, "message"),
             done.bytes as f64 / 1e6,
             all.bytes as f64 / 1e6
         ),
@@ -193,17 +194,20 @@ pub(super) fn summary(p: &Progress) -> Vec<String> {
     };
     let mut out = vec![format!(
         "delivered {} ({}) in {}{rate}",
-        messages(t.delivered.messages),
+        counted(t.delivered.messages, "message"),
         bytes_text(t.delivered.bytes),
         span(t.begun.elapsed().as_secs())
     )];
     if t.found.messages > 0 {
-        out.push(format!("already there: {}", messages(t.found.messages)));
+        out.push(format!(
+            "already there: {}",
+            counted(t.found.messages, "message")
+        ));
     }
     if t.gone.messages > 0 {
         out.push(format!(
             "no longer in the source: {}",
-            messages(t.gone.messages)
+            counted(t.gone.messages, "message")
         ));
     }
     let mut reasons = t.reasons.clone();
@@ -211,10 +215,13 @@ pub(super) fn summary(p: &Progress) -> Vec<String> {
     let mut others = t.failed.messages;
     for (reason, n) in reasons.into_iter().take(REASONS) {
         others -= n.min(others);
-        out.push(format!("failed: {}: {reason}", messages(n)));
+        out.push(format!("failed: {}: {reason}", counted(n, "message")));
     }
     if others > 0 {
-        out.push(format!("failed: {} for other reasons", messages(others)));
+        out.push(format!(
+            "failed: {} for other reasons",
+            counted(others, "message")
+        ));
     }
     let left = p.waiting.messages + p.in_flight.messages;
     if left > 0 {
@@ -238,7 +245,7 @@ pub(super) fn summary(p: &Progress) -> Vec<String> {
             true => String::new(),
             false => format!(": {}", why.join("; ")),
         };
-        out.push(format!("waiting: {}{why}", messages(left)));
+        out.push(format!("waiting: {}{why}", counted(left, "message")));
     }
     out
 }

@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger};
 use crate::logging::{self, Bottom};
-use crate::status::{bytes_text, messages, thousands, wrapped};
+use crate::status::{bytes_text, wrapped};
+use crate::text::counted;
 
 /// support.google.com/a/answer/1071518, seen 2026-11.
 const GMAIL_PER_DAY: u64 = 500_000_000;
@@ -37,8 +38,8 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     if args.dry_run {
         return dry_run(config, times, &path, args);
     }
-    let _lock = ledger::lock(&path)?;
-    let ledger = Ledger::open_or_create(&path, true)?;
+    let lock = ledger::lock(&path)?;
+    let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
     mention_script(&ledger, args)?;
     let target = config.target_user.clone();
     let every = times.report;
@@ -103,7 +104,8 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             last(
                 Level::Warn,
                 &format!(
-                    "ended with {pending} messages waiting and {failed} failed; `imap-to-gmail status --failed` says why"
+                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed` says why",
+                    counted(pending, "message")
                 ),
             );
             3
@@ -142,7 +144,7 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
     let mut out = format!(
         "would send {} to {target}: {}\n",
         bytes_text(f.send_bytes),
-        messages(f.send)
+        counted(f.send, "message")
     );
     if let Some(time) = time_text(f) {
         out += &wrapped("", "", &time);
@@ -156,7 +158,7 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
         ),
     ] {
         if count > 0 {
-            out.push_str(&format!("{}: {what}\n", messages(count)));
+            out.push_str(&format!("{}: {what}\n", counted(count, "message")));
         }
     }
     out
@@ -167,7 +169,7 @@ fn time_text(f: &Forecast) -> Option<String> {
     let takes = |sent, limit| match progress::days(f.send_bytes, sent, limit) {
         0 => "all of it may go at once".to_string(),
         1 => "the last of it goes after about a day".into(),
-        n => format!("the last of it goes after about {} days", thousands(n)),
+        n => format!("the last of it goes after about {}", counted(n, "day")),
     };
     match f.uploaded {
         _ if f.send == 0 => None,

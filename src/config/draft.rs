@@ -36,10 +36,10 @@ impl Draft {
         right(read.known_keys(), m);
         let draft = Draft {
             source: right(read.source(), m),
-            source_user: right(read.required("source_user"), m),
+            source_user: right(read.user("source_user"), m),
             source_key: right(read.source_key(), m),
             target: right(read.target(), m),
-            target_user: right(read.required("target_user"), m),
+            target_user: right(read.user("target_user"), m),
             target_key: right(read.target_key(), m),
             since: right(read.since(now), m),
             state_file: right(read.state_file(), m),

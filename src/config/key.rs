@@ -3,14 +3,16 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use zeroize::Zeroize;
 
+use super::command::{self, Failure};
 use super::{Reader, kind};
 use crate::error::{Result, shown};
+use crate::text;
 
 /// A password or token. It never shows itself, and is wiped when it goes.
 #[derive(Clone, PartialEq)]
@@ -24,6 +26,11 @@ impl<T: Zeroize> Secret<T> {
     /// The secret itself: for the place that puts it on the wire, and for masking it.
     pub fn reveal(&self) -> &T {
         &self.0
+    }
+
+    /// To fill it.
+    pub fn reveal_mut(&mut self) -> &mut T {
+        &mut self.0
     }
 }
 
@@ -82,11 +89,18 @@ impl Reader<'_> {
     fn first_line_of(&self, key: &str) -> Result<Secret<String>> {
         let path = self.required(key)?;
         let hint = "the file must hold the password, alone on its first line";
-        let text = Secret::new(fs::read_to_string(&path).map_err(|e| {
+        let unreadable = |e: io::Error| {
             self.error(key, format!("{path} cannot be read: {e}"))
                 .hint(hint)
-        })?);
-        first_line(&text).ok_or_else(|| {
+        };
+        let bytes = Secret::new(fs::read(&path).map_err(unreadable)?);
+        let plain = text::plain(bytes.reveal()).ok_or_else(|| {
+            self.error(key, format!("{path} {}", text::UTF_16))
+                .hint(text::UTF_16_HINT)
+        })?;
+        let text = String::from_utf8(plain.to_vec())
+            .map_err(|_| self.error(key, format!("{path} is not UTF-8")).hint(hint))?;
+        first_line(&Secret::new(text)).ok_or_else(|| {
             self.error(
                 key,
                 format!("the first line of {path} is empty, expected the password"),
@@ -120,25 +134,30 @@ impl Reader<'_> {
         // The arguments may hold a secret, also where they were put into one string with the name.
         let name = argv[0].split_whitespace().next().unwrap_or_default();
         let name = shown(name.as_bytes());
-        let output = Command::new(&argv[0])
-            .args(&argv[1..])
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|e| {
-                self.error(key, format!("`{name}` cannot be run: {e}"))
-                    .hint("the program comes first, then each argument as a string of its own; no shell is involved")
-            })?;
-        if !output.status.success() {
-            return Err(self
-                .error(key, format!("`{name}` ended with {}", output.status))
-                .hint(hint));
-        }
-        let text = Secret::new(String::from_utf8(output.stdout).map_err(|_| {
+        let printed = command::printed(&argv, command::PATIENCE).map_err(|end| match end {
+            Failure::NotRun(e) => self
+                .error(key, format!("`{name}` cannot be run: {e}"))
+                .hint("the program comes first, then each argument as a string of its own; no shell is involved"),
+            Failure::Ended(status) => self
+                .error(key, format!("`{name}` ended with {status}"))
+                .hint(hint),
+            Failure::TooSlow => self
+                .error(
+                    key,
+                    format!(
+                        "`{name}` was ended: it had not done its work after {} s",
+                        command::PATIENCE.as_secs()
+                    ),
+                )
+                .hint("run the command by hand: it must not wait for a person, nor for what is not there yet when this program starts"),
+        })?;
+        let not_utf_8 = || {
             self.error(key, format!("what `{name}` printed is not UTF-8"))
                 .hint(hint)
-        })?);
-        first_line(&text).ok_or_else(|| {
+        };
+        let plain = text::plain(printed.reveal()).ok_or_else(not_utf_8)?;
+        let text = String::from_utf8(plain.to_vec()).map_err(|_| not_utf_8())?;
+        first_line(&Secret::new(text)).ok_or_else(|| {
             self.error(
                 key,
                 format!("`{name}` printed no password on its first line"),

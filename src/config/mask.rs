@@ -3,6 +3,8 @@
 //!
 //! A server that spells a secret in pieces shorter than [`PIECE_MIN`] is not understood.
 
+use std::iter;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
@@ -25,8 +27,18 @@ impl Masks {
             STANDARD.encode(secret),
             STANDARD.encode(response),
         ];
-        let derived = (0..3).map(|shift| within_base64(secret, shift));
-        let derived = derived.chain([false, true].map(|upper| percent_encoded(secret, upper)));
+        let encoded = [
+            percent_encoded(secret, true),
+            percent_encoded(secret, false),
+            form_encoded(secret, true),
+            form_encoded(secret, false),
+        ];
+        // Also of a whole form that holds it.
+        let derived: Vec<String> = iter::once(secret)
+            .chain(encoded.iter().map(String::as_str))
+            .flat_map(|text| (0..3).map(move |shift| within_base64(text, shift)))
+            .collect();
+        let derived = derived.into_iter().chain(encoded);
         // Of a short secret little is left in there, which stands in many a word.
         forms.extend(derived.filter(|form| form.len() >= PIECE_MIN));
         // RFC 4648 5.
@@ -93,12 +105,21 @@ fn within_base64(secret: &str, shift: usize) -> String {
     text.get(certain).unwrap_or_default().to_string()
 }
 
-/// As in a form or an address (RFC 3986 2.1).
+/// As in an address (RFC 3986 2.1).
 fn percent_encoded(secret: &str, upper: bool) -> String {
+    encoded(secret, b"-._~", upper)
+}
+
+/// As in a form (application/x-www-form-urlencoded).
+fn form_encoded(secret: &str, upper: bool) -> String {
+    encoded(secret, b"*-._", upper).replace("%20", "+")
+}
+
+fn encoded(secret: &str, kept: &[u8], upper: bool) -> String {
     let mut out = String::new();
     for &b in secret.as_bytes() {
         match b {
-            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => out.push(b.into()),
+            b if b.is_ascii_alphanumeric() || kept.contains(&b) => out.push(b.into()),
             b if upper => out.push_str(&format!("%{b:02X}")),
             b => out.push_str(&format!("%{b:02x}")),
         }
@@ -181,8 +202,10 @@ mod tests {
             }
         }
         for upper in [false, true] {
-            let shown = masks.apply(&format!("GET /?t={}&x", percent_encoded(secret, upper)));
-            assert_eq!(shown, "GET /?t=***&x");
+            for encoded in [percent_encoded(secret, upper), form_encoded(secret, upper)] {
+                let shown = masks.apply(&format!("GET /?t={encoded}&x"));
+                assert_eq!(shown, "GET /?t=***&x");
+            }
         }
         assert_eq!(masks.apply("one and another"), "one and ***");
         assert_eq!(Masks::new("", b"").apply("nothing"), "nothing");

@@ -12,6 +12,7 @@ use super::settle::{Outcome, settle};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Row};
 use crate::source::MAILBOX;
+use crate::text::moment;
 
 /// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
 /// released when this goes.
@@ -76,7 +77,9 @@ impl Drop for Flight<'_> {
 
 fn tell(row: &Row, change: &Change) {
     match change {
-        Change::Retry { error, at } => warn!("{}: {error}; tried again after {at:.0}", named(row)),
+        Change::Retry { error, at, .. } => {
+            warn!("{}: {error}; tried again after {}", named(row), moment(*at))
+        }
         Change::Failed { error, .. } => warn!("{} failed: {error}", named(row)),
         Change::Gone => info!("{} is no longer in the source", named(row)),
         Change::Later { .. } => info!(

@@ -6,6 +6,7 @@ use log::{debug, warn};
 use crate::error::{Error, Fault, Result};
 use crate::message::Uid;
 use crate::session::SET_MAX;
+use crate::text::counted;
 
 /// How often a message, alone, may end a healthy connection before it is to blame.
 const DEATHS_MAX: u32 = 3;
@@ -116,7 +117,10 @@ fn ask_for<C, T>(
             missing.append(&mut set);
             continue;
         };
-        let early = format!("fetching {} messages ended early: {error}", set.len());
+        let early = format!(
+            "fetching {} ended early: {error}",
+            counted(set.len(), "message")
+        );
         match error.fault {
             // Servers end sessions as they like, and say so. Whatever else loses one may take minutes each
             // time, which a person would wonder about.

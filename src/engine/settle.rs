@@ -115,11 +115,16 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
     }
 }
 
-/// The wait grows with the time since the first charge, so it about doubles from try to try.
+/// The wait grows with the time for which the message has been tried, so it about doubles from try to
+/// try. That time is made of the waits between its tries: by how much a try came late does not
+/// count, since then nothing ran, or the machine slept. So two days are many tries, however rarely
+/// there is one. What does not count is taken out by moving the first charge forward.
 fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
-    let first = row.first_failed_at.unwrap_or(now);
-    let since = (now - first).to_std().unwrap_or_default();
-    if row.first_failed_at.is_some() && since >= times.give_up {
+    let tried = row
+        .first_failed_at
+        .and_then(|first| (row.due_at.min(now) - first).to_std().ok())
+        .unwrap_or_default();
+    if row.first_failed_at.is_some() && tried >= times.give_up {
         return Change::Failed {
             error,
             sender: None,
@@ -134,13 +139,108 @@ fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
     let wait = error
         .delay
         .unwrap_or_default()
-        .max(since.clamp(first_wait, times.backoff.1));
+        .max(tried.clamp(first_wait, times.backoff.1));
     Change::Retry {
         error,
+        first: now - delta(tried),
         at: now + delta(wait),
     }
 }
 
 fn delta(d: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(d).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::message::{Discovered, Flags, Uid};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn row(now: Time) -> Row {
+        Row {
+            id: 1,
+            mailbox_id: 1,
+            about: Discovered {
+                uid: Uid(1),
+                message_id: None,
+                date: None,
+                internal_date: Some(now),
+                size: Some(1),
+                flags: Flags::default(),
+                gm_msgid: None,
+            },
+            internal_date: now,
+            attempt: 1,
+            unseen: 0,
+            first_failed_at: None,
+            due_at: now,
+            sha256: None,
+            canonical: None,
+            mark: None,
+        }
+    }
+
+    /// How many tries a message gets, each so much later than it is due, and how long that takes.
+    fn tries(late: impl Fn(u32) -> Duration) -> (u32, Duration) {
+        let times = Intervals::default();
+        let begun = Time::UNIX_EPOCH;
+        let mut row = row(begun);
+        let mut now = begun;
+        for tries in 1..=1000 {
+            match charge(Error::new(Fault::Transient, "no"), &row, now, &times) {
+                Change::Retry { first, at, .. } => {
+                    (row.first_failed_at, row.due_at) = (Some(first), at);
+                    now = at + delta(late(tries));
+                }
+                _ => return (tries, (now - begun).to_std().unwrap_or_default()),
+            }
+        }
+        (u32::MAX, Duration::MAX)
+    }
+
+    #[test]
+    fn a_message_is_tried_for_two_days_in_which_there_were_tries() {
+        let (always, took) = tries(|_| Duration::ZERO);
+        assert!((16..24).contains(&always), "{always}");
+        assert!((48 * HOUR..60 * HOUR).contains(&took), "{took:?}");
+        // Asleep at every third, away for a month after the third, run once a day.
+        let night = |n: u32| {
+            if n.is_multiple_of(3) {
+                14 * HOUR
+            } else {
+                Duration::ZERO
+            }
+        };
+        let away = |n: u32| if n == 3 { 720 * HOUR } else { Duration::ZERO };
+        for (n, took) in [tries(night), tries(away), tries(|_| 24 * HOUR)] {
+            assert_eq!(n, always);
+            assert!(took >= 48 * HOUR, "{took:?}");
+        }
+    }
+
+    #[test]
+    fn tries_that_come_early_count_for_the_time_that_passed() {
+        let times = Intervals::default();
+        let now = Time::UNIX_EPOCH + TimeDelta::days(9);
+        let mut row = row(now);
+        row.first_failed_at = Some(now - TimeDelta::hours(1));
+        row.due_at = now + TimeDelta::hours(5);
+        let error = || Error::new(Fault::Transient, "no");
+        let change = charge(error(), &row, now, &times);
+        let Change::Retry { first, at, .. } = change else {
+            panic!("{change:?}")
+        };
+        assert_eq!(
+            (now - first, at - now),
+            (TimeDelta::hours(1), TimeDelta::hours(1))
+        );
+        // A clock that was set back gives no time at all.
+        row.first_failed_at = Some(now + TimeDelta::days(3));
+        let change = charge(error(), &row, now, &times);
+        assert!(matches!(change, Change::Retry { first, .. } if first == now));
+    }
 }

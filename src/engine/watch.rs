@@ -18,6 +18,7 @@ use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{List, SET_MAX, View};
 use crate::source::MAILBOX;
+use crate::text::counted;
 
 /// So many UIDs may have come for them to be described without being listed first.
 const FEW: u32 = 200;
@@ -47,7 +48,7 @@ impl Looked {
     /// How many messages came, where that is known.
     pub(super) fn say(&self) {
         if !self.matching {
-            info!("{} new messages in {MAILBOX}", self.new);
+            info!("{} in {MAILBOX}", counted(self.new, "new message"));
         }
     }
 }
@@ -133,7 +134,10 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
                     Since::All => "the beginning".into(),
                     Since::Days(_) | Since::Date(_) => start.date_naive().to_string(),
                 };
-                info!("first look at {MAILBOX}: {} messages; taking over what came since {from}", view.exists);
+                info!(
+                    "first look at {MAILBOX}: {}; taking over what came since {from}",
+                    counted(view.exists, "message")
+                );
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
             }
             // RFC 3501 2.3.1.1: another UIDVALIDITY; and all the same a UIDNEXT that went back, or

@@ -98,7 +98,7 @@ impl Ledger {
                   WHERE {RIVAL} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
             ))?
             .query_map(params![message_id.hash, of.about.date, of.id], |r| {
-                Ok((row(r)?, place_of(r, 16)?))
+                Ok((row(r)?, place_of(r, 17)?))
             })?
             .collect()
         })

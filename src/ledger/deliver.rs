@@ -25,6 +25,8 @@ pub struct Row {
     /// Attempts in a row whose end nobody saw.
     pub unseen: u32,
     pub first_failed_at: Option<Time>,
+    /// When this attempt was to be made.
+    pub due_at: Time,
     pub sha256: Option<[u8; 32]>,
     pub canonical: Option<[u8; 32]>,
     pub mark: Option<i64>,
@@ -86,8 +88,8 @@ pub enum Change {
         place: Option<Place>,
         altered: bool,
     },
-    /// Charged: tried again at a time.
-    Retry { error: Error, at: Time },
+    /// Charged: tried again at a time. `first`: from when on it counts as tried.
+    Retry { error: Error, first: Time, at: Time },
     /// Charged for the last time. Who it was from and about what, so that a person recognises it.
     Failed {
         error: Error,
@@ -171,7 +173,7 @@ pub enum Verdict {
 const DAY: TimeDelta = TimeDelta::hours(24);
 
 pub(super) const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
-    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid";
+    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at";
 
 impl Ledger {
     /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
@@ -406,11 +408,11 @@ impl Ledger {
                         place.and_then(|p| p.gm_msgid)
                     ])?
                 }
-                Change::Retry { error, at } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = coalesce(first_failed_at, ?3),
+                Change::Retry { error, first, at } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = ?3,
                             fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
                       WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at), now, error.fault.name(), error.message],
+                    params![id, time_text(*at), time_text(*first), error.fault.name(), error.message],
                 )?,
                 Change::Failed { error, sender, subject } => t.execute(
                     "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
@@ -577,6 +579,7 @@ pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
     let internal_date = parse_time(&internal).unwrap_or(Time::UNIX_EPOCH);
     let flags: String = r.get(8)?;
     let first_failed: Option<String> = r.get(11)?;
+    let due: String = r.get(16)?;
     Ok(Row {
         id: r.get(0)?,
         mailbox_id: r.get(1)?,
@@ -593,6 +596,7 @@ pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
         attempt: r.get(9)?,
         unseen: r.get(10)?,
         first_failed_at: first_failed.and_then(|t| parse_time(&t)),
+        due_at: parse_time(&due).unwrap_or(internal_date),
         sha256: r.get(12)?,
         canonical: r.get(13)?,
         mark: r.get(14)?,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::OpenFlags;
 use rustix::fs::Access;
 
+use super::lock::must_have_one_name;
 use super::{
     DIRECTORY_HINT, Ledger, MIGRATIONS, Route, Summary, beside, damaged, refuse_strangers,
 };
@@ -45,9 +46,11 @@ pub fn inspect(path: &Path, now: Time) -> Result<Option<Inspection>> {
 /// May a run make or change the ledger at `path`, as far as the system tells without a try?
 ///
 /// # Errors
-/// `Fatal` when not.
+/// `Fatal` when not, or when another run could use it by another name.
 pub fn may_write(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
+    must_have_one_name(path)?;
+    let real = beside(path, "");
+    let folder = match real.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };

@@ -78,6 +78,22 @@ pub struct FailedRow {
     pub last_error: String,
 }
 
+/// A message that was refused and waits for its next try.
+#[derive(Clone, Debug)]
+pub struct PutOffRow {
+    pub id: i64,
+    pub internal_date: String,
+    pub size: Option<u64>,
+    pub message_id: Option<String>,
+    pub attempts: u64,
+    pub next_attempt_at: String,
+    pub last_error: String,
+}
+
+/// As many as a person could want to see; a reason that more of them have is one of the source's or
+/// the target's.
+const PUT_OFF_MAX: usize = 10_000;
+
 impl Ledger {
     /// Counts and times for `status`, all of one moment. None of it reads the rows themselves, the
     /// failed ones apart: `status` is asked often, and of ledgers with a million rows.
@@ -166,6 +182,30 @@ impl Ledger {
                     sender: r.get(3)?,
                     subject: r.get(4)?,
                     message_id: r.get(5)?,
+                    last_error: r.get(6)?,
+                })
+            })?
+            .collect()
+        })
+    }
+
+    /// The messages that were refused for now, newest first.
+    pub fn put_off(&self) -> Result<Vec<PutOffRow>> {
+        self.read(|db| {
+            // What was never charged waits since it was discovered: its row need not be read.
+            db.prepare_cached(
+                "SELECT id, internal_date, size, message_id, attempt, next_attempt_at, last_error FROM message
+                  WHERE status = 'pending' AND next_attempt_at <> discovered_at AND last_error IS NOT NULL
+                  ORDER BY internal_date DESC, id DESC LIMIT ?1",
+            )?
+            .query_map([PUT_OFF_MAX], |r| {
+                Ok(PutOffRow {
+                    id: r.get(0)?,
+                    internal_date: r.get(1)?,
+                    size: r.get(2)?,
+                    message_id: r.get(3)?,
+                    attempts: r.get(4)?,
+                    next_attempt_at: r.get(5)?,
                     last_error: r.get(6)?,
                 })
             })?

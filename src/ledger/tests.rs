@@ -203,7 +203,11 @@ fn every_change_ends_a_flight_and_nothing_else() {
     let at = desk.now;
     let changes = [
         delivered(),
-        Change::Retry { error, at },
+        Change::Retry {
+            error,
+            first: at,
+            at,
+        },
         failed(),
         Change::Released { unseen: true },
         Change::Later { at },
@@ -380,7 +384,15 @@ fn a_run_tries_a_row_once_and_again_only_when_it_was_not_begun() {
         .unwrap();
     assert_eq!(desk.claim(), [1]);
     let error = Error::new(Fault::Transient, "not now");
-    desk.settle(one, &Change::Retry { error, at }).unwrap();
+    desk.settle(
+        one,
+        &Change::Retry {
+            error,
+            first: at,
+            at,
+        },
+    )
+    .unwrap();
     assert!(desk.claim().is_empty());
     desk.ledger.wake(one).unwrap();
     assert_eq!(desk.claim(), [1], "whatever its backoff");
@@ -457,8 +469,15 @@ fn a_clock_that_was_set_back_makes_a_row_due_once() {
     assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 1);
     let at = desk.now + TimeDelta::minutes(1);
     let error = Error::new(Fault::Transient, "not now");
-    desk.settle(desk.id(1, 1), &Change::Retry { error, at })
-        .unwrap();
+    desk.settle(
+        desk.id(1, 1),
+        &Change::Retry {
+            error,
+            first: at,
+            at,
+        },
+    )
+    .unwrap();
     assert_eq!(desk.ledger.next_due(desk.now).unwrap(), Some(at));
     assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 0);
     desk.now = at;

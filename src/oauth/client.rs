@@ -15,6 +15,7 @@ use super::contents::GOOGLE_SCOPE;
 use super::renewal::is_safe;
 use crate::config::{Secret, json_place, plain_json_error};
 use crate::error::{Error, Result, shown};
+use crate::text;
 
 /// Whose sign-in it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +135,10 @@ impl CredentialsFile<'_> {
         if bytes.len() as u64 > FILE_MAX {
             return Err(self.error("is too long for a credentials file"));
         }
-        let text = Secret::new(bytes);
-        let bytes = text.reveal();
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let secret = Secret::new(bytes);
+        let bytes = secret.reveal();
+        let bytes =
+            text::plain(bytes).ok_or_else(|| self.error(text::UTF_16).hint(text::UTF_16_HINT))?;
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(map)) => Ok(map),
             Ok(_) => Err(self.error("is not a credentials file: expected a JSON object")),

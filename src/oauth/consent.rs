@@ -17,8 +17,10 @@ use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope}
 
 use super::client::{Client, Provider};
 use super::listener::{self, Awaited, Page};
+use super::refusal::Said;
 use crate::config::Secret;
-use crate::error::{Error, Fault, Result, shown};
+use crate::error::{Error, Fault, Result};
+use crate::text::counted;
 
 /// A pasted address: no terminal gives a longer line than a quarter of this.
 const LINE_MAX: u64 = 16 << 10;
@@ -222,7 +224,15 @@ impl Consent {
                     redirect_uri: awaited.redirect_uri.clone(),
                 }),
                 Answer::Refused { error, description } => {
-                    Err(refused(&self.client, &error, &description))
+                    let sent = [
+                        Secret::new(awaited.state.reveal().clone()),
+                        Secret::new(self.verifier.secret().clone()),
+                    ];
+                    let masks = self.client.masks(&sent);
+                    Err(refused(
+                        &self.client,
+                        &Said::new(&error, &description, &masks),
+                    ))
                 }
                 Answer::WrongState | Answer::None => continue,
             };
@@ -257,7 +267,7 @@ fn read_lines(typed: impl Read, sender: &Sender<Heard>) {
 
 fn too_late(limit: Duration) -> Error {
     let time = match limit.as_secs() {
-        s if s >= 60 => format!("{} minutes", s / 60),
+        s if s >= 60 => counted(s / 60, "minute"),
         s => format!("{s} s"),
     };
     Error::new(
@@ -267,29 +277,13 @@ fn too_late(limit: Duration) -> Error {
     .hint(format!("{AGAIN} when you are at a browser"))
 }
 
-/// The answer is a refusal (gmail.md 7.3; RFC 6749 4.1.2.1).
-fn refused(client: &Client, error: &str, description: &str) -> Error {
-    let name = client.provider_name();
-    let code = shown(error.as_bytes());
-    let words = match description {
-        "" => code.clone(),
-        more => format!("{code} ({})", shown(more.as_bytes())),
+/// The answer is a refusal.
+fn refused(client: &Client, said: &Said) -> Error {
+    let (name, words) = (client.provider_name(), said.words());
+    let what = if said.is("access_denied") {
+        format!("the sign-in was declined: {name} says {words}")
+    } else {
+        format!("{name} refused the sign-in: {words}")
     };
-    let hint = match code.as_str() {
-        "access_denied" if client.provider == Provider::Google => format!(
-            "{AGAIN} and agree; where the client is in \"Testing\", the account must be one of its test users"
-        ),
-        "access_denied" | "consent_required" => format!("{AGAIN} and agree"),
-        "admin_policy_enforced" | "org_internal" | "unauthorized_client" => {
-            "the account's administrator must allow this client first".into()
-        }
-        "invalid_scope" => "this client must not ask for mail: add the scope to it".into(),
-        "temporarily_unavailable" | "server_error" => format!("{AGAIN} in a while"),
-        _ => AGAIN.into(),
-    };
-    let what = match code.as_str() {
-        "access_denied" => format!("the sign-in was declined: {name} says {words}"),
-        _ => format!("{name} refused the sign-in: {words}"),
-    };
-    Error::new(Fault::NeedsUser, what).hint(hint)
+    Error::new(Fault::NeedsUser, what).hint(said.hint_for_answer(client.provider))
 }

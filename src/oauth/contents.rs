@@ -99,7 +99,7 @@ impl Contents {
     }
 
     /// A list, or one string with blanks in between.
-    fn scopes(&self) -> Vec<String> {
+    pub(super) fn scopes(&self) -> Vec<String> {
         match self.map.get("scopes") {
             Some(Value::Array(items)) => items
                 .iter()

@@ -65,9 +65,11 @@ impl Device {
 
     /// What to open, and what to enter there.
     pub fn instructions(&self) -> (String, String) {
+        let masks = self.client.masks(&[]);
+        let safe = |text: &str| masks.apply(&shown(text.as_bytes()));
         (
-            shown(self.details.verification_uri().as_str().as_bytes()),
-            shown(self.details.user_code().secret().as_bytes()),
+            safe(self.details.verification_uri().as_str()),
+            safe(self.details.user_code().secret()),
         )
     }
 

@@ -1,5 +1,5 @@
-//! What the token endpoint gives for a code, checked: a [`Grant`], or the words for its refusal
-//! (gmail.md 7.2, 7.3). The refresh of a token that we have is `super`'s.
+//! What the token endpoint gives for a code, checked: a [`Grant`] (gmail.md 7.2). What its refusal
+//! means is `refusal`'s affair, the renewal of a token that we have is `renewal`'s.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -21,8 +21,9 @@ use serde_json::Value;
 
 use super::client::{Client, Provider};
 use super::consent::Code;
-use crate::config::Secret;
-use crate::error::{Error, Fault, Result, shown};
+use super::refusal::{self, Refusal};
+use crate::config::{Masks, Secret};
+use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
 /// A reply of the token endpoint is some hundred bytes.
@@ -202,7 +203,11 @@ impl Client {
         })
     }
 
-    /// gmail.md 7.3. What was sent is taken out of the endpoint's words, should it echo it.
+    /// What the provider must not make us show: what it was told, and its client's secret.
+    pub(super) fn masks(&self, sent: &[Secret<String>]) -> Masks {
+        refusal::masks(sent.iter().chain(&self.secret))
+    }
+
     pub(super) fn refused<T: ErrorResponseType + Display + 'static>(
         &self,
         e: &RequestTokenError<ureq::Error, StandardErrorResponse<T>>,
@@ -210,58 +215,20 @@ impl Client {
         sent: &[Secret<String>],
     ) -> Error {
         let name = self.provider_name();
-        let status = http.status();
-        let masked = |text: &str| {
-            let mut text = text.to_string();
-            for secret in sent.iter().chain(&self.secret) {
-                text = text.replace(secret.reveal().as_str(), "(secret)");
-            }
-            shown(text.as_bytes())
-        };
         let out_of_order = |what: String| {
             Error::connection(format!("{name} gives no token now: {what}"))
                 .hint("run `imap-to-gmail auth` again in a while")
         };
-        match e {
-            _ if status == 429 || status >= 500 => {
-                out_of_order(format!("its token endpoint answers with HTTP {status}"))
-            }
-            RequestTokenError::ServerResponse(reply) => {
-                let code = masked(&reply.error().to_string());
-                let words = match reply.error_description() {
-                    Some(description) => format!("{code} ({})", masked(description)),
-                    None => code.clone(),
-                };
-                let hint = match code.as_str() {
-                    "invalid_client" | "deleted_client" | "unauthorized_client" => {
-                        "the client of the credentials file is wrong or gone: download its file anew, or make a new client"
-                    }
-                    "access_denied" | "authorization_declined" => {
-                        "run `imap-to-gmail auth` again and agree"
-                    }
-                    "admin_policy_enforced" | "org_internal" | "invalid_scope" => {
-                        "the account or its administrator does not allow this client to read mail"
-                    }
-                    "redirect_uri_mismatch" => {
-                        "the client does not let the browser come back to this machine: make one of type \"Desktop app\""
-                    }
-                    "expired_token" => {
-                        "run `imap-to-gmail auth` again; the code must be entered in time"
-                    }
-                    "invalid_grant" => {
-                        "the browser's answer was used before or is too old: run `imap-to-gmail auth` again"
-                    }
-                    "server_error" | "temporarily_unavailable" | "internal_failure" => {
-                        return out_of_order(words);
-                    }
-                    _ => "run `imap-to-gmail auth` again",
-                };
-                Error::new(Fault::NeedsUser, format!("{name} gives no token: {words}")).hint(hint)
-            }
-            RequestTokenError::Request(e) => out_of_order(masked(&e.to_string())),
-            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => out_of_order(format!(
-                "its token endpoint answers with something else than a token (HTTP {status})"
-            )),
+        match refusal::of_endpoint(e, http.status(), &self.masks(sent)) {
+            Refusal::OutOfOrder(what) => out_of_order(what),
+            Refusal::Refused(said) => match said.hint_for_code() {
+                None => out_of_order(said.words()),
+                Some(hint) => Error::new(
+                    Fault::NeedsUser,
+                    format!("{name} gives no token: {}", said.words()),
+                )
+                .hint(hint),
+            },
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The token file as a sign-in makes it, how it is written, and what its age says (gmail.md 7.4, 7.5).
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::TimeDelta;
+use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 
 use super::client::{Client, Provider};
@@ -13,6 +15,8 @@ use super::exchange::Grant;
 use crate::config::Secret;
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
+use crate::mount::is_mounted_alone;
+use crate::text;
 
 /// A Google client left in "Testing" ends each sign-in so long after it.
 pub const TESTING_LIFE: TimeDelta = TimeDelta::days(7);
@@ -74,8 +78,9 @@ impl TokenPlace {
                 text = Secret::new(bytes);
             }
         }
-        if !text.reveal().trim_ascii().is_empty() {
-            match serde_json::from_slice(text.reveal()) {
+        let plain = text::plain(text.reveal()).unwrap_or(text.reveal());
+        if !plain.trim_ascii().is_empty() {
+            match serde_json::from_slice(plain) {
                 Ok(Value::Object(map))
                     if map.contains_key("token") || map.contains_key("refresh_token") =>
                 {
@@ -91,9 +96,16 @@ impl TokenPlace {
             }
         }
         // Better now than after the sign-in.
-        target(path)
-            .and_then(|path| tempfile::NamedTempFile::new_in(folder(&path)))
-            .map_err(|e| wrong(format!("the token file cannot be written: {e}")))?;
+        let tried =
+            target(path).and_then(
+                |path| match tempfile::NamedTempFile::new_in(folder(&path)) {
+                    Err(e) if may_be_written_in_place(&e) && path.exists() => {
+                        File::options().write(true).open(path).map(|_| ())
+                    }
+                    end => end.map(|_| ()),
+                },
+            );
+        tried.map_err(|e| wrong(format!("the token file cannot be written: {e}")))?;
         Ok(TokenPlace {
             path: path.to_path_buf(),
             kept,
@@ -104,11 +116,11 @@ impl TokenPlace {
         &self.path
     }
 
-    /// Writes what a sign-in gave.
+    /// Writes what a sign-in gave. True when that was done in place.
     ///
     /// # Errors
     /// `Fatal`: the token is lost.
-    pub fn write(self, client: &Client, grant: &Grant) -> Result<()> {
+    pub fn write(self, client: &Client, grant: &Grant) -> Result<bool> {
         let mut map = Map::new();
         let mut set = |key: &str, value: Value| map.insert(key.into(), value);
         set("token", grant.access.reveal().as_str().into());
@@ -131,7 +143,7 @@ impl TokenPlace {
             set("refresh_token_expires_at", time_text(at).into());
         }
         map.extend(self.kept);
-        write(&self.path, &map).map(|_| ()).map_err(|e| {
+        write(&self.path, &map).map(|w| w.in_place).map_err(|e| {
             Error::fatal(format!(
                 "{}: the token file cannot be written: {e}",
                 self.path.display()
@@ -141,17 +153,95 @@ impl TokenPlace {
     }
 }
 
-/// Writes a token file anew, 0600 before its first byte, by rename. The hash is of what is in it.
-pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<[u8; 32]> {
+/// How a token file can be written.
+#[derive(Debug)]
+pub enum Keeping {
+    /// A new file takes its place: the way that loses nothing whatever happens.
+    InAnother,
+    InPlace,
+    NotAtAll(io::Error),
+}
+
+/// How a token file was written.
+pub(super) struct Written {
+    /// Of what is in it.
+    pub(super) hash: [u8; 32],
+    pub(super) in_place: bool,
+}
+
+/// Writes a token file anew, 0600 before its first byte, by rename. Where the file is there and no
+/// other one can take its place (it is mounted by itself, or its folder is not ours to write to), it
+/// is written in place: what is in it may be good for nothing already.
+pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<Written> {
     let path = target(path)?;
     let text = Secret::new(serde_json::to_string_pretty(map)?);
-    let mut file = tempfile::NamedTempFile::new_in(folder(&path))?;
-    file.write_all(text.reveal().as_bytes())?;
+    let bytes = text.reveal().as_bytes();
+    let in_place = match replace(&path, bytes) {
+        Ok(()) => false,
+        Err(e) if may_be_written_in_place(&e) => {
+            // The first error says more.
+            write_in_place(&path, bytes).map_err(|_| e)?;
+            true
+        }
+        Err(e) => return Err(e),
+    };
+    Ok(Written {
+        hash: sha256(bytes),
+        in_place,
+    })
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+    file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(&path)?;
+    file.persist(path)?;
     // The name must outlast a power cut too; file systems that cannot do it do without.
-    let _ = File::open(folder(&path)).and_then(|dir| dir.sync_all());
-    Ok(sha256(text.reveal().as_bytes()))
+    let _ = File::open(folder(path)).and_then(|dir| dir.sync_all());
+    Ok(())
+}
+
+/// Not a full disk: there the old file must stay whole.
+fn may_be_written_in_place(e: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(
+        e.kind(),
+        CrossesDevices | PermissionDenied | ReadOnlyFilesystem | ResourceBusy
+    )
+}
+
+/// The new text comes with blanks up to the end of the old one, in one write: a process that ends
+/// before it is cut to size leaves a file that can be read.
+fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).open(path)?;
+    let length = file.metadata()?.len();
+    let spare = length.saturating_sub(bytes.len() as u64).min(FILE_MAX);
+    let mut text = Secret::new(bytes.to_vec());
+    // Who may not change the mode of it writes into it all the same, as it was made for that.
+    let _ = file.set_permissions(Permissions::from_mode(0o600));
+    text.reveal_mut()
+        .resize(bytes.len() + usize::try_from(spare).unwrap_or(0), b' ');
+    file.write_all(text.reveal())?;
+    file.sync_all()?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
+}
+
+/// How what a renewal brings can be kept at `path`, as far as the system tells without a try.
+pub(super) fn keeping(path: &Path) -> Keeping {
+    let can = |what: &Path, access| rustix::fs::access(what, access).map_err(io::Error::from);
+    let path = match target(path) {
+        Ok(path) => path,
+        Err(e) => return Keeping::NotAtAll(e),
+    };
+    let replaced = can(folder(&path), Access::WRITE_OK | Access::EXEC_OK);
+    match replaced {
+        Ok(()) if !is_mounted_alone(&path) => Keeping::InAnother,
+        _ => match can(&path, Access::WRITE_OK) {
+            Ok(()) => Keeping::InPlace,
+            Err(e) => Keeping::NotAtAll(e),
+        },
+    }
 }
 
 /// What a link points to is replaced, not the link.

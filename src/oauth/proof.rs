@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::contents::expiry;
-use super::{Access, Granted, Provider, SIGN_IN, Tokens};
+use super::{Access, Granted, Keeping, Provider, SIGN_IN, Tokens, file};
 use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
@@ -26,6 +26,9 @@ pub struct Proof {
     pub consented_at: Option<Time>,
     /// What a person should know of a sign-in that will end soon.
     pub ends_soon: Option<Error>,
+    pub keeping: Keeping,
+    /// Another refresh token may come with each renewal: what is not kept is lost.
+    pub rotates: bool,
     /// How far the clock of the token endpoint is ahead of ours, where it told its time.
     pub ahead: Option<TimeDelta>,
 }
@@ -91,6 +94,8 @@ impl Tokens {
             renewal,
             consented_at,
             ends_soon: self.ends_soon(now),
+            keeping: file::keeping(&self.path),
+            rotates: contents.provider() != Provider::Google,
             ahead: *self.ahead.lock().unwrap_or_else(PoisonError::into_inner),
         })
     }

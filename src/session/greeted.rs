@@ -69,6 +69,8 @@ impl Greeted {
             selected: None,
             usable: true,
             throttled: false,
+            untold: before.iter().any(|c| c == "ID"),
+            ahead: Vec::new(),
             times,
         };
         session.capabilities = match after {
@@ -79,6 +81,7 @@ impl Greeted {
                 heard.capabilities()?
             }
         };
+        session.untold |= session.offers("ID") && !before.iter().any(|c| c == "ID");
         Ok(session)
     }
 }

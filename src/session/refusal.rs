@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::door;
 use crate::error::{Error, Fault};
 use crate::reply::Status;
 
@@ -35,14 +36,8 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
     if has(&["authenticated but not connected"]) {
         return not_connected(server, words);
     }
-    let temporary = has(&[
-        "[unavailable]",
-        "[inuse]",
-        "[serverbug]",
-        "temporar",
-        "system error",
-        "try again",
-    ]);
+    let temporary = is_temporary(&lower);
+    let not_understood = status == Status::Bad && !door::is_of_the_credentials(&lower);
     let lost = status == Status::Bye;
     let signing_in = matches!(phase, Phase::SignIn | Phase::SignInByToken);
     match phase {
@@ -53,11 +48,10 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
             error
         }
         // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
-        _ if signing_in && (temporary || status == Status::Bad || has(&["lookup failed"])) => {
+        _ if signing_in && (temporary || not_understood || has(&["lookup failed"])) => {
             Error::connection(format!("{server} could not sign us in: {words}"))
         }
-        Phase::SignIn => sign_in_refused(server, words, password_hint(server, &lower)),
-        Phase::SignInByToken => sign_in_refused(server, words, token_hint(&lower)),
+        Phase::SignIn | Phase::SignInByToken => door::refused(phase, server, words, &lower),
         Phase::Examine if temporary => {
             Error::connection(format!("{server} could not open the mailbox: {words}"))
         }
@@ -89,6 +83,27 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
         ),
         Phase::Append => append_refused(server, words, &lower),
     }
+}
+
+/// A refused AUTHENTICATE PLAIN: may LOGIN do better?
+pub(super) fn login_may_do(words: &str) -> bool {
+    let lower = words.to_lowercase();
+    throttled(Phase::SignIn, "", words, &lower).is_none()
+        && !is_temporary(&lower)
+        && door::may_be_of_the_mechanism(&lower)
+}
+
+fn is_temporary(lower: &str) -> bool {
+    [
+        "[unavailable]",
+        "[inuse]",
+        "[serverbug]",
+        "temporar",
+        "system error",
+        "try again",
+    ]
+    .iter()
+    .any(|n| lower.contains(n))
 }
 
 fn throttled(phase: Phase, server: &str, words: &str, lower: &str) -> Option<Error> {
@@ -137,53 +152,6 @@ fn stated_delay(lower: &str) -> Option<Duration> {
     Some(Duration::from_millis(digits.parse().ok()?).min(DELAY_MAX))
 }
 
-fn sign_in_refused(server: &str, words: &str, hint: &str) -> Error {
-    let mut error = Error::new(
-        Fault::NeedsUser,
-        format!("{server} refused the sign-in: {words}"),
-    )
-    .hint(hint);
-    error.credentials_refused = true;
-    error
-}
-
-fn password_hint(server: &str, lower: &str) -> &'static str {
-    let host = server.to_lowercase();
-    // gmail.md 8.2. Exchange says "LOGIN failed." of every password, so its name must tell.
-    let microsoft = lower.contains("basic authentication is disabled")
-        || ["outlook.", "office365.", "hotmail."]
-            .iter()
-            .any(|name| host.contains(name));
-    if microsoft {
-        return "Microsoft takes no password here, only a sign-in with OAuth: name its token file with `source_token_file` (at the target `target_token_file`)";
-    }
-    if lower.contains("application-specific password") {
-        return "this account has 2-Step Verification: make an app password and use that";
-    }
-    of_the_account(lower).unwrap_or("check user name and password; nothing is lost meanwhile")
-}
-
-fn token_hint(lower: &str) -> &'static str {
-    if lower.contains("mechanism") {
-        return "this server takes no tokens (XOAUTH2): use a password";
-    }
-    of_the_account(lower).unwrap_or(
-        "sign in again, with the account that the user name in the configuration says; nothing is lost meanwhile",
-    )
-}
-
-fn of_the_account(lower: &str) -> Option<&'static str> {
-    if lower.contains("web") && lower.contains("log") {
-        Some("open the account once in a web browser and confirm that the sign-in was you")
-    } else if lower.contains("imap")
-        && (lower.contains("disabled") || lower.contains("not enabled"))
-    {
-        Some("switch IMAP on in the account's settings, or ask its administrator to")
-    } else {
-        None
-    }
-}
-
 /// Exchange (gmail.md 8.2): the token is good, the mailbox does not open with it. It says so of any
 /// command, and now and then for no reason of ours.
 fn not_connected(server: &str, words: &str) -> Error {
@@ -196,10 +164,15 @@ fn not_connected(server: &str, words: &str) -> Error {
 
 fn append_refused(server: &str, words: &str, lower: &str) -> Error {
     let has = |needles: &[&str]| needles.iter().any(|n| lower.contains(n));
-    let about_size = has(&["size", "too large", "too big", "larger"]);
+    if is_of_a_full_account(lower) {
+        return Error::new(
+            Fault::NeedsUser,
+            format!("the target account is full: {words}"),
+        )
+        .hint("free some space there; delivery goes on by itself");
+    }
     let permanent = has(&[
         "[toobig]",
-        "[limit]",
         "[cannot]",
         "invalid arguments",
         "unable to parse",
@@ -211,19 +184,12 @@ fn append_refused(server: &str, words: &str, lower: &str) -> Error {
         "nul character",
         "contains nul",
         "invalid character",
-    ]) || (has(&["[overquota]"]) && about_size);
+    ]) || is_of_its_size(lower);
     if permanent {
         return Error::new(
             Fault::Permanent,
             format!("{server} refuses this message: {words}"),
         );
-    }
-    if has(&["[overquota]", "quota exceeded"]) {
-        return Error::new(
-            Fault::NeedsUser,
-            format!("the target account is full: {words}"),
-        )
-        .hint("free some space there; delivery goes on by itself");
     }
     let missing = has(&["[nonexistent]", "exist"]) && !has(&["already exist", "[alreadyexists]"]);
     if has(&["[trycreate]"]) || missing {
@@ -237,6 +203,38 @@ fn append_refused(server: &str, words: &str, lower: &str) -> Error {
         Fault::Transient,
         format!("{server} refused the message: {words}"),
     )
+}
+
+/// Whatever its code; the code alone says it where the words speak of nothing else.
+fn is_of_a_full_account(lower: &str) -> bool {
+    let said = lower.replace("[overquota]", "");
+    let has = |needles: &[&str]| needles.iter().any(|n| said.contains(n));
+    has(&[
+        "quota",
+        "mailbox size",
+        "mailbox is full",
+        "mailbox full",
+        "account is full",
+        "storage space",
+        "storage limit",
+        "enough storage",
+        "insufficient storage",
+        "out of storage",
+        "disk space",
+    ]) || (said != lower && !is_of_its_size(lower))
+}
+
+/// Of the message. [LIMIT] alone may be one of anything (RFC 9051 7.1).
+fn is_of_its_size(lower: &str) -> bool {
+    let has = |needles: &[&str]| needles.iter().any(|n| lower.contains(n));
+    has(&[
+        "message too large",
+        "message is too large",
+        "message too big",
+        "message is too big",
+        "message size exceeds",
+        "mail size is larger",
+    ]) || (has(&["[limit]", "[overquota]"]) && has(&["size", "too large", "too big", "larger"]))
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
 //! Signing in: AUTHENTICATE PLAIN, LOGIN, XOAUTH2 with and without SASL-IR, and the error challenge
-//! answered. Which refusal means what is `refusal`'s affair.
+//! answered; LOGIN where PLAIN is refused for nothing that it would not mend. Which refusal means
+//! what is `refusal`'s affair.
 
 use std::cell::Cell;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Login, capability_code, heard};
+use super::{Heard, Login, Phase, capability_code, heard, judge, refusal};
 use crate::config::{Intervals, Masks, Secret};
 use crate::error::{Error, Fault, Result};
 use crate::reply::Untagged;
-use crate::session::Phase;
-use crate::wire::Wire;
+use crate::wire::{Answer, Wire};
 
 /// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2
 /// token brings a challenge that wants an empty answer (gmail.md 2.2).
@@ -76,10 +76,7 @@ pub(super) fn sign_in(
                 )
                 .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth, with a token file"));
             }
-            wire.expect(times.command, 0);
-            wire.sign_in("LOGIN (credentials)");
-            let done = client.login(user, password.reveal());
-            return finish_sign_in(wire, done, Phase::SignIn);
+            return log_in(client, wire, user, password, times);
         }
     };
     wire.expect(times.command, 0);
@@ -102,19 +99,53 @@ pub(super) fn sign_in(
         };
         client.authenticate(mechanism, &once)
     };
-    let phase = match login {
-        Login::Token { .. } => Phase::SignInByToken,
-        Login::Password { .. } => Phase::SignIn,
-    };
-    finish_sign_in(wire, done, phase)
+    let answer = wire.take_answer();
+    match (login, done) {
+        // Exchange and others know PLAIN and do not let everybody in by it.
+        (Login::Password { user, password }, Err((_, client)))
+            if !offers("LOGINDISABLED") && login_may_do(wire, &answer) =>
+        {
+            let refusal = judge(wire, Phase::SignIn, answer).end;
+            match (log_in(client, wire, user, password, times), refusal) {
+                // It says less than the refusal before it.
+                (Err(e), Err(refusal)) if !e.credentials_refused && refusal.credentials_refused => {
+                    Err(refusal)
+                }
+                (end, _) => end,
+            }
+        }
+        (Login::Token { .. }, done) => {
+            finish_sign_in(wire, done, judge(wire, Phase::SignInByToken, answer))
+        }
+        (Login::Password { .. }, done) => {
+            finish_sign_in(wire, done, judge(wire, Phase::SignIn, answer))
+        }
+    }
+}
+
+fn login_may_do(wire: &Wire, answer: &Answer) -> bool {
+    let refused = answer.tagged.as_ref().filter(|_| answer.broken.is_none());
+    refused.is_some_and(|s| refusal::login_may_do(&wire.words(&s.words)))
+}
+
+fn log_in(
+    client: imap::Client<Wire>,
+    wire: &Wire,
+    user: &str,
+    password: &Secret<String>,
+    times: &Intervals,
+) -> Result<SignedIn> {
+    wire.expect(times.command, 0);
+    wire.sign_in("LOGIN (credentials)");
+    let done = client.login(user, password.reveal());
+    finish_sign_in(wire, done, heard(wire, Phase::SignIn))
 }
 
 fn finish_sign_in(
     wire: &Wire,
     done: std::result::Result<imap::Session<Wire>, (imap::Error, imap::Client<Wire>)>,
-    phase: Phase,
+    heard: Heard,
 ) -> Result<SignedIn> {
-    let heard = heard(wire, phase);
     match done {
         Ok(imap) => {
             let pushed = heard

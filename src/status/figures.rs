@@ -3,37 +3,17 @@
 use textwrap::{Options, WordSplitter};
 
 use crate::error::shown_within;
+use crate::text::counted;
 
 /// Columns that every terminal has.
 pub const WIDTH: usize = 80;
 /// The most characters of one text out of the ledger: anybody may have written into the file.
 const TEXT_MAX: usize = 2000;
 
-/// `12,481`
-pub fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, d) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(d);
-    }
-    out
-}
-
-/// `1 message`, `12,481 messages`
-pub fn messages(n: u64) -> String {
-    match n {
-        1 => "1 message".into(),
-        n => format!("{} messages", thousands(n)),
-    }
-}
-
 /// `34.0 MB`: decimal units.
 pub fn bytes_text(n: u64) -> String {
     match n {
-        0..1000 => format!("{n} bytes"),
+        0..1000 => counted(n, "byte"),
         1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
         _ => format!("{:.1} GB", n as f64 / 1e9),
@@ -46,7 +26,7 @@ pub fn span(seconds: u64) -> String {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", thousands(seconds / 86_400)),
+        _ => counted(seconds / 86_400, "day"),
     }
 }
 
@@ -75,9 +55,6 @@ mod tests {
 
     #[test]
     fn figures_are_readable() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(bytes_text(999), "999 bytes");
         assert_eq!(bytes_text(35_651_584), "35.7 MB");
         assert_eq!(span(59), "59 s");

@@ -180,7 +180,7 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
     let account = "the account or its administrator does not allow this client to read mail";
     let later = "run `imap-to-gmail auth` again in a while";
     let something =
-        "Google gives no token now: its token endpoint answers with something else than a token";
+        "Google gives no token now: the token endpoint answers with something else than a token";
     for (trouble, status, sentence, hint) in [
         (
             TokenTrouble::BadGrant,
@@ -227,13 +227,13 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
         (
             TokenTrouble::ServerError,
             1,
-            "Google gives no token now: its token endpoint answers with HTTP 500".into(),
+            "Google gives no token now: the token endpoint answers with HTTP 500".into(),
             later,
         ),
         (
             TokenTrouble::TooManyRequests(None),
             1,
-            "Google gives no token now: its token endpoint answers with HTTP 429".into(),
+            "Google gives no token now: the token endpoint answers with HTTP 429".into(),
             later,
         ),
         (TokenTrouble::HtmlOk, 1, format!("{something} (HTTP 200)"), later),
@@ -262,12 +262,12 @@ fn an_endpoint_that_echoes_what_it_was_sent() {
     let desk = Desk::new();
     // The code of the first sign-in at this stand-in, and the client's secret: `end` looks for both.
     let echo = json!({"error": "invalid_grant", "error_description":
-        "code 4/0stand-in-code-000002 secret GOCSPX-stand-in-secret"});
+        "code 4/0stand-in-code-000002 then GOCSPX-stand-in-secret"});
     desk.google
         .token_trouble(TokenTrouble::Status(400, echo.to_string()), 1);
     fails(&desk).1.says(
         4,
-        "Google gives no token: invalid_grant (code (secret) secret (secret))",
+        "Google gives no token: invalid_grant (code *** then ***)",
         "the browser's answer was used before or is too old: run `imap-to-gmail auth` again",
     );
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::common::eventually;
 use crate::desk::{Desk, Signing, agree, field, get};
 
-const DEVICE: &[&str] = &[
+pub(crate) const DEVICE: &[&str] = &[
     "--credentials",
     "microsoft.json",
     "--provider",
@@ -18,7 +18,7 @@ const DEVICE: &[&str] = &[
 ];
 
 /// A Microsoft.
-fn desk() -> Desk {
+pub(crate) fn desk() -> Desk {
     let desk = Desk::with(Options {
         knobs: Knobs {
             scope: OUTLOOK_SCOPE.into(),
@@ -144,7 +144,7 @@ fn providers_without_it_and_out_of_order() {
     desk.refuses(
         DEVICE,
         1,
-        "Microsoft gives no token now: its token endpoint answers with HTTP 502",
+        "Microsoft gives no token now: the token endpoint answers with HTTP 502",
         "run `imap-to-gmail auth` again in a while",
     );
 }

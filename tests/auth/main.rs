@@ -1,6 +1,6 @@
 //! `auth`: the sign-in as a person goes through it, by a plain HTTP client that follows the stand-in's consent page, by
 //! pasting, and on another device; and everything that can come in between.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,6 +10,8 @@ mod browser;
 mod credentials;
 mod desk;
 mod device;
+mod echoed;
+mod mounted;
 mod places;
 mod strays;
 

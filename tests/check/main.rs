@@ -1,6 +1,6 @@
 //! `check` against worlds that are broken in one place each: it names the cause and the mend, tries everything else all
 //! the same, and changes nothing: that is looked at after every single check here.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -10,6 +10,7 @@ mod stage;
 
 mod desk;
 mod ledger;
+mod mounted;
 mod screens;
 mod servers;
 mod settings;

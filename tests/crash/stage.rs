@@ -456,7 +456,7 @@ impl<'a> Stage<'a> {
                 "NOOP",
                 "LOGOUT",
             ];
-            let enters = ["CAPABILITY", "LOGIN ", "AUTHENTICATE "];
+            let enters = ["CAPABILITY", "LOGIN ", "AUTHENTICATE ", "ID ("];
             let known = reads
                 .iter()
                 .chain(&enters)

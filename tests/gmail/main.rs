@@ -9,6 +9,7 @@ mod cost;
 mod ending;
 mod faults;
 mod outlook;
+mod patience;
 mod progress;
 mod stage;
 mod tokens;

@@ -40,6 +40,15 @@ fn stage() -> Stage {
     stage
 }
 
+/// The same, with these scopes in the token file.
+pub(crate) fn stage_with_scopes(scopes: &Value) -> Stage {
+    let mut stage = stage();
+    let mut token = expired(&stage.source);
+    token["scopes"] = scopes.clone();
+    write(&mut stage, &token);
+    stage
+}
+
 fn expired(server: &Gmail) -> Value {
     let text = server.token_json("EwB.run-out", Duration::ZERO);
     let mut token: Value = serde_json::from_str(&text).unwrap();
@@ -205,7 +214,13 @@ fn a_run_that_is_longer_than_many_tokens_goes_on() {
     stage
         .source
         .knobs(|k| k.token_life = Duration::from_secs(2));
-    let running = Running(stage.spawn_for_good(&[]));
+    let mut running = Running(stage.spawn_for_good(&[]));
+    // It logs more than a pipe holds.
+    let mut err = running.0.stderr.take().unwrap();
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        err.read_to_string(&mut log).map(|_| log)
+    });
     let mut n = 3;
     while stage.source.token_requests().len() < 5 {
         arrives(&stage, n);
@@ -213,7 +228,8 @@ fn a_run_that_is_longer_than_many_tokens_goes_on() {
         n += 1;
     }
     arrives(&stage, n);
-    assert_quiet(&running.end());
+    running.end();
+    assert_quiet(&log.join().unwrap().unwrap());
     stage.run_until_done(1);
     stage.assert_complete();
     let tokens = shown(&stage.source);

@@ -3,8 +3,8 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 /// What follows the part that was played.
@@ -32,7 +32,9 @@ impl Twist {
         let port = listen(upstream, move |client, server| {
             let (count, part) = (Arc::clone(&count), Arc::clone(&part));
             let (from, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-            thread::spawn(move || pass(from, to));
+            let answers = Arc::new(Answers::default());
+            let heard = Arc::clone(&answers);
+            thread::spawn(move || pass_counted(from, to, &heard));
             let due = |command: &str| {
                 command.starts_with(begin)
                     && count
@@ -41,7 +43,7 @@ impl Twist {
                         })
                         .is_ok()
             };
-            let _ = hear(&client, &server, due, &*part);
+            let _ = hear(&client, &server, due, &*part, &answers);
             let _ = client.shutdown(Shutdown::Both);
             let _ = server.shutdown(Shutdown::Both);
         });
@@ -102,12 +104,56 @@ fn pass(mut from: TcpStream, mut to: TcpStream) {
     let _ = to.shutdown(Shutdown::Both);
 }
 
+/// How many commands have been answered on a connection, or that no more will be.
+#[derive(Default)]
+struct Answers(Mutex<usize>, Condvar);
+
+impl Answers {
+    fn note(&self, n: usize) {
+        let mut answered = self.0.lock().unwrap();
+        *answered = answered.saturating_add(n);
+        self.1.notify_all();
+    }
+
+    fn wait_for(&self, n: usize) {
+        let answered = self.0.lock().unwrap();
+        drop(
+            self.1
+                .wait_while(answered, |answered| *answered < n)
+                .unwrap(),
+        );
+    }
+}
+
+/// `a7 OK done`, `a7 NOOP`: the client's tags are its own.
+fn is_tagged(line: &[u8]) -> bool {
+    let digits = line.strip_prefix(b"a").unwrap_or_default();
+    let tag = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    tag > 0 && digits.get(tag) == Some(&b' ')
+}
+
+fn pass_counted(from: TcpStream, mut to: TcpStream, answers: &Answers) {
+    let mut lines = BufReader::new(from);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        if to.write_all(&line).is_err() {
+            break;
+        }
+        answers.note(is_tagged(&line).into());
+        line.clear();
+    }
+    answers.note(usize::MAX);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
 fn hear(
     client: &TcpStream,
     mut server: &TcpStream,
     due: impl Fn(&str) -> bool,
     part: &(dyn Fn(&mut TcpStream, &str) -> Then + Send + Sync),
+    answers: &Answers,
 ) -> io::Result<()> {
+    let mut commands = 0;
     let mut lines = BufReader::new(client.try_clone()?);
     let mut out = client.try_clone()?;
     loop {
@@ -120,6 +166,11 @@ fn hear(
             .split_once(' ')
             .filter(|(_, command)| due(command))
             .map(|(tag, _)| tag.to_string());
+        if strike.is_some() {
+            // Commands come together in one flight: those before this one are answered first.
+            answers.wait_for(commands);
+        }
+        commands += usize::from(is_tagged(&line));
         if let Some(tag) = strike
             && part(&mut out, &tag) == Then::End
         {

@@ -12,6 +12,7 @@
 mod answers;
 mod append;
 mod bounds;
+mod door;
 mod script;
 mod secrets;
 mod sign_in;

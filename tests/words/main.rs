@@ -10,10 +10,13 @@ mod config;
 mod dist;
 mod import;
 mod ledger;
+mod locks;
 mod retry;
 mod secrets;
 mod status;
+mod text_files;
 mod token;
+mod waiting;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;

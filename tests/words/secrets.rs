@@ -24,10 +24,7 @@ fn password_files_hold_the_password_on_their_first_line() {
                 "missing cannot be read: No such file or directory (os error 2)",
             ),
             (".", ". cannot be read: Is a directory (os error 21)"),
-            (
-                "binary",
-                "binary cannot be read: stream did not contain valid UTF-8",
-            ),
+            ("binary", "binary is not UTF-8"),
             (
                 "empty",
                 "the first line of empty is empty, expected the password",

@@ -141,7 +141,7 @@ sync_state.db: no run has used this ledger yet
          \"troubles\":[],\"running_since\":null,\
          \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\
          \"failure_reasons\":0,\"failures\":[],\
-         \"failed_messages\":[]}]}\n",
+         \"failed_messages\":[],\"put_off_messages\":[]}]}\n",
     );
 }
 
@@ -186,6 +186,7 @@ fn everything() -> Desk {
     b.settled("<4@x>", day(4), &delivered(Proof::Same));
     let retry = Change::Retry {
         error: Error::new(Fault::Transient, "imap.gmail.com:993 refused the message"),
+        first: day(5),
         at: Utc::now() + TimeDelta::seconds(210),
     };
     b.settled("<5@x>", day(6), &retry);
@@ -230,7 +231,8 @@ user@example.org into you@gmail.com
   delivered          4    last sent 2024-11-03 10:01 UTC
     today            0    since midnight (UTC)
   pending            2
-    put off          2    next attempt in 3 min
+    put off          2    next attempt in 3 min; `imap-to-gmail status --failed`
+                          says why
   in flight          1
   failed             2    `imap-to-gmail status --failed` says which
   skipped            1
@@ -293,6 +295,16 @@ id 8, 2024-11-08 10:00 UTC, 2.0 kB
   subject    Holiday pictures
   message-id <8@example.org>
   reason     the message has 40000000 bytes, the target takes at most 36700160
+
+id 5, 2024-11-06 10:00 UTC, 2.0 kB
+  put off    next attempt in 3 min, after 1 attempt
+  message-id <5@x>
+  reason     imap.gmail.com:993 refused the message
+
+id 6, 2024-11-05 10:00 UTC, 2.0 kB
+  put off    next attempt in 3 min, after 1 attempt
+  message-id <6@x>
+  reason     imap.gmail.com:993 refused the message
 "
     );
     let mut all: Value =

@@ -24,6 +24,10 @@ const LINEAR: &[(&str, &str)] = &[
         "`status` and progress add up what waits, in an index alone",
     ),
     (
+        "SELECT id, internal_date, size, message_id, attempt, next_attempt_at",
+        "`status --failed` looks for what was refused among what waits, in that index",
+    ),
+    (
         "SELECT (SELECT count(*) FROM message WHERE status = 'pending'",
         "counts what waits, in that index",
     ),
@@ -284,6 +288,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
         failed(),
         Change::Retry {
             error: error(),
+            first: now,
             at: now,
         },
         Change::Released { unseen: true },
@@ -327,6 +332,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     let present = l.present_mailbox("INBOX").unwrap();
     l.others_to_fetch(present.id).unwrap();
     l.has_bytes_of_another(1, &[0; 32]).unwrap();
+    l.put_off().unwrap();
     let given_up = l.failed().unwrap();
     let one = [given_up[0].id];
     l.retry_failed(&one, false, now).unwrap();

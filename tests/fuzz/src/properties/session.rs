@@ -173,13 +173,16 @@ fn take(session: &mut Session, step: char, says: &[u8], out: &mut String) -> boo
     match step {
         'E' => note(out, session.examine("INBOX")),
         'F' => fetched(session.uid_fetch("1:*", "(UID)", 4096)),
-        'Q' => fetched(session.uid_fetch_now("1:*", "(UID)", 4096)),
+        'Q' => {
+            let (found, _, end) = session.uid_fetch_now("1:*", "(UID)", 4096);
+            fetched((found, end))
+        }
         'L' => {
             let look = session.look("INBOX", "1:*", "(UID)", 4096, &["Spam".to_string()]);
             note(out, look.map(|l| format!("{l:?}")))
         }
         'S' => note(out, session.uids_since(&view, Some(Time::UNIX_EPOCH))),
-        'U' => note(out, session.uids_listed(&view, None, None)),
+        'U' => note(out, session.list(&view, false).map(|l| format!("{l:?}"))),
         'M' => {
             let found = session.special_use(&["\\All", "\\Junk", "\\Trash"]);
             for name in found.iter().flatten().flatten() {

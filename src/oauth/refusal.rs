@@ -1,0 +1,316 @@
+//! What a provider's refusal means to a person, on whichever road a token was asked for: by the
+//! answer that a browser brings, for a code, or by a refresh token (gmail.md 7.3 and 8.2; RFC 6749
+//! 4.1.2.1 and 5.2). The one place where a provider's words are made fit to be shown: an endpoint may
+//! repeat what it was sent, in whatever form.
+
+use std::fmt::Display;
+
+use oauth2::{ErrorResponseType, RequestTokenError, StandardErrorResponse};
+
+use super::SIGN_IN;
+use super::client::Provider;
+use crate::config::{Masks, Secret};
+use crate::error::shown;
+
+const AGAIN: &str = "run `imap-to-gmail auth` again";
+const ADMINISTRATOR: &str =
+    "the account or its administrator does not allow this client to read mail";
+
+/// Why there is no token.
+pub(super) enum Refusal {
+    /// Nobody knows: the endpoint is out of reach or out of order.
+    OutOfOrder(String),
+    Refused(Said),
+}
+
+/// A provider's own words, safe to be shown.
+pub(super) struct Said {
+    code: String,
+    description: String,
+}
+
+/// Secrets that a provider was told or shown, in each form in which it may repeat them.
+pub(super) fn masks<'a>(secrets: impl IntoIterator<Item = &'a Secret<String>>) -> Masks {
+    secrets.into_iter().fold(Masks::default(), |masks, secret| {
+        masks.and(Masks::new(secret.reveal(), b""))
+    })
+}
+
+/// What a token endpoint answered, with this HTTP status (0: it did not answer).
+pub(super) fn of_endpoint<T: ErrorResponseType + Display + 'static>(
+    e: &RequestTokenError<ureq::Error, StandardErrorResponse<T>>,
+    status: u16,
+    masks: &Masks,
+) -> Refusal {
+    match e {
+        _ if status == 429 || status >= 500 => {
+            Refusal::OutOfOrder(format!("the token endpoint answers with HTTP {status}"))
+        }
+        RequestTokenError::ServerResponse(reply) => Refusal::Refused(Said::new(
+            &reply.error().to_string(),
+            reply.error_description().map_or("", String::as_str),
+            masks,
+        )),
+        RequestTokenError::Request(e) => Refusal::OutOfOrder(safe(&e.to_string(), masks)),
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+            Refusal::OutOfOrder(no_token(status))
+        }
+    }
+}
+
+pub(super) fn no_token(status: u16) -> String {
+    format!("the token endpoint answers with something else than a token (HTTP {status})")
+}
+
+fn safe(words: &str, masks: &Masks) -> String {
+    masks.apply(&shown(words.as_bytes()))
+}
+
+impl Said {
+    pub(super) fn new(code: &str, description: &str, masks: &Masks) -> Said {
+        Said {
+            code: safe(code, masks),
+            description: safe(sentence(description), masks),
+        }
+    }
+
+    pub(super) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
+    /// `invalid_grant (Bad Request)`
+    pub(super) fn words(&self) -> String {
+        match &*self.description {
+            "" => self.code.clone(),
+            description => format!("{} ({description})", self.code),
+        }
+    }
+
+    /// A person came back from the browser without a code.
+    pub(super) fn hint_for_answer(&self, provider: Provider) -> String {
+        if let Some(hint) = self.of_microsoft() {
+            return hint.into();
+        }
+        match &*self.code {
+            "access_denied" if provider == Provider::Google => format!(
+                "{AGAIN} and agree; where the client is in \"Testing\", the account must be one of its test users"
+            ),
+            "access_denied" | "consent_required" => format!("{AGAIN} and agree"),
+            "admin_policy_enforced" | "org_internal" | "unauthorized_client" => {
+                "the account's administrator must allow this client first".into()
+            }
+            "invalid_scope" => "this client must not ask for mail: add the scope to it".into(),
+            "temporarily_unavailable" | "server_error" => format!("{AGAIN} in a while"),
+            _ => AGAIN.into(),
+        }
+    }
+
+    /// A code was to become a token. None where time may mend it.
+    pub(super) fn hint_for_code(&self) -> Option<&'static str> {
+        if let Some(hint) = self.of_microsoft() {
+            return Some(hint);
+        }
+        Some(match &*self.code {
+            "invalid_client" | "deleted_client" | "unauthorized_client" => {
+                "the client of the credentials file is wrong or gone: download its file anew, or make a new client"
+            }
+            "access_denied" | "authorization_declined" => {
+                "run `imap-to-gmail auth` again and agree"
+            }
+            "admin_policy_enforced" | "org_internal" | "invalid_scope" => ADMINISTRATOR,
+            "redirect_uri_mismatch" => {
+                "the client does not let the browser come back to this machine: make one of type \"Desktop app\""
+            }
+            "expired_token" => "run `imap-to-gmail auth` again; the code must be entered in time",
+            "invalid_grant" => {
+                "the browser's answer was used before or is too old: run `imap-to-gmail auth` again"
+            }
+            "server_error" | "temporarily_unavailable" | "internal_failure" => return None,
+            _ => AGAIN,
+        })
+    }
+
+    /// A token was to be renewed. None where time may mend it.
+    pub(super) fn hint_for_renewal(&self, provider: Provider) -> Option<String> {
+        if let Some(hint) = self.of_microsoft() {
+            return Some(hint.into());
+        }
+        Some(match &*self.code {
+            "invalid_grant" => match provider {
+                Provider::Google => format!(
+                    "{SIGN_IN} (a Google client left in \"Testing\" ends every sign-in after 7 days)"
+                ),
+                Provider::Microsoft => format!(
+                    "{SIGN_IN} (a new password, or 90 days without use, end a sign-in with Microsoft)"
+                ),
+                Provider::Other => SIGN_IN.into(),
+            },
+            "invalid_client" | "deleted_client" | "unauthorized_client" => match provider {
+                Provider::Google => "its OAuth client is wrong or gone: make a new one in the Google Cloud console and sign in with it",
+                Provider::Microsoft => "its app registration in Microsoft Entra is wrong or gone, or its secret is: mend it or make a new one, and sign in with it",
+                Provider::Other => "its OAuth client is wrong or gone: make a new one with the provider and sign in with it",
+            }
+            .into(),
+            "access_denied" | "admin_policy_enforced" | "org_internal" | "invalid_scope" => {
+                ADMINISTRATOR.into()
+            }
+            "invalid_request"
+            | "unsupported_grant_type"
+            | "invalid_rapt"
+            | "interaction_required"
+            | "login_required"
+            | "consent_required" => SIGN_IN.into(),
+            _ => return None,
+        })
+    }
+
+    /// What Microsoft's own numbers say more exactly than the error that they come with
+    /// (learn.microsoft.com/entra/identity-platform/reference-error-codes): of these a new sign-in
+    /// alone mends nothing.
+    fn of_microsoft(&self) -> Option<&'static str> {
+        let number = self.description.strip_prefix("AADSTS")?;
+        let number = number.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some(match number {
+            // Not assigned to the client; blocked by conditional access; consent wanted, of an
+            // administrator.
+            "50105" | "53003" | "65001" | "90094" => ADMINISTRATOR,
+            // Conditional access wants a device that the organisation manages or finds in order.
+            "53000" | "53001" | "530002" | "530003" => {
+                "the organisation lets only devices that it manages read its mail: its administrator must make an exception for this client (Conditional Access in Microsoft Entra); a new sign-in does not help"
+            }
+            "50057" => {
+                "the account is disabled: its administrator must enable it; a new sign-in does not help before that"
+            }
+            // "The request body must contain the following parameter: 'scope'", "Application ... is
+            // requesting a token for itself": the renewal did not say for what.
+            "900144" | "90009" => {
+                "the token file does not say what its token is for: `\"scopes\": [\"https://outlook.office.com/IMAP.AccessAsUser.All\", \"offline_access\"]` is missing in it, or names another resource; put it there, or run `imap-to-gmail auth --provider microsoft` again, which does"
+            }
+            "9002331" => {
+                "this app is for personal Microsoft accounts alone: put `\"tenant\": \"consumers\"` into the credentials file and run `imap-to-gmail auth` again, or let the app registration in Microsoft Entra take accounts of organisations too"
+            }
+            // "The request body must contain ... client_secret".
+            "7000218" => {
+                "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; it is tried again by itself"
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Microsoft's descriptions go on with numbers for its own support.
+fn sentence(description: &str) -> &str {
+    let end = [" Trace ID:", "\r\nTrace ID:", "\nTrace ID:"]
+        .iter()
+        .filter_map(|mark| description.find(mark))
+        .min();
+    description[..end.unwrap_or(description.len())].trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(code: &str, description: &str) -> Said {
+        Said::new(code, description, &Masks::default())
+    }
+
+    #[test]
+    fn hints_fit_the_provider() {
+        use Provider::{Google, Microsoft, Other};
+        let expired = "AADSTS700082: The refresh token has expired due to inactivity.";
+        for (provider, code, description, part) in [
+            (Google, "invalid_grant", "Bad Request", "\"Testing\""),
+            (Microsoft, "invalid_grant", expired, "90 days without use"),
+            (Other, "invalid_grant", "", "sign in again"),
+            (
+                Microsoft,
+                "interaction_required",
+                "AADSTS50076: ...",
+                "sign in again",
+            ),
+            (
+                Microsoft,
+                "invalid_client",
+                "AADSTS7000218: ...",
+                "public client flows",
+            ),
+            (Microsoft, "invalid_client", "AADSTS7000222: ...", "Entra"),
+            (Google, "invalid_client", "Unauthorized", "Google Cloud"),
+            (Other, "unauthorized_client", "", "with the provider"),
+            (
+                Microsoft,
+                "invalid_grant",
+                "AADSTS53003: ...",
+                "administrator",
+            ),
+        ] {
+            let hint = said(code, description).hint_for_renewal(provider);
+            let hint = hint.unwrap_or_default();
+            assert!(hint.contains(part), "{provider:?} {code}: {hint}");
+            assert_eq!(hint.contains("Google"), provider == Google, "{hint}");
+        }
+        assert_eq!(
+            said("temporarily_unavailable", "").hint_for_renewal(Microsoft),
+            None
+        );
+    }
+
+    #[test]
+    fn what_microsoft_numbers_is_mended_where_it_is_wrong() {
+        for (code, description, part) in [
+            (
+                "invalid_grant",
+                "AADSTS530003: Your device is required to be managed to access this resource.",
+                "only devices that it manages",
+            ),
+            (
+                "invalid_grant",
+                "AADSTS50057: The user account is disabled.",
+                "the account is disabled",
+            ),
+            (
+                "invalid_request",
+                "AADSTS900144: The request body must contain the following parameter: 'scope'.",
+                "`\"scopes\": [",
+            ),
+            (
+                "invalid_request",
+                "AADSTS90009: Application 'x' is requesting a token for itself.",
+                "`\"scopes\": [",
+            ),
+            (
+                "invalid_request",
+                "AADSTS9002331: Application 'x' is configured for use by Microsoft Account users only. Please use the /consumers endpoint to serve this request.",
+                "`\"tenant\": \"consumers\"`",
+            ),
+        ] {
+            let said = said(code, description);
+            let hints = [
+                said.hint_for_renewal(Provider::Microsoft),
+                said.hint_for_code().map(str::to_string),
+                Some(said.hint_for_answer(Provider::Microsoft)),
+            ];
+            for hint in hints {
+                let hint = hint.unwrap_or_default();
+                assert!(hint.contains(part), "{description}: {hint}");
+                assert!(!hint.contains(SIGN_IN), "{hint}");
+            }
+        }
+        // Another number that begins the same.
+        let other = said("invalid_grant", "AADSTS530031: ...");
+        let hint = other.hint_for_renewal(Provider::Microsoft);
+        assert!(hint.is_some_and(|h| h.contains("sign in again")));
+    }
+
+    #[test]
+    fn what_microsoft_says_to_its_own_support_is_left_out() {
+        for text in [
+            "AADSTS70000: The grant is expired. Trace ID: 0 Correlation ID: 1",
+            "AADSTS70000: The grant is expired.\r\nTrace ID: 0",
+            "AADSTS70000: The grant is expired.",
+        ] {
+            assert_eq!(sentence(text), "AADSTS70000: The grant is expired.");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Files that a container was given by themselves: seen before anything needs them.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::desk::right;
+use crate::stage::Stage;
+
+/// What a check finds where this file of the stage is a mount of its own, made so by `options`; None where this
+/// machine lets nobody mount anything.
+fn findings(stage: &Stage, name: &str, options: &str) -> Option<Value> {
+    let tried = Command::new("unshare")
+        .args(["-rm", "mount", "--bind", "/tmp", "/tmp"])
+        .output();
+    if !tried.is_ok_and(|out| out.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "no mounts here");
+        println!("left out: this machine lets nobody mount anything");
+        return None;
+    }
+    let script = format!(
+        "mount --bind {name} {name} && {options} exec \"$0\" check --config config.json --json"
+    );
+    let out = Command::new("unshare")
+        .args(["-rm", "sh", "-c", &script])
+        .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
+        .current_dir(stage.dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    let all: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+    Some(all["checks"].clone())
+}
+
+/// The finding of this name as `result: message`.
+#[track_caller]
+fn finding(all: &Value, name: &str) -> String {
+    let found = all.as_array().unwrap().iter().find(|f| f["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("no {name} in {all:#}"));
+    assert!(found["hint"].is_string() || found["result"] == "ok");
+    format!(
+        "{}: {}",
+        found["result"].as_str().unwrap(),
+        found["message"].as_str().unwrap()
+    )
+}
+
+#[test]
+fn a_token_file_that_cannot_be_replaced() {
+    let Some(all) = findings(&right(), "token.json", "") else {
+        return;
+    };
+    let found = finding(&all, "target_token_file");
+    assert!(
+        found.starts_with("warning: ") && found.contains("so it is written in place"),
+        "{found}"
+    );
+    assert!(finding(&all, "target_token").starts_with("ok: "));
+    let read_only = "mount -o remount,ro,bind token.json &&";
+    let all = findings(&right(), "token.json", read_only).unwrap();
+    let found = finding(&all, "target_token_file");
+    assert!(
+        found.starts_with("warning: ")
+            && found.contains("cannot be written: Read-only file system"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_ledger_without_its_folder() {
+    let stage = right();
+    assert_eq!(stage.run().status, 0);
+    let Some(all) = findings(&stage, "sync_state.db", "") else {
+        return;
+    };
+    let found = finding(&all, "ledger");
+    assert!(
+        found.starts_with("problem: ")
+            && found.contains("the ledger is mounted as a single file, expected its folder"),
+        "{found}"
+    );
+}

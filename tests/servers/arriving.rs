@@ -254,17 +254,7 @@ impl Account {
                 self.route.dump()
             ));
         }
-        for line in log
-            .lines()
-            .filter(|line| line.contains("WARN") || line.contains("ERROR"))
-        {
-            report.notes.push(format!("{who}: {line}"));
-        }
-        if std::env::var_os("PROTOCOL").is_some() {
-            let kept = std::env::temp_dir().join(format!("{who}.log"));
-            std::fs::write(&kept, log).unwrap();
-            report.notes.push(format!("{who}: {}", kept.display()));
-        }
+        report.finish(&who, &log, server);
     }
 }
 

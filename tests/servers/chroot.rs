@@ -1,21 +1,15 @@
 //! A private copy of a folder that `chroots.sh` made, and the processes that were started in it.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use super::daemon::tied;
 use crate::common::{self, eventually};
-
-/// Becomes the program in a process group of its own. Beside it waits a shell for the end of the test, in whichever way
-/// that ends, and kills the group; it is no child of the program's, which may wait for all it has.
-const LAUNCHER: &str =
-    "exec 3<&0; ( (read -r _ <&3; kill -KILL 0) & ); exec chroot \"$@\" </dev/null 3<&-";
 
 /// Dropping it ends what runs there and removes it.
 pub(crate) struct Root {
@@ -89,15 +83,13 @@ impl Root {
             .append(true)
             .open(self.outside("/log"))
             .unwrap();
-        let mut child = Command::new("sh")
-            .args([OsStr::new("-c"), OsStr::new(LAUNCHER), OsStr::new("sh")])
+        let mut child = tied()
+            .arg("chroot")
             .arg(self.dir.path())
             .args(args)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .envs(env.iter().copied())
-            .process_group(0)
-            .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

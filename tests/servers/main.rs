@@ -2,9 +2,8 @@
 //! daemon; Dovecot 2.3 and 2.4, Cyrus and Courier, on ports of their own. `chroots.sh` makes the folders for those that
 //! are not installed.
 //!
-//! `SERVERS=cyrus,2.4 cargo test --test servers -- --ignored` tries only those with such a word in their name;
-//! `PROTOCOL=1` besides keeps what was said.
-#![allow(clippy::unwrap_used)]
+//! Which servers are tried, and whether the protocol is kept, the environment says: see tests/README.md.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,7 +1,10 @@
 //! What was measured and what was wrong, of all servers together.
 
+use std::fs;
 use std::io::Write;
 use std::time::Duration;
+
+use super::server::Server;
 
 #[derive(Default)]
 pub(crate) struct Report {
@@ -55,6 +58,25 @@ impl Report {
         self.notes.extend(other.notes);
     }
 
+    /// Adds what the program warned of, and where something was wrong, what the server logged.
+    pub(crate) fn finish(&mut self, who: &str, log: &str, server: &dyn Server) {
+        let warned = log
+            .lines()
+            .filter(|line| line.contains("WARN") || line.contains("ERROR"));
+        let lines: Vec<String> = warned.map(|line| format!("{who}: {line}")).collect();
+        self.notes.extend(shortened(lines));
+        if self.faults.iter().any(|fault| fault.starts_with(who)) {
+            let logged = server.log();
+            let lines = logged.lines().map(|line| format!("{who}, its log: {line}"));
+            self.notes.extend(shortened(lines.collect()));
+        }
+        if std::env::var_os("PROTOCOL").is_some() {
+            let kept = std::env::temp_dir().join(format!("{who}.log"));
+            fs::write(&kept, log).unwrap();
+            self.notes.push(format!("{who}: {}", kept.display()));
+        }
+    }
+
     /// Prints the table past the test harness, which would keep it to itself where all is well.
     pub(crate) fn print(&self, head: &[&str]) {
         let head = Row(head.iter().map(ToString::to_string).collect());
@@ -79,4 +101,15 @@ impl Report {
         }
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
+}
+
+/// The first lines of many.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    const SHOWN: usize = 10;
+    if lines.len() > SHOWN {
+        let more = lines.len() - SHOWN;
+        lines.truncate(SHOWN);
+        lines.push(format!("... and {more} more such lines"));
+    }
+    lines
 }

@@ -67,7 +67,13 @@ impl Report {
         self.notes.extend(shortened(lines));
         if self.faults.iter().any(|fault| fault.starts_with(who)) {
             let logged = server.log();
-            let lines = logged.lines().map(|line| format!("{who}, its log: {line}"));
+            let telling = |line: &&str| {
+                !["Info: ", "INFO: ", "DEBUG: "]
+                    .iter()
+                    .any(|w| line.contains(w))
+            };
+            let lines = logged.lines().filter(telling);
+            let lines = lines.map(|line| format!("{who}, its log: {line}"));
             self.notes.extend(shortened(lines.collect()));
         }
         if std::env::var_os("PROTOCOL").is_some() {

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ use super::imap::{self, Client};
 use super::introspection::Introspection;
 use super::maildir::{Maildir, Owner};
 use super::rawlog;
-use super::{eventually, unix_now};
+use super::{eventually, free, free_port, unix_now};
 
 pub use super::maildir::Poison;
 
@@ -31,6 +30,9 @@ pub use super::maildir::Poison;
 /// whichever way that ends, and kills the group: Dovecot's children outlive a killed master by half a minute.
 const LAUNCHER: &str =
     "exec 3<&0; (read -r _ <&3; kill -KILL 0) & exec \"$0\" -F -c \"$1\" </dev/null 3<&-";
+
+/// Where Debian has those programs of Dovecot's that people do not call.
+const LIBEXEC: &str = "/usr/lib/dovecot";
 
 /// Whether Dovecot is here. Where it is not, says so, and panics in CI, where a test that did not run is a failure.
 pub fn available() -> bool {
@@ -213,6 +215,18 @@ impl Dovecot {
             .unwrap()
     }
 
+    /// Runs another program of Dovecot's on this instance, with these bytes as its input.
+    pub fn feed(&self, name: &str, args: &[&str], input: &[u8]) -> Output {
+        let mut command = Command::new(program(name).unwrap_or(Path::new(LIBEXEC).join(name)));
+        command.arg("-c").arg(self.conf()).args(args);
+        super::feed(&mut command, input)
+    }
+
+    /// Where the mail of this user is stored.
+    pub fn mail_dir(&self, user: &str) -> PathBuf {
+        self.dir.path().join("mail").join(user)
+    }
+
     /// What Dovecot logged, for the message of a failing test.
     pub fn log(&self) -> String {
         ["stderr", "log"]
@@ -331,7 +345,7 @@ impl Dovecot {
             "only a Maildir's files can be handled"
         );
         Maildir {
-            path: self.dir.path().join("mail").join(user),
+            path: self.mail_dir(user),
             owner: &self.owner,
         }
     }
@@ -536,20 +550,12 @@ struct Ports {
 }
 
 impl Ports {
-    /// Ports below those that the kernel gives to clients: while Dovecot is stopped, a client that knocks there could
-    /// else be given the very port as its own, and be connected to itself.
     fn find() -> Ports {
-        let mut free_ports =
-            std::iter::repeat_with(|| fastrand::u16(10_000..32_000)).filter(|&port| free(port));
         Ports {
-            plain: free_ports.next().unwrap(),
-            tls: free_ports.next().unwrap(),
+            plain: free_port(),
+            tls: free_port(),
         }
     }
-}
-
-fn free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 /// Whether an IMAP server greets on this port.
@@ -565,7 +571,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A certificate authority (`ca.pem`) and what it signed for the server (`leaf.pem`, `key.pem`).
-fn write_certificates(dir: &Path) {
+pub fn write_certificates(dir: &Path) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

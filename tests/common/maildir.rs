@@ -160,7 +160,7 @@ fn remove_indexes(mailbox: &Path) {
 }
 
 /// A Maildir file name like Dovecot's own, later than any before it: new files get UIDs in the order of their names.
-fn unique_name() -> String {
+pub fn unique_name() -> String {
     static LAST: Mutex<Duration> = Mutex::new(Duration::ZERO);
     let mut last = LAST.lock().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

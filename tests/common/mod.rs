@@ -11,11 +11,14 @@ pub mod corpus;
 pub mod dovecot;
 pub mod imap;
 mod introspection;
-mod maildir;
+pub mod maildir;
 pub mod proxy;
 mod rawlog;
 pub mod world;
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whether this is the project's own check (`.ci/run`), where a test that did not run is a failure.
@@ -32,7 +35,33 @@ pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     }
 }
 
-fn unix_now() -> u64 {
+/// A port below those that the kernel gives to clients: while a server is stopped, a client that knocks there could else
+/// be given the very port as its own, and be connected to itself.
+pub fn free_port() -> u16 {
+    std::iter::repeat_with(|| fastrand::u16(10_000..32_000))
+        .find(|&port| free(port))
+        .unwrap()
+}
+
+/// Whether nothing listens on this port.
+pub fn free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Runs a program to its end with these bytes as its input.
+pub fn feed(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not want it all says so by how it ends.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+pub fn unix_now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()

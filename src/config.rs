@@ -342,7 +342,7 @@ impl Reader<'_> {
             return Err(self
                 .error(
                     &format!("{side}_server"),
-                    format!("got `{}`, expected a host name like imap.example.org", shown(host.as_bytes())),
+                    format!("got `{}`, expected a host name like imap.example.org", shown(mask::without_credentials(&host).as_bytes())),
                 )
                 .hint(format!("a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`")));
         }

@@ -83,7 +83,12 @@ impl Reader<'_> {
         let path = self.required(key)?;
         let hint = "the file must hold the password, alone on its first line";
         let text = Secret::new(fs::read_to_string(&path).map_err(|e| {
-            self.error(key, format!("{path} cannot be read: {e}"))
+            // What is no path may be the password itself, put here by mistake.
+            let named = match path.contains(['/', '.', '\\']) {
+                true => path.as_str(),
+                false => "the file of that name",
+            };
+            self.error(key, format!("{named} cannot be read: {e}"))
                 .hint(hint)
         })?);
         first_line(&text).ok_or_else(|| {

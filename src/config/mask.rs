@@ -127,6 +127,14 @@ fn piece_of(secret: &[u8], text: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
+/// An address may come with a password in it: `imaps://user:password@host`.
+pub(super) fn without_credentials(host: &str) -> String {
+    match host.rsplit_once('@') {
+        Some((_, host)) => format!("(credentials)@{host}"),
+        None => host.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

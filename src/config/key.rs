@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -83,10 +83,12 @@ impl Reader<'_> {
         let path = self.required(key)?;
         let hint = "the file must hold the password, alone on its first line";
         let text = Secret::new(fs::read_to_string(&path).map_err(|e| {
-            // What is no path may be the password itself, put here by mistake.
-            let named = match path.contains(['/', '.', '\\']) {
-                true => path.as_str(),
-                false => "the file of that name",
+            // What names no file and looks like none may be the password itself, put here by mistake.
+            let may_be_it = !path.contains(['/', '.']) && !Path::new(&path).exists();
+            let named = if may_be_it {
+                "the file that it names"
+            } else {
+                &path
             };
             self.error(key, format!("{named} cannot be read: {e}"))
                 .hint(hint)

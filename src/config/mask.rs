@@ -129,9 +129,10 @@ fn piece_of(secret: &[u8], text: &[u8]) -> usize {
 
 /// An address may come with a password in it: `imaps://user:password@host`.
 pub(super) fn without_credentials(host: &str) -> String {
-    match host.rsplit_once('@') {
-        Some((_, host)) => format!("(credentials)@{host}"),
-        None => host.into(),
+    let user = host.split_once("://").map_or(host, |(_, rest)| rest);
+    match user.rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => format!("(credentials)@{host}"),
+        _ => host.into(),
     }
 }
 

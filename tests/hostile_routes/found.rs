@@ -125,7 +125,7 @@ fn a_message_that_comes_cut_short_is_asked_for_again() {
     assert_held(&stage, &mails);
 }
 
-/// Exchange estimates sizes (github.com/imapsync/imapsync/issues/212 has its rates): that may not double the traffic.
+/// Where sizes are estimates (Exchange) a message that came with fewer bytes may be whole: that may not double the traffic.
 #[test]
 fn sizes_that_are_never_right_cost_one_message_twice() {
     let odd = Oddity::new(|talk, tag, command| {
@@ -225,7 +225,7 @@ fn blank_lines_between_and_within_responses_say_nothing() {
     assert_held(&stage, &mails);
 }
 
-/// A moment that most programs cannot write down: github.com/jstedfast/MimeKit/issues/103,
+/// A moment that most programs cannot write down: github.com/bcgit/bc-csharp/issues/28,
 /// github.com/ethlo/itu/issues/4. Gmail might refuse it for good.
 #[test]
 fn a_leap_second_is_sent_on_as_the_second_before_it() {
@@ -410,8 +410,7 @@ fn a_goodbye_is_the_end_also_where_the_connection_stays_open() {
     );
 }
 
-/// Cyrus says at each opening how full a mailbox is (github.com/roundcube/roundcubemail/issues/5543 has such a log, and
-/// gmail.md 2.3 Gmail's alerts): once is enough.
+/// github.com/cyrusimap/cyrus-imapd/issues/570: Cyrus says how full a mailbox is each time that it is opened.
 #[test]
 fn a_warning_is_told_once_in_a_session() {
     let odd = Oddity::new(|talk, _, command| {

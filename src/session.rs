@@ -233,6 +233,7 @@ impl Session {
             uid_next_stated: next.is_some(),
             exists,
         };
+        self.exists = exists;
         self.selected = Some((mailbox.to_string(), view));
         Ok(view)
     }

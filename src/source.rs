@@ -174,28 +174,24 @@ impl Source {
     /// A message as it came, where that may be all of it. Servers under load hand messages over empty or cut short, and
     /// a minute later whole: one that came with fewer bytes than the server says it has is asked for once more. Where
     /// it comes so again its size is an estimate, unless there is nothing in it. None: not handed over.
-    fn whole(&mut self, told: Option<u64>, message: Message) -> Result<Option<Message>> {
-        let (uid, came) = (message.about.uid, message.body.len() as u64);
-        let Some(told) = told.filter(|told| came < *told) else {
-            return Ok(Some(message).filter(|m| !is_notice(&m.body)));
-        };
-        let believed = self.estimates && came > told / 2;
-        let mut message = message;
-        if !believed {
-            let (again, end) = self.session.uid_fetch(
-                &uid.to_string(),
-                "(UID BODY.PEEK[])",
-                told.max(MESSAGE_MAX),
-            );
+    fn whole(&mut self, told: Option<u64>, mut message: Message) -> Result<Option<Message>> {
+        let came = message.body.len() as u64;
+        let short = told.filter(|told| came < *told);
+        if let Some(told) = short.filter(|told| !self.estimates || came <= told / 2) {
+            let uid = message.about.uid;
+            let (again, end) =
+                self.session
+                    .uid_fetch(&uid.to_string(), "(UID BODY.PEEK[])", MESSAGE_MAX);
             end?;
             let again = again.into_iter().find(|f| f.uid == Some(uid));
             match again.and_then(|f| f.body) {
                 Some(body) if body == message.body => self.estimates |= came > 0,
-                Some(body) if body.len() > message.body.len() => message.body = body,
+                Some(body) if body.len() as u64 >= told => message.body = body,
                 _ => return Ok(None),
             }
         }
-        Ok(Some(message).filter(|m| !m.body.is_empty() && !is_notice(&m.body)))
+        let nothing = message.body.is_empty() && told != Some(0);
+        Ok(Some(message).filter(|m| !nothing && !is_notice(&m.body)))
     }
 
     /// Sender and subject, for a person to recognise a message that failed; None where they

@@ -433,7 +433,7 @@ impl Core {
             }
             if line.starts_with(b"* ") {
                 let (count, status) = (idle::count(&line), StatusText::parse(&line[2..]));
-                let parts = self.with_literals(line)?;
+                let parts = self.with_literals(line, status.is_some())?;
                 self.keep(parts)?;
                 if status.is_some_and(|s| s.status == Status::Bye) {
                     // Not each server hangs up then (Yandex, 2019).
@@ -522,8 +522,7 @@ impl Core {
 
     /// The rest of an untagged response: its literals and the lines between them. A status text is
     /// free text: what looks like a literal there is none.
-    fn with_literals(&mut self, line: Vec<u8>) -> io::Result<Vec<Part>> {
-        let free_text = StatusText::parse(&line[2..]).is_some();
+    fn with_literals(&mut self, line: Vec<u8>, free_text: bool) -> io::Result<Vec<Part>> {
         let of_a_message = line[2..].first().is_some_and(u8::is_ascii_digit);
         let mut announced = announced_literal(&line).filter(|_| !free_text);
         let mut parts = vec![Part::Text(line)];

@@ -296,7 +296,7 @@ impl Reader<'_> {
                 &format!("{side}_server"),
                 format!(
                     "got `{}`, expected a host name like imap.example.org",
-                    shown(host.trim().as_bytes())
+                    shown(mask::without_credentials(host.trim()).as_bytes())
                 ),
             )
             .hint(format!(

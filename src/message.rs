@@ -34,6 +34,20 @@ pub struct Uid(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UidValidity(pub u32);
 
+impl UidValidity {
+    /// From its digits. RFC 3501 gives it 32 bits; where a server takes more, mostly milliseconds since 1970, it still
+    /// tells one incarnation from the next: what is left of it behind a division by a large prime does too.
+    pub fn parse(digits: &[u8]) -> Option<UidValidity> {
+        const PRIME: u64 = 4_294_967_291;
+        let told: u64 = std::str::from_utf8(digits.trim_ascii())
+            .ok()?
+            .parse()
+            .ok()?;
+        let kept = u32::try_from(told).or_else(|_| u32::try_from(told % PRIME));
+        kept.ok().map(UidValidity)
+    }
+}
+
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

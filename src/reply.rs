@@ -4,9 +4,11 @@
 //! What it cannot read becomes `None` for that one response; nothing panics, nothing is read twice.
 //! The bytes come framed from `wire`; what the parts mean for a session is said in `session`.
 
-use chrono::Datelike as _;
+use chrono::{Datelike as _, Timelike as _};
 
-use crate::message::{Discovered, Flags, MessageId, Time, Uid, date_text, makes_sense};
+use crate::message::{
+    Discovered, Flags, MessageId, Time, Uid, UidValidity, date_text, makes_sense,
+};
 
 /// How deep parentheses may nest. Ours need 3; 100,000 would eat the stack.
 const MAX_DEPTH: usize = 40;
@@ -108,7 +110,8 @@ impl StatusText {
     /// UIDVALIDITY and UID of an APPENDUID code (RFC 4315 3).
     pub fn append_uid(&self) -> Option<(u32, u32)> {
         let (validity, uid) = word(self.code_args("APPENDUID")?);
-        Some((ascii_number(validity)?, ascii_number(uid)?)).filter(|(v, u)| *v > 0 && *u > 0)
+        Some((UidValidity::parse(validity)?.0, ascii_number(uid)?))
+            .filter(|(v, u)| *v > 0 && *u > 0)
     }
 }
 
@@ -180,6 +183,7 @@ pub enum Untagged {
     Status(StatusText),
     Capability(Vec<String>),
     Exists(u32),
+    Expunge,
     Fetch(Box<Fetched>),
     Search(Vec<Uid>),
     /// STATUS: the mailbox's name, UIDVALIDITY and UIDNEXT.
@@ -233,6 +237,9 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
     if kind.eq_ignore_ascii_case(b"EXISTS") {
         return Some(Untagged::Exists(number));
     }
+    if kind.eq_ignore_ascii_case(b"EXPUNGE") {
+        return Some(Untagged::Expunge);
+    }
     if !kind.eq_ignore_ascii_case(b"FETCH") {
         return Some(Untagged::Other);
     }
@@ -277,7 +284,9 @@ fn counts(tokens: Vec<Token>) -> Option<Untagged> {
     let (mut uid_validity, mut uid_next) = (None, None);
     for pair in items.chunks_exact(2) {
         match pair[0].bytes()?.to_ascii_uppercase().as_slice() {
-            b"UIDVALIDITY" => uid_validity = pair[1].number(),
+            b"UIDVALIDITY" => {
+                uid_validity = pair[1].bytes().and_then(UidValidity::parse).map(|v| v.0)
+            }
             b"UIDNEXT" => uid_next = pair[1].number(),
             _ => {}
         }
@@ -354,7 +363,9 @@ fn internal_date(bytes: &[u8]) -> Option<Time> {
     let strict = chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z").ok();
     // Two digits are read as a year of the first century.
     let date = strict.filter(|t| t.year() > 99).or_else(|| odd_date(text));
-    date.map(|t| t.to_utc()).filter(makes_sense)
+    // A leap second (:60) is more than many a server can read, and the ledger's dates.
+    date.and_then(|t| t.to_utc().with_nanosecond(0))
+        .filter(makes_sense)
 }
 
 fn odd_date(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {

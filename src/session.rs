@@ -4,7 +4,6 @@
 //! After any error but a tagged NO or BAD the session is of no use: its state is unknown. Not for
 //! what is fetched or sent (`source`, `gmail`), nor for the reaction to an error (`engine`).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,17 +22,20 @@ mod id;
 mod listing;
 mod refusal;
 mod sign_in;
+mod told;
 
 pub use greeted::Greeted;
 pub use listing::List;
 pub use refusal::{Phase, classify};
+use told::{counts, fetched};
 
 /// Warnings of a server that are shown for one command; each costs a line of the log.
 const WARNINGS_MAX: usize = 5;
 /// A literal that goes out without waiting to be asked for (LITERAL-, RFC 7888 5).
 const LITERAL_MINUS_MAX: usize = 4096;
-/// How many messages are listed with one command.
-const LISTED_MAX: u32 = 50_000;
+/// How many messages are listed with one command. Slow servers tell of a hundred in a second, and each command has its
+/// limit of time.
+const LISTED_MAX: u32 = 5_000;
 /// A server that claims to hold more has lost its count; each would cost memory.
 const MAILBOX_MAX: u32 = 10_000_000;
 /// A SEARCH that finds more is not taken: the messages are listed, piece by piece.
@@ -127,6 +129,8 @@ pub struct Session {
     wire: Wire,
     capabilities: Vec<String>,
     selected: Option<(String, View)>,
+    /// How many messages the open mailbox holds, as was told last.
+    exists: u32,
     usable: bool,
     throttled: bool,
     /// It asks who we are (ID) and has not been told.
@@ -204,16 +208,17 @@ impl Session {
             match response {
                 Untagged::Exists(n) => exists = *n,
                 Untagged::Status(s) => {
-                    validity = s.code_number("UIDVALIDITY").or(validity);
+                    let told = s.code_args("UIDVALIDITY").and_then(UidValidity::parse);
+                    validity = told.or(validity);
                     // 0 is no UID, and so nothing said (RFC 3501 9, nz-number).
                     next = s.code_number("UIDNEXT").filter(|n| *n > 0).or(next);
                 }
                 _ => {}
             }
         }
-        let uid_validity = UidValidity(validity.ok_or_else(|| {
+        let uid_validity = validity.ok_or_else(|| {
             Error::connection(format!("{} gave no UIDVALIDITY for {mailbox}", self.name()))
-        })?);
+        })?;
         let uid_next = match next {
             Some(n) => n,
             None if exists == 0 => 1,
@@ -237,6 +242,7 @@ impl Session {
             uid_next_stated: next.is_some(),
             exists,
         };
+        self.exists = exists;
         self.selected = Some((mailbox.to_string(), view));
         Ok(view)
     }
@@ -403,16 +409,20 @@ impl Session {
         }
     }
 
-    /// Waits in the open mailbox until the server tells of a change, `limit` at the most (RFC 2177).
-    /// True when it told of one.
+    /// Waits in the open mailbox until the server tells of new mail, `limit` at the most (RFC 2177).
+    /// True when it told of some, also before: it does not tell of it again.
     pub fn idle(&mut self, limit: Duration) -> Result<bool> {
         self.in_step()?;
+        let seen = self.selected.as_ref().map_or(0, |(_, view)| view.exists);
+        if self.exists > seen {
+            return Ok(true);
+        }
         self.tell_who_we_are(&[])?;
         self.wire.expect(limit, 0);
         // A server that is there answers DONE at once: with the look every 90 s one that is not is
         // noticed within two minutes.
         let grace = self.times.command.min(Duration::from_secs(30));
-        self.wire.idle(limit, grace);
+        self.wire.idle(limit, grace, self.exists);
         let _ = self.imap.run("IDLE");
         let heard = self.listen(Phase::Fetch);
         heard.end?;
@@ -504,7 +514,15 @@ impl Session {
             .tagged
             .as_ref()
             .is_some_and(|s| s.status == Status::Ok && s.words.ends_with(b"[THROTTLED]"));
-        judge(&self.wire, phase, answer)
+        let heard = judge(&self.wire, phase, answer);
+        for response in &heard.untagged {
+            match response {
+                Untagged::Exists(n) => self.exists = *n,
+                Untagged::Expunge => self.exists = self.exists.saturating_sub(1),
+                _ => {}
+            }
+        }
+        heard
     }
 }
 
@@ -536,7 +554,7 @@ fn judge(wire: &Wire, phase: Phase, answer: Answer) -> Heard {
                     || s.code_args("ALERT").is_some() =>
             {
                 warnings += 1;
-                if warnings <= WARNINGS_MAX {
+                if warnings <= WARNINGS_MAX && !wire.has_warned(&s.words) {
                     warn!("{} says: {}", wire.name(), wire.words(&s.words));
                 }
             }
@@ -570,40 +588,6 @@ fn refused(wire: &Wire, phase: Phase, status: &StatusText) -> Error {
         &wire.name(),
         &wire.words(&status.words),
     )
-}
-
-fn counts(untagged: &[Untagged]) -> Option<(UidValidity, u32)> {
-    untagged.iter().find_map(|u| match u {
-        Untagged::Counts {
-            uid_validity: Some(validity),
-            uid_next: Some(next),
-            ..
-        } => Some((UidValidity(*validity), *next)),
-        _ => None,
-    })
-}
-
-/// One item per message. A message may be told of in several responses: in pieces, or once more when
-/// somebody changes its flags while we look (Gmail then sends UID and FLAGS alone, gmail.md 3.2). What
-/// one of them leaves out is not therefore gone.
-fn fetched(untagged: Vec<Untagged>) -> Vec<Fetched> {
-    let mut out: Vec<Fetched> = Vec::new();
-    let mut places: HashMap<Uid, usize> = HashMap::new();
-    for response in untagged {
-        // Without UID it is an update of something that nobody asked for (RFC 3501 7.4.2).
-        let Untagged::Fetch(f) = response else {
-            continue;
-        };
-        let Some(uid) = f.uid else { continue };
-        match places.get(&uid) {
-            Some(&at) => out[at].complete(*f),
-            None => {
-                places.insert(uid, out.len());
-                out.push(*f);
-            }
-        }
-    }
-    out
 }
 
 fn capability_code(status: &StatusText) -> Option<Vec<String>> {

@@ -20,10 +20,15 @@ const NAMES: &str =
 
 /// A message of the source, and what names it as far as the server told.
 pub type Named = (Uid, Option<Discovered>);
+/// Exchange's words in place of a message that it cannot convert, or that its virus scanner still has in hand. What
+/// follows is a number.
+const NOTICE: &[u8] = b"Retrieval using the IMAP4 protocol failed for the following message";
 
 pub struct Source {
     session: Session,
     view: View,
+    /// A message had fewer bytes than its size said, and had them again: sizes are estimates here.
+    estimates: bool,
 }
 
 impl Source {
@@ -31,7 +36,11 @@ impl Source {
     pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Source> {
         let mut session = Session::open(endpoint, login, times)?;
         let view = session.examine(MAILBOX)?;
-        Ok(Source { session, view })
+        Ok(Source {
+            session,
+            view,
+            estimates: false,
+        })
     }
 
     /// The mailbox as it was when it was last opened.
@@ -61,10 +70,9 @@ impl Source {
         self.session.searched(start)
     }
 
-    /// UIDs from `from` on that the view holds, and whether the list is whole. `n:*` also names the last
-    /// message when its UID is lower (RFC 3501 6.4.8).
+    /// UIDs from `from` on that the view holds, and whether the list is whole.
     pub fn uids_from(&mut self, from: u32) -> Result<(Vec<Uid>, bool)> {
-        let (found, end) = self.session.uid_fetch(&format!("{from}:*"), "(UID)", 0);
+        let (found, end) = self.session.uid_fetch(&self.set_from(from), "(UID)", 0);
         end?;
         let whole = self.reaches_down_to(&found, from)?;
         let mut uids: Vec<Uid> = found
@@ -83,7 +91,7 @@ impl Source {
         let expected = u64::from(self.view.uid_next.saturating_sub(from));
         let (found, end) =
             self.session
-                .uid_fetch(&format!("{from}:*"), NAMES, METADATA_MAX * expected);
+                .uid_fetch(&self.set_from(from), NAMES, METADATA_MAX * expected);
         end?;
         let whole = self.reaches_down_to(&found, from)?;
         let range = from..self.view.uid_next;
@@ -127,6 +135,12 @@ impl Source {
             None => self.session.uid_at(below)?,
         };
         Ok(uid.is_some_and(|uid| uid.0 < from))
+    }
+
+    /// What the view may hold from `from` on. Not `n:*`: where the last message has gone it names one that is lower
+    /// (RFC 3501 6.4.8), and Tencent refuses sets that descend.
+    fn set_from(&self, from: u32) -> String {
+        format!("{from}:{}", self.view.uid_next.saturating_sub(1).max(from))
     }
 
     /// Those of these UIDs that the mailbox has.
@@ -183,7 +197,40 @@ impl Source {
         if let Some(last) = found.iter().filter_map(|f| f.uid).max() {
             self.view.uid_next = self.view.uid_next.max(last.0.saturating_add(1));
         }
-        (found.into_iter().filter_map(message).collect(), end)
+        let mut messages = Vec::with_capacity(found.len());
+        for (told, message) in found
+            .into_iter()
+            .filter_map(|f| Some((f.size, message(f)?)))
+        {
+            match self.whole(told, message) {
+                Ok(message) => messages.extend(message),
+                Err(e) => return (messages, end.and(Err(e))),
+            }
+        }
+        (messages, end)
+    }
+
+    /// A message as it came, where that may be all of it. Servers under load hand messages over empty or cut short, and
+    /// a minute later whole: one that came with fewer bytes than the server says it has is asked for once more. Where
+    /// it comes so again its size is an estimate, unless there is nothing in it. None: not handed over.
+    fn whole(&mut self, told: Option<u64>, mut message: Message) -> Result<Option<Message>> {
+        let came = message.body.len() as u64;
+        let short = told.filter(|told| came < *told);
+        if let Some(told) = short.filter(|told| !self.estimates || came <= told / 2) {
+            let uid = message.about.uid;
+            let (again, end) =
+                self.session
+                    .uid_fetch(&uid.to_string(), "(UID BODY.PEEK[])", MESSAGE_MAX);
+            end?;
+            let again = again.into_iter().find(|f| f.uid == Some(uid));
+            match again.and_then(|f| f.body) {
+                Some(body) if body == message.body => self.estimates |= came > 0,
+                Some(body) if body.len() as u64 >= told => message.body = body,
+                _ => return Ok(None),
+            }
+        }
+        let nothing = message.body.is_empty() && told != Some(0);
+        Ok(Some(message).filter(|m| !nothing && !is_notice(&m.body)))
     }
 
     /// Mail that came since this session looked: another one of ours told us of it. What a server
@@ -228,6 +275,20 @@ impl Source {
 /// None where the server told nothing of the header: that is no message without Message-ID.
 fn named(found: &Fetched) -> Option<Discovered> {
     found.discovered().filter(|_| found.header.is_some())
+}
+
+/// Is this Exchange's notice that it could not hand the message over? Its subject is folded where it pleases.
+fn is_notice(body: &[u8]) -> bool {
+    let from_exchange = header_value(body, "from")
+        .is_some_and(|from| from.trim_ascii().starts_with(b"Microsoft Exchange Server"));
+    from_exchange
+        && header_value(body, "subject").is_some_and(|subject| {
+            let unfolded: Vec<u8> = subject
+                .into_iter()
+                .filter(|b| !b"\r\n".contains(b))
+                .collect();
+            unfolded.trim_ascii().starts_with(NOTICE)
+        })
 }
 
 fn message(mut found: Fetched) -> Option<Message> {

@@ -17,10 +17,12 @@ use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Result, shown};
 use crate::reply::{Part, Status, StatusText, announced_literal, word};
 
+mod idle;
 mod socket;
 mod starttls;
 mod tls;
 
+use idle::Idle;
 use socket::Socket;
 pub use socket::addresses;
 pub use tls::{Protection, Voucher};
@@ -43,6 +45,10 @@ const SLOWEST: u64 = 8 << 10;
 
 /// How long a server that hangs up while we talk is listened to.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a server that has said goodbye may take to hang up.
+const PARTING: Duration = Duration::from_secs(3);
+/// Warnings of a server that are remembered, so as not to repeat them.
+const WARNED_MAX: usize = 50;
 
 /// What became of a literal that was to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -65,18 +71,6 @@ enum Continuation {
     Literal(Arc<Vec<u8>>),
     /// Nothing for a while: IDLE (RFC 2177).
     Idle(Idle),
-}
-
-/// An IDLE under way.
-#[derive(Clone, Copy)]
-struct Idle {
-    /// How long the server has to end it once we said DONE.
-    grace: Duration,
-    /// `+` came: only now may DONE be said.
-    begun: bool,
-    /// The mailbox changed.
-    news: bool,
-    done: bool,
 }
 
 /// What a server said to one command, beside the tagged line.
@@ -110,6 +104,9 @@ struct Core {
     /// Why the connection cannot go on. Whoever has lost his place could take a line of a mail for
     /// a verdict, so nothing is read or sent any more.
     over: Option<String>,
+    /// BYE was heard: nothing more is said, and little waited for.
+    goodbye: bool,
+    warned: Vec<Vec<u8>>,
     text_bytes: usize,
     literal_budget: u64,
     /// Commands to be sent behind the next one without waiting, and those already sent.
@@ -172,6 +169,7 @@ impl Wire {
         core.literal_budget = literals.saturating_add(LITERAL_SLACK);
         core.answer = Answer::default();
         core.text_bytes = 0;
+        core.goodbye = false;
         core.continuation = Continuation::Refuse;
         core.sent = Sent::Nothing;
     }
@@ -182,17 +180,12 @@ impl Wire {
         self.core().continuation = Continuation::Literal(literal);
     }
 
-    /// The next command is IDLE: it ends when the mailbox changes, after `limit` at the latest, and
-    /// `grace` later if the server does not say so.
-    pub fn idle(&self, limit: Duration, grace: Duration) {
+    /// The next command is IDLE: it ends when there are no longer `exists` messages, after `limit` at the
+    /// latest, and `grace` later if the server does not say so.
+    pub fn idle(&self, limit: Duration, grace: Duration, exists: u32) {
         let mut core = self.core();
         *core.stream.deadline() = Instant::now() + limit;
-        core.continuation = Continuation::Idle(Idle {
-            grace,
-            begun: false,
-            news: false,
-            done: false,
-        });
+        core.continuation = Continuation::Idle(Idle::new(grace, exists));
     }
 
     /// The next command signs in: it is logged as `shown` and may be asked for more.
@@ -210,6 +203,16 @@ impl Wire {
     /// What the server said to the last command.
     pub fn take_answer(&self) -> Answer {
         std::mem::take(&mut self.core().answer)
+    }
+
+    /// Has the server warned of this before? Some do at each command.
+    pub fn has_warned(&self, words: &[u8]) -> bool {
+        let mut core = self.core();
+        let before = core.warned.iter().any(|w| w == words);
+        if !before && core.warned.len() < WARNED_MAX {
+            core.warned.push(words.to_vec());
+        }
+        before
     }
 
     /// How much of the last literal the server may have.
@@ -289,6 +292,8 @@ impl Core {
             sent: Sent::Nothing,
             answer: Answer::default(),
             over: None,
+            goodbye: false,
+            warned: Vec::new(),
             text_bytes: 0,
             literal_budget: LITERAL_SLACK,
             ahead: Vec::new(),
@@ -427,10 +432,21 @@ impl Core {
                 continue;
             }
             if line.starts_with(b"* ") {
-                let news = is_news(&line);
-                let parts = self.with_literals(line)?;
+                let (count, status) = (idle::count(&line), StatusText::parse(&line[2..]));
+                let parts = self.with_literals(line, status.is_some())?;
                 self.keep(parts)?;
-                self.mind_idle(|idle| idle.news |= news)?;
+                if status.is_some_and(|s| s.status == Status::Bye) {
+                    // Not each server hangs up then (Yandex, 2019).
+                    self.goodbye = true;
+                    let deadline = self.stream.deadline();
+                    *deadline = (*deadline).min(Instant::now() + PARTING);
+                }
+                self.mind_idle(|idle| idle.is_told(count))?;
+                continue;
+            }
+            if line.is_empty() {
+                // No line of the protocol; some servers send one behind a literal.
+                self.count(1)?;
                 continue;
             }
             return self.tagged(&line);
@@ -467,7 +483,7 @@ impl Core {
             return Ok(false);
         };
         note(idle);
-        if !(idle.begun && idle.news) || idle.done {
+        if !(idle.begun && idle.news) || idle.done || self.goodbye {
             return Ok(false);
         }
         idle.done = true;
@@ -506,8 +522,8 @@ impl Core {
 
     /// The rest of an untagged response: its literals and the lines between them. A status text is
     /// free text: what looks like a literal there is none.
-    fn with_literals(&mut self, line: Vec<u8>) -> io::Result<Vec<Part>> {
-        let free_text = StatusText::parse(&line[2..]).is_some();
+    fn with_literals(&mut self, line: Vec<u8>, free_text: bool) -> io::Result<Vec<Part>> {
+        let of_a_message = line[2..].first().is_some_and(u8::is_ascii_digit);
         let mut announced = announced_literal(&line).filter(|_| !free_text);
         let mut parts = vec![Part::Text(line)];
         while let Some(len) = announced {
@@ -519,7 +535,12 @@ impl Core {
             }
             self.literal_budget -= len;
             parts.push(Part::Literal(self.exactly(len as usize)?));
-            let line = self.line()?;
+            let mut line = self.line()?;
+            while of_a_message && line.is_empty() {
+                // Its parenthesis is still open.
+                self.count(1)?;
+                line = self.line()?;
+            }
             announced = announced_literal(&line);
             parts.push(Part::Text(line));
             self.count(1)?;
@@ -591,7 +612,7 @@ impl Core {
         let quiet = n
             .as_ref()
             .is_err_and(|e| e.kind() == io::ErrorKind::TimedOut);
-        if quiet && self.mind_idle(|idle| idle.news |= idle.begun)? {
+        if quiet && !self.goodbye && self.mind_idle(|idle| idle.news |= idle.begun)? {
             return Ok(());
         }
         match n? {
@@ -607,11 +628,6 @@ impl Core {
 
 fn earned(bytes: usize) -> Duration {
     Duration::from_micros(bytes as u64 * 1_000_000 / SLOWEST)
-}
-
-/// Does this untagged line tell of a change of the mailbox? `* OK Still here` does not.
-fn is_news(line: &[u8]) -> bool {
-    line.get(2).is_some_and(u8::is_ascii_digit)
 }
 
 /// The crate numbers its tags: `a7`.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use zeroize::Zeroize;
@@ -90,7 +90,14 @@ impl Reader<'_> {
         let path = self.required(key)?;
         let hint = "the file must hold the password, alone on its first line";
         let unreadable = |e: io::Error| {
-            self.error(key, format!("{path} cannot be read: {e}"))
+            // What names no file and looks like none may be the password itself, put here by mistake.
+            let may_be_it = !path.contains(['/', '.']) && !Path::new(&path).exists();
+            let named = if may_be_it {
+                "the file that it names"
+            } else {
+                &path
+            };
+            self.error(key, format!("{named} cannot be read: {e}"))
                 .hint(hint)
         };
         let bytes = Secret::new(fs::read(&path).map_err(unreadable)?);

@@ -148,6 +148,15 @@ fn piece_of(secret: &[u8], text: &[u8]) -> usize {
         .unwrap_or(0)
 }
 
+/// An address may come with a password in it: `imaps://user:password@host`.
+pub(super) fn without_credentials(host: &str) -> String {
+    let user = host.split_once("://").map_or(host, |(_, rest)| rest);
+    match user.rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => format!("(credentials)@{host}"),
+        _ => host.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -108,7 +108,22 @@ impl Http {
         let said = said.and_then(|d| DateTime::parse_from_rfc2822(d).ok());
         self.ahead.set(said.map(|t| t.to_utc() - Utc::now()));
         let body = body.with_config().limit(REPLY_MAX).read_to_vec()?;
-        Ok(HttpResponse::from_parts(parts, body))
+        Ok(HttpResponse::from_parts(parts, with_numbers(body)))
+    }
+}
+
+/// RFC 6749 wants a number for the life of a token; Microsoft's older endpoint puts it into quotation marks.
+fn with_numbers(body: Vec<u8>) -> Vec<u8> {
+    let Ok(Value::Object(mut reply)) = serde_json::from_slice(&body) else {
+        return body;
+    };
+    let life = reply.get("expires_in").and_then(Value::as_str);
+    match life.and_then(|text| text.trim().parse::<u64>().ok()) {
+        Some(life) => {
+            reply.insert("expires_in".into(), life.into());
+            Value::Object(reply).to_string().into_bytes()
+        }
+        None => body,
     }
 }
 

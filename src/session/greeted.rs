@@ -67,6 +67,7 @@ impl Greeted {
             wire,
             capabilities: Vec::new(),
             selected: None,
+            exists: 0,
             usable: true,
             throttled: false,
             untold: before.iter().any(|c| c == "ID"),

@@ -9,6 +9,7 @@ mod common;
 mod stage;
 
 mod desk;
+mod found;
 mod ledger;
 mod mounted;
 mod screens;

@@ -74,7 +74,7 @@ fn a_password_file_that_cannot_be_read_leaves_the_other_side_to_be_tried() {
             "source_mailbox skipped",
             "source_idle skipped",
         ],
-        "`source_pass_file`: nowhere cannot be read: No such file",
+        "`source_pass_file`: the file that it names cannot be read: No such file",
         "the file must hold the password",
     );
 }

@@ -8,9 +8,11 @@
 mod common;
 
 mod echoes;
+mod found;
 mod lies;
 mod madness;
 mod mail;
+mod oddity;
 mod stage;
 mod token_endpoint;
 mod truths;

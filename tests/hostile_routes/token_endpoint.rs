@@ -16,7 +16,7 @@ const REFRESH: &str = "1//0e-refresh-token-that-nobody-sees";
 const CLIENT_SECRET: &str = "GOCSPX-client-secret~that+nobody/sees";
 
 /// Listens; the request is given along. Returns its port, and how often somebody came.
-fn endpoint(
+pub(crate) fn endpoint(
     reply: impl Fn(&mut TcpStream, &str) + Send + Sync + 'static,
 ) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -46,7 +46,7 @@ fn endpoint(
     (port, count)
 }
 
-fn stage(token_port: u16) -> Stage {
+pub(crate) fn stage(token_port: u16) -> Stage {
     let mut stage = Stage::new();
     stage.mails(2);
     stage.set("target_pass", Value::Null);
@@ -62,7 +62,7 @@ fn stage(token_port: u16) -> Stage {
     stage
 }
 
-fn ok(body: &str) -> String {
+pub(crate) fn ok(body: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()

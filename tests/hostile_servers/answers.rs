@@ -400,7 +400,13 @@ fn what_came_before_a_cut_is_kept() {
 
 #[test]
 fn an_answer_to_something_else_ends_the_session() {
-    for line in ["a999 OK done\r\n", "garbage\r\n", "\r\n", "OK\r\n", "*\r\n"] {
+    for line in [
+        "a999 OK done\r\n",
+        "garbage\r\n",
+        " \r\n",
+        "OK\r\n",
+        "*\r\n",
+    ] {
         let (server, mut session) = signed_in(move |peer| {
             peer.answer("NOOP", line);
             peer.hears_nothing_more();

@@ -140,7 +140,10 @@ fn appenduid_is_read_in_every_spelling_and_never_invented() {
             "[APPENDUID 4294967295 4294967295] x",
             Some((u32::MAX, u32::MAX)),
         ),
-        ("[APPENDUID 4294967296 1] x", None),
+        // Milliseconds: as EXAMINE tells it, so APPENDUID does.
+        ("[APPENDUID 4294967296 1] x", Some((5, 1))),
+        ("[APPENDUID 1 4294967296] x", None),
+        ("[APPENDUID 18446744073709551616 1] x", None),
         ("[APPENDUID 1 2,3] x", None),
         ("[APPENDUID 1 0] x", None),
         ("[APPENDUID 1] x", None),

@@ -176,6 +176,7 @@ fn lines_without_end() {
 #[test]
 fn the_shortest_lines_without_end() {
     bounded(&endless("EXAMINE", "", b"* \n"), "no end");
+    bounded(&endless("EXAMINE", "", b"\n"), "no end");
 }
 
 #[test]

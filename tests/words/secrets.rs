@@ -21,7 +21,7 @@ fn password_files_hold_the_password_on_their_first_line() {
         for (name, what) in [
             (
                 "missing",
-                "missing cannot be read: No such file or directory (os error 2)",
+                "the file that it names cannot be read: No such file or directory (os error 2)",
             ),
             (".", ". cannot be read: Is a directory (os error 21)"),
             ("binary", "binary is not UTF-8"),

@@ -1,0 +1,59 @@
+//! An IDLE under way (RFC 2177): what of what the server tells is news, and when to end it.
+
+use std::time::Duration;
+
+/// Only mail that comes is news. People who tidy up their mailbox in another program make a server tell of hundreds of
+/// flags and of messages that go; and some servers say at each IDLE how many messages there are.
+#[derive(Clone, Copy)]
+pub(super) struct Idle {
+    /// How long the server has to end it once we said DONE.
+    pub(super) grace: Duration,
+    /// How many messages there are, as far as was told.
+    exists: u32,
+    /// `+` came: only now may DONE be said.
+    pub(super) begun: bool,
+    pub(super) news: bool,
+    pub(super) done: bool,
+}
+
+/// What an untagged line tells of how many messages there are.
+pub(super) enum Count {
+    Exists(u32),
+    OneLess,
+}
+
+impl Idle {
+    pub(super) fn new(grace: Duration, exists: u32) -> Idle {
+        Idle {
+            grace,
+            exists,
+            begun: false,
+            news: false,
+            done: false,
+        }
+    }
+
+    pub(super) fn is_told(&mut self, count: Option<Count>) {
+        match count {
+            Some(Count::Exists(n)) => {
+                self.news |= n != self.exists;
+                self.exists = n;
+            }
+            Some(Count::OneLess) => self.exists = self.exists.saturating_sub(1),
+            // `* OK Still here`.
+            None => {}
+        }
+    }
+}
+
+/// What this untagged line, the leading `* ` included, tells of how many messages there are.
+pub(super) fn count(line: &[u8]) -> Option<Count> {
+    let text = std::str::from_utf8(line.get(2..)?).ok()?;
+    let (number, kind) = text.split_once(' ')?;
+    let number = number.parse().ok()?;
+    match kind.trim_end().to_ascii_uppercase().as_str() {
+        "EXISTS" => Some(Count::Exists(number)),
+        "EXPUNGE" => Some(Count::OneLess),
+        _ => None,
+    }
+}

@@ -102,6 +102,8 @@ pub struct Engine {
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
     reader: Mutex<Reader>,
+    /// Held by whoever enters the target first in a pass, and whether its credentials were refused.
+    door: Mutex<Option<Error>>,
     /// Held while the source is looked through for new mail.
     discovering: Mutex<()>,
     /// Held while the target index is brought up to date and used.
@@ -203,6 +205,7 @@ impl Engine {
             reader: Mutex::new(Reader::new(setup, times.clone())),
             times,
             ledger: Shared::new(ledger),
+            door: Mutex::new(None),
             discovering: Mutex::new(()),
             index: Mutex::new(()),
             state: Mutex::new(State {
@@ -291,6 +294,7 @@ impl Engine {
             .div_ceil(PER_WORKER)
             .clamp(1, self.setup().config.connections as u64);
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());

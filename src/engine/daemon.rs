@@ -31,6 +31,9 @@ const SHORT_IDLE: Duration = Duration::from_millis(100);
 const SHORT_SESSION: Duration = Duration::from_secs(5);
 /// A server that disappointed is given another try with IDLE after this time.
 const IDLE_AGAIN: Duration = Duration::from_secs(6 * 3600);
+/// How often mail may come in a row without a word of it, before the server is polled instead. Once says nothing: it may
+/// have come between an IDLE and the look after it.
+const UNTOLD_MAX: u32 = 2;
 
 /// How to watch.
 #[derive(Clone, Debug)]
@@ -257,6 +260,7 @@ impl Engine {
             idle: how.idle,
             idle_again_at: None,
             short_idles: 0,
+            untold: 0,
             looked: false,
             told: true,
         };
@@ -323,7 +327,8 @@ impl Engine {
             watcher.short_idles = 0;
             looked.say();
             self.tell(Event::Wake);
-            if watcher.idles() && !watcher.told {
+            watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
+            if watcher.idles() && watcher.untold >= UNTOLD_MAX {
                 watcher.poll_instead("did not tell of new mail", how);
             }
         }
@@ -390,6 +395,7 @@ struct Watcher {
     /// IDLE has disappointed: until then the mailbox is looked at in intervals.
     idle_again_at: Option<Instant>,
     short_idles: u32,
+    untold: u32,
     /// There was a look since the last connection was lost.
     looked: bool,
     /// The last wait ended because the server told of something.

@@ -4,8 +4,8 @@
 //! dies is released; what may have arrived stays in flight and is resolved by looking.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -92,8 +92,28 @@ impl Engine {
             Some((account, _)) if account.usable() && !account.outlived(Utc::now()) => {
                 Ok((account, true))
             }
-            _ => Ok((self.open_account()?, false)),
+            _ => Ok((self.open_after_the_others()?, false)),
         }
+    }
+
+    /// One session first: what is refused to one worker is not tried by the others as well, since servers ban whoever
+    /// tries a wrong password again and again.
+    fn open_after_the_others(&self) -> Result<Account> {
+        let mut refused = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_sessions() {
+            drop(refused);
+            return self.open_account();
+        }
+        if let Some(error) = refused.clone() {
+            return Err(error);
+        }
+        let opened = self.open_account();
+        *refused = opened
+            .as_ref()
+            .err()
+            .filter(|e| e.credentials_refused)
+            .cloned();
+        opened
     }
 
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
@@ -223,7 +243,11 @@ impl Engine {
             match (messages.remove(&row.about.uid), poison.get(&row.about.uid)) {
                 (Some(message), _) => {
                     self.not_absent(row.id);
-                    if row.about.size.is_none() {
+                    // Exchange lists what its virus scanner still has in hand without a name.
+                    let named_now = row.about.message_id.is_none()
+                        && message.about.message_id.is_some()
+                        && message.about.internal_date == row.about.internal_date;
+                    if row.about.size.is_none() || named_now {
                         // Now that it has a name it may be recognised: it goes back to be claimed.
                         self.ledger.step(|l| l.learn(row.id, &message.about))?;
                         open.settle(&row, Outcome::NotBegun)?;

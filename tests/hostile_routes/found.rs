@@ -21,10 +21,17 @@ impl Running {
         Running(child)
     }
 
-    /// SIGTERM, and what it wrote.
+    /// Its exit status, once it has one.
+    pub(crate) fn has_ended(&mut self) -> Option<i32> {
+        self.0.try_wait().unwrap().and_then(|s| s.code())
+    }
+
+    /// SIGTERM where it runs, and what it wrote.
     pub(crate) fn end(mut self) -> String {
-        let kill = Command::new("kill").arg(self.0.id().to_string()).status();
-        assert!(kill.unwrap().success());
+        if self.has_ended().is_none() {
+            let kill = Command::new("kill").arg(self.0.id().to_string()).status();
+            assert!(kill.unwrap().success());
+        }
         self.0.wait().unwrap();
         let mut err = String::new();
         let mut stderr = self.0.stderr.take().unwrap();

@@ -9,10 +9,14 @@ mod common;
 
 mod echoes;
 mod found;
+mod idle_once;
+mod ledger_gone;
 mod lies;
 mod madness;
 mod mail;
+mod named_later;
 mod oddity;
+mod refused_once;
 mod stage;
 mod token_endpoint;
 mod truths;

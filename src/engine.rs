@@ -26,6 +26,7 @@ use crate::source::MAILBOX;
 
 mod daemon;
 mod deliver;
+mod fetch;
 mod fidelity;
 mod flight;
 mod index;

@@ -246,20 +246,27 @@ pub fn sha256(body: &[u8]) -> [u8; 32] {
     Sha256::digest(body).into()
 }
 
-/// A hash that a copy keeps whatever a server did to its line ends and NULs: CRs are dropped, NUL
-/// counts as 0x80 (what Dovecot stores in its place), line ends at the end do not count.
+/// A hash that a copy keeps whatever a server did to its line ends, NULs and header: CRs are dropped, NUL
+/// counts as 0x80 (what Dovecot stores in its place), 8-bit bytes of the header as X (Cyrus), line ends at
+/// the end do not count.
 pub fn canonical_hash(body: &[u8]) -> [u8; 32] {
     let mut end = body.len();
     while end > 0 && matches!(body[end - 1], b'\r' | b'\n') {
         end -= 1;
     }
     let mut hash = Sha256::new();
+    let (mut in_header, mut line_is_empty) = (true, false);
     for chunk in body[..end].chunks(16 << 10) {
-        let cleaned: Vec<u8> = chunk
-            .iter()
-            .filter(|&&b| b != b'\r')
-            .map(|&b| if b == 0 { 0x80 } else { b })
-            .collect();
+        let mut cleaned = Vec::with_capacity(chunk.len());
+        for &b in chunk.iter().filter(|&&b| b != b'\r') {
+            in_header &= !(b == b'\n' && line_is_empty);
+            line_is_empty = b == b'\n';
+            cleaned.push(match b {
+                0 | 0x80.. if in_header => b'X',
+                0 => 0x80,
+                b => b,
+            });
+        }
         hash.update(&cleaned);
     }
     hash.finalize().into()
@@ -358,6 +365,11 @@ mod tests {
         assert_eq!(base, canonical_hash(b"a: b\n\nx\0y"));
         assert_eq!(base, canonical_hash(b"a: b\r\n\r\nx\x80y\r\n\r\n"));
         assert_ne!(base, canonical_hash(b"a: b\r\n\r\nx\x80 y\r\n"));
+        // Cyrus does so to what is no ASCII in a header, and leaves the text alone.
+        let odd = canonical_hash(b"a: \xfc\xe4\r\n\r\nx\xfcy\r\n");
+        assert_eq!(odd, canonical_hash(b"a: XX\r\n\r\nx\xfcy"));
+        assert_ne!(odd, canonical_hash(b"a: XX\r\n\r\nxXy"));
+        assert_ne!(odd, canonical_hash(b"a: XX\n\nx\xe4y"));
     }
 
     #[test]

@@ -54,6 +54,20 @@ impl Source {
         Ok(self.view)
     }
 
+    /// Asks for the UID of the view's last message, where UIDNEXT may not keep up with it: some servers
+    /// tell of more messages and leave UIDNEXT as it was, or let it go back.
+    pub fn look_past_uid_next(&mut self) -> Result<View> {
+        let last = match self.view.exists {
+            0 => None,
+            exists => self.session.uid_at(exists)?,
+        };
+        if let Some(last) = last.filter(|last| last.0 >= self.view.uid_next) {
+            self.view.uid_next = last.0.saturating_add(1);
+            self.view.uid_next_stated = false;
+        }
+        Ok(self.view)
+    }
+
     pub fn usable(&self) -> bool {
         self.session.usable()
     }

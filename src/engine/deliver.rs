@@ -13,7 +13,6 @@ use log::{debug, info, warn};
 
 use super::flight::{Flight, named};
 use super::index::{self, Body};
-use super::piecemeal::Got;
 use super::reader::same_message_id;
 use super::recognise::Copies;
 use super::send::Parcel;
@@ -23,9 +22,8 @@ use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
-use crate::message::{Discovered, Message, Uid, canonical_hash, sha256};
+use crate::message::{Message, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
-use crate::source::MAILBOX;
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
@@ -129,6 +127,7 @@ impl Engine {
         self.take_imported(&mut open, &copies)?;
         self.refuse_too_big(&mut open)?;
         let messages = self.fetch(&mut open)?;
+        self.mind_renumbering(&messages)?;
         let ids: Vec<i64> = messages.iter().map(|(row, _)| row.id).collect();
         let end = self.send_and_verify(account, &mut open, messages, &copies, &boxes);
         self.forget_headers(&ids);
@@ -205,90 +204,6 @@ impl Engine {
             open.refuse(&row, too_big(size, limit), &header)?;
         }
         Ok(())
-    }
-
-    /// The messages themselves. What cannot be had, or is no longer there, is settled here.
-    fn fetch(&self, open: &mut Flight<'_>) -> Result<Vec<(Row, Message)>> {
-        if open.rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mailbox = self.ledger.step(|l| l.present_mailbox(MAILBOX))?;
-        if open.rows.iter().any(|r| r.mailbox_id != mailbox.id) {
-            // Its UIDs have got another meaning since these rows were claimed.
-            return Ok(Vec::new());
-        }
-        let mut uids: Vec<Uid> = open.rows.iter().map(|r| r.about.uid).collect();
-        uids.sort_unstable();
-        let bytes = open.rows.iter().filter_map(|r| r.about.size).sum();
-        let nameless = open.rows.iter().any(|r| r.about.size.is_none());
-        let others = || self.ledger.step(|l| l.others_to_fetch(mailbox.id));
-        let Got {
-            found,
-            poison,
-            left,
-        } = {
-            self.promise_transfer(bytes);
-            let mut reader = self.reader();
-            reader.expect(mailbox.uid_validity);
-            if open.rows.iter().any(|r| self.was_absent(r.id)) {
-                reader.refresh()?;
-            }
-            reader.messages(&uids, bytes, nameless, &others)?
-        };
-        let mut messages: HashMap<Uid, Message> =
-            found.into_iter().map(|m| (m.about.uid, m)).collect();
-        let poison: HashMap<Uid, Error> = poison.into_iter().collect();
-        let mut out = Vec::with_capacity(messages.len());
-        for row in open.rows.clone() {
-            match (messages.remove(&row.about.uid), poison.get(&row.about.uid)) {
-                (Some(message), _) => {
-                    self.not_absent(row.id);
-                    // Exchange lists what its virus scanner still has in hand without a name.
-                    let named_now = row.about.message_id.is_none()
-                        && message.about.message_id.is_some()
-                        && message.about.internal_date == row.about.internal_date;
-                    if row.about.size.is_none() || named_now {
-                        // Now that it has a name it may be recognised: it goes back to be claimed.
-                        self.ledger.step(|l| l.learn(row.id, &message.about))?;
-                        open.settle(&row, Outcome::NotBegun)?;
-                        continue;
-                    }
-                    if !same_message_id(&message.about, &row.about) {
-                        self.another_message(open, &row, &message.about)?;
-                        continue;
-                    }
-                    out.push((row, message));
-                }
-                (None, Some(error)) => open.settle(&row, Outcome::Unreadable(error.clone()))?,
-                (None, None) if left.contains(&row.about.uid) => {
-                    open.settle(&row, Outcome::NotBegun)?;
-                }
-                (None, None) => {
-                    let second = self.absent(row.id);
-                    open.settle(&row, Outcome::Absent { second })?;
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    /// Another message came than the row speaks of: nothing of it is sent. Either the mailbox has
-    /// new UIDs, or its server tells two stories of this one message.
-    fn another_message(&self, open: &mut Flight<'_>, row: &Row, came: &Discovered) -> Result<()> {
-        let mut reader = self.reader();
-        if reader.names_another(&row.about, came)? {
-            (reader.renumbered, reader.reused) = (true, true);
-            return Err(Error::connection(format!(
-                "{MAILBOX} UID {} of the source is another message now: its UIDs have changed their meaning",
-                row.about.uid
-            )));
-        }
-        drop(reader);
-        let error = Error::new(
-            Fault::Transient,
-            "the source hands over a message with another Message-ID than it lists",
-        );
-        open.settle(row, Outcome::Unreadable(error))
     }
 
     /// Equal bytes are delivered once; messages that share a name with others are told apart by

@@ -333,7 +333,8 @@ pub(super) fn delivered(
     reopen(account, engine)?;
     let view = account.view(DELIVERY, true)?;
     let index = as_of(engine, DELIVERY, &view)?;
-    let got = ask(account, engine, &index, uids, &|account, set| {
+    // What can be had of others is no sign here: their headers are not as large.
+    let got = ask_whoever(account, engine, &index, uids, None, &|account, set| {
         let (found, end) = account.copies(set);
         (found.into_iter().map(|c| (c.uid, c)).collect(), end)
     })?;
@@ -342,6 +343,9 @@ pub(super) fn delivered(
         warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
         // Whose it is may be told all the same, by its number.
         let outside = from_outside(account, engine, &index, uid)?;
+        if outside.size.is_none() && copies.is_empty() {
+            return Err(error);
+        }
         copies.push(Copy {
             uid,
             size: outside.size,
@@ -360,6 +364,19 @@ fn ask<T>(
     engine: &Engine,
     index: &IndexMailbox,
     uids: &[Uid],
+    command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
+) -> Result<Got<T>> {
+    let readable = || engine.ledger.step(|l| l.index_readable(index.id));
+    ask_whoever(account, engine, index, uids, Some(&readable), command)
+}
+
+/// As [`ask`]; `others`: messages that could be had at another time.
+fn ask_whoever<T>(
+    account: &mut Account,
+    engine: &Engine,
+    index: &IndexMailbox,
+    uids: &[Uid],
+    others: Option<&dyn Fn() -> Result<Vec<Uid>>>,
     command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
 ) -> Result<Got<T>> {
     let open = |account: &mut Account| {
@@ -383,7 +400,7 @@ fn ask<T>(
             account.listed(set)
         },
         fresh: None,
-        others: Some(&|| engine.ledger.step(|l| l.index_readable(index.id))),
+        others,
         enough: &|_| false,
     };
     let got = piecemeal(account, uids, &way)?;

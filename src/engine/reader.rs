@@ -10,7 +10,7 @@ use super::Setup;
 use super::piecemeal::{Got, Way, piecemeal};
 use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
-use crate::message::{Discovered, Message, Uid, UidValidity};
+use crate::message::{Discovered, Message, Time, Uid, UidValidity};
 use crate::session::View;
 use crate::source::{MAILBOX, Source};
 
@@ -236,7 +236,9 @@ pub(super) fn contradicts(told: &Discovered, known: &Discovered) -> bool {
     match (&told.message_id, &known.message_id) {
         (Some(told), Some(known)) => told.hash != known.hash,
         (None, None) => {
-            told.date != known.date && told.size.zip(known.size).is_some_and(|(a, b)| a != b)
+            let other = |a: Option<Time>, b: Option<Time>| a.zip(b).is_some_and(|(a, b)| a != b);
+            told.size.zip(known.size).is_some_and(|(a, b)| a != b)
+                && (told.date != known.date || other(told.internal_date, known.internal_date))
         }
         _ => false,
     }

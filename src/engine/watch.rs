@@ -68,7 +68,13 @@ impl Engine {
 
 /// Looks at the mailbox once and records what is new.
 fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> {
-    let view = reader.look()?;
+    let mut view = reader.look()?;
+    let known = ledger.step(|l| l.mailbox(MAILBOX))?;
+    if known
+        .is_some_and(|known| known.uid_validity == view.uid_validity && went_back(&view, &known))
+    {
+        view = reader.source()?.look_past_uid_next()?;
+    }
     let mut mailbox = mailbox(ledger, &view, reader.reused, look)?;
     reader.reused = false;
     reader.unstable = mailbox.is_unstable();
@@ -143,9 +149,7 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
             // RFC 3501 2.3.1.1: another UIDVALIDITY; and all the same a UIDNEXT that went back, or
             // another message under a UID of ours.
             Some(old)
-                if old.uid_validity != view.uid_validity
-                    || reused
-                    || (view.uid_next_stated && view.uid_next < old.next_uid) =>
+                if old.uid_validity != view.uid_validity || reused || went_back(view, &old) =>
             {
                 let other = old.uid_validity != view.uid_validity;
                 if other && l.reopen_incarnation(&old, view.uid_validity, view.uid_next, now)? {
@@ -168,6 +172,11 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
         l.reconsider_start(mailbox.id, &text, start)?;
         l.present_mailbox(MAILBOX)
     })
+}
+
+/// Says UIDNEXT that messages below our cursor will get its UIDs again?
+fn went_back(view: &View, known: &MailboxRow) -> bool {
+    view.uid_next_stated && view.uid_next < known.next_uid
 }
 
 /// Once of a mailbox that has other UIDs each time.
@@ -220,10 +229,12 @@ fn latest(
         .min(mailbox.next_uid);
     let mut new = 0;
     for n in 0..LISTS_MAX {
-        if n > 0 {
+        let view = if n == 0 {
+            reader.source()?.view()
+        } else {
             reader.refresh_if_stable()?;
-        }
-        let view = reader.source()?.view();
+            reader.source()?.look_past_uid_next()?
+        };
         if newest.is_empty() && view.uid_next <= mailbox.next_uid {
             return Ok(Some((0, true)));
         }

@@ -17,7 +17,11 @@ const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
 use crate::error::Result;
-use crate::message::{Time, parse_time, time_text};
+use crate::message::{Discovered, Time, parse_time, time_text};
+
+/// What is selected behind `COLUMNS`: where a copy lies, and what comes then.
+const PLACE: usize = 17;
+const BEHIND_PLACE: usize = PLACE + 4;
 
 impl Ledger {
     /// Another row with these bytes that decides what becomes of this one.
@@ -41,6 +45,18 @@ impl Ledger {
                 None if delivered => Some(Twin::Delivered),
                 None => unverified.then_some(Twin::Unverified),
             })
+        })
+    }
+
+    /// Some of the other rows of this row's mailbox that have these bytes.
+    pub fn twins_beside(&self, of: &Row, sha256: &[u8; 32]) -> Result<Vec<Discovered>> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM message m WHERE m.sha256 = ?1 AND m.mailbox_id = ?2 AND m.id <> ?3
+                    AND m.superseded_by IS NULL LIMIT 5"
+            ))?
+            .query_map(params![sha256, of.mailbox_id, of.id], |r| Ok(row(r)?.about))?
+            .collect()
         })
     }
 
@@ -98,7 +114,7 @@ impl Ledger {
                   WHERE {RIVAL} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
             ))?
             .query_map(params![message_id.hash, of.about.date, of.id], |r| {
-                Ok((row(r)?, place_of(r, 17)?))
+                Ok((row(r)?, place_of(r, PLACE)?))
             })?
             .collect()
         })
@@ -163,9 +179,9 @@ impl Ledger {
             .query_map([], |r| {
                 Ok(Verification {
                     row: row(r)?,
-                    place: place_of(r, 16)?,
-                    altered: r.get(20)?,
-                    delivered_at: parse_time(&r.get::<_, String>(21)?),
+                    place: place_of(r, PLACE)?,
+                    altered: r.get(BEHIND_PLACE)?,
+                    delivered_at: parse_time(&r.get::<_, String>(BEHIND_PLACE + 1)?),
                 })
             })?
             .collect()

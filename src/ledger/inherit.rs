@@ -32,6 +32,8 @@ pub(super) struct Matching {
     mailbox: i64,
     /// A history that is opened again brings rows where this has been already.
     start: Time,
+    /// Rows without a Message-ID that wait have been looked at.
+    nameless: bool,
     /// Every Message-ID that is first met at a UID up to here has been looked at.
     passed: u32,
     /// (old, new), found and not moved yet.
@@ -45,6 +47,9 @@ const STEP: usize = 2000;
 /// made for its history and that never were matched: older ones stand for these messages.
 const OLD: &str = "b.name = ?2 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL
     AND NOT (b.inherited = 0 AND m.status = 'pending' AND m.attempt = 0 AND m.source_uid < b.history_below)";
+
+/// Whichever of these is taken for a message of its date and size: it was not sent, and its bytes decide then.
+const WAITING_NAMELESS: &str = "m.message_id_hash IS NULL AND m.status IN ('pending', 'gone')";
 
 impl Ledger {
     /// Matches the rows of older incarnations with a new one, once that is wholly recorded.
@@ -125,10 +130,13 @@ impl Ledger {
             .unwrap_or(Matching {
                 mailbox: mailbox.id,
                 start: mailbox.start,
+                nameless: false,
                 passed: 0,
                 pairs: Vec::new(),
             });
-        if so_far.pairs.is_empty() {
+        if so_far.pairs.is_empty() && !std::mem::replace(&mut so_far.nameless, true) {
+            so_far.pairs = self.pairs_by_rank(mailbox, WAITING_NAMELESS)?;
+        } else if so_far.pairs.is_empty() {
             let Some(end) = self.end_of_step(mailbox.id, so_far.passed, step)? else {
                 self.write(|t| {
                     t.execute(
@@ -139,7 +147,7 @@ impl Ledger {
                 return Ok(Inherited::InPart);
             };
             (so_far.pairs, so_far.passed) = if mailbox.is_unstable() {
-                (self.pairs_by_rank(mailbox)?, u32::MAX)
+                (self.pairs_by_rank(mailbox, "true")?, u32::MAX)
             } else {
                 (self.pairs(mailbox, so_far.passed, end)?, end)
             };
@@ -194,10 +202,10 @@ impl Ledger {
         })
     }
 
-    /// (old, new) of a mailbox that has other UIDs each time it is opened: bodies cannot be compared with
-    /// each look, so what names a message must do, its date and size where it has no Message-ID. Of
-    /// several the first on either side are one, those of the latest incarnation before older ones.
-    fn pairs_by_rank(&self, mailbox: &MailboxRow) -> Result<Vec<(i64, i64)>> {
+    /// (old, new) by what names a message, its date and size where it has no Message-ID. Of several the
+    /// first on either side are one, those of the latest incarnation before older ones. For a mailbox that
+    /// has other UIDs each time it is opened, so that bodies cannot be compared with each look.
+    fn pairs_by_rank(&self, mailbox: &MailboxRow, which: &str) -> Result<Vec<(i64, i64)>> {
         type Name = (Option<Vec<u8>>, Option<String>, Option<(String, u64)>);
         let mut old: HashMap<Name, Vec<i64>> = HashMap::new();
         let mut new: Vec<(Name, i64)> = Vec::new();
@@ -205,7 +213,7 @@ impl Ledger {
             let mut query = db.prepare_cached(&format!(
                 "SELECT m.id, m.mailbox_id = ?1, m.message_id_hash, m.date_header, m.internal_date, m.size
                    FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE (m.mailbox_id = ?1 AND m.status = 'pending' AND m.attempt = 0) OR ({OLD})
+                  WHERE ((m.mailbox_id = ?1 AND m.status = 'pending' AND m.attempt = 0) OR ({OLD})) AND {which}
                   ORDER BY b.incarnation DESC, m.source_uid"
             ))?;
             let mut rows = query.query(params![mailbox.id, mailbox.name])?;

@@ -44,6 +44,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        let mut err = String::new();
+        if let (true, Some(stderr)) = (std::thread::panicking(), &mut self.0.stderr) {
+            let _ = stderr.read_to_string(&mut err);
+            println!("{err}");
+        }
     }
 }
 

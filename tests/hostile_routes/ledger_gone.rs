@@ -22,6 +22,9 @@ fn a_ledger_that_is_taken_away_ends_the_run_in_words() {
         eventually("it has ended", || running.has_ended().is_some());
         assert_eq!(running.has_ended(), Some(1));
         let err = running.end();
-        assert!(err.contains("is no longer the file"), "{err}");
+        assert!(
+            err.contains("another file was put in the place of the ledger"),
+            "{err}"
+        );
     }
 }

@@ -21,6 +21,8 @@ mod stage;
 mod token_endpoint;
 mod truths;
 mod twist;
+mod uidnext_behind;
+mod uids;
 
 #[test]
 fn program() {

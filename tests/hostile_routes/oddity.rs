@@ -113,6 +113,35 @@ impl Oddity {
         mails.sort_by_key(|m| m.uid);
     }
 
+    /// Several messages at once.
+    pub(crate) fn put_together(&self, put: &[(u32, &[u8], &str)]) {
+        let mut mails = self.state.mails.lock().unwrap();
+        for (uid, bytes, date) in put {
+            mails.retain(|m| m.uid != *uid);
+            mails.push(Mail {
+                uid: *uid,
+                bytes: bytes.to_vec(),
+                date: (*date).into(),
+            });
+        }
+        mails.sort_by_key(|m| m.uid);
+    }
+
+    /// Empties the mailbox.
+    pub(crate) fn take_all(&self) -> Vec<Mail> {
+        std::mem::take(&mut self.state.mails.lock().unwrap())
+    }
+
+    pub(crate) fn give_back(&self, mails: Vec<Mail>) {
+        *self.state.mails.lock().unwrap() = mails;
+    }
+
+    /// How many commands had this in them.
+    pub(crate) fn heard_of(&self, part: &str) -> usize {
+        let heard = self.state.heard.lock().unwrap();
+        heard.iter().filter(|c| c.contains(part)).count()
+    }
+
     /// How many commands began so.
     pub(crate) fn heard(&self, begin: &str) -> usize {
         let heard = self.state.heard.lock().unwrap();
@@ -129,6 +158,10 @@ impl State {
 impl Talk {
     pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.out.write_all(bytes.as_ref());
+    }
+
+    pub(crate) fn hang_up(&mut self) {
+        let _ = self.out.shutdown(Shutdown::Both);
     }
 
     pub(crate) fn line(&mut self) -> Option<String> {

@@ -23,6 +23,16 @@ fn in_one_go(db: &Connection) {
               GROUP BY 3, 4)
          SELECT old.id AS old, m.* FROM old JOIN new ON new.h = old.h AND new.d IS old.d JOIN message m ON m.id = new.id
           WHERE old.n = 1 AND new.n = 1;
+         WITH waits AS (
+             SELECT m.id, b.retired_at IS NULL AS new, date_header AS d, internal_date AS i, size AS s,
+                    row_number() OVER (PARTITION BY b.retired_at IS NULL, date_header, internal_date, size
+                                           ORDER BY b.incarnation DESC, m.source_uid) AS k
+               FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+              WHERE message_id_hash IS NULL AND status IN ('pending', 'gone') AND size IS NOT NULL)
+         INSERT INTO temp.pair
+         SELECT old.id, m.* FROM waits old
+           JOIN waits new ON new.new AND NOT old.new AND new.d IS old.d AND new.i = old.i AND new.s = old.s AND new.k = old.k
+           JOIN message m ON m.id = new.id;
          DELETE FROM message WHERE id IN (SELECT id FROM temp.pair);
          UPDATE message SET (internal_date, size, flags) =
                 (SELECT internal_date, coalesce(p.size, message.size), flags FROM temp.pair p WHERE old = message.id)

@@ -332,6 +332,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     let present = l.present_mailbox("INBOX").unwrap();
     l.others_to_fetch(present.id).unwrap();
     l.has_bytes_of_another(1, &[0; 32]).unwrap();
+    l.twins_beside(&flight[0], &[0; 32]).unwrap();
     l.put_off().unwrap();
     let given_up = l.failed().unwrap();
     let one = [given_up[0].id];

@@ -69,6 +69,7 @@ impl Engine {
     fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
         let mut files = Files::new(watch, self.setup());
         let mut troubles = 0;
+        let mut renumbered = false;
         let mut last_work = Instant::now();
         while !self.stopping() {
             self.promise(DELIVER, self.times.batch + SLACK);
@@ -86,11 +87,16 @@ impl Engine {
             let mut trouble = None;
             let until = match pass {
                 Ok(()) => {
-                    troubles = 0;
+                    (troubles, renumbered) = (0, false);
                     self.say(DELIVER, None)?;
                     self.next_work()?
                 }
                 Err(e) if e.fault == Fault::Fatal => return Err(e),
+                // The next look begins with the new UIDs; where that helps not, it is trouble.
+                Err(e) if self.reader().renumbered && !std::mem::replace(&mut renumbered, true) => {
+                    debug!("{e}; looking again");
+                    Instant::now()
+                }
                 Err(e) => {
                     self.say(DELIVER, Some(&e))?;
                     trouble = Some(e.fault);
@@ -310,12 +316,12 @@ impl Engine {
     /// One look, what is new recorded, and one wait for more.
     fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
         let looked = if watcher.reader.unstable {
-            // Its UIDs hold within one view alone, so it is the deliverer's too.
+            // Of what comes from now on this session is told in IDLE.
+            watcher.reader.look()?;
+            // Its UIDs hold within one view alone, so it is the deliverer's that is recorded.
             let mut reader = self.reader();
             let looked = self.discover(&mut reader)?;
             watcher.reader.unstable = reader.unstable;
-            drop(reader);
-            watcher.reader.logout();
             looked
         } else {
             self.discover(&mut watcher.reader)?
@@ -337,7 +343,7 @@ impl Engine {
             return Err(trouble);
         }
         self.say(WATCH, None)?;
-        if watcher.reader.unstable || !watcher.idles() || !watcher.reader.source()?.can_idle() {
+        if !watcher.idles() || !watcher.reader.source()?.can_idle() {
             self.pause(how.poll, &watcher.setup, None);
             return Ok(());
         }

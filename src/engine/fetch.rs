@@ -37,7 +37,7 @@ impl Engine {
         } = {
             self.promise_transfer(bytes);
             let mut reader = self.reader();
-            reader.expect(mailbox.uid_validity);
+            reader.expect(&mailbox)?;
             if open.rows.iter().any(|r| self.was_absent(r.id)) {
                 reader.refresh()?;
             }

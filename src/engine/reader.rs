@@ -10,6 +10,7 @@ use super::Setup;
 use super::piecemeal::{Got, Way, piecemeal};
 use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
+use crate::ledger::MailboxRow;
 use crate::message::{Discovered, Message, Time, Uid, UidValidity};
 use crate::session::View;
 use crate::source::{MAILBOX, Source};
@@ -23,6 +24,8 @@ pub(super) struct Reader {
     source: Option<Source>,
     /// The UIDVALIDITY that our UIDs belong to, once known.
     incarnation: Option<UidValidity>,
+    /// The row of the mailbox that the open view is at least as new as.
+    row: Option<i64>,
     /// The mailbox was found with another one, or with other messages under our UIDs.
     pub(super) renumbered: bool,
     /// A UID of ours names another message, whatever UIDVALIDITY says.
@@ -42,6 +45,7 @@ impl Reader {
             times,
             source: None,
             incarnation: None,
+            row: None,
             renumbered: false,
             reused: false,
             unstable: false,
@@ -58,9 +62,21 @@ impl Reader {
         Ok(view)
     }
 
-    /// The UIDs that are asked for belong to this UIDVALIDITY.
-    pub(super) fn expect(&mut self, validity: UidValidity) {
-        self.incarnation = Some(validity);
+    /// The UIDs that are asked for belong to this row. Another one may have been made since this session
+    /// looked, also under the same UIDVALIDITY: in its old view UIDs name other messages.
+    pub(super) fn expect(&mut self, mailbox: &MailboxRow) -> Result<()> {
+        self.incarnation = Some(mailbox.uid_validity);
+        let older = self.row.replace(mailbox.id) != Some(mailbox.id);
+        if older && self.source.as_ref().is_some_and(|s| s.usable()) {
+            self.refresh_if_stable()?;
+        }
+        Ok(())
+    }
+
+    /// The open view is what the row was made of.
+    pub(super) fn has_seen(&mut self, mailbox: &MailboxRow) {
+        self.row = Some(mailbox.id);
+        self.unstable = mailbox.is_unstable();
     }
 
     /// Opens the mailbox again, so that what is absent is absent now.

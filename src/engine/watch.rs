@@ -77,7 +77,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
     }
     let mut mailbox = mailbox(ledger, &view, reader.reused, look)?;
     reader.reused = false;
-    reader.unstable = mailbox.is_unstable();
+    reader.has_seen(&mailbox);
     let mut out = Looked {
         new: 0,
         matching: false,
@@ -89,6 +89,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
         if latest.is_none() {
             let view = reader.source()?.view();
             mailbox = self::mailbox(ledger, &view, true, look)?;
+            reader.has_seen(&mailbox);
             latest = self::latest(reader, ledger, &mailbox, look.now)?;
         }
         let Some((new, all)) = latest else {
@@ -188,8 +189,8 @@ fn say_renumbered(old: &MailboxRow, unstable: bool, view: &View) {
         );
     } else if unstable {
         warn!(
-            "{MAILBOX} of the source has other UIDs each time it is opened: its messages are told apart by Message-ID and date, \
-             and it is looked at in intervals; opening it once with a mail program may settle this"
+            "{MAILBOX} of the source has other UIDs each time it is opened: its messages are told apart by Message-ID and date; \
+             opening it once with a mail program may settle this"
         );
     } else {
         warn!(

@@ -6,3 +6,6 @@ ALTER TABLE mailbox ADD COLUMN seen_once INTEGER NOT NULL DEFAULT 0;
 -- that UID meanwhile goes. What refers to a row that goes must be found without reading everything.
 CREATE INDEX message_superseded ON message (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE INDEX imported_vouched_for ON imported (vouched_for) WHERE vouched_for IS NOT NULL;
+
+-- New mail that waits, newest first: under a daily limit of bytes it goes before everything else.
+CREATE INDEX message_waiting ON message (mailbox_id, source_uid) WHERE status = 'pending';

@@ -24,6 +24,8 @@ use crate::message::Time;
 use crate::session::Login;
 use crate::source::MAILBOX;
 
+mod blame;
+mod budget;
 mod daemon;
 mod deliver;
 mod fetch;
@@ -43,6 +45,7 @@ mod verify;
 mod watch;
 mod whose;
 
+use blame::Blame;
 pub use daemon::Watch;
 use daemon::{DELIVER, SLACK};
 use fidelity::Fidelity;
@@ -55,6 +58,8 @@ pub use tally::{Count, Progress, Tally};
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Messages per batch at most.
 const BATCH_MAX: usize = 100;
+/// What left a row open where a worker of ours panicked.
+const BROKE_DOWN: &str = "imap-to-gmail itself broke down over this message";
 /// A worker for so many messages, up to `connections`.
 const PER_WORKER: u64 = 4;
 
@@ -135,6 +140,7 @@ struct State {
     /// What a person should know although the run goes on.
     notice: Option<Error>,
     throttled_in_a_row: u32,
+    blame: Blame,
     /// Sessions with the target that are at work.
     sessions: usize,
     /// Sessions with the target that wait for the next mail, and since when.
@@ -221,6 +227,7 @@ impl Engine {
                 fidelity: Fidelity::default(),
                 notice: None,
                 throttled_in_a_row: 0,
+                blame: Blame::default(),
                 sessions: 0,
                 warm: Vec::new(),
                 parts: Vec::new(),
@@ -339,9 +346,7 @@ impl Engine {
         for row in rows {
             state.unseen.entry(row.id).or_insert(Unseen {
                 last_byte: Instant::now(),
-                why: broke_down.then(|| {
-                    Error::connection("imap-to-gmail itself broke down over this message")
-                }),
+                why: broke_down.then(|| Error::connection(BROKE_DOWN)),
                 looked: false,
                 hidden: false,
                 anonymous: row.is_anonymous(),
@@ -407,10 +412,7 @@ impl Engine {
                 Ok(Event::Finished(Ok(()))) => running -= 1,
                 Ok(Event::Finished(Err(e))) => {
                     running -= 1;
-                    if worst
-                        .as_ref()
-                        .is_none_or(|w| gravity(e.fault) > gravity(w.fault))
-                    {
+                    if worst.as_ref().is_none_or(|w| gravity(&e) > gravity(w)) {
                         worst = Some(e);
                     }
                 }
@@ -494,8 +496,10 @@ impl Engine {
     }
 }
 
-fn gravity(fault: Fault) -> u8 {
-    match fault {
+fn gravity(e: &Error) -> u8 {
+    match e.fault {
+        // Whatever else goes wrong is tried again before a day is over.
+        _ if e.own_limit => 0,
         Fault::Usage | Fault::Fatal => 5,
         Fault::NeedsUser => 4,
         Fault::Throttled => 3,

@@ -57,6 +57,10 @@ pub struct Error {
     pub goodbye: bool,
     /// A message is listed and not handed over: mostly it is in a moment.
     pub withheld: bool,
+    /// A server's words sound as if the mailbox were not there. They are said of messages too.
+    pub perhaps_missing: bool,
+    /// It is the daily limit of our own configuration: new mail may still fit.
+    pub own_limit: bool,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -71,6 +75,8 @@ impl Error {
             credentials_refused: false,
             goodbye: false,
             withheld: false,
+            perhaps_missing: false,
+            own_limit: false,
         }
     }
 

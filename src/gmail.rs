@@ -336,10 +336,28 @@ impl Account {
         (bodies.collect(), end)
     }
 
-    /// Adds a message to the delivery mailbox.
+    /// Adds a message to the delivery mailbox. That this mailbox is missing is believed only after a
+    /// look: servers say so, in their words, of single messages.
     pub fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        self.session
-            .append(DELIVERY, flags.outside_drafts(), Some(date), body)
+        let end = self
+            .session
+            .append(DELIVERY, flags.outside_drafts(), Some(date), body);
+        match end {
+            Appended::Refused(error, sent) if error.perhaps_missing => {
+                match self.session.has(DELIVERY) {
+                    Ok(true) => Appended::Refused(error, sent),
+                    Ok(false) => Appended::Refused(delivery_missing(&error), sent),
+                    // Nobody knows, and the message is charged for nothing that nobody knows.
+                    Err(e) => Appended::Refused(e, sent),
+                }
+            }
+            end => end,
+        }
+    }
+
+    /// Bytes of the last message that was added, or was to be, that may have left us.
+    pub fn handed_over(&self) -> u64 {
+        self.session.handed_over()
     }
 
     /// Did the server add to an OK that it is short of breath (gmail.md 2.3)?
@@ -366,6 +384,14 @@ fn copy(found: &Fetched) -> Option<Copy> {
 /// Bytes that the headers of so many messages may have together.
 fn headers(uids: &[Uid]) -> u64 {
     (METADATA_MAX * uids.len() as u64).max(HEADERS_MAX)
+}
+
+fn delivery_missing(refusal: &Error) -> Error {
+    Error::new(
+        Fault::NeedsUser,
+        format!("the delivery mailbox is missing: {refusal}"),
+    )
+    .hint("create it in the target account; delivery goes on by itself")
 }
 
 /// What a person should know of a Gmail that shows no All Mail.

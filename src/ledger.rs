@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 use crate::message::{Time, time_text};
 use crate::text;
 
+mod budget;
+mod claim;
 mod copies;
 mod deliver;
 mod import;
@@ -30,7 +32,9 @@ mod lock;
 mod people;
 mod watch;
 
-pub use deliver::{Change, Claim, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
+pub use budget::Room;
+pub use claim::{Claim, Claimed};
+pub use deliver::{Change, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
 pub use import::Imported;
 pub use index::IndexMailbox;
 pub use inherit::Inherited;
@@ -376,13 +380,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// What only a run needs: which rows this run has tried lives as long as the connection. In
-    /// memory, and with it what each change keeps to be undone alone: every page that it touches
+    /// What only a run needs: which rows this run has tried, and which it put behind the others, lives
+    /// as long as the connection. In memory, and with it what each change keeps to be undone alone: every page that it touches
     /// would go to a temporary file, which is most of what taking over an older incarnation wrote.
     fn prepare_run(&self) -> Result<()> {
         self.db
             .execute_batch(
-                "PRAGMA temp_store = MEMORY; CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT",
+                "PRAGMA temp_store = MEMORY;
+                 CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT;
+                 CREATE TEMP TABLE put_behind (id INTEGER PRIMARY KEY) STRICT",
             )
             .map_err(|e| self.explain(&e))
     }

@@ -137,6 +137,7 @@ pub struct Session {
     untold: bool,
     /// What goes out together with the next command.
     ahead: Vec<String>,
+    handed_over: u64,
     times: Intervals,
 }
 
@@ -365,6 +366,7 @@ impl Session {
         date: Option<Time>,
         body: Arc<Vec<u8>>,
     ) -> Appended {
+        self.handed_over = 0;
         if let Err(e) = self.in_step() {
             return Appended::Lost(e, Sent::Nothing);
         }
@@ -382,7 +384,12 @@ impl Session {
             Err(e) => return Appended::Lost(e, Sent::Nothing),
         };
         let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
-        if let Err(e) = self.tell_who_we_are(&[]) {
+        let ready = if self.view_of(mailbox).is_some() {
+            self.close_ahead_of(&command)
+        } else {
+            self.tell_who_we_are(&[])
+        };
+        if let Err(e) = ready {
             return Appended::Lost(e, Sent::Nothing);
         }
         self.usable = false;
@@ -390,6 +397,7 @@ impl Session {
         self.wire.send_literal(body);
         let _ = self.imap.run(&command);
         let sent = self.wire.sent();
+        self.handed_over = self.wire.handed_over();
         let heard = self.listen(Phase::Append);
         match heard.end {
             Ok(status) if sent == Sent::Whole => {
@@ -406,6 +414,41 @@ impl Session {
             }
             Err(e) if self.usable => Appended::Refused(e, sent),
             Err(e) => Appended::Lost(e, sent),
+        }
+    }
+
+    /// Bytes of the last message that was added, or was to be, that may have left us.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over
+    }
+
+    /// Is there a mailbox of this name, as of this moment?
+    pub fn has(&mut self, mailbox: &str) -> Result<bool> {
+        let command = format!("STATUS {} (UIDNEXT)", quoted(mailbox)?);
+        let heard = self.run(Phase::Examine, &command, self.times.command, 0);
+        match heard.end {
+            Ok(_) => Ok(true),
+            Err(e) if e.fault == Fault::NeedsUser => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Closes the open view, and sends this command in the same flight: it must be run next. Courier
+    /// adds nothing to a mailbox that the session has open by EXAMINE. Nothing is expunged: CLOSE does
+    /// not where a mailbox was opened by EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
+    fn close_ahead_of(&mut self, command: &str) -> Result<()> {
+        let close = if self.offers("UNSELECT") {
+            "UNSELECT"
+        } else {
+            "CLOSE"
+        };
+        self.selected = None;
+        self.ahead = vec![command.to_string()];
+        let heard = self.run(Phase::Fetch, close, self.times.command, 0);
+        match heard.end {
+            Err(e) if !self.usable => Err(e),
+            // Where it is refused the mailbox stays open, and most servers add to it all the same.
+            _ => Ok(()),
         }
     }
 

@@ -100,6 +100,10 @@ struct Core {
     tag: Vec<u8>,
     continuation: Continuation,
     sent: Sent,
+    /// Bytes of the last literal that were handed to the system, or were about to be.
+    handed_over: u64,
+    /// A literal is out and not answered: the connection is not to outlive us.
+    literal_out: bool,
     answer: Answer,
     /// Why the connection cannot go on. Whoever has lost his place could take a line of a mail for
     /// a verdict, so nothing is read or sent any more.
@@ -172,6 +176,7 @@ impl Wire {
         core.goodbye = false;
         core.continuation = Continuation::Refuse;
         core.sent = Sent::Nothing;
+        core.handed_over = 0;
     }
 
     /// The next command ends in the announcement of this literal; with `at_once` it goes out with
@@ -218,6 +223,11 @@ impl Wire {
     /// How much of the last literal the server may have.
     pub fn sent(&self) -> Sent {
         self.core().sent
+    }
+
+    /// How many bytes of the last literal may have left us.
+    pub fn handed_over(&self) -> u64 {
+        self.core().handed_over
     }
 
     /// `host:port`.
@@ -290,6 +300,8 @@ impl Core {
             tag: Vec::new(),
             continuation: Continuation::Refuse,
             sent: Sent::Nothing,
+            handed_over: 0,
+            literal_out: false,
             answer: Answer::default(),
             over: None,
             goodbye: false,
@@ -344,10 +356,15 @@ impl Core {
         }
         if !self.already_sent.is_empty() {
             // Ours to keep in step: a command sent ahead is run next or the connection is of no use.
-            let sent = self.already_sent.remove(0);
-            return match sent == command {
-                true => Ok(()),
-                false => Err(io::Error::other("a command was sent ahead and not run")),
+            if self.already_sent.remove(0) != command {
+                return Err(io::Error::other("a command was sent ahead and not run"));
+            }
+            return match &self.continuation {
+                Continuation::Literal(literal) if out.ends_with(b"+}\r\n") => {
+                    let literal = Arc::clone(literal);
+                    self.send_body(b"", &literal)
+                }
+                _ => Ok(()),
             };
         }
         let mut out = out.clone();
@@ -396,6 +413,12 @@ impl Core {
         if log_enabled!(log::Level::Debug) {
             self.log("C:", format!("({} bytes)", literal.len()).as_bytes());
         }
+        self.literal_out = true;
+        let aborts = self.stream.socket().abort_on_close(true);
+        if let Err(e) = aborts {
+            self.hear_farewell();
+            return Err(e);
+        }
         let mut out = before.to_vec();
         let mut pieces = literal.chunks(PIECE).peekable();
         if literal.is_empty() {
@@ -408,6 +431,7 @@ impl Core {
                 Sent::Whole
             };
             out.extend_from_slice(piece);
+            self.handed_over += piece.len() as u64;
             *self.stream.deadline() += earned(piece.len());
             if pieces.peek().is_some() {
                 self.send(&out)?;
@@ -514,6 +538,10 @@ impl Core {
         };
         self.answer.tagged = Some(status);
         self.continuation = Continuation::Refuse;
+        if std::mem::take(&mut self.literal_out) {
+            // Whatever it answered, it has all of it. Where this fails the connection is at its end.
+            let _ = self.stream.socket().abort_on_close(false);
+        }
         self.for_crate.extend_from_slice(
             format!("{} {verdict} answered\r\n", String::from_utf8_lossy(tag)).as_bytes(),
         );
@@ -660,6 +688,13 @@ enum Stream {
 }
 
 impl Stream {
+    fn socket(&self) -> &Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.sock,
+        }
+    }
+
     fn deadline(&mut self) -> &mut Instant {
         match self {
             Stream::Plain(socket) => &mut socket.deadline,

@@ -153,6 +153,10 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
         (f.found, "in the target already"),
         (f.too_big, "bigger than the target takes"),
         (
+            f.over_limit,
+            "bigger than `upload_limit_per_day` lets through",
+        ),
+        (
             f.unresolved,
             "left open by an earlier run: looked for in the target first",
         ),
@@ -166,7 +170,7 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
 
 /// How long the target's patience makes it take.
 fn time_text(f: &Forecast) -> Option<String> {
-    let takes = |sent, limit| match progress::days(f.send_bytes, sent, limit) {
+    let takes = |days| match days {
         0 => "all of it may go at once".to_string(),
         1 => "the last of it goes after about a day".into(),
         n => format!("the last of it goes after about {}", counted(n, "day")),
@@ -181,13 +185,13 @@ fn time_text(f: &Forecast) -> Option<String> {
             Some(format!(
                 "upload limit: {} in 24 hours{used}: {}",
                 bytes_text(limit),
-                takes(sent, limit)
+                takes(f.days)
             ))
         }
         // gmail.md 6: of other accounts Google says nothing.
         None if f.gmail => Some(format!(
             "Google names a limit of 500 MB a day for uploads over IMAP to a Workspace account; under it {}",
-            takes(0, GMAIL_PER_DAY)
+            takes(progress::days(f.send_bytes, 0, GMAIL_PER_DAY))
         )),
         None => None,
     }

@@ -99,32 +99,38 @@ impl Engine {
                 }
                 Err(e) => {
                     self.say(DELIVER, Some(&e))?;
-                    trouble = Some(e.fault);
                     troubles += 1;
-                    Instant::now() + self.wait_after(&e, troubles - 1)
+                    let wait = self.wait_after(&e, troubles - 1);
+                    trouble = Some(e);
+                    Instant::now() + wait
                 }
             };
-            self.rest(until, trouble, &mut files, watch, last_work)?;
+            self.rest(until, trouble.as_ref(), &mut files, watch, last_work)?;
         }
         Ok(())
     }
 
-    /// Waits for work, or after trouble for its time to pass or for a file to change.
+    /// Waits for work, or after trouble for its time to pass or for a file to change; where only our own
+    /// limit for a day holds us up, for new mail that fits.
     fn rest(
         &self,
         until: Instant,
-        trouble: Option<Fault>,
+        trouble: Option<&Error>,
         files: &mut Files,
         watch: &Watch,
         last_work: Instant,
     ) -> Result<()> {
+        let own_limit = trouble.is_some_and(|e| e.own_limit);
         let wakeable = trouble.is_none();
         let tick = self.times.heartbeat.min(Duration::from_secs(1));
         self.state().goes_on_at = (!wakeable).then_some(until);
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
+            if own_limit && self.new_mail_fits()? {
+                break;
+            }
             let step = Instant::now() + tick;
-            self.wait(step.min(until), wakeable)?;
+            self.wait(step.min(until), wakeable || own_limit)?;
             self.let_go(last_work);
             if let Some(fatal) = self.state().fatal.take() {
                 return Err(fatal);
@@ -137,7 +143,8 @@ impl Engine {
                 break;
             }
             // Another route that shares it renews it too: a delay that was asked for is kept.
-            if files.token_changed() && trouble == Some(Fault::NeedsUser) {
+            let person = trouble.is_some_and(|e| e.fault == Fault::NeedsUser);
+            if files.token_changed() && person {
                 break;
             }
             if wakeable && Instant::now() < step.min(until) {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::budget::too_big;
 use super::flight::{Flight, named};
 use super::index::{self, Body};
 use super::reader::same_message_id;
@@ -64,10 +65,16 @@ impl Engine {
                 bytes: BATCH_BYTES,
                 once,
             };
-            let rows = self.ledger.step(|l| l.claim(claim, Utc::now()))?;
-            if rows.is_empty() {
-                break;
-            }
+            let rows = match self.next_batch(claim) {
+                Ok(rows) if rows.is_empty() => break,
+                Ok(rows) => rows,
+                // The session is fine, and waits for what comes next.
+                Err(e) if e.own_limit => {
+                    end = Err(e);
+                    break;
+                }
+                Err(e) => return Err(e),
+            };
             self.promise_transfer(0);
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
@@ -195,13 +202,13 @@ impl Engine {
     /// What even its source says is more than may be carried. What is only more than the target takes
     /// is fetched all the same: sizes may lie (servers.md 3.9), and its bytes decide.
     fn refuse_too_big(&self, open: &mut Flight<'_>) -> Result<()> {
-        let limit = MESSAGE_MAX;
         for row in open.rows.clone() {
-            let Some(size) = row.about.size.filter(|s| *s > limit) else {
+            let size = row.about.size.unwrap_or(0);
+            let Some(error) = too_big(size, MESSAGE_MAX, None) else {
                 continue;
             };
             let header = self.reader().envelope(row.about.uid).unwrap_or_default();
-            open.refuse(&row, too_big(size, limit), &header)?;
+            open.refuse(&row, error, &header)?;
         }
         Ok(())
     }
@@ -290,19 +297,8 @@ impl Engine {
                 continue;
             }
             let size = body.len() as u64;
-            if size > account.size_limit() {
-                open.refuse(&row, too_big(size, account.size_limit()), &body)?;
-                continue;
-            }
-            // It would never fit, and what waits behind it would wait for good.
             let a_day = self.setup().config.upload_limit_per_day;
-            if let Some(a_day) = a_day.filter(|a_day| size > *a_day) {
-                let error = Error::new(
-                    Fault::Permanent,
-                    format!(
-                        "the message has {size} bytes, `upload_limit_per_day` lets {a_day} through"
-                    ),
-                );
+            if let Some(error) = too_big(size, account.size_limit(), a_day) {
                 open.refuse(&row, error, &body)?;
                 continue;
             }
@@ -397,11 +393,4 @@ impl Engine {
         }
         Ok(None)
     }
-}
-
-fn too_big(size: u64, limit: u64) -> Error {
-    Error::new(
-        Fault::Permanent,
-        format!("the message has {size} bytes, the target takes at most {limit}"),
-    )
 }

@@ -24,7 +24,8 @@ pub(super) struct Flight<'a> {
 impl Flight<'_> {
     pub(super) fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
         let now = Utc::now();
-        let change = settle(outcome, row, now, &self.engine.times);
+        let evidence = self.engine.evidence(row, &outcome);
+        let change = settle(outcome, row, evidence, now, &self.engine.times);
         tell(row, &change);
         if let Change::Later { .. } = change {
             self.engine
@@ -86,6 +87,7 @@ fn tell(row: &Row, change: &Change) {
             "{} is not in the source now; looking once more later",
             named(row)
         ),
+        Change::PutOff { .. } => info!("{} goes behind the others", named(row)),
         Change::Delivered { .. } | Change::Released { .. } | Change::AsBefore { .. } => {}
     }
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use chrono::Utc;
 use log::warn;
 
+use super::budget::{days, too_big};
 use super::{BATCH_MAX, Ended, Engine, backoff, index, recognise};
 use crate::error::{Error, Fault, Result};
-use crate::ledger::{Change, Claim, Proof};
+use crate::ledger::{Change, Claim, Proof, Room};
 use crate::source::MAILBOX;
 
 /// The name of our sign of life in the ledger.
@@ -23,7 +24,12 @@ pub struct Forecast {
     pub send_bytes: u64,
     /// In the target already, or copied there by the predecessor.
     pub found: u64,
+    /// Bigger than the target takes.
     pub too_big: u64,
+    /// Bigger than `upload_limit_per_day`.
+    pub over_limit: u64,
+    /// How many days pass until the last may go, where there is such a limit.
+    pub days: u64,
     /// Left open by an earlier run: whether they arrived is looked at first.
     pub unresolved: u64,
     /// The target is a Gmail.
@@ -172,7 +178,8 @@ impl Engine {
             unresolved: self.ledger.step(|l| l.in_flight())?.len() as u64,
             ..Forecast::default()
         };
-        if let Some(limit) = self.setup().config.upload_limit_per_day {
+        let a_day = self.setup().config.upload_limit_per_day;
+        if let Some(limit) = a_day {
             let sent = self.ledger.step(|l| l.uploaded(Utc::now()))?;
             forecast.uploaded = Some((sent, limit));
         }
@@ -185,7 +192,12 @@ impl Engine {
             return Ok(forecast);
         }
         let mut account = self.open_account()?;
-        let limit = account.size_limit();
+        let takes = account.size_limit();
+        let history_below = self
+            .ledger
+            .step(|l| l.present_mailbox(MAILBOX))?
+            .history_below;
+        let mut to_send = Vec::new();
         forecast.gmail = account.is_gmail();
         let claim = Claim {
             count: BATCH_MAX,
@@ -223,11 +235,12 @@ impl Engine {
                         }
                     }
                     _ => {
-                        if size > limit {
+                        if too_big(size, takes, None).is_some() {
                             forecast.too_big += 1;
+                        } else if too_big(size, takes, a_day).is_some() {
+                            forecast.over_limit += 1;
                         } else {
-                            forecast.send += 1;
-                            forecast.send_bytes += size;
+                            to_send.push((size, row.about.uid.0 >= history_below));
                         }
                         Change::Later { at: now }
                     }
@@ -236,6 +249,13 @@ impl Engine {
             }
         }
         account.logout();
+        // New mail first.
+        to_send.sort_by_key(|(_, new)| !new);
+        forecast.send = to_send.len() as u64;
+        forecast.send_bytes = to_send.iter().map(|(size, _)| size).sum();
+        if let Some((sent, limit)) = forecast.uploaded {
+            forecast.days = days(Room { limit, sent }, &to_send);
+        }
         Ok(forecast)
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::budget::limit_reached;
 use super::flight::{Flight, named};
 use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::{Account, DELIVERY};
 use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
-use crate::message::{Flags, canonical_hash, has_bare_line_end, with_crlf};
+use crate::message::{Flags, Time, canonical_hash, has_bare_line_end, with_crlf};
 use crate::session::Appended;
 use crate::wire::Sent;
 
@@ -21,6 +22,14 @@ pub(super) struct Parcel {
     pub(super) flags: Flags,
     pub(super) body: Arc<Vec<u8>>,
     pub(super) intent: Intent,
+}
+
+/// What is booked of the day's bytes for a batch.
+struct Upload {
+    booked_at: Time,
+    /// Booked and not handed over so far: given back at the end. A process that ends before has sent
+    /// less than it booked.
+    unsent: u64,
 }
 
 impl Engine {
@@ -37,25 +46,42 @@ impl Engine {
             return Ok(());
         }
         let limit = self.setup().config.upload_limit_per_day;
+        let now = Utc::now();
         let marked = self
             .ledger
-            .step(|l| l.mark(&intents, &index::marks(boxes), limit, Utc::now()))?;
-        for parcel in parcels.iter().take(marked) {
-            // A session that ends under a message costs a look for it: better a new one in time.
-            if self.stopping() || account.outlived(Utc::now()) {
-                return Ok(());
-            }
-            self.send_one(account, open, parcel)?;
-            self.mind_throttle(account.throttled());
+            .step(|l| l.mark(&intents, &index::marks(boxes), limit, now))?;
+        let mut upload = Upload {
+            booked_at: now,
+            unsent: intents.iter().take(marked).map(|i| i.size).sum(),
+        };
+        let end = self.send_marked(account, open, &parcels[..marked], &mut upload);
+        if upload.unsent > 0 {
+            self.ledger
+                .step(|l| l.give_back(upload.unsent, upload.booked_at))?;
         }
+        end?;
         match limit {
-            Some(limit) if marked < parcels.len() => Err(Error::new(
-                Fault::Throttled,
-                format!("the upload limit of {limit} bytes in 24 hours (`upload_limit_per_day`) is reached"),
-            )
-            .hint("the rest follows as the hours pass; nothing is lost")),
+            Some(limit) if marked < parcels.len() && !self.stopping() => Err(limit_reached(limit)),
             _ => Ok(()),
         }
+    }
+
+    fn send_marked(
+        &self,
+        account: &mut Account,
+        open: &mut Flight<'_>,
+        parcels: &[Parcel],
+        upload: &mut Upload,
+    ) -> Result<()> {
+        for parcel in parcels {
+            // A session that ends under a message costs a look for it: better a new one in time.
+            if self.stopping() || account.outlived(Utc::now()) {
+                break;
+            }
+            self.send_one(account, open, parcel, upload)?;
+            self.mind_throttle(account.throttled());
+        }
+        Ok(())
     }
 
     fn send_one(
@@ -63,6 +89,7 @@ impl Engine {
         account: &mut Account,
         open: &mut Flight<'_>,
         parcel: &Parcel,
+        upload: &mut Upload,
     ) -> Result<()> {
         let Parcel {
             row, flags, body, ..
@@ -70,6 +97,7 @@ impl Engine {
         self.promise_transfer(body.len() as u64);
         let mut altered = false;
         let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
+        upload.unsent -= account.handed_over().min(upload.unsent);
         if let Appended::Refused(error, _) = &end
             && error.fault == Fault::Permanent
             && is_about_form(error)
@@ -81,7 +109,11 @@ impl Engine {
             // Resolution has to know what it looks for: a lone CR has become a line end.
             self.ledger
                 .step(|l| l.set_hashes(row.id, &parcel.intent.sha256, &canonical_hash(&mended)))?;
+            let again = mended.len() as u64;
+            self.ledger.step(|l| l.book(again, upload.booked_at))?;
+            upload.unsent += again;
             end = account.append(*flags, row.internal_date, Arc::new(mended));
+            upload.unsent -= account.handed_over().min(upload.unsent);
         }
         match end {
             Appended::Done(place) => {
@@ -108,7 +140,7 @@ impl Engine {
                     },
                 )?;
                 info!("delivered {}", named(row));
-                Ok(())
+                self.got_through()
             }
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
             // "not so fast", may have stored it all the same.
@@ -120,13 +152,17 @@ impl Engine {
                 open.leave_in_flight(row);
                 match error.fault {
                     Fault::Throttled => Err(error),
-                    _ => Ok(()),
+                    _ => self.mind_refusal(row, &error),
                 }
             }
             Appended::Refused(error, _) => {
-                let stop = !matches!(error.fault, Fault::Permanent | Fault::Transient);
-                open.refuse(row, error.clone(), body)?;
-                if stop { Err(error) } else { Ok(()) }
+                let of_all = match error.fault {
+                    Fault::Transient => self.mind_refusal(row, &error),
+                    Fault::Permanent => Ok(()),
+                    _ => Err(error.clone()),
+                };
+                open.refuse(row, error, body)?;
+                of_all
             }
             Appended::Lost(error, Sent::Whole) => {
                 self.unseen_from_now(row, error.clone());

@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 
+use super::blame::Evidence;
 use crate::config::Intervals;
 use crate::error::{Error, Fault};
 use crate::ledger::{Change, Place, Proof, Row};
@@ -44,8 +45,29 @@ pub(super) enum Outcome {
     KnownBefore { row: i64 },
 }
 
-/// What the ledger is to write.
-pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) -> Change {
+/// What the ledger is to write. A message is charged for a lost connection only when another one got
+/// through since it first happened to this one, and for a refusal only when not every message gets it.
+pub(super) fn settle(
+    outcome: Outcome,
+    row: &Row,
+    evidence: Evidence,
+    now: Time,
+    times: &Intervals,
+) -> Change {
+    let refused = |error| match evidence.all_refused {
+        true => Change::PutOff {
+            at: now,
+            unseen: false,
+        },
+        false => charge(error, row, now, times),
+    };
+    let lost = |error: Error| match evidence.another_got_through {
+        true => charge(error.with_fault(Fault::Transient), row, now, times),
+        false => Change::PutOff {
+            at: now + delta(doubled(times.backoff, row.unseen)),
+            unseen: true,
+        },
+    };
     match outcome {
         Outcome::Delivered {
             proof,
@@ -66,7 +88,7 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
                 sender,
                 subject,
             },
-            Fault::Transient => charge(error, row, now, times),
+            Fault::Transient => refused(error),
             Fault::Connection
             | Fault::Throttled
             | Fault::NeedsUser
@@ -75,26 +97,23 @@ pub(super) fn settle(outcome: Outcome, row: &Row, now: Time, times: &Intervals) 
         },
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
         Outcome::FoundAbsent { why: Some(error) } if error.fault == Fault::Transient => {
-            charge(error, row, now, times)
+            refused(error)
         }
-        // The second time it was alone: then it is the message.
-        Outcome::Died(error) if row.unseen > 0 => {
-            charge(error.with_fault(Fault::Transient), row, now, times)
-        }
+        // The second time it was alone: then it is the message, or the connection of any.
+        Outcome::Died(error) if row.unseen > 0 => lost(error),
         Outcome::FoundAbsent { why: Some(error) } if error.fault != Fault::Connection => {
             Change::Released { unseen: false }
         }
-        Outcome::FoundAbsent { why } if row.unseen > 0 => {
-            let error = match why {
-                Some(why) => format!("{why} (twice, and the target does not have the message)"),
-                None => "the connection was lost twice while this message was sent, and the target does not have it".into(),
-            };
+        Outcome::FoundAbsent { why: Some(why) } if row.unseen > 0 => lost(Error::connection(
+            format!("{why} (twice, and the target does not have the message)"),
+        )),
+        // Two processes ended over it: no connection's fault.
+        Outcome::FoundAbsent { why: None } if row.unseen > 0 => {
+            let error = "the connection was lost twice while this message was sent, and the target does not have it";
             charge(Error::new(Fault::Transient, error), row, now, times)
         }
         // Once among others and twice alone.
-        Outcome::NotTaken(error) if row.unseen > 1 => {
-            charge(error.with_fault(Fault::Transient), row, now, times)
-        }
+        Outcome::NotTaken(error) if row.unseen > 1 => lost(error),
         Outcome::Died(_) | Outcome::NotTaken(_) | Outcome::FoundAbsent { .. } => {
             Change::Released { unseen: true }
         }
@@ -145,6 +164,16 @@ fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
         first: now - delta(tried),
         at: now + delta(wait),
     }
+}
+
+/// The first figure, doubled so many times less one, up to the second.
+fn doubled(
+    (first, most): (std::time::Duration, std::time::Duration),
+    times: u32,
+) -> std::time::Duration {
+    first
+        .saturating_mul(1 << times.saturating_sub(1).min(16))
+        .min(most)
 }
 
 fn delta(d: std::time::Duration) -> TimeDelta {

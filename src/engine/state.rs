@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use log::{debug, warn};
 
+use super::blame::Evidence;
 use super::daemon::DELIVER;
-use super::{Engine, Unseen, backoff};
-use crate::error::{Error, Fault, shown};
+use super::settle::Outcome;
+use super::{BROKE_DOWN, Engine, Unseen, backoff};
+use crate::error::{Error, Fault, Result, shown};
 use crate::gmail::{Account, DELIVERY, Shut, all_mail_hidden};
 use crate::ledger::{Change, Row};
 
@@ -43,7 +45,10 @@ impl Engine {
 
     /// What a person should know although the run goes on.
     pub(super) fn notice(&self) -> Option<Error> {
-        let noticed = self.state().notice.clone();
+        let noticed = {
+            let state = self.state();
+            state.blame.trouble().or_else(|| state.notice.clone())
+        };
         self.held_up().or(noticed).or_else(|| {
             let (setup, now) = (self.setup(), Utc::now());
             let ends_soon = setup.target.ends_soon(now);
@@ -229,11 +234,65 @@ impl Engine {
         self.state().later.push((at, id));
     }
 
+    /// What this run has seen that tells whose fault the end of this attempt is.
+    pub(super) fn evidence(&self, row: &Row, outcome: &Outcome) -> Evidence {
+        let mut state = self.state();
+        match outcome {
+            Outcome::Refused { .. } => state.blame.of_all(row.id),
+            Outcome::FoundAbsent { why: Some(e) } if e.fault == Fault::Transient => {
+                state.blame.of_all(row.id)
+            }
+            Outcome::Died(e) | Outcome::NotTaken(e) | Outcome::FoundAbsent { why: Some(e) } => {
+                let mut evidence = state.blame.died(row.id, row.unseen > 0, e);
+                // That was no connection's fault.
+                evidence.another_got_through |= e.message == BROKE_DOWN;
+                evidence
+            }
+            _ => Evidence::default(),
+        }
+    }
+
+    /// A message got through: those that may have been refused or cut off for no fault of theirs have
+    /// their turn again.
+    pub(super) fn got_through(&self) -> Result<()> {
+        if self.state().blame.got_through() {
+            self.ledger.step(|l| l.call_back(Utc::now()))?;
+        }
+        Ok(())
+    }
+
+    /// A row was refused with an error that may be its own. An error when every message gets it: then
+    /// none is charged.
+    pub(super) fn mind_refusal(&self, row: &Row, error: &Error) -> Result<()> {
+        let charged_before = row.first_failed_at.is_some();
+        let of_all = self.state().blame.refused(row.id, charged_before, error);
+        match of_all {
+            Some((trouble, wrongly)) => {
+                self.ledger.step(|l| l.uncharge(&wrongly, Utc::now()))?;
+                Err(trouble)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A message has been settled.
     pub(super) fn count(&self, row: &Row, change: &Change) {
         let mut state = self.state();
-        if !matches!(change, Change::Released { .. }) {
-            state.last_progress = Instant::now();
+        match change {
+            Change::Released { unseen: false } => {}
+            Change::Released { unseen: true } => state.blame.puts_behind(false),
+            Change::PutOff { .. } => state.blame.puts_behind(true),
+            Change::Retry { .. } | Change::Later { .. } => {
+                state.last_progress = Instant::now();
+                state.blame.charged(row.id);
+            }
+            Change::Delivered { .. }
+            | Change::Failed { .. }
+            | Change::Gone
+            | Change::AsBefore { .. } => {
+                state.last_progress = Instant::now();
+                state.blame.done(row.id);
+            }
         }
         state.tally.settled(row, change);
     }

@@ -84,7 +84,10 @@ impl Tally {
             Change::Delivered { .. } | Change::AsBefore { .. } => self.found.add(bytes),
             Change::Failed { error, .. } => self.failed(bytes, &error.message),
             Change::Gone => self.gone.add(bytes),
-            Change::Retry { .. } | Change::Later { .. } | Change::Released { .. } => {}
+            Change::Retry { .. }
+            | Change::Later { .. }
+            | Change::Released { .. }
+            | Change::PutOff { .. } => {}
         }
     }
 

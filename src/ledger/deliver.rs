@@ -1,12 +1,9 @@
-//! What delivery writes: claims, marks, and what became of each message.
+//! What delivery writes: what became of each message.
 //!
 //! Every verb that changes a row names the status that it leaves: a row that is not in it is a
 //! fault of ours and stops the run before anything worse.
 
-use std::collections::HashSet;
-
-use chrono::TimeDelta;
-use rusqlite::{Connection, Row as SqlRow, Transaction, params};
+use rusqlite::{Row as SqlRow, Transaction, params};
 
 use super::{Ledger, import, inherit};
 use crate::error::{Error, Result};
@@ -37,16 +34,6 @@ impl Row {
     pub fn is_anonymous(&self) -> bool {
         self.about.message_id.is_none() || self.about.date.is_none()
     }
-}
-
-/// How much one batch may hold, and which rows are due.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    pub count: usize,
-    /// Bytes by RFC822.SIZE; a bigger message goes alone.
-    pub bytes: u64,
-    /// `--once`: every row that this run has not tried, whatever its backoff.
-    pub once: bool,
 }
 
 /// How we know that the target has a message.
@@ -97,10 +84,13 @@ pub enum Change {
         subject: Option<String>,
     },
     /// Not charged: pending again, as before. `unseen`: the attempt's end was not seen, and it was
-    /// found since that the target does not have the message.
+    /// found since that the target does not have the message; it goes behind the others then.
     Released { unseen: bool },
     /// Not charged: pending again, but not before this time.
     Later { at: Time },
+    /// Not charged, and behind the others: pending again at this time, or as soon as another message
+    /// gets through. `unseen`: as above.
+    PutOff { at: Time, unseen: bool },
     /// No longer in the source.
     Gone,
     /// It is the message of a row of an older incarnation, which has the same bytes: that row moves to
@@ -169,62 +159,10 @@ pub enum Verdict {
     },
 }
 
-/// What `upload_limit_per_day` looks back on.
-const DAY: TimeDelta = TimeDelta::hours(24);
-
 pub(super) const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
     m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at";
 
 impl Ledger {
-    /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
-    /// Message-ID in flight, nor two without one and of one size; a row whose last attempt ended
-    /// unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch
-    /// for, the one with the lowest UID goes first.
-    pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
-        self.write(|t| {
-            let mut taken: HashSet<Vec<u8>> = rows(t, "m.status = 'in_flight'", params![])?.iter().map(exclusion).collect();
-            let mut query = t.prepare_cached(&claim_query(claim.once))?;
-            let mut candidates = query.query([time_text(now)])?;
-            let due = due(claim.once, "o");
-            let mut batch: Vec<Row> = Vec::new();
-            let mut bytes = 0;
-            while let Some(r) = candidates.next()? {
-                let row = row(r)?;
-                if batch.len() == claim.count {
-                    break;
-                }
-                if import::another_first(t, &row, &due, &time_text(now))? {
-                    continue;
-                }
-                let size = row.about.size.unwrap_or(claim.bytes);
-                let alone = row.unseen > 0 || row.about.size.is_none();
-                if !batch.is_empty() && (alone || bytes + size > claim.bytes) {
-                    break;
-                }
-                if !taken.insert(exclusion(&row)) {
-                    continue;
-                }
-                bytes += size;
-                batch.push(row);
-                if alone {
-                    break;
-                }
-            }
-            drop(candidates);
-            for row in &mut batch {
-                row.attempt += 1;
-                t.prepare_cached(
-                    "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
-                      WHERE id = ?1 AND status = 'pending'",
-                )?
-                .execute(params![row.id, row.attempt, time_text(now)])?;
-                t.prepare_cached("INSERT OR IGNORE INTO temp.tried VALUES (?1)")?
-                    .execute([row.id])?;
-            }
-            Ok(batch)
-        })
-    }
-
     /// Is there a row that a claim could take now or later in this run, beside those in flight?
     pub fn untried(&self) -> Result<bool> {
         self.read(|db| {
@@ -297,65 +235,6 @@ impl Ledger {
         })
     }
 
-    /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
-    /// and where resolution would begin to look. With `limit` no more than so many bytes in any 24
-    /// hours: returns how many of the intents may be carried out, from the first on; their bytes
-    /// count as sent.
-    pub fn mark(
-        &mut self,
-        intents: &[Intent],
-        marks: &[Mark],
-        limit: Option<u64>,
-        now: Time,
-    ) -> Result<usize> {
-        self.write(|t| {
-            t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
-            let mark = t.last_insert_rowid();
-            for m in marks {
-                t.execute(
-                    "INSERT INTO mark_mailbox VALUES (?1, ?2, ?3, ?4)",
-                    params![mark, m.mailbox, m.uid_validity.0, m.uid_next],
-                )?;
-            }
-            let mut set = t.prepare_cached(
-                "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
-                  WHERE id = ?1 AND status = 'in_flight'",
-            )?;
-            let sent = uploaded_in_a_day(t, now)?;
-            let mut bytes = 0;
-            let fits = |bytes: u64| limit.is_none_or(|limit| sent + bytes <= limit);
-            let mut allowed = 0;
-            for i in intents {
-                if !fits(bytes + i.size) {
-                    break;
-                }
-                bytes += i.size;
-                allowed += 1;
-                if set.execute(params![
-                    i.row,
-                    i.sha256,
-                    i.canonical,
-                    i.size,
-                    i.flags.to_string(),
-                    mark
-                ])? != 1
-                {
-                    return Err(not_in_flight());
-                }
-            }
-            t.execute(
-                "INSERT INTO upload VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes",
-                params![hour_text(now), bytes],
-            )?;
-            Ok(allowed)
-        })
-    }
-
-    /// Bytes sent to the target in the last 24 hours.
-    pub fn uploaded(&self, now: Time) -> Result<u64> {
-        self.read(|db| uploaded_in_a_day(db, now))
-    }
-
     /// The index mailboxes as they were before the APPENDs of this mark.
     pub fn marks(&self, mark: i64) -> Result<Vec<Mark>> {
         self.read(|db| {
@@ -386,6 +265,10 @@ impl Ledger {
     pub fn settle(&mut self, id: i64, change: &Change, now: Time) -> Result<()> {
         let now = time_text(now);
         self.write(|t| {
+            t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?.execute([id])?;
+            if let Change::Released { unseen: true } | Change::PutOff { .. } = change {
+                t.execute("INSERT INTO temp.put_behind VALUES (?1)", [id])?;
+            }
             let changed = match change {
                 Change::Delivered { proof, place, altered } => {
                     if *proof == Proof::Imported {
@@ -427,6 +310,11 @@ impl Ledger {
                         params![id, unseen],
                     )?
                 }
+                Change::PutOff { at, unseen } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3, mark_id = NULL
+                      WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, time_text(*at), unseen],
+                )?,
                 Change::Later { at } => t.execute(
                     "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
                     params![id, time_text(*at)],
@@ -480,20 +368,6 @@ impl Ledger {
     }
 }
 
-fn hour_text(t: Time) -> String {
-    t.format("%Y-%m-%dT%H").to_string()
-}
-
-/// Bytes sent to the target in the last 24 hours; the hour in which they begin counts whole. What a
-/// clock that was set back has written of the future would count for as long as that lasts.
-fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<u64> {
-    db.query_row(
-        "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour BETWEEN ?1 AND ?2",
-        [hour_text(now - DAY), hour_text(now)],
-        |r| r.get(0),
-    )
-}
-
 /// Marks are for rows whose end nobody saw, or whose copies nobody looked at: the others are of no
 /// more use.
 pub(super) fn forget_marks(t: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -506,37 +380,6 @@ pub(super) fn forget_marks(t: &Transaction<'_>) -> rusqlite::Result<()> {
         [],
     )?;
     Ok(())
-}
-
-/// The rows that a claim may take, newest first.
-pub(super) fn claim_query(once: bool) -> String {
-    let due = due(once, "m");
-    format!(
-        "SELECT {COLUMNS} FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-          WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}
-          ORDER BY m.internal_date DESC, m.id DESC"
-    )
-}
-
-/// Which pending rows a claim may take; `?1` is the present. What was last done with a row cannot lie
-/// in the future: then the clock was set back, and the time that the row waits for means nothing. The
-/// claim brings its moments back, so that what it waits for from then on counts.
-fn due(once: bool, row: &str) -> String {
-    match once {
-        true => format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1"),
-        false => format!(
-            "({row}.next_attempt_at <= ?1 OR {row}.discovered_at > ?1 OR {row}.in_flight_since > ?1)"
-        ),
-    }
-}
-
-/// What may not be in flight twice at a time.
-fn exclusion(row: &Row) -> Vec<u8> {
-    match (&row.about.message_id, row.about.size) {
-        (Some(id), _) => [b"i", &id.hash[..]].concat(),
-        (None, Some(size)) => [b"s", &size.to_be_bytes()[..]].concat(),
-        (None, None) => b"?".to_vec(),
-    }
 }
 
 /// A row was not in the status that a verb leaves. rusqlite has a word for it.
@@ -560,7 +403,7 @@ pub(super) fn place_of(r: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<Pla
     })
 }
 
-fn rows(
+pub(super) fn rows(
     db: &rusqlite::Connection,
     condition: &str,
     args: impl rusqlite::Params,

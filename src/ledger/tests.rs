@@ -981,7 +981,7 @@ fn a_claim_neither_sorts_nor_reads_all_that_waits() {
         .collect();
     desk.record(&found);
     for once in [true, false] {
-        let plan = desk.plan(&deliver::claim_query(once));
+        let plan = desk.plan(&claim::claim_query(once));
         assert!(plan.contains("message_pending"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }

@@ -72,6 +72,7 @@ impl Greeted {
             throttled: false,
             untold: before.iter().any(|c| c == "ID"),
             ahead: Vec::new(),
+            handed_over: 0,
             times,
         };
         session.capabilities = match after {

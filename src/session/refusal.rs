@@ -191,18 +191,17 @@ fn append_refused(server: &str, words: &str, lower: &str) -> Error {
             format!("{server} refuses this message: {words}"),
         );
     }
-    let missing = has(&["[nonexistent]", "exist"]) && !has(&["already exist", "[alreadyexists]"]);
-    if has(&["[trycreate]"]) || missing {
-        return Error::new(
-            Fault::NeedsUser,
-            format!("the delivery mailbox is missing: {words}"),
-        )
-        .hint("create it in the target account; delivery goes on by itself");
-    }
-    Error::new(
+    let mut refused = Error::new(
         Fault::Transient,
         format!("{server} refused the message: {words}"),
-    )
+    );
+    let missing = has(&["[nonexistent]", "exist"]) && !has(&["already exist", "[alreadyexists]"]);
+    if has(&["[trycreate]"]) || missing {
+        // GNU imap4d says [TRYCREATE] of each message that it does not like: who asked looks whether
+        // the mailbox is there.
+        refused.perhaps_missing = true;
+    }
+    refused
 }
 
 /// Whatever its code; the code alone says it where the words speak of nothing else.
@@ -376,7 +375,7 @@ mod tests {
                 Append,
                 No,
                 "[TRYCREATE] Mailbox doesn't exist: INBOX",
-                NeedsUser,
+                Transient,
             ),
             (
                 Append,

@@ -60,10 +60,16 @@ pub(super) fn dial(endpoint: &Endpoint, name: &str, deadline: Instant) -> Result
     )))
 }
 
+/// Bytes that the system may hold of what we send and the peer has not confirmed: with what Linux adds
+/// for its own use twice as many. On the slowest link that we wait for they are on their way for 16 s:
+/// well below the time after which the absence of a message is believed.
+const UNDER_WAY_MAX: usize = 64 << 10;
+
 /// A peer that vanished without a word is noticed within two minutes.
 fn watch_over(tcp: &TcpStream) -> io::Result<()> {
     let socket = socket2::SockRef::from(tcp);
     tcp.set_nodelay(true)?;
+    socket.set_send_buffer_size(UNDER_WAY_MAX)?;
     socket.set_tcp_keepalive(
         &socket2::TcpKeepalive::new()
             .with_time(Duration::from_secs(60))
@@ -82,6 +88,13 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// From now on, or no longer: however the connection is closed, by us or with our process, what the
+    /// peer has not got by then is thrown away (RFC 9293 3.10.4, ABORT). Else the system goes on sending
+    /// it when nobody of us is there any more.
+    pub(super) fn abort_on_close(&self, abort: bool) -> io::Result<()> {
+        socket2::SockRef::from(&self.tcp).set_linger(abort.then_some(Duration::ZERO))
+    }
+
     fn left(&self) -> io::Result<Duration> {
         match self.deadline.checked_duration_since(Instant::now()) {
             Some(left) if !left.is_zero() => Ok(left),
@@ -127,5 +140,34 @@ impl Write for Socket {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::config::Tls;
+
+    #[test]
+    fn little_is_under_way_when_a_process_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            tls: Tls::None,
+            ca_file: None,
+        };
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let tcp = dial(&endpoint, "a server", deadline).unwrap();
+        let held = socket2::SockRef::from(&tcp).send_buffer_size().unwrap();
+        assert!(held <= 2 * UNDER_WAY_MAX, "{held}");
+        let socket = Socket { tcp, deadline };
+        let (mut peer, _) = listener.accept().unwrap();
+        socket.abort_on_close(true).unwrap();
+        drop(socket);
+        let end = peer.read(&mut [0]).unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -1,5 +1,5 @@
 //! A TCP proxy on 127.0.0.1 that breaks connections on demand: after so many bytes, before a certain reply, at once,
-//! or never answering again. It passes bytes as they are, so TLS goes through it; it parses no IMAP and alters nothing.
+//! or never answering again; and that makes a line slow. It passes bytes as they are, so TLS goes through it; it parses no IMAP and alters nothing.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -31,6 +31,7 @@ struct State {
     stall: [Option<u64>; 2],
     fatal: Option<(Side, Vec<u8>)>,
     late: Option<(Vec<u8>, Duration)>,
+    slow: [Option<u64>; 2],
     connections: usize,
     cuts: usize,
     bytes: [u64; 2],
@@ -114,6 +115,14 @@ impl Proxy {
         self.state().late = Some((pattern.to_vec(), delay));
     }
 
+    /// From now on so many bytes a second pass in this direction at most, on each connection: a slow line. But for some
+    /// 64 kB, what has not passed waits with who sent it.
+    pub fn slow_down(&self, side: Side, bytes_a_second: u64) {
+        let mut state = self.state();
+        state.slow[side as usize] = Some(bytes_a_second);
+        state.open.iter().for_each(|pair| pair.takes_little(side));
+    }
+
     /// From now on, or no longer, new connections are closed as soon as they are accepted.
     pub fn refuse(&self, refuse: bool) {
         self.state().refuse = refuse;
@@ -170,6 +179,12 @@ impl Pair {
     fn cut(&self) {
         let _ = self.client.shutdown(Shutdown::Both);
         let _ = self.server.shutdown(Shutdown::Both);
+    }
+
+    /// The system takes no more in this direction than a moment's worth of a slow line.
+    fn takes_little(&self, side: Side) {
+        let (from, _) = self.ends(side);
+        let _ = socket2::SockRef::from(&from).set_recv_buffer_size(16 << 10);
     }
 
     /// The socket that traffic in this direction comes from, and the one it goes to.
@@ -282,6 +297,9 @@ fn forward(pair: Pair, state: &Arc<Mutex<State>>) {
     let _ = pair.server.set_nodelay(true);
     let mut locked = state.lock().unwrap(); // until the pair is listed no byte moves
     for side in [Side::ToServer, Side::ToClient] {
+        if locked.slow[side as usize].is_some() {
+            pair.takes_little(side);
+        }
         let (id, (from, to), state) = (pair.id, pair.ends(side), Arc::clone(state));
         thread::spawn(move || pump(id, side, from, to, &state));
     }
@@ -305,6 +323,10 @@ fn pump(id: usize, side: Side, mut from: TcpStream, mut to: TcpStream, state: &M
         }
         if to.write_all(&chunk[..verdict.pass]).is_err() {
             break;
+        }
+        let slow = state.lock().unwrap().slow[side as usize];
+        if let Some(rate) = slow {
+            thread::sleep(Duration::from_secs_f64(size as f64 / rate as f64));
         }
         match verdict.then {
             Then::GoOn => remember(&mut seen, chunk),

@@ -10,6 +10,7 @@ mod fuse;
 mod moments;
 mod points;
 mod stage;
+mod uplink;
 mod writes;
 
 #[test]

@@ -253,10 +253,13 @@ fn cases() -> Vec<Case> {
         Case {
             name: "APPEND: label missing",
             setup: |s| {
-                drop(s.gmail.fault(
-                    On::each("APPEND"),
-                    Fault::Answer("NO [TRYCREATE] Folder doesn't exist. (Failure)".into()),
-                ))
+                // It is looked for before that is believed.
+                for command in ["APPEND", "STATUS"] {
+                    drop(s.gmail.fault(
+                        On::each(command).line_with("INBOX"),
+                        Fault::Answer("NO [TRYCREATE] Folder doesn't exist. (Failure)".into()),
+                    ))
+                }
             },
             words: "the delivery mailbox is missing",
             ..NEEDS_USER

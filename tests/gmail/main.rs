@@ -4,10 +4,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod budget;
 mod copies;
 mod cost;
 mod ending;
 mod faults;
+mod outage;
 mod outlook;
 mod patience;
 mod progress;

@@ -90,8 +90,10 @@ account; under it all of it may go at once
         )
     );
     for (limit, takes) in [
-        (3 * one, "all of it may go at once"),
-        (2 * one, "the last of it goes after about a day"),
+        // A tenth of it is kept for new mail.
+        (4 * one, "all of it may go at once"),
+        (3 * one, "the last of it goes after about a day"),
+        (2 * one, "the last of it goes after about 2 days"),
         (one, "the last of it goes after about 2 days"),
     ] {
         stage.set("upload_limit_per_day", limit.to_string());

@@ -39,7 +39,10 @@ impl Stage {
         let source = Gmail::start(Options::plain(
             "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN",
         ));
-        let gmail = Gmail::start(options);
+        Stage::between(source, Gmail::start(options))
+    }
+
+    pub(crate) fn between(source: Gmail, gmail: Gmail) -> Stage {
         let route = Route::new(json!({
             "source_server": "localhost",
             "source_port": source.port(),

@@ -52,7 +52,7 @@ impl Stage {
         })
     }
 
-    fn with_target(target: Options) -> Stage {
+    pub(crate) fn with_target(target: Options) -> Stage {
         let source = Gmail::start(Options {
             tls: false,
             ..Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN")

@@ -25,6 +25,8 @@ pub struct Knobs {
     pub visible_at_once: bool,
     /// What a session appends to its selected mailbox is in its view at once. Off: after NOOP, as Courier has it.
     pub own_appends_visible: bool,
+    /// APPEND to the mailbox that the session has open by EXAMINE is refused, as Courier does. Off.
+    pub read_only_blocks_append: bool,
     /// IDLE tells of changes. Off: it is accepted and says nothing.
     pub idle_pushes: bool,
     /// IDLE is cut without BYE after this much of the virtual clock (gmail.md 6: about 10 min). None.
@@ -82,6 +84,7 @@ impl Default for Knobs {
             odd_flags: false,
             visible_at_once: false,
             own_appends_visible: true,
+            read_only_blocks_append: false,
             idle_pushes: true,
             idle_cut_after: None,
             max_folder_size: None,

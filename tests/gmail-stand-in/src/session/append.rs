@@ -47,6 +47,12 @@ impl Session {
             self.answer(tag, OVERQUOTA_ALERT);
             return Ok(());
         }
+        if self.knobs().read_only_blocks_append && self.has_open_read_only(&arguments.mailbox) {
+            let line = self.line.clone();
+            self.skip_literals(line.as_bytes())?;
+            self.answer(tag, "NO Current box is selected READ-ONLY.");
+            return Ok(());
+        }
         if len as u64 > self.knobs().append_limit && self.shared.gmail() {
             self.answer(
                 tag,
@@ -173,6 +179,12 @@ impl Session {
             };
             shared.store.lock().unwrap().append(append, &knobs);
         });
+    }
+
+    fn has_open_read_only(&self, mailbox: &str) -> bool {
+        let store = self.shared.store.lock().unwrap();
+        let view = self.view.as_ref().filter(|view| view.read_only);
+        view.is_some_and(|view| self.find(&store, mailbox) == Some(view.mailbox))
     }
 
     fn over_budget(&self) -> bool {

@@ -1,0 +1,203 @@
+//! Whose fault is it: a message's, its connection's, or the account's?
+//!
+//! A connection that dies over a message may have died anyway, and a server that refuses one may be
+//! about to refuse them all. What tells is whether another message got through since.
+
+use std::collections::HashMap;
+
+use crate::error::{Error, Fault};
+
+/// After so many different messages in a row that were refused with the same words it is the account.
+const REFUSED_ALIKE: usize = 5;
+
+/// What a run has seen of messages that got through and of those that did not.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    /// Messages that got through.
+    through: u64,
+    /// Rows over which a connection died: how many messages had got through when it first did.
+    died: HashMap<i64, u64>,
+    /// The same of rows that were refused.
+    refused: HashMap<i64, u64>,
+    /// What the last refusals in a row said, all of them.
+    words: String,
+    /// The rows that they were said of, and whether each had been charged with something before.
+    alike: HashMap<i64, bool>,
+    /// Over what the last connection died.
+    last: Option<Error>,
+    /// Rows wait behind the others, and why they are tried less often, if so.
+    behind: bool,
+    held_up: Option<Error>,
+}
+
+/// What is known beside how a row's attempt ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evidence {
+    /// Another message got through since a connection first died over this one.
+    pub(super) another_got_through: bool,
+    /// The target refuses whatever it is offered.
+    pub(super) all_refused: bool,
+}
+
+impl Blame {
+    /// A message got through. True when others wait for that.
+    pub(super) fn got_through(&mut self) -> bool {
+        self.through += 1;
+        self.words.clear();
+        self.alike.clear();
+        self.held_up = None;
+        std::mem::take(&mut self.behind)
+    }
+
+    /// A connection died over this row; `before`: as one did already, in this run or an earlier one.
+    pub(super) fn died(&mut self, row: i64, before: bool, why: &Error) -> Evidence {
+        self.last = Some(why.clone());
+        // What got through in this run did so after what happened in an earlier one.
+        let first = if before { 0 } else { self.through };
+        let since = *self.died.entry(row).or_insert(first);
+        Evidence {
+            another_got_through: self.through > since,
+            ..Evidence::default()
+        }
+    }
+
+    /// This row was refused with an error that may be its own. When that turns out to be the account's:
+    /// what is to be said, and the rows that were charged for it.
+    pub(super) fn refused(
+        &mut self,
+        row: i64,
+        charged_before: bool,
+        error: &Error,
+    ) -> Option<(Error, Vec<i64>)> {
+        let since = *self.refused.entry(row).or_insert(self.through);
+        if self.through > since {
+            return None;
+        }
+        let words = without_numbers(&error.message);
+        if words != self.words {
+            self.words = words;
+            self.alike.clear();
+        }
+        self.alike.entry(row).or_insert(charged_before);
+        if self.alike.len() < REFUSED_ALIKE {
+            return None;
+        }
+        let trouble = of_all(error);
+        self.held_up = Some(trouble.clone());
+        let wrongly = self.alike.iter().filter(|(_, before)| !**before);
+        Some((trouble, wrongly.map(|(id, _)| *id).collect()))
+    }
+
+    /// What this row was refused with is what every message gets.
+    pub(super) fn of_all(&self, row: i64) -> Evidence {
+        Evidence {
+            all_refused: self.alike.len() >= REFUSED_ALIKE && self.alike.contains_key(&row),
+            ..Evidence::default()
+        }
+    }
+
+    /// A row waits behind the others; with `put_off` it is also tried less often.
+    pub(super) fn puts_behind(&mut self, put_off: bool) {
+        self.behind = true;
+        if put_off && self.held_up.is_none() {
+            self.held_up.clone_from(&self.last);
+        }
+    }
+
+    /// A row was charged: for the next charge another message must get through again.
+    pub(super) fn charged(&mut self, row: i64) {
+        self.died.remove(&row);
+    }
+
+    /// A row is done with.
+    pub(super) fn done(&mut self, row: i64) {
+        self.died.remove(&row);
+        self.refused.remove(&row);
+    }
+
+    /// What holds up rows that wait uncharged.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.held_up.clone()
+    }
+}
+
+/// What the server says of every message.
+fn of_all(error: &Error) -> Error {
+    Error::new(
+        Fault::Transient,
+        format!("the target takes no message at all: {error}"),
+    )
+    .hint("no message is charged for it, and delivery goes on by itself; if it stays so, whoever runs that server should know")
+}
+
+/// Servers add times and numbers to what they say.
+fn without_numbers(words: &str) -> String {
+    let plain = |word: &&str| !word.contains(|c: char| c.is_ascii_digit());
+    let plain: Vec<&str> = words.split_whitespace().filter(plain).collect();
+    plain.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: i64 = REFUSED_ALIKE as i64;
+
+    fn no(words: &str) -> Error {
+        Error::new(Fault::Transient, words)
+    }
+
+    #[test]
+    fn what_every_message_gets_is_the_accounts_until_one_gets_through() {
+        let mut blame = Blame::default();
+        for row in 1..MANY {
+            // However often it is tried, it is one message.
+            for n in [7, 8] {
+                let error = no(&format!("no (0.{n} secs)"));
+                assert!(blame.refused(row, false, &error).is_none());
+            }
+            assert!(!blame.of_all(row).all_refused);
+        }
+        assert!(blame.trouble().is_none());
+        let (_, mut wrongly) = blame.refused(99, true, &no("no (0.9 secs)")).unwrap();
+        wrongly.sort_unstable();
+        assert_eq!(wrongly, (1..MANY).collect::<Vec<_>>());
+        blame.puts_behind(true);
+        assert!(blame.of_all(99).all_refused && blame.trouble().is_some());
+        assert!(blame.got_through(), "they are called back");
+        assert!(!blame.got_through(), "once");
+        assert!(blame.trouble().is_none());
+        // From now on it is their own, however many they are.
+        for row in (1..MANY).chain([99]) {
+            assert!(blame.refused(row, false, &no("no")).is_none());
+            blame.charged(row);
+            assert!(blame.refused(row, true, &no("no")).is_none());
+        }
+    }
+
+    #[test]
+    fn other_words_are_another_reason() {
+        let mut blame = Blame::default();
+        for row in 0..3 * MANY {
+            let words = if row % 2 == 0 { "no" } else { "never" };
+            assert!(blame.refused(row, false, &no(words)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_is_a_messages_fault_when_another_got_through_since() {
+        let mut blame = Blame::default();
+        blame.got_through();
+        let died = |blame: &mut Blame, row| {
+            let evidence = blame.died(row, false, &no("x"));
+            evidence.another_got_through
+        };
+        assert!(!died(&mut blame, 1) && !died(&mut blame, 1));
+        blame.got_through();
+        assert!(died(&mut blame, 1) && !died(&mut blame, 2));
+        blame.charged(1);
+        assert!(!died(&mut blame, 1));
+        assert!(blame.died(3, true, &no("x")).another_got_through);
+        assert!(!Blame::default().died(3, true, &no("x")).another_got_through);
+    }
+}

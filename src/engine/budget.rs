@@ -1,0 +1,73 @@
+//! How much may be sent: of one message, and in a day.
+
+use chrono::Utc;
+
+use super::Engine;
+use crate::error::{Error, Fault, Result};
+use crate::ledger::{Claim, Room, Row};
+
+/// Why a message of so many bytes is not sent, if so. `takes`: what the target takes at most; `a_day`:
+/// `upload_limit_per_day`.
+pub(super) fn too_big(size: u64, takes: u64, a_day: Option<u64>) -> Option<Error> {
+    let permanent = |why: String| Some(Error::new(Fault::Permanent, why));
+    if size > takes {
+        return permanent(format!(
+            "the message has {size} bytes, the target takes at most {takes}"
+        ));
+    }
+    // It would never fit, and what waits behind it would wait for good.
+    let a_day = a_day.filter(|a_day| size > *a_day)?;
+    permanent(format!(
+        "the message has {size} bytes, `upload_limit_per_day` lets {a_day} through"
+    ))
+}
+
+/// How many days pass until the last of these messages (bytes, new mail or not) may go, none of them
+/// bigger than the limit.
+pub(super) fn days(mut room: Room, messages: &[(u64, bool)]) -> u64 {
+    let mut days = 0;
+    for (size, new) in messages {
+        if !room.takes(*size, *new) {
+            days += 1;
+            room.sent = 0;
+        }
+        room.sent += size;
+    }
+    days
+}
+
+impl Engine {
+    /// The rows of the next batch: no more than the day's limit has room for.
+    pub(super) fn next_batch(&self, claim: Claim) -> Result<Vec<Row>> {
+        let Some(limit) = self.setup().config.upload_limit_per_day else {
+            return self.ledger.step(|l| l.claim(claim, Utc::now()));
+        };
+        let claimed = self
+            .ledger
+            .step(|l| l.claim_within(limit, claim, Utc::now()))?;
+        match claimed.rows.is_empty() && claimed.held_back {
+            true => Err(limit_reached(limit)),
+            false => Ok(claimed.rows),
+        }
+    }
+
+    /// Does new mail wait that fits into what is left of the day?
+    pub(super) fn new_mail_fits(&self) -> Result<bool> {
+        match self.setup().config.upload_limit_per_day {
+            Some(limit) => self.ledger.step(|l| l.new_mail_fits(limit, Utc::now())),
+            None => Ok(true),
+        }
+    }
+}
+
+pub(super) fn limit_reached(limit: u64) -> Error {
+    let mut error = Error::new(
+        Fault::Throttled,
+        format!(
+            "the upload limit of {limit} bytes in 24 hours (`upload_limit_per_day`) is reached"
+        ),
+    )
+    .hint("the rest follows as the hours pass, new mail first; nothing is lost");
+    error.own_limit = true;
+    error
+}

@@ -1,0 +1,241 @@
+//! Which rows are delivered next.
+
+use std::collections::HashSet;
+
+use rusqlite::{Transaction, params};
+
+use super::budget::Room;
+use super::deliver::{COLUMNS, Row, row, rows};
+use super::{Ledger, import};
+use crate::error::Result;
+use crate::message::{Time, time_text};
+
+/// How much one batch may hold, and which rows are due.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub count: usize,
+    /// Bytes by RFC822.SIZE; a bigger message goes alone.
+    pub bytes: u64,
+    /// `--once`: every row that this run has not tried, whatever its backoff.
+    pub once: bool,
+}
+
+/// What a claim under a daily limit came to.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    pub rows: Vec<Row>,
+    /// Something is due and does not fit into what is left of the day.
+    pub held_back: bool,
+}
+
+/// Which of the rows that are due a claim looks at.
+#[derive(Clone, Copy)]
+struct Pick {
+    /// New mail alone.
+    new: bool,
+    /// Also those that were put behind the others.
+    behind: bool,
+}
+
+impl Ledger {
+    /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
+    /// Message-ID in flight, nor two without one and of one size; a row whose last attempt ended
+    /// unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch
+    /// for, the one with the lowest UID goes first. While rows are put behind the others, one row at
+    /// a time, so that they wait for no more than that.
+    pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
+        self.write(|t| Ok(take(t, claim, None, now)?.rows))
+    }
+
+    /// As [`claim`](Self::claim), no more than fits into so many bytes in 24 hours. New mail goes
+    /// first, whatever its date; while some waits that does not fit, nothing else does.
+    pub fn claim_within(&mut self, limit: u64, claim: Claim, now: Time) -> Result<Claimed> {
+        self.write(|t| {
+            let room = Room::of(t, limit, now)?;
+            take(t, claim, Some(room), now)
+        })
+    }
+
+    /// Another message got through: those that were put behind it have their turn again.
+    pub fn call_back(&mut self, now: Time) -> Result<()> {
+        self.write(|t| {
+            t.execute(
+                "UPDATE message SET next_attempt_at = ?1
+                  WHERE id IN (SELECT id FROM temp.put_behind) AND status = 'pending' AND next_attempt_at > ?1",
+                [time_text(now)],
+            )?;
+            t.execute(
+                "DELETE FROM temp.tried WHERE id IN (SELECT id FROM temp.put_behind)",
+                [],
+            )?;
+            t.execute("DELETE FROM temp.put_behind", [])?;
+            Ok(())
+        })
+    }
+
+    /// These rows were charged for what turned out to be the account's: as if they had not been, and
+    /// behind the others.
+    pub fn uncharge(&mut self, ids: &[i64], now: Time) -> Result<()> {
+        self.write(|t| {
+            for id in ids {
+                t.execute(
+                    "UPDATE message SET first_failed_at = NULL, fault = NULL, last_error = NULL, next_attempt_at = ?2
+                      WHERE id = ?1 AND status = 'pending'",
+                    params![id, time_text(now)],
+                )?;
+                t.execute("INSERT OR IGNORE INTO temp.put_behind VALUES (?1)", [id])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn take(
+    t: &Transaction<'_>,
+    claim: Claim,
+    room: Option<Room>,
+    now: Time,
+) -> rusqlite::Result<Claimed> {
+    let put_behind: bool = t
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM temp.put_behind p CROSS JOIN message m ON m.id = p.id WHERE m.status = 'pending')",
+        )?
+        .query_row([], |r| r.get(0))?;
+    let count = if put_behind { 1 } else { claim.count };
+    let claim = Claim { count, ..claim };
+    let mut taken: HashSet<Vec<u8>> = rows(t, "m.status = 'in_flight'", params![])?
+        .iter()
+        .map(exclusion)
+        .collect();
+    let mut claimed = Claimed::default();
+    for behind in [false, true] {
+        for new in [true, false] {
+            if (behind && !put_behind) || (new && room.is_none()) || !claimed.rows.is_empty() {
+                continue;
+            }
+            let pick = Pick { new, behind };
+            gather(t, claim, pick, room, now, &mut taken, &mut claimed)?;
+            if new && claimed.rows.is_empty() && claimed.held_back {
+                return Ok(claimed);
+            }
+        }
+    }
+    for row in &mut claimed.rows {
+        row.attempt += 1;
+        t.prepare_cached(
+            "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
+              WHERE id = ?1 AND status = 'pending'",
+        )?
+        .execute(params![row.id, row.attempt, time_text(now)])?;
+        t.prepare_cached("INSERT OR IGNORE INTO temp.tried VALUES (?1)")?
+            .execute([row.id])?;
+    }
+    Ok(claimed)
+}
+
+fn gather(
+    t: &Transaction<'_>,
+    claim: Claim,
+    pick: Pick,
+    room: Option<Room>,
+    now: Time,
+    taken: &mut HashSet<Vec<u8>>,
+    claimed: &mut Claimed,
+) -> rusqlite::Result<()> {
+    let mut query = t.prepare_cached(&query(claim.once, pick))?;
+    let mut candidates = query.query([time_text(now)])?;
+    let due = due(claim.once, "o");
+    let mut bytes = 0;
+    while let Some(r) = candidates.next()? {
+        let row = row(r)?;
+        if claimed.rows.len() == claim.count {
+            break;
+        }
+        if import::another_first(t, &row, &due, &time_text(now))? {
+            continue;
+        }
+        let size = row.about.size.unwrap_or(claim.bytes);
+        let alone = row.unseen > 0 || row.about.size.is_none();
+        if !claimed.rows.is_empty() && (alone || bytes + size > claim.bytes) {
+            break;
+        }
+        let told = row.about.size.unwrap_or(0);
+        // What would never fit is claimed all the same: to be refused.
+        let fits = |room: Room| told > room.limit || room.takes(bytes + told, pick.new);
+        if !room.is_none_or(fits) {
+            claimed.held_back = true;
+            if pick.new {
+                continue;
+            }
+            // It has its turn when there is room for it: what is smaller does not go before it.
+            break;
+        }
+        if !taken.insert(exclusion(&row)) {
+            continue;
+        }
+        bytes += size;
+        claimed.rows.push(row);
+        if alone {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The rows that a claim may take, newest first.
+#[cfg(test)]
+pub(super) fn claim_query(once: bool) -> String {
+    let all = Pick {
+        new: false,
+        behind: true,
+    };
+    query(once, all)
+}
+
+fn query(once: bool, pick: Pick) -> String {
+    let due = due(once, "m");
+    let (rows, new, order) = if pick.new {
+        (
+            "mailbox b CROSS JOIN message m INDEXED BY message_waiting ON m.mailbox_id = b.id",
+            " AND m.source_uid >= b.history_below",
+            "b.id, m.source_uid DESC",
+        )
+    } else {
+        (
+            "message m JOIN mailbox b ON b.id = m.mailbox_id",
+            "",
+            "m.internal_date DESC, m.id DESC",
+        )
+    };
+    let behind = if pick.behind {
+        ""
+    } else {
+        " AND m.id NOT IN (SELECT id FROM temp.put_behind)"
+    };
+    format!(
+        "SELECT {COLUMNS} FROM {rows}
+          WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}{new}{behind}
+          ORDER BY {order}"
+    )
+}
+
+/// Which pending rows a claim may take; `?1` is the present. What was last done with a row cannot lie
+/// in the future: then the clock was set back, and the time that the row waits for means nothing. The
+/// claim brings its moments back, so that what it waits for from then on counts.
+pub(super) fn due(once: bool, row: &str) -> String {
+    match once {
+        true => format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1"),
+        false => format!(
+            "({row}.next_attempt_at <= ?1 OR {row}.discovered_at > ?1 OR {row}.in_flight_since > ?1)"
+        ),
+    }
+}
+
+/// What may not be in flight twice at a time.
+fn exclusion(row: &Row) -> Vec<u8> {
+    match (&row.about.message_id, row.about.size) {
+        (Some(id), _) => [b"i", &id.hash[..]].concat(),
+        (None, Some(size)) => [b"s", &size.to_be_bytes()[..]].concat(),
+        (None, None) => b"?".to_vec(),
+    }
+}

@@ -43,6 +43,7 @@ mod state;
 mod tally;
 mod verify;
 mod watch;
+mod watcher;
 mod whose;
 
 use blame::Blame;

@@ -224,7 +224,18 @@ fn mailbox(session: &mut Session, since: Option<Since>, begun: Option<bool>) -> 
             Err(e) => return Finding::problem(name, &e, TRY_AGAIN),
         }
     }
-    Finding::ok(name, text)
+    match session.examine(MAILBOX) {
+        Ok(again) if again.uid_validity != view.uid_validity => Finding::warning(
+            name,
+            format!(
+                "{MAILBOX} has other UIDs each time it is opened (UIDVALIDITY {}, then {}): its messages are told apart by Message-ID and date",
+                view.uid_validity, again.uid_validity
+            ),
+            "open it once with a mail program: some servers settle its UIDs only then",
+        ),
+        Ok(_) => Finding::ok(name, text),
+        Err(e) => Finding::problem(name, &e, TRY_AGAIN),
+    }
 }
 
 pub(super) fn holds(view: &View) -> String {

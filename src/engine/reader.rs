@@ -32,6 +32,8 @@ pub(super) struct Reader {
     pub(super) reused: bool,
     /// Each time that the mailbox is opened its UIDs are other ones: within one view alone they hold.
     pub(super) unstable: bool,
+    /// The source lets no other session of ours in beside the one that it has.
+    one_too_many: bool,
     /// The view in which there was nothing left to record, as long as its session lasts.
     pub(super) settled: Option<View>,
     /// When all that the mailbox holds was last compared with the rows.
@@ -49,6 +51,7 @@ impl Reader {
             renumbered: false,
             reused: false,
             unstable: false,
+            one_too_many: false,
             settled: None,
             reconciled_at: None,
         }
@@ -99,9 +102,11 @@ impl Reader {
 
     fn open(&mut self) -> Result<&mut Source> {
         let (setup, times) = (&self.setup, &self.times);
-        let source = setup
+        let opened = setup
             .source
-            .enter(|login, _| Source::open(&setup.config.source, login, times))?;
+            .enter(|login, _| Source::open(&setup.config.source, login, times));
+        self.one_too_many = opened.as_ref().is_err_and(|e| e.fault == Fault::Throttled);
+        let source = opened?;
         self.settled = None;
         Ok(self.source.insert(source))
     }
@@ -215,6 +220,11 @@ impl Reader {
     /// Sender and subject as they may be shown.
     pub(super) fn envelope(&mut self, uid: Uid) -> Option<Vec<u8>> {
         self.source().ok()?.envelope(uid)
+    }
+
+    /// Was this session not let in while another one of ours was?
+    pub(super) fn is_one_too_many(&self) -> bool {
+        self.one_too_many
     }
 
     /// Is a session open, or was until something broke?

@@ -16,6 +16,7 @@ mod madness;
 mod mail;
 mod named_later;
 mod oddity;
+mod one_connection;
 mod refusals;
 mod refused_once;
 mod stage;

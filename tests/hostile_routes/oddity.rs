@@ -29,6 +29,7 @@ pub(crate) struct Oddity {
 struct State {
     mails: Mutex<Vec<Mail>>,
     heard: Mutex<Vec<String>>,
+    connected: Mutex<Vec<u16>>,
     validity: Mutex<String>,
     hook: Mutex<Arc<Hook>>,
 }
@@ -49,6 +50,7 @@ impl Oddity {
         let state = Arc::new(State {
             mails: Mutex::default(),
             heard: Mutex::default(),
+            connected: Mutex::default(),
             validity: Mutex::new("1".into()),
             hook: Mutex::new(Arc::new(hook)),
         });
@@ -62,7 +64,10 @@ impl Oddity {
                     state: Arc::clone(&served),
                 };
                 thread::spawn(move || {
+                    let peer = talk.peer();
+                    talk.state.connected.lock().unwrap().push(peer);
                     talk.serve();
+                    talk.state.connected.lock().unwrap().retain(|p| *p != peer);
                     let _ = talk.out.shutdown(Shutdown::Both);
                 });
             }
@@ -170,6 +175,15 @@ impl Talk {
             Ok(n @ 1..) if n > 0 => Some(String::from_utf8_lossy(&line).trim_end().to_string()),
             _ => None,
         }
+    }
+
+    /// The client's port.
+    pub(crate) fn peer(&self) -> u16 {
+        self.out.peer_addr().map_or(0, |at| at.port())
+    }
+
+    pub(crate) fn is_connected(&self, peer: u16) -> bool {
+        self.state.connected.lock().unwrap().contains(&peer)
     }
 
     pub(crate) fn mails(&self) -> Vec<Mail> {

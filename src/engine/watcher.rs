@@ -1,0 +1,211 @@
+//! The watching thread of a run: it looks, records what is new, and waits for more, by IDLE where the
+//! server keeps to that and in intervals where it does not. Not for delivering (`daemon`).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use log::{debug, error, warn};
+
+use super::daemon::{SLACK, WATCH, Watch};
+use super::piecemeal::may_be_a_messages;
+use super::reader::Reader;
+use super::{Engine, Event, Setup};
+use crate::error::{Error, Fault, Result};
+
+/// IDLEs in a row that end too early, before the server is polled instead.
+const SHORT_IDLES_MAX: u32 = 3;
+/// What ends an IDLE sooner than this, without news, is no wait.
+const SHORT_IDLE: Duration = Duration::from_millis(100);
+/// A session that ends sooner after IDLE was said may have ended because of it.
+const SHORT_SESSION: Duration = Duration::from_secs(5);
+/// A server that disappointed is given another try with IDLE after this time.
+const IDLE_AGAIN: Duration = Duration::from_secs(6 * 3600);
+/// How often mail may come in a row without a word of it, before the server is polled instead. Once says nothing: it may
+/// have come between an IDLE and the look after it.
+const UNTOLD_MAX: u32 = 2;
+
+impl Engine {
+    pub(super) fn watch_for_good(&self, how: &Watch) {
+        let mut watcher = Watcher {
+            setup: self.setup(),
+            reader: Reader::new(self.setup(), self.times.clone()),
+            idle: how.idle,
+            shares: false,
+            idle_again_at: None,
+            short_idles: 0,
+            untold: 0,
+            looked: false,
+            told: true,
+        };
+        let mut troubles = 0u32;
+        let mut last_cut = None;
+        while !self.stopping() {
+            self.promise(WATCH, self.times.batch + SLACK);
+            let now = self.setup();
+            if !Arc::ptr_eq(&now, &watcher.setup) {
+                watcher.reader = Reader::new(Arc::clone(&now), self.times.clone());
+                watcher.setup = now;
+            }
+            let edition = watcher.setup.source.edition();
+            let end = catch_unwind(AssertUnwindSafe(|| self.look_and_wait(&mut watcher, how)));
+            let end = end.unwrap_or_else(|_| {
+                error!("the watcher panicked: this is a defect of imap-to-gmail; it begins anew");
+                watcher.reader = Reader::new(Arc::clone(&watcher.setup), self.times.clone());
+                Err(Error::connection("the watcher of ours broke down"))
+            });
+            let Err(e) = end else {
+                troubles = 0;
+                continue;
+            };
+            if e.fault == Fault::Fatal {
+                self.state().fatal = Some(e);
+                return self.tell(Event::Wake);
+            }
+            let rested = last_cut.is_none_or(|at: Instant| at.elapsed() >= self.times.reconnect.0);
+            if e.fault == Fault::Connection && std::mem::take(&mut watcher.looked) && rested {
+                // Servers end quiet sessions as they like: only not getting in again is trouble.
+                debug!("{e}; connecting again");
+                last_cut = Some(Instant::now());
+                troubles = 0;
+                continue;
+            }
+            if let Err(fatal) = self.say(WATCH, Some(&e)) {
+                self.state().fatal = Some(fatal);
+                return self.tell(Event::Wake);
+            }
+            let wait = self.wait_after(&e, troubles);
+            troubles += 1;
+            let person = e.fault == Fault::NeedsUser;
+            self.pause(wait, &watcher.setup, person.then_some(edition));
+        }
+    }
+
+    /// One look, what is new recorded, and one wait for more.
+    fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
+        // A source that lets in one of us at a time has room for the deliverer's session alone.
+        let crowded = self.reader.try_lock();
+        if !watcher.shares && crowded.is_ok_and(|reader| reader.is_one_too_many()) {
+            warn!(
+                "the source lets us in once at a time; looking every {} s through the one session",
+                how.poll.as_secs()
+            );
+            watcher.shares = true;
+        }
+        let looked = if watcher.shares {
+            watcher.reader.logout();
+            let mut reader = self.reader();
+            self.discover(&mut reader)?
+        } else if watcher.reader.unstable {
+            // Of what comes from now on this session is told in IDLE.
+            watcher.reader.look()?;
+            // Its UIDs hold within one view alone, so it is the deliverer's that is recorded.
+            let mut reader = self.reader();
+            let looked = self.discover(&mut reader)?;
+            watcher.reader.unstable = reader.unstable;
+            looked
+        } else {
+            self.discover(&mut watcher.reader)?
+        };
+        watcher.looked = true;
+        if looked.matching {
+            self.tell(Event::Wake);
+        } else if looked.new > 0 {
+            watcher.short_idles = 0;
+            looked.say();
+            self.tell(Event::Wake);
+            watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
+            if watcher.idles() && watcher.untold >= UNTOLD_MAX {
+                watcher.poll_instead("did not tell of new mail", how);
+            }
+        }
+        watcher.told = true;
+        if let Some(trouble) = looked.trouble {
+            return Err(trouble);
+        }
+        self.say(WATCH, None)?;
+        if watcher.shares || !watcher.idles() || !watcher.reader.source()?.can_idle() {
+            self.pause(how.poll, &watcher.setup, None);
+            return Ok(());
+        }
+        self.promise(WATCH, self.times.look + self.times.command * 2 + SLACK);
+        let begun = Instant::now();
+        let source = watcher.reader.source()?;
+        let end = source.idle(self.times.look);
+        let usable = source.usable();
+        let told = end.as_ref().is_ok_and(|told| *told);
+        match &end {
+            // Announced and refused: the same would be said each time.
+            Err(e) if usable && may_be_a_messages(e) => {
+                watcher.poll_instead("announces IDLE and refuses it", how);
+                return Ok(());
+            }
+            _ => {}
+        }
+        // A server that ends each IDLE, or the session with it, is as good as one without.
+        let short = match &end {
+            Ok(_) => begun.elapsed() < SHORT_IDLE && !told,
+            Err(e) => e.fault == Fault::Connection && begun.elapsed() < SHORT_SESSION,
+        };
+        watcher.short_idles = if short { watcher.short_idles + 1 } else { 0 };
+        if watcher.short_idles >= SHORT_IDLES_MAX {
+            watcher.poll_instead("does not wait with IDLE", how);
+        }
+        watcher.told = end?;
+        Ok(())
+    }
+
+    /// Waits on a part's own thread, until the run ends or the configuration changes; or the source's
+    /// token file, where it is still of this edition that a person is waited for.
+    fn pause(&self, wait: Duration, setup: &Arc<Setup>, edition: Option<u64>) {
+        let until = Instant::now() + wait;
+        while !self.stopping()
+            && Arc::ptr_eq(&self.setup(), setup)
+            && edition.is_none_or(|edition| setup.source.edition() == edition)
+        {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.promise(WATCH, left.min(SLACK) + SLACK);
+            thread::sleep(left.min(Duration::from_millis(200)));
+        }
+    }
+}
+
+/// What the watching thread has to itself.
+struct Watcher {
+    setup: Arc<Setup>,
+    reader: Reader,
+    /// The server may tell of new mail by itself.
+    idle: bool,
+    /// It has no session of its own: the source lets in but one.
+    shares: bool,
+    /// IDLE has disappointed: until then the mailbox is looked at in intervals.
+    idle_again_at: Option<Instant>,
+    short_idles: u32,
+    untold: u32,
+    /// There was a look since the last connection was lost.
+    looked: bool,
+    /// The last wait ended because the server told of something.
+    told: bool,
+}
+
+impl Watcher {
+    fn idles(&self) -> bool {
+        self.idle && self.idle_again_at.is_none_or(|at| Instant::now() >= at)
+    }
+
+    /// Said once: what is no different at the next try needs no other word.
+    fn poll_instead(&mut self, why: &str, how: &Watch) {
+        let every = how.poll.as_secs();
+        if self.idle_again_at.is_none() {
+            warn!("the source {why}; looking every {every} s instead");
+        } else {
+            debug!("the source {why}; looking every {every} s instead");
+        }
+        self.idle_again_at = Some(Instant::now() + IDLE_AGAIN);
+        self.short_idles = 0;
+    }
+}

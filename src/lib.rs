@@ -25,8 +25,11 @@
 //!
 //! # What never happens
 //!
-//! - A row is never deleted, and nothing but its status decides what is left to do.
-//! - A cursor moves only in the transaction that writes the rows it covers.
+//! - No message loses its row, and nothing but that row's status decides what is left to do. When UIDs
+//!   change their meaning the row moves with its message (`ledger::inherit`).
+//! - A cursor moves only in the transaction that writes the rows it covers, and only past what was
+//!   counted: as many messages told of as the mailbox holds. All of it is compared with the rows at the
+//!   start and daily (`engine::watch`).
 //! - A row leaves `in_flight` only by a tagged reply about it, by resolution, or because its literal
 //!   certainly was not wholly handed to the socket. NO and BAD are never success; a timeout, a lost
 //!   connection or a "temporary" NO after the literal is unknown, never failed.

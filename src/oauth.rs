@@ -100,7 +100,7 @@ struct Granted {
 
 /// The file as others left it.
 struct Seen {
-    changed: Option<SystemTime>,
+    file: Option<(u64, SystemTime)>,
     edition: u64,
 }
 
@@ -112,7 +112,7 @@ impl Tokens {
             limit,
             held: Mutex::default(),
             seen: Mutex::new(Seen {
-                changed: changed_at(path),
+                file: file_at(path),
                 edition: 0,
             }),
             ahead: Mutex::default(),
@@ -126,8 +126,8 @@ impl Tokens {
     /// Another number whenever somebody else than us has put another file in place.
     pub fn edition(&self) -> u64 {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = changed_at(&self.path);
-        if std::mem::replace(&mut seen.changed, now) != now {
+        let now = file_at(&self.path);
+        if std::mem::replace(&mut seen.file, now) != now {
             seen.edition += 1;
         }
         seen.edition
@@ -364,7 +364,7 @@ impl Tokens {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Written { hash, .. } = file::write(&self.path, map)?;
         // Ours is no news to those who wait for another file.
-        seen.changed = changed_at(&self.path);
+        seen.file = file_at(&self.path);
         Ok(hash)
     }
 
@@ -426,6 +426,8 @@ fn written(contents: &Contents, now: Time) -> Option<Access> {
     })
 }
 
-fn changed_at(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|m| m.modified()).ok()
+/// Which file lies there, and when it was last written: a clock's tick is longer than two renewals.
+fn file_at(path: &Path) -> Option<(u64, SystemTime)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.ino(), found.modified().ok()?))
 }

@@ -19,7 +19,7 @@ const SHORT_IDLES_MAX: u32 = 3;
 /// What ends an IDLE sooner than this, without news, is no wait.
 const SHORT_IDLE: Duration = Duration::from_millis(100);
 /// A session that ends sooner after IDLE was said may have ended because of it.
-const SHORT_SESSION: Duration = Duration::from_secs(5);
+const SHORT_SESSION: Duration = Duration::from_millis(500);
 /// A server that disappointed is given another try with IDLE after this time.
 const IDLE_AGAIN: Duration = Duration::from_secs(6 * 3600);
 /// How often mail may come in a row without a word of it, before the server is polled instead. Once says nothing: it may

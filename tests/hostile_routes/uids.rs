@@ -73,6 +73,25 @@ fn a_list_that_leaves_out_a_message_is_asked_for_again() {
     }
 }
 
+/// Of three that come together the flight in which they are told of leaves out one, while the program goes on.
+#[test]
+fn new_mail_that_is_left_out_once_is_asked_for_at_once() {
+    let left = Arc::new(AtomicU32::new(0));
+    let odd = Oddity::new(leaves_out(3, &left));
+    let mut mails = vec![odd.mail("one")];
+    let stage = from(&odd);
+    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("the first is delivered", || held(&stage).len() == 1);
+    left.store(1, Ordering::SeqCst);
+    let new = [2, 3, 4].map(|uid| named(&format!("new-{uid}"), "x"));
+    odd.put_together(&[(2, &new[0], DATE), (3, &new[1], DATE), (4, &new[2], DATE)]);
+    mails.extend(new);
+    eventually("all are delivered", || held(&stage).len() == 4);
+    running.end();
+    assert_eq!(left.load(Ordering::SeqCst), 0, "it was left out");
+    assert_held(&stage, &mails);
+}
+
 /// Where it is left out each time, the rest is copied and the run does not say that all is well; when it is
 /// told of at last, it is copied too.
 #[test]

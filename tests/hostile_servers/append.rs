@@ -57,8 +57,9 @@ fn take_message(peer: &mut super::script::Peer) -> String {
 fn a_refusal_in_place_of_the_plus_keeps_its_words_and_sends_no_literal() {
     for (answer, fault, words) in [
         (
+            // Whether it is so is looked for by who asked.
             "TAG NO [TRYCREATE] Mailbox doesn't exist: INBOX",
-            Fault::NeedsUser,
+            Fault::Transient,
             "[TRYCREATE] Mailbox",
         ),
         (
@@ -84,6 +85,7 @@ fn a_refusal_in_place_of_the_plus_keeps_its_words_and_sends_no_literal() {
         });
         let (error, sent) = refused(append(&mut session));
         assert_says(&error, fault, words);
+        assert_eq!(error.perhaps_missing, answer.contains("TRYCREATE"));
         assert_eq!(sent, Sent::Nothing);
         session.noop().unwrap();
         server.finish();

@@ -333,8 +333,12 @@ pub(super) fn delivered(
     reopen(account, engine)?;
     let view = account.view(DELIVERY, true)?;
     let index = as_of(engine, DELIVERY, &view)?;
-    // What can be had of others is no sign here: their headers are not as large.
-    let got = ask_whoever(account, engine, &index, uids, None, &|account, set| {
+    let known = || {
+        engine
+            .ledger
+            .step(|l| l.looked_at(index.id, view.uid_validity))
+    };
+    let got = ask_whoever(account, engine, &index, uids, &known, &|account, set| {
         let (found, end) = account.copies(set);
         (found.into_iter().map(|c| (c.uid, c)).collect(), end)
     })?;
@@ -343,9 +347,6 @@ pub(super) fn delivered(
         warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
         // Whose it is may be told all the same, by its number.
         let outside = from_outside(account, engine, &index, uid)?;
-        if outside.size.is_none() && copies.is_empty() {
-            return Err(error);
-        }
         copies.push(Copy {
             uid,
             size: outside.size,
@@ -367,7 +368,7 @@ fn ask<T>(
     command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
 ) -> Result<Got<T>> {
     let readable = || engine.ledger.step(|l| l.index_readable(index.id));
-    ask_whoever(account, engine, index, uids, Some(&readable), command)
+    ask_whoever(account, engine, index, uids, &readable, command)
 }
 
 /// As [`ask`]; `others`: messages that could be had at another time.
@@ -376,7 +377,7 @@ fn ask_whoever<T>(
     engine: &Engine,
     index: &IndexMailbox,
     uids: &[Uid],
-    others: Option<&dyn Fn() -> Result<Vec<Uid>>>,
+    others: &dyn Fn() -> Result<Vec<Uid>>,
     command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
 ) -> Result<Got<T>> {
     let open = |account: &mut Account| {
@@ -400,7 +401,7 @@ fn ask_whoever<T>(
             account.listed(set)
         },
         fresh: None,
-        others,
+        others: Some(others),
         enough: &|_| false,
     };
     let got = piecemeal(account, uids, &way)?;

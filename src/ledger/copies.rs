@@ -17,7 +17,7 @@ const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
 use crate::error::Result;
-use crate::message::{Discovered, Time, parse_time, time_text};
+use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
 
 /// What is selected behind `COLUMNS`: where a copy lies, and what comes then.
 const PLACE: usize = 17;
@@ -184,6 +184,21 @@ impl Ledger {
                     delivered_at: parse_time(&r.get::<_, String>(BEHIND_PLACE + 1)?),
                 })
             })?
+            .collect()
+        })
+    }
+
+    /// Messages of the delivery mailbox that have been looked at before, of the latest ones the smallest.
+    pub fn looked_at(&self, mailbox: i64, validity: UidValidity) -> Result<Vec<Uid>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT gmail_uid FROM (SELECT gmail_uid, size FROM message
+                                         WHERE gmail_mailbox = ?1 AND gmail_uid IS NOT NULL AND gmail_uid_validity = ?2
+                                           AND verified_at IS NOT NULL AND superseded_by IS NULL
+                                         ORDER BY gmail_uid DESC LIMIT 20)
+                  ORDER BY size LIMIT 5",
+            )?
+            .query_map(params![mailbox, validity.0], |r| r.get(0).map(Uid))?
             .collect()
         })
     }

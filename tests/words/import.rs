@@ -259,8 +259,11 @@ fn a_ledger_that_cannot_be_used_is_left_as_it_is() {
     let path = desk.path("sync_state.db");
     drop(make(&path, 1));
     let db = Connection::open(&path).unwrap();
-    db.execute("UPDATE refinery_schema_history SET version = 0", [])
-        .unwrap();
+    db.execute(
+        "UPDATE refinery_schema_history SET version = version - ?1",
+        [ledger::migrations().len()],
+    )
+    .unwrap();
     desk.run(&["import-state", "script.json"]).fails(
         1,
         &format!(

@@ -251,7 +251,10 @@ fn versions_that_do_not_fit_are_named() {
     for args in [&["status"][..], &["retry-failed"]] {
         desk.run(args).fails(
             1,
-            &format!("sync_state.db: the ledger is of version 0, this program wants {ours}"),
+            &format!(
+                "sync_state.db: the ledger is of version {}, this program wants {ours}",
+                ours - 1
+            ),
             "the next `imap-to-gmail run` brings it up to date",
         );
     }

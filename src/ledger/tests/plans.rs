@@ -342,6 +342,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.verified(&looked, now).unwrap();
     let all = l.index_id("All").unwrap().unwrap();
     l.index_readable(all).unwrap();
+    l.looked_at(all, UidValidity(1)).unwrap();
     l.index_nameless(all).unwrap();
     l.index_sizes_of_nameless(all).unwrap();
     l.index_ends_nameless(all).unwrap();

@@ -492,6 +492,11 @@ impl Engine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is to be known of the reader, unless it is at work: nobody who hears signals waits for that.
+    fn at_reader<T>(&self, ask: impl FnOnce(&Reader) -> T) -> Option<T> {
+        self.reader.try_lock().ok().map(|reader| ask(&reader))
+    }
+
     fn reader(&self) -> MutexGuard<'_, Reader> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }

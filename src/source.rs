@@ -9,7 +9,7 @@ use crate::config::{Endpoint, Intervals};
 use crate::error::Result;
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::reply::{Fetched, header_value};
-use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, Session, View};
+use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
 /// The mailbox that is read.
 pub const MAILBOX: &str = "INBOX";
@@ -102,7 +102,7 @@ impl Source {
     /// What names the messages from `from` on that the view holds, in one flight, for few of them; and
     /// whether the list is whole. Of some only the UID may be told.
     pub fn metadata_from(&mut self, from: u32) -> Result<(Vec<Named>, bool)> {
-        let expected = u64::from(self.view.uid_next.saturating_sub(from));
+        let expected = u64::from(self.view.uid_next.saturating_sub(from)).min(SET_MAX as u64);
         let (found, end) =
             self.session
                 .uid_fetch(&self.set_from(from), NAMES, METADATA_MAX * expected);

@@ -636,7 +636,7 @@ fn a_refusal_that_passes_does_not_end_a_run() {
     world.plain("target", port);
     let port = answering::start(
         world.source.port(),
-        once("NO [SERVERBUG] Internal error", "FETCH"),
+        once("NO [SERVERBUG] Internal error", "FETCH 1:"),
     );
     world.plain("source", port);
     let ran = world.run();

@@ -61,7 +61,7 @@ impl Engine {
         while !self.stopping() {
             self.promise(DELIVER, self.times.batch + SLACK);
             let before = self.state().last_progress;
-            let mut discovered = !self.reader().renumbered;
+            let mut discovered = self.at_reader(|r| r.renumbered) != Some(true);
             self.state().goes_on_at = None;
             let pass = self.pass(&mut discovered);
             self.adopt_in_flight(true)?;
@@ -80,14 +80,19 @@ impl Engine {
                 }
                 Err(e) if e.fault == Fault::Fatal => return Err(e),
                 // The next look begins with the new UIDs; where that helps not, it is trouble.
-                Err(e) if self.reader().renumbered && !std::mem::replace(&mut renumbered, true) => {
+                Err(e)
+                    if self.at_reader(|r| r.renumbered) == Some(true)
+                        && !std::mem::replace(&mut renumbered, true) =>
+                {
                     debug!("{e}; looking again");
                     Instant::now()
                 }
                 Err(e) => {
                     self.say(DELIVER, Some(&e))?;
                     troubles += 1;
-                    let wait = if self.reader().is_one_too_many() {
+                    // The watcher gives its session up with its next look.
+                    let first = troubles == 1 && e.fault == Fault::Throttled && e.delay.is_none();
+                    let wait = if first && self.at_reader(Reader::is_one_too_many) == Some(true) {
                         self.times.look
                     } else {
                         self.wait_after(&e, troubles - 1)
@@ -222,11 +227,16 @@ impl Engine {
             state.warm = warm;
             old
         };
-        let idle_reader = last_work.elapsed() >= self.times.keep && self.reader().is_open();
+        let idle_reader =
+            last_work.elapsed() >= self.times.keep && self.at_reader(Reader::is_open) == Some(true);
         if old.is_empty() && !idle_reader {
             return;
         }
-        let reader = idle_reader.then(|| self.reader().take()).flatten();
+        let reader = if idle_reader {
+            self.reader.try_lock().ok().and_then(|mut r| r.take())
+        } else {
+            None
+        };
         // Saying goodbye may take a while, and nobody waits for it.
         let _ = thread::Builder::new().spawn(move || {
             old.into_iter().for_each(|(account, _)| account.logout());

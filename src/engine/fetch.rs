@@ -39,7 +39,7 @@ impl Engine {
             let mut reader = self.reader();
             reader.expect(&mailbox)?;
             if open.rows.iter().any(|r| self.was_absent(r.id)) {
-                reader.refresh()?;
+                reader.refresh_if_stable()?;
             }
             reader.messages(&uids, bytes, nameless, &others)?
         };

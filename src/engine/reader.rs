@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::Setup;
 use super::piecemeal::{Got, Way, piecemeal};
+use super::{Setup, backoff};
 use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
 use crate::ledger::MailboxRow;
@@ -38,6 +38,16 @@ pub(super) struct Reader {
     pub(super) settled: Option<View>,
     /// When all that the mailbox holds was last compared with the rows.
     pub(super) reconciled_at: Option<Instant>,
+    pub(super) lists: Lists,
+}
+
+/// How lists of the whole mailbox have ended.
+#[derive(Default)]
+pub(super) struct Lists {
+    /// So many in a row left out messages.
+    pub(super) shortened: u32,
+    /// The next one is not asked for sooner: each may be long.
+    pub(super) again_at: Option<Instant>,
 }
 
 impl Reader {
@@ -54,6 +64,7 @@ impl Reader {
             one_too_many: false,
             settled: None,
             reconciled_at: None,
+            lists: Lists::default(),
         }
     }
 
@@ -220,6 +231,19 @@ impl Reader {
     /// Sender and subject as they may be shown.
     pub(super) fn envelope(&mut self, uid: Uid) -> Option<Vec<u8>> {
         self.source().ok()?.envelope(uid)
+    }
+
+    /// Takes note of a list of the whole mailbox, and whether it was whole.
+    pub(super) fn note_list(&mut self, whole: bool) {
+        self.lists = if whole {
+            Lists::default()
+        } else {
+            let (first, most) = self.times.reconnect;
+            Lists {
+                shortened: self.lists.shortened.saturating_add(1),
+                again_at: Some(Instant::now() + backoff(self.lists.shortened, (first, most * 12))),
+            }
+        };
     }
 
     /// Was this session not let in while another one of ours was?

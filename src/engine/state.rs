@@ -292,6 +292,8 @@ impl Engine {
             | Change::AsBefore { .. } => {
                 state.last_progress = Instant::now();
                 state.blame.done(row.id);
+                // A message that is back after it was gone is looked for twice again.
+                state.absent.remove(&row.id);
             }
         }
         state.tally.settled(row, change);

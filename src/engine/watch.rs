@@ -25,6 +25,9 @@ const FEW: u32 = 200;
 /// How often a list that leaves out messages is asked for anew before it is a trouble.
 const LISTS_MAX: u32 = 3;
 
+/// How many such lists in a row the history is waited for.
+const SHORT_LISTS_MAX: u32 = 3;
+
 /// How to look.
 #[derive(Clone, Copy)]
 struct Look {
@@ -62,6 +65,17 @@ impl Engine {
             now: Utc::now(),
         };
         let _one_at_a_time = self.discovering.lock();
+        let known = self.ledger.step(|l| l.mailbox(MAILBOX))?;
+        if known.is_some_and(|known| known.is_unstable() && known.history_done && !known.inherited)
+            && !self.inherited()?
+        {
+            // Each look would add all of the mailbox once more.
+            return Ok(Looked {
+                new: 0,
+                matching: true,
+                trouble: None,
+            });
+        }
         discover(reader, &self.ledger, look)
     }
 }
@@ -84,6 +98,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
         trouble: None,
     };
     let mut whole = true;
+    let mut counted_view = view;
     if reader.settled != Some(view) {
         let mut latest = latest(reader, ledger, &mailbox, look.now)?;
         if latest.is_none() {
@@ -92,30 +107,34 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
             reader.has_seen(&mailbox);
             latest = self::latest(reader, ledger, &mailbox, look.now)?;
         }
-        let Some((new, all)) = latest else {
+        let Some((new, all, seen)) = latest else {
             return Err(Error::connection(format!(
                 "{MAILBOX} of the source changes the meaning of its UIDs while it is looked at"
             )));
         };
         out.new += new;
         whole &= all;
+        counted_view = seen;
     }
     let due = |at: Instant| at.elapsed() >= look.reconcile;
-    if !mailbox.history_done || reader.reconciled_at.is_none_or(due) {
+    let again = reader.lists.again_at.is_none_or(|at| Instant::now() >= at);
+    if again && (!mailbox.history_done || reader.reconciled_at.is_none_or(due)) {
         let (new, all) = if mailbox.history_done {
             reconcile(reader, ledger, &mailbox, look.now)?
         } else {
             history(reader, ledger, &mailbox, look.now)?
         };
         out.new += new;
-        whole &= all;
+        reader.note_list(all);
         if all {
             reader.reconciled_at = Some(Instant::now());
         }
     }
+    whole &= reader.lists.shortened == 0;
     out.matching = !mailbox.inherited;
     if whole {
-        reader.settled = Some(reader.source()?.view());
+        // What came since is news to the next look.
+        reader.settled = Some(counted_view);
     } else {
         out.trouble = Some(
             Error::new(
@@ -176,8 +195,9 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
 }
 
 /// Says UIDNEXT that messages below our cursor will get its UIDs again?
+/// An empty mailbox says nothing of that: its store may be away for a moment.
 fn went_back(view: &View, known: &MailboxRow) -> bool {
-    view.uid_next_stated && view.uid_next < known.next_uid
+    view.uid_next_stated && view.uid_next < known.next_uid && view.exists > 0
 }
 
 /// Once of a mailbox that has other UIDs each time.
@@ -211,6 +231,8 @@ fn since_text(since: Since) -> String {
 
 /// How many rows are new, and whether the source told of all that it says it holds.
 type Recorded = (usize, bool);
+/// The same, and the view that was counted.
+type Latest = (usize, bool, View);
 
 /// Compares the newest rows with what bears their UIDs now, and records what stands above and between
 /// them: new mail, and mail that became visible later than mail with a higher UID. The cursor moves only
@@ -220,13 +242,14 @@ fn latest(
     ledger: &Shared,
     mailbox: &MailboxRow,
     now: Time,
-) -> Result<Option<Recorded>> {
+) -> Result<Option<Latest>> {
     let newest = ledger.step(|l| l.newest(mailbox.id))?;
     let lowest = newest
         .first()
         .map_or(mailbox.next_uid, |row| row.about.uid.0);
+    // Below the first look there may be any number of messages without a row.
     let from = lowest
-        .max(mailbox.next_uid.saturating_sub(FEW).max(1))
+        .max(mailbox.history_below.saturating_sub(FEW).max(1))
         .min(mailbox.next_uid);
     let mut new = 0;
     for n in 0..LISTS_MAX {
@@ -236,8 +259,8 @@ fn latest(
             reader.refresh_if_stable()?;
             reader.source()?.look_past_uid_next()?
         };
-        if newest.is_empty() && view.uid_next <= mailbox.next_uid {
-            return Ok(Some((0, true)));
+        if view.exists == 0 {
+            return Ok(Some((0, true, view)));
         }
         let told = told_from(reader, mailbox, from, &view)?;
         let mut suspects = Vec::new();
@@ -263,21 +286,25 @@ fn latest(
                 .collect();
             found.extend(described(reader, &rest)?);
             let next = set.last().map_or(0, |last| last.0 + 1);
-            new += record(
+            let Some(n) = record(
                 ledger,
                 mailbox,
                 found,
                 if told.whole { next } else { 0 },
                 now,
-            )?;
+            )?
+            else {
+                return Ok(None);
+            };
+            new += n;
         }
         if told.whole {
             record(ledger, mailbox, Vec::new(), view.uid_next, now)?;
-            return Ok(Some((new, true)));
+            return Ok(Some((new, true, view)));
         }
         debug!("{MAILBOX} was told of in part");
     }
-    Ok(Some((new, false)))
+    Ok(Some((new, false, reader.source()?.view())))
 }
 
 /// What the source tells from a UID on.
@@ -319,14 +346,15 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
     Ok(Told { uids, named, whole })
 }
 
-/// Writes down what was told. Of mail that was there at the first look only what is wanted.
+/// Writes down what was told. Of mail that was there at the first look only what is wanted. None where a
+/// UID was another message's that is gone: then all of them may mean something else.
 fn record(
     ledger: &Shared,
     mailbox: &MailboxRow,
     found: Vec<Discovered>,
     next: u32,
     now: Time,
-) -> Result<usize> {
+) -> Result<Option<usize>> {
     ledger.step(|l| {
         let mut wanted = Vec::with_capacity(found.len());
         for d in found {
@@ -337,7 +365,35 @@ fn record(
                 wanted.push(d);
             }
         }
-        l.record(mailbox.id, &wanted, Progress::NextUid(next), now)
+        let new = l.record(mailbox.id, &wanted, Progress::NextUid(next), now)?;
+        if new == wanted.len() {
+            return Ok(Some(new));
+        }
+        let mut named: Vec<Uid> = wanted
+            .iter()
+            .filter(|d| d.size.is_some())
+            .map(|d| d.uid)
+            .collect();
+        named.sort_unstable();
+        let another = !l.without_row(mailbox.id, named)?.is_empty();
+        Ok((!another).then_some(new))
+    })
+}
+
+/// As [`record`], of messages of the history; the next look begins with new UIDs where these mean something else.
+fn record_old(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    uids: &[Uid],
+    now: Time,
+) -> Result<usize> {
+    let found = described(reader, uids)?;
+    record(ledger, mailbox, found, 0, now)?.ok_or_else(|| {
+        reader.reused = true;
+        Error::connection(format!(
+            "UIDs of {MAILBOX} of the source have changed their meaning"
+        ))
     })
 }
 
@@ -356,16 +412,18 @@ fn history(
         (Some(t), Some(start)) => t >= start,
         _ => true,
     };
+    // Where an incarnation is back, mail that was new to it may have no row any more.
     let uids = uids_of(&list, |uid, date| {
-        uid < mailbox.history_below && may_be_wanted(date)
+        uid < mailbox.next_uid && (uid >= mailbox.history_below || may_be_wanted(date))
     });
     let uids = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let mut new = 0;
     for set in uids.rchunks(SET_MAX) {
-        let found = described(reader, set)?;
-        new += record(ledger, mailbox, found, 0, now)?;
+        new += record_old(reader, ledger, mailbox, set, now)?;
     }
-    if list.whole {
+    // What is never told of must not hold up the rest for good. Where it is told of at last, the comparison
+    // with the rows finds it.
+    if list.whole || reader.lists.shortened + 1 >= SHORT_LISTS_MAX {
         ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
     }
     Ok((new, list.whole))
@@ -383,8 +441,8 @@ fn reconcile(
     let below = mailbox.next_uid;
     let uids = uids_of(&list, |uid, _| uid < below);
     let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
-    if mailbox.start >= Time::UNIX_EPOCH && missing.iter().any(|uid| uid.0 < mailbox.history_below)
-    {
+    let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
+    if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
         // Most of the history may be older than what is wanted.
         let dated = reader.source()?.searched(mailbox.start)?;
         let dated: HashSet<Uid> = dated.into_iter().collect();
@@ -392,8 +450,7 @@ fn reconcile(
     }
     let mut new = 0;
     for set in missing.chunks(SET_MAX) {
-        let found = described(reader, set)?;
-        new += record(ledger, mailbox, found, 0, now)?;
+        new += record_old(reader, ledger, mailbox, set, now)?;
     }
     if new > 0 {
         warn!("{MAILBOX} holds messages that were not told of before: {new}");
@@ -414,13 +471,18 @@ fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> 
 fn listed(reader: &mut Reader, dated: bool) -> Result<List> {
     let mut refused = 0;
     let mut shortened = 0;
+    let most = if reader.lists.shortened > 0 {
+        1
+    } else {
+        LISTS_MAX
+    };
     loop {
         match reader.source()?.list(dated && refused < 2) {
             Err(e) if dated && refused < 2 && may_be_a_messages(&e) => {
                 debug!("listing the history of {MAILBOX} ended early: {e}");
                 refused += 1;
             }
-            Ok(list) if !list.whole && shortened + 1 < LISTS_MAX => {
+            Ok(list) if !list.whole && shortened + 1 < most => {
                 shortened += 1;
                 reader.refresh_if_stable()?;
             }

@@ -32,7 +32,7 @@ impl Engine {
             setup: self.setup(),
             reader: Reader::new(self.setup(), self.times.clone()),
             idle: how.idle,
-            shares: false,
+            shares_until: None,
             idle_again_at: None,
             short_idles: 0,
             untold: 0,
@@ -85,15 +85,16 @@ impl Engine {
     /// One look, what is new recorded, and one wait for more.
     fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
         // A source that lets in one of us at a time has room for the deliverer's session alone.
-        let crowded = self.reader.try_lock();
-        if !watcher.shares && crowded.is_ok_and(|reader| reader.is_one_too_many()) {
+        let mut shares = watcher.shares_until.is_some_and(|at| Instant::now() < at);
+        if !shares && self.at_reader(Reader::is_one_too_many) == Some(true) {
             warn!(
                 "the source lets us in once at a time; looking every {} s through the one session",
                 how.poll.as_secs()
             );
-            watcher.shares = true;
+            watcher.shares_until = Some(Instant::now() + IDLE_AGAIN);
+            shares = true;
         }
-        let looked = if watcher.shares {
+        let looked = if shares {
             watcher.reader.logout();
             let mut reader = self.reader();
             self.discover(&mut reader)?
@@ -121,11 +122,8 @@ impl Engine {
             }
         }
         watcher.told = true;
-        if let Some(trouble) = looked.trouble {
-            return Err(trouble);
-        }
-        self.say(WATCH, None)?;
-        if watcher.shares || !watcher.idles() || !watcher.reader.source()?.can_idle() {
+        self.say(WATCH, looked.trouble.as_ref())?;
+        if shares || !watcher.idles() || !watcher.reader.source()?.can_idle() {
             self.pause(how.poll, &watcher.setup, None);
             return Ok(());
         }
@@ -180,8 +178,8 @@ struct Watcher {
     reader: Reader,
     /// The server may tell of new mail by itself.
     idle: bool,
-    /// It has no session of its own: the source lets in but one.
-    shares: bool,
+    /// Until then it has no session of its own: the source lets in but one.
+    shares_until: Option<Instant>,
     /// IDLE has disappointed: until then the mailbox is looked at in intervals.
     idle_again_at: Option<Instant>,
     short_idles: u32,

@@ -46,7 +46,8 @@ const STEP: usize = 2000;
 /// Rows of older incarnations (`b` joined to `m`) that may be messages of the present one. Not those that an incarnation
 /// made for its history and that never were matched: older ones stand for these messages.
 const OLD: &str = "b.name = ?2 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL
-    AND NOT (b.inherited = 0 AND m.status = 'pending' AND m.attempt = 0 AND m.source_uid < b.history_below)";
+    AND NOT (b.inherited = 0 AND m.status = 'pending' AND m.attempt = 0 AND m.source_uid < b.history_below AND m.id >= b.first_id
+             AND NOT EXISTS (SELECT 1 FROM message o WHERE o.superseded_by = m.id))";
 
 /// Whichever of these is taken for a message of its date and size: it was not sent, and its bytes decide then.
 const WAITING_NAMELESS: &str = "m.message_id_hash IS NULL AND m.status IN ('pending', 'gone')";
@@ -290,7 +291,8 @@ fn drop_unmatched(t: &Transaction<'_>, name: &str, rows: usize) -> rusqlite::Res
             "DELETE FROM message WHERE id IN
                 (SELECT m.id FROM mailbox b JOIN message m ON m.mailbox_id = b.id
                   WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND b.inherited = 0
-                    AND m.status = 'pending' AND m.attempt = 0 AND +m.source_uid < b.history_below LIMIT ?2)",
+                    AND m.status = 'pending' AND m.attempt = 0 AND +m.source_uid < b.history_below AND m.id >= b.first_id
+                    AND NOT EXISTS (SELECT 1 FROM message o WHERE o.superseded_by = m.id) LIMIT ?2)",
         )?
         .execute(params![name, rows as i64])?;
     Ok(dropped < rows)

@@ -177,8 +177,11 @@ impl Ledger {
                                       internal_date, size, flags, next_attempt_at, discovered_at)
                  VALUES (?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
                  ON CONFLICT (mailbox_id, source_uid) DO UPDATE
-                    SET status = 'pending', next_attempt_at = excluded.next_attempt_at
-                  WHERE status = 'gone' AND superseded_by IS NULL AND message_id_hash IS excluded.message_id_hash",
+                    SET status = 'pending', next_attempt_at = excluded.next_attempt_at, message_id = excluded.message_id,
+                        message_id_hash = excluded.message_id_hash, date_header = excluded.date_header,
+                        internal_date = excluded.internal_date, size = excluded.size, flags = excluded.flags
+                  WHERE status = 'gone' AND superseded_by IS NULL
+                    AND (message_id_hash IS excluded.message_id_hash OR (message_id_hash IS NULL AND size IS NULL))",
             )?;
             for m in found {
                 last_id += 1;
@@ -229,8 +232,9 @@ impl Ledger {
         self.write(|t| {
             retire(t, old, now)?;
             t.execute(
-                "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start, inherited, seen_once)
-                 VALUES (?1, ?2, (SELECT max(incarnation) + 1 FROM mailbox WHERE name = ?1), ?3, ?3, ?4, ?5, 0, ?6)",
+                "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start, inherited, seen_once, first_id)
+                 VALUES (?1, ?2, (SELECT max(incarnation) + 1 FROM mailbox WHERE name = ?1), ?3, ?3, ?4, ?5, 0, ?6,
+                         (SELECT coalesce(max(id), 0) + 1 FROM message))",
                 params![
                     old.name,
                     validity.0,
@@ -270,7 +274,7 @@ impl Ledger {
                 return Ok(false);
             };
             t.execute(
-                "UPDATE mailbox SET retired_at = NULL, history_done = 0, inherited = 0, seen_once = 0, since = ?2, start = ?3
+                "UPDATE mailbox SET retired_at = NULL, history_done = 0, inherited = 3, seen_once = 0, since = ?2, start = ?3
                   WHERE id = ?1",
                 params![known, present.since, time_text(present.start)],
             )?;
@@ -291,7 +295,7 @@ impl Ledger {
             db.query_row(
                 "SELECT min(m.internal_date), coalesce(max(m.status IN ('pending', 'in_flight', 'failed')), 0)
                    FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL AND m.status <> 'gone'",
+                  WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL",
                 [&mailbox.name],
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )

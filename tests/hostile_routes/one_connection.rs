@@ -27,7 +27,12 @@ fn one_connection_with_the_source_is_enough() {
     });
     odd.mail("one");
     let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "3600"]));
+    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
     eventually("it arrives", || held(&stage).len() == 1);
-    drop(running);
+    for n in 2..5 {
+        odd.mail("another");
+        eventually("so does what comes then", || held(&stage).len() == n);
+    }
+    let log = running.end();
+    assert_eq!(log.matches("lets us in once at a time").count(), 1, "{log}");
 }

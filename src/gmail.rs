@@ -11,7 +11,9 @@ use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::reply::Fetched;
-use crate::session::{Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
+use crate::session::{
+    Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Sent, Session, View,
+};
 
 /// Where messages are delivered.
 pub const DELIVERY: &str = "INBOX";
@@ -260,7 +262,8 @@ impl Account {
         Ok(all.into_iter().map(|(uid, _)| uid).collect())
     }
 
-    /// A list of a mailbox in which nothing is missing: as many messages as it says it has.
+    /// A list of a mailbox in which nothing is missing: as many messages as it says it has, or, since its
+    /// owner may be deleting mail meanwhile, as many as it still has afterwards.
     fn counted(&mut self, mailbox: &str, dated: bool) -> Result<Vec<(Uid, Option<Time>)>> {
         let mut told = (0, 0);
         for _ in 0..LISTS_MAX {
@@ -269,7 +272,12 @@ impl Account {
             if list.whole {
                 return Ok(list.uids);
             }
-            // Somebody may be deleting mail.
+            let later = self.view(mailbox, true)?;
+            let came = later.uid_next.saturating_sub(view.uid_next);
+            let same = later.uid_validity == view.uid_validity && later.uid_next >= view.uid_next;
+            if same && list.uids.len() as u64 >= u64::from(later.exists.saturating_sub(came)) {
+                return Ok(list.uids);
+            }
             told = (list.uids.len(), view.exists);
         }
         Err(Error::connection(format!(
@@ -347,6 +355,8 @@ impl Account {
                 match self.session.has(DELIVERY) {
                     Ok(true) => Appended::Refused(error, sent),
                     Ok(false) => Appended::Refused(delivery_missing(&error), sent),
+                    // Whether it was stored is looked for.
+                    Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
                     // Nobody knows, and the message is charged for nothing that nobody knows.
                     Err(e) => Appended::Refused(e, sent),
                 }

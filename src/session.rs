@@ -14,7 +14,7 @@ use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Flags, Time, Uid, UidValidity};
 use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
 use crate::text::counted;
-use crate::wire::{Answer, Sent, Wire};
+use crate::wire::{Answer, Wire};
 
 mod door;
 mod greeted;
@@ -24,6 +24,7 @@ mod refusal;
 mod sign_in;
 mod told;
 
+pub use crate::wire::Sent;
 pub use greeted::Greeted;
 pub use listing::List;
 pub use refusal::{Phase, classify};
@@ -385,7 +386,8 @@ impl Session {
         };
         let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
         let ready = if self.view_of(mailbox).is_some() {
-            self.close_ahead_of(&command)
+            // A server may ask for a literal while it is still closing: one that it must ask for waits.
+            self.close_ahead_of(Some(&command).filter(|_| plus == "+"))
         } else {
             self.tell_who_we_are(&[])
         };
@@ -433,17 +435,17 @@ impl Session {
         }
     }
 
-    /// Closes the open view, and sends this command in the same flight: it must be run next. Courier
+    /// Closes the open view, and sends a command in the same flight, if any: it must be run next. Courier
     /// adds nothing to a mailbox that the session has open by EXAMINE. Nothing is expunged: CLOSE does
     /// not where a mailbox was opened by EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
-    fn close_ahead_of(&mut self, command: &str) -> Result<()> {
+    fn close_ahead_of(&mut self, command: Option<&String>) -> Result<()> {
         let close = if self.offers("UNSELECT") {
             "UNSELECT"
         } else {
             "CLOSE"
         };
         self.selected = None;
-        self.ahead = vec![command.to_string()];
+        self.ahead = command.cloned().into_iter().collect();
         let heard = self.run(Phase::Fetch, close, self.times.command, 0);
         match heard.end {
             Err(e) if !self.usable => Err(e),

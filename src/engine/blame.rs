@@ -113,6 +113,10 @@ impl Blame {
     pub(super) fn done(&mut self, row: i64) {
         self.died.remove(&row);
         self.refused.remove(&row);
+        self.alike.remove(&row);
+        if self.died.is_empty() && self.refused.is_empty() && self.alike.is_empty() {
+            self.held_up = None;
+        }
     }
 
     /// What holds up rows that wait uncharged.

@@ -27,7 +27,7 @@ pub(super) fn too_big(size: u64, takes: u64, a_day: Option<u64>) -> Option<Error
 pub(super) fn days(mut room: Room, messages: &[(u64, bool)]) -> u64 {
     let mut days = 0;
     for (size, new) in messages {
-        if !room.takes(*size, *new) {
+        if !room.takes(0, *size, *new) {
             days += 1;
             room.sent = 0;
         }

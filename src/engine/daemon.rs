@@ -122,11 +122,12 @@ impl Engine {
         self.state().goes_on_at = (!wakeable).then_some(until);
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
+            let step = Instant::now() + tick;
+            self.wait(step.min(until), wakeable || own_limit)?;
+            // What fits and is not taken waits for another one: it is looked at with each tick alone.
             if own_limit && self.new_mail_fits()? {
                 break;
             }
-            let step = Instant::now() + tick;
-            self.wait(step.min(until), wakeable || own_limit)?;
             self.let_go(last_work);
             if let Some(fatal) = self.state().fatal.take() {
                 return Err(fatal);

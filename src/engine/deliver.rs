@@ -113,11 +113,7 @@ impl Engine {
             return Err(error);
         }
         let opened = self.open_account();
-        *refused = opened
-            .as_ref()
-            .err()
-            .filter(|e| e.credentials_refused)
-            .cloned();
+        *refused = opened.as_ref().err().cloned();
         opened
     }
 
@@ -150,9 +146,13 @@ impl Engine {
         boxes: &[IndexMailbox],
     ) -> Result<()> {
         let parcels = self.compare(account, open, messages, copies)?;
-        self.send(account, open, parcels, boxes)?;
+        let end = self.send(account, open, parcels, boxes);
+        if end.as_ref().is_err_and(|e| !e.own_limit) {
+            return end;
+        }
         let _one_at_a_time = self.index.lock();
-        self.verify(account)
+        self.verify(account)?;
+        end
     }
 
     /// Rows that one copy in the target vouches for. Where other rows have the same Message-ID and

@@ -83,6 +83,7 @@ impl Engine {
                     Some((place, altered)) => {
                         self.seen(row.id);
                         info!("{} did arrive", named(&row));
+                        self.got_through()?;
                         open.settle(
                             &row,
                             Outcome::Delivered {

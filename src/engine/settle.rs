@@ -55,18 +55,17 @@ pub(super) fn settle(
     times: &Intervals,
 ) -> Change {
     let refused = |error| match evidence.all_refused {
-        true => Change::PutOff {
-            at: now,
-            unseen: false,
-        },
+        true => put_off(now, false, row, now),
         false => charge(error, row, now, times),
     };
     let lost = |error: Error| match evidence.another_got_through {
         true => charge(error.with_fault(Fault::Transient), row, now, times),
-        false => Change::PutOff {
-            at: now + delta(doubled(times.backoff, row.unseen)),
-            unseen: true,
-        },
+        false => put_off(
+            now + delta(doubled(times.backoff, row.unseen)),
+            true,
+            row,
+            now,
+        ),
     };
     match outcome {
         Outcome::Delivered {
@@ -134,15 +133,25 @@ pub(super) fn settle(
     }
 }
 
+/// Not charged: what it waits for now does not count as time for which it was tried.
+fn put_off(at: Time, unseen: bool, row: &Row, now: Time) -> Change {
+    let first = row.first_failed_at.map(|_| at - delta(tried(row, now)));
+    Change::PutOff { at, first, unseen }
+}
+
+/// For how long this row has been tried since it was first charged.
+fn tried(row: &Row, now: Time) -> std::time::Duration {
+    row.first_failed_at
+        .and_then(|first| (row.due_at.min(now) - first).to_std().ok())
+        .unwrap_or_default()
+}
+
 /// The wait grows with the time for which the message has been tried, so it about doubles from try to
 /// try. That time is made of the waits between its tries: by how much a try came late does not
 /// count, since then nothing ran, or the machine slept. So two days are many tries, however rarely
 /// there is one. What does not count is taken out by moving the first charge forward.
 fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
-    let tried = row
-        .first_failed_at
-        .and_then(|first| (row.due_at.min(now) - first).to_std().ok())
-        .unwrap_or_default();
+    let tried = tried(row, now);
     if row.first_failed_at.is_some() && tried >= times.give_up {
         return Change::Failed {
             error,

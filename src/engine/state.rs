@@ -269,6 +269,7 @@ impl Engine {
         match of_all {
             Some((trouble, wrongly)) => {
                 self.ledger.step(|l| l.uncharge(&wrongly, Utc::now()))?;
+                self.state().blame.puts_behind(false);
                 Err(trouble)
             }
             None => Ok(()),

@@ -25,16 +25,17 @@ pub struct Room {
 }
 
 impl Room {
-    /// May so many bytes be sent now? What was there before the first look leaves a part of the day to
-    /// new mail, unless it is itself so big that it would never go.
-    pub fn takes(self, bytes: u64, new_mail: bool) -> bool {
+    /// May a message of so many bytes be sent now, behind others of `batch` bytes together? What was there
+    /// before the first look leaves a part of the day to new mail, unless it is itself so big that it would
+    /// never go.
+    pub fn takes(self, batch: u64, size: u64, new_mail: bool) -> bool {
         let for_all = self.limit - self.limit / KEPT;
-        let most = if new_mail || bytes > for_all {
+        let most = if new_mail || size > for_all {
             self.limit
         } else {
             for_all
         };
-        self.sent.saturating_add(bytes) <= most
+        self.sent.saturating_add(batch).saturating_add(size) <= most
     }
 
     pub(super) fn of(db: &Connection, limit: u64, now: Time) -> rusqlite::Result<Room> {
@@ -76,7 +77,7 @@ impl Ledger {
             let mut allowed = 0;
             for i in intents {
                 if let Some(room) = room
-                    && !room.takes(bytes + i.size, is_new(t, i.row)?)
+                    && !room.takes(bytes, i.size, is_new(t, i.row)?)
                 {
                     // Its source had told another size, or it would not have been claimed.
                     t.execute(
@@ -130,7 +131,9 @@ impl Ledger {
     pub fn new_mail_fits(&self, limit: u64, now: Time) -> Result<bool> {
         let due = due(false, "m");
         self.read(|db| {
-            let left = limit.saturating_sub(uploaded_in_a_day(db, now)?);
+            let Some(left) = limit.checked_sub(uploaded_in_a_day(db, now)?) else {
+                return Ok(false);
+            };
             db.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM mailbox b CROSS JOIN message m INDEXED BY message_waiting ON m.mailbox_id = b.id
                   WHERE m.status = 'pending' AND m.source_uid >= b.history_below AND b.retired_at IS NULL AND b.inherited = 1

@@ -83,7 +83,10 @@ impl Ledger {
                       WHERE id = ?1 AND status = 'pending'",
                     params![id, time_text(now)],
                 )?;
-                t.execute("INSERT OR IGNORE INTO temp.put_behind VALUES (?1)", [id])?;
+                t.execute(
+                    "INSERT OR IGNORE INTO temp.put_behind SELECT id FROM message WHERE id = ?1 AND status = 'pending'",
+                    [id],
+                )?;
             }
             Ok(())
         })
@@ -161,7 +164,7 @@ fn gather(
         }
         let told = row.about.size.unwrap_or(0);
         // What would never fit is claimed all the same: to be refused.
-        let fits = |room: Room| told > room.limit || room.takes(bytes + told, pick.new);
+        let fits = |room: Room| told > room.limit || room.takes(bytes, told, pick.new);
         if !room.is_none_or(fits) {
             claimed.held_back = true;
             if pick.new {
@@ -187,7 +190,7 @@ fn gather(
 pub(super) fn claim_query(once: bool) -> String {
     let all = Pick {
         new: false,
-        behind: true,
+        behind: false,
     };
     query(once, all)
 }
@@ -199,6 +202,13 @@ fn query(once: bool, pick: Pick) -> String {
             "mailbox b CROSS JOIN message m INDEXED BY message_waiting ON m.mailbox_id = b.id",
             " AND m.source_uid >= b.history_below",
             "b.id, m.source_uid DESC",
+        )
+    } else if pick.behind {
+        // Whichever was put off longest ago: one that is refused for its own sake holds up none of them.
+        (
+            "temp.put_behind p CROSS JOIN message m ON m.id = p.id JOIN mailbox b ON b.id = m.mailbox_id",
+            "",
+            "m.next_attempt_at, m.size, m.id",
         )
     } else {
         (

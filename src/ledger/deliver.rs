@@ -90,7 +90,12 @@ pub enum Change {
     Later { at: Time },
     /// Not charged, and behind the others: pending again at this time, or as soon as another message
     /// gets through. `unseen`: as above.
-    PutOff { at: Time, unseen: bool },
+    /// `first`: the charges that stand count from here.
+    PutOff {
+        at: Time,
+        first: Option<Time>,
+        unseen: bool,
+    },
     /// No longer in the source.
     Gone,
     /// It is the message of a row of an older incarnation, which has the same bytes: that row moves to
@@ -310,10 +315,11 @@ impl Ledger {
                         params![id, unseen],
                     )?
                 }
-                Change::PutOff { at, unseen } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3, mark_id = NULL
+                Change::PutOff { at, first, unseen } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3,
+                            first_failed_at = coalesce(?4, first_failed_at), mark_id = NULL
                       WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at), unseen],
+                    params![id, time_text(*at), unseen, first.map(time_text)],
                 )?,
                 Change::Later { at } => t.execute(
                     "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",

@@ -230,6 +230,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
             let one = l.claim_within(1 << 30, claim, now).unwrap().rows.remove(0);
             let behind = Change::PutOff {
                 at: now,
+                first: None,
                 unseen: false,
             };
             l.settle(one.id, &behind, now).unwrap();

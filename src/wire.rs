@@ -11,18 +11,20 @@ use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use log::{debug, log_enabled};
+use log::debug;
 
 use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Result, shown};
 use crate::reply::{Part, Status, StatusText, announced_literal, word};
 
 mod idle;
+mod literal;
 mod socket;
 mod starttls;
 mod tls;
 
 use idle::Idle;
+pub use literal::Sent;
 use socket::Socket;
 pub use socket::addresses;
 pub use tls::{Protection, Voucher};
@@ -38,8 +40,6 @@ const TEXT_MAX: usize = 32 << 20;
 const LITERAL_SLACK: u64 = 4 << 20;
 /// Sign-in asks to hear more twice at most (token, then the empty answer to a refusal).
 const CHALLENGES_MAX: usize = 3;
-/// A literal goes out in pieces of this size, so that we know when its last byte does.
-const PIECE: usize = 64 << 10;
 /// The slowest link that is still waited for, in bytes per second.
 const SLOWEST: u64 = 8 << 10;
 
@@ -49,17 +49,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PARTING: Duration = Duration::from_secs(3);
 /// Warnings of a server that are remembered, so as not to repeat them.
 const WARNED_MAX: usize = 50;
-
-/// What became of a literal that was to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-pub enum Sent {
-    /// The server did not ask for it, or nothing was sent.
-    Nothing,
-    /// A part of it: a server cannot have the whole message.
-    Part,
-    /// Perhaps its last byte too.
-    Whole,
-}
 
 /// What the server may ask for while a command runs.
 enum Continuation {
@@ -407,41 +396,6 @@ impl Core {
         }
     }
 
-    /// Sends a literal behind `before` and takes note of how far it got. A server may act on the
-    /// message once it has its last byte, so it counts as whole before that byte is handed over.
-    fn send_body(&mut self, before: &[u8], literal: &[u8]) -> io::Result<()> {
-        if log_enabled!(log::Level::Debug) {
-            self.log("C:", format!("({} bytes)", literal.len()).as_bytes());
-        }
-        self.literal_out = true;
-        let aborts = self.stream.socket().abort_on_close(true);
-        if let Err(e) = aborts {
-            self.hear_farewell();
-            return Err(e);
-        }
-        let mut out = before.to_vec();
-        let mut pieces = literal.chunks(PIECE).peekable();
-        if literal.is_empty() {
-            self.sent = Sent::Whole;
-        }
-        while let Some(piece) = pieces.next() {
-            self.sent = if pieces.peek().is_some() {
-                Sent::Part
-            } else {
-                Sent::Whole
-            };
-            out.extend_from_slice(piece);
-            self.handed_over += piece.len() as u64;
-            *self.stream.deadline() += earned(piece.len());
-            if pieces.peek().is_some() {
-                self.send(&out)?;
-                out.clear();
-            }
-        }
-        out.extend_from_slice(b"\r\n");
-        self.send(&out)
-    }
-
     /// Reads until the crate has something to do: a tagged line, or a `+` that is its affair.
     fn answer_for_crate(&mut self) -> io::Result<()> {
         self.for_crate.clear();
@@ -538,10 +492,7 @@ impl Core {
         };
         self.answer.tagged = Some(status);
         self.continuation = Continuation::Refuse;
-        if std::mem::take(&mut self.literal_out) {
-            // Whatever it answered, it has all of it. Where this fails the connection is at its end.
-            let _ = self.stream.socket().abort_on_close(false);
-        }
+        self.literal_is_answered();
         self.for_crate.extend_from_slice(
             format!("{} {verdict} answered\r\n", String::from_utf8_lossy(tag)).as_bytes(),
         );

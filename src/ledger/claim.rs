@@ -106,10 +106,15 @@ fn take(
         .query_row([], |r| r.get(0))?;
     let count = if put_behind { 1 } else { claim.count };
     let claim = Claim { count, ..claim };
-    let mut taken: HashSet<Vec<u8>> = rows(t, "m.status = 'in_flight'", params![])?
-        .iter()
-        .map(exclusion)
-        .collect();
+    let in_flight = rows(t, "m.status = 'in_flight'", params![])?;
+    let mut taken: HashSet<Vec<u8>> = in_flight.iter().map(exclusion).collect();
+    // What others have claimed is booked with its mark: until then it takes its room all the same.
+    let unbooked = in_flight.iter().filter(|row| row.mark.is_none());
+    let unbooked: u64 = unbooked.filter_map(|row| row.about.size).sum();
+    let room = room.map(|room| Room {
+        sent: room.sent.saturating_add(unbooked),
+        ..room
+    });
     let mut claimed = Claimed::default();
     for behind in [false, true] {
         for new in [true, false] {

@@ -11,6 +11,7 @@ use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time}
 
 mod inherit;
 mod plans;
+mod turns;
 mod vouching;
 
 const INBOX: &str = "INBOX";

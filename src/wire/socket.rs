@@ -144,6 +144,7 @@ impl Write for Socket {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::net::TcpListener;
 

@@ -10,7 +10,6 @@ use crate::common::eventually;
 use crate::common::proxy::{Proxy, Side};
 use crate::common::world::Route;
 
-const SIZE: u64 = 2_600_000;
 /// So slow that what a system takes of a connection is on its way far longer than absence is waited for.
 const LINE: u64 = 1 << 20;
 /// The same for what it may hold of ours.
@@ -24,7 +23,7 @@ struct Line {
 }
 
 /// One message in the source, and a target that takes each for a new one.
-fn line(tls: bool) -> Line {
+fn line(tls: bool, size: u64) -> Line {
     let plain = |capabilities| Options {
         tls,
         password: "secret".into(),
@@ -53,7 +52,7 @@ fn line(tls: bool) -> Line {
     let text = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
     source.add(Mail::new(format!(
         "Message-ID: <big@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\n{}",
-        text.repeat(SIZE as usize / text.len())
+        text.repeat(size as usize / text.len())
     )));
     Line {
         route,
@@ -96,7 +95,7 @@ fn terminate(child: &mut Child) {
 fn a_message_on_a_slow_line_is_not_there_twice_afterwards() {
     for tls in [false, true] {
         for end in [kill as fn(&mut Child), terminate] {
-            let line = line(tls);
+            let line = line(tls, 2_600_000);
             line.proxy.slow_down(Side::ToServer, LINE);
             let mut child = line.route.spawn(&[]);
             line.passes(700_000);
@@ -109,15 +108,16 @@ fn a_message_on_a_slow_line_is_not_there_twice_afterwards() {
 
 #[test]
 fn nor_one_whose_last_byte_the_system_had() {
+    let size = 600_000;
     for tls in [false, true] {
         for end in [kill as fn(&mut Child), terminate] {
-            let line = line(tls);
+            let line = line(tls, size);
             line.proxy.slow_down(Side::ToServer, LINE);
             let mut child = line.route.spawn(&[]);
             // What is left then fits into what the system takes of us.
-            line.passes(SIZE - 200_000);
+            line.passes(size - 200_000);
             line.proxy.slow_down(Side::ToServer, SLOW_LINE);
-            line.passes(SIZE - 100_000);
+            line.passes(size - 100_000);
             end(&mut child);
             child.wait().unwrap();
             line.once_in_the_end(&format!("tls {tls}"));

@@ -1,0 +1,120 @@
+//! Adding a message to a mailbox (RFC 3501 6.3.11), and how that ends.
+
+use std::sync::Arc;
+
+use super::{Phase, Session, quoted};
+use crate::error::{Error, Fault, Result};
+use crate::message::{Flags, Time, Uid, UidValidity};
+use crate::wire::Sent;
+
+/// A literal that goes out without waiting to be asked for (LITERAL-, RFC 7888 5).
+const LITERAL_MINUS_MAX: usize = 4096;
+
+/// How an APPEND ended.
+#[derive(Debug)]
+pub enum Appended {
+    /// OK, with APPENDUID where the server knows UIDPLUS.
+    Done(Option<(UidValidity, Uid)>),
+    /// A tagged NO or BAD. `Sent` tells whether the server had the literal.
+    Refused(Error, Sent),
+    /// No answer came. Nobody knows what the server did, unless `Sent` says that it cannot have
+    /// the whole message.
+    Lost(Error, Sent),
+}
+
+impl Session {
+    /// Adds a message to a mailbox.
+    pub fn append(
+        &mut self,
+        mailbox: &str,
+        flags: Flags,
+        date: Option<Time>,
+        body: Arc<Vec<u8>>,
+    ) -> Appended {
+        self.handed_over = 0;
+        if let Err(e) = self.in_step() {
+            return Appended::Lost(e, Sent::Nothing);
+        }
+        let size = body.len();
+        let plus =
+            match size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+") {
+                true => "+",
+                false => "",
+            };
+        let date = date.map_or_else(String::new, |t| {
+            format!("\"{}\" ", t.format("%d-%b-%Y %H:%M:%S +0000"))
+        });
+        let name = match quoted(mailbox) {
+            Ok(name) => name,
+            Err(e) => return Appended::Lost(e, Sent::Nothing),
+        };
+        let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
+        let ready = if self.view_of(mailbox).is_some() {
+            // A server may ask for a literal while it is still closing: one that it must ask for waits.
+            self.close_ahead_of(Some(&command).filter(|_| plus == "+"))
+        } else {
+            self.tell_who_we_are(&[])
+        };
+        if let Err(e) = ready {
+            return Appended::Lost(e, Sent::Nothing);
+        }
+        self.usable = false;
+        self.wire.expect(self.times.append, 0);
+        self.wire.send_literal(body);
+        let _ = self.imap.run(&command);
+        let sent = self.wire.sent();
+        self.handed_over = self.wire.handed_over();
+        let heard = self.listen(Phase::Append);
+        match heard.end {
+            Ok(status) if sent == Sent::Whole => {
+                Appended::Done(status.append_uid().map(|(v, u)| (UidValidity(v), Uid(u))))
+            }
+            // Whatever was answered OK, it was not our message.
+            Ok(_) => {
+                self.usable = false;
+                let name = self.name();
+                Appended::Lost(
+                    Error::connection(format!("{name} said OK before it had the message")),
+                    sent,
+                )
+            }
+            Err(e) if self.usable => Appended::Refused(e, sent),
+            Err(e) => Appended::Lost(e, sent),
+        }
+    }
+
+    /// Bytes of the last message that was added, or was to be, that may have left us.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over
+    }
+
+    /// Is there a mailbox of this name, as of this moment?
+    pub fn has(&mut self, mailbox: &str) -> Result<bool> {
+        let command = format!("STATUS {} (UIDNEXT)", quoted(mailbox)?);
+        let heard = self.run(Phase::Examine, &command, self.times.command, 0);
+        match heard.end {
+            Ok(_) => Ok(true),
+            Err(e) if e.fault == Fault::NeedsUser => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Closes the open view, and sends a command in the same flight, if any: it must be run next. Courier
+    /// adds nothing to a mailbox that the session has open by EXAMINE. Nothing is expunged: CLOSE does
+    /// not where a mailbox was opened by EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
+    fn close_ahead_of(&mut self, command: Option<&String>) -> Result<()> {
+        let close = if self.offers("UNSELECT") {
+            "UNSELECT"
+        } else {
+            "CLOSE"
+        };
+        self.selected = None;
+        self.ahead = command.cloned().into_iter().collect();
+        let heard = self.run(Phase::Fetch, close, self.times.command, 0);
+        match heard.end {
+            Err(e) if !self.usable => Err(e),
+            // Where it is refused the mailbox stays open, and most servers add to it all the same.
+            _ => Ok(()),
+        }
+    }
+}

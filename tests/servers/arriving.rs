@@ -41,8 +41,9 @@ const MODES: [Mode; 2] = [
 
 /// Messages before the restart of the server, and as many after it.
 const HALF: usize = 10;
-/// A server that went away is asked again after this time.
-const RECONNECT: Duration = Duration::from_secs(5);
+/// A server that went away is asked again after 5 s; a connection that it had accepted and took along into its end is
+/// given up after 30.
+const RECONNECT: Duration = Duration::from_secs(35);
 /// How long beyond its bound a message is waited for, so that a late one is told from a lost one.
 const PATIENCE: Duration = Duration::from_secs(20);
 

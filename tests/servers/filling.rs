@@ -66,6 +66,8 @@ pub(crate) fn once_each(server: Box<dyn Server>) -> Report {
     let mut client = server.client(USER);
     client.command("EXAMINE INBOX");
     let killed = until(|| {
+        // Courier shows what came since only then.
+        client.command("NOOP");
         let found = client.command("UID SEARCH ALL");
         let count: usize = found
             .iter()

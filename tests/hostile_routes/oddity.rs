@@ -39,6 +39,8 @@ pub(crate) struct Talk {
     out: TcpStream,
     lines: BufReader<TcpStream>,
     state: Arc<State>,
+    /// What it shows in place of what there is.
+    frozen: Option<Vec<Mail>>,
 }
 
 impl Oddity {
@@ -62,6 +64,7 @@ impl Oddity {
                     lines: BufReader::new(tcp.try_clone().unwrap()),
                     out: tcp,
                     state: Arc::clone(&served),
+                    frozen: None,
                 };
                 thread::spawn(move || {
                     let peer = talk.peer();
@@ -187,7 +190,17 @@ impl Talk {
     }
 
     pub(crate) fn mails(&self) -> Vec<Mail> {
+        self.frozen.clone().unwrap_or_else(|| self.there())
+    }
+
+    /// What there is now, whatever this connection shows.
+    pub(crate) fn there(&self) -> Vec<Mail> {
         self.state.mails.lock().unwrap().clone()
+    }
+
+    /// Shows from now on what there is at this moment.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen = Some(self.there());
     }
 
     fn serve(&mut self) {
@@ -234,7 +247,7 @@ impl Talk {
 
     /// Tells of mail that comes until DONE.
     pub(crate) fn idle(&mut self, tag: &str) -> bool {
-        let mut known = self.mails().len();
+        let mut known = self.there().len();
         self.out
             .set_read_timeout(Some(Duration::from_millis(20)))
             .unwrap();
@@ -246,7 +259,7 @@ impl Talk {
                 Ok(n) => said.extend_from_slice(&byte[..n]),
                 Err(_) => {}
             }
-            let count = self.mails().len();
+            let count = self.there().len();
             if count != std::mem::replace(&mut known, count) {
                 self.say(format!("* {count} EXISTS\r\n"));
             }

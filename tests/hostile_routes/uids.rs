@@ -1,7 +1,10 @@
 //! UIDs of the source that go back, jump, come late or change their meaning, and lists that leave out messages.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gmail_stand_in::Mail;
 
 use super::found::{Running, assert_held, from, held};
 use super::oddity::Oddity;
@@ -147,7 +150,13 @@ fn leaves_out(
 #[test]
 fn a_message_that_pushes_others_up_is_delivered_and_none_of_them_twice() {
     for names in [true, false] {
-        let odd = Oddity::plain();
+        // Each session goes on with the numbers that there were when it opened the mailbox.
+        let odd = Oddity::new(|talk, _, command| {
+            if command.starts_with("EXAMINE") {
+                talk.freeze();
+            }
+            false
+        });
         let name = |n: &str| if names { n.to_string() } else { String::new() };
         let pushed = named(&name("pushed"), "was here before");
         let mut mails = vec![odd.mail("one"), pushed.clone()];
@@ -349,6 +358,8 @@ fn a_header_that_is_not_told_is_no_other_message() {
             });
             let mut mails: Vec<Vec<u8>> = (1..4).map(|n| odd.mail(&format!("text {n}"))).collect();
             let stage = from(&odd);
+            // The one whose name is not told is there already.
+            stage.target.add(Mail::new(&mails[1]));
             lies.store(true, Ordering::SeqCst);
             stage.run_until_done(1);
             assert_held(&stage, &mails);
@@ -392,14 +403,15 @@ fn without_header(told: &[u8], answer: &[u8]) -> Vec<u8> {
 #[test]
 fn what_an_old_view_does_not_hand_over_is_asked_for_in_a_new_one_and_charged_to_nobody() {
     for says_exists in [true, false] {
-        let seen = Arc::new(AtomicU32::new(0));
-        let newest = Arc::clone(&seen);
+        // For each connection: the last message of its view.
+        let views: Mutex<HashMap<u16, u32>> = Mutex::default();
         let odd = Oddity::new(move |talk, tag, command| {
-            if command.starts_with("EXAMINE") {
-                newest.store(talk.mails().last().map_or(0, |m| m.uid), Ordering::SeqCst);
-            }
-            let old = newest.load(Ordering::SeqCst);
+            let mut views = views.lock().unwrap();
             let last = talk.mails().last().map_or(0, |m| m.uid);
+            if command.starts_with("EXAMINE") {
+                views.insert(talk.peer(), last);
+            }
+            let old = views.get(&talk.peer()).copied().unwrap_or(0);
             let hidden = command.contains("BODY.PEEK[])") && last > old;
             if hidden {
                 talk.fetch(
@@ -408,7 +420,7 @@ fn what_an_old_view_does_not_hand_over_is_asked_for_in_a_new_one_and_charged_to_
                     |mail, told| if mail.uid > old { Vec::new() } else { told },
                 );
                 if says_exists {
-                    newest.store(last, Ordering::SeqCst);
+                    views.insert(talk.peer(), last);
                     let count = talk.mails().len();
                     talk.say(format!("* {count} EXISTS\r\n"));
                 }

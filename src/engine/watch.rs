@@ -444,8 +444,14 @@ fn reconcile(
     let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
     if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
         // Most of the history may be older than what is wanted.
-        let dated = reader.source()?.searched(mailbox.start)?;
-        let dated: HashSet<Uid> = dated.into_iter().collect();
+        let dated: HashSet<Uid> = match reader.source()?.searched(mailbox.start) {
+            Ok(dated) => dated.into_iter().collect(),
+            Err(e) if may_be_a_messages(&e) => {
+                debug!("{e}; the history of {MAILBOX} is left as it was listed");
+                HashSet::new()
+            }
+            Err(e) => return Err(e),
+        };
         missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
     }
     let mut new = 0;

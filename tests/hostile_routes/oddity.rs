@@ -235,6 +235,7 @@ impl Talk {
                 self.say("+ idling\r\n");
                 return self.idle(tag);
             }
+            "UID" if command.starts_with("UID SEARCH") => self.say(format!("{tag} BAD what\r\n")),
             "FETCH" | "UID" => self.fetch(tag, command, |_, told| told),
             "LOGOUT" => {
                 self.say(format!("* BYE\r\n{tag} OK\r\n"));

@@ -488,3 +488,106 @@ fn a_server_that_refuses_idle_is_looked_at_in_intervals() {
         assert_held(&stage, &mails);
     }
 }
+
+/// As above, of mail that came after the first look, and more of it than is compared by name with each look.
+#[test]
+fn so_is_new_mail_that_waits_while_its_mailbox_is_away() {
+    let odd = Oddity::plain();
+    let mut stage = from(&odd);
+    stage.run_until_done(1);
+    let mails: Vec<Vec<u8>> = (1..40).map(|n| odd.mail(&format!("text {n}"))).collect();
+    let pass = stage.target.password().to_string();
+    stage.set("target_pass", "wrong");
+    assert_eq!(stage.run().status, 4);
+    let before = odd.take_all();
+    odd.validity("2");
+    assert_eq!(stage.run().status, 0, "there is nothing to send");
+    odd.give_back(before);
+    odd.validity("1");
+    stage.set("target_pass", pass);
+    stage.run_until_done(1);
+    assert_held(&stage, &mails);
+    assert_eq!(stage.one::<i64>("SELECT count(*) FROM message"), 39);
+}
+
+/// The store is away for a moment and UIDVALIDITY stays: what was there before `since` is no new mail when it is back.
+#[test]
+fn a_mailbox_that_is_empty_for_a_moment_opens_no_past() {
+    let odd = Oddity::plain();
+    for n in 0..3 {
+        odd.mail_of(&format!("old {n}"), "14-Nov-2019 22:13:20 +0000");
+    }
+    let mails = vec![odd.mail("one"), odd.mail("another")];
+    let mut stage = from(&odd);
+    stage.set("since", "2023-01-01");
+    stage.run_until_done(1);
+    let before = odd.take_all();
+    assert_eq!(stage.run().status, 0);
+    odd.give_back(before);
+    stage.run_until_done(1);
+    assert_held(&stage, &mails);
+    assert_eq!(stage.one::<i64>("SELECT count(*) FROM mailbox"), 1);
+}
+
+/// A list that always leaves out a message, and then new UIDs: what is told of goes on.
+#[test]
+fn new_uids_and_a_message_that_is_never_told_of_hold_up_no_other() {
+    let always = Arc::new(AtomicU32::new(u32::MAX));
+    let odd = Oddity::new(leaves_out(3, &always));
+    let mut told: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
+    told.remove(2);
+    let stage = from(&odd);
+    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("what is told of is delivered", || held(&stage).len() == 4);
+    odd.validity("2");
+    told.push(odd.mail("new"));
+    eventually("new mail goes on", || held(&stage).len() == 5);
+    running.end();
+    assert_held(&stage, &told);
+}
+
+/// A message went before it was fetched; the source comes from a backup, and another one has its UID.
+#[test]
+fn a_message_that_is_gone_hides_no_other_under_its_uid() {
+    let odd = Oddity::plain();
+    let mut mails = vec![odd.mail("one")];
+    odd.mail("went");
+    let mut stage = from(&odd);
+    let pass = stage.target.password().to_string();
+    stage.set("target_pass", "wrong");
+    assert_eq!(stage.run().status, 4);
+    let mut left = odd.take_all();
+    left.truncate(1);
+    odd.give_back(left);
+    stage.set("target_pass", pass);
+    stage.run_until_done(1);
+    assert_eq!(
+        stage.one::<i64>("SELECT count(*) FROM message WHERE status = 'gone'"),
+        1
+    );
+    let other = named("other", "under the number of one that went");
+    odd.put(2, &other, DATE);
+    mails.push(other);
+    stage.run_until_done(1);
+    assert_held(&stage, &mails);
+}
+
+/// UIDNEXT stays behind in a mailbox that held nothing at the first look.
+#[test]
+fn mail_is_found_though_uidnext_never_moves() {
+    let odd = Oddity::new(|talk, tag, command| {
+        let examine = command.starts_with("EXAMINE");
+        if examine {
+            let count = talk.mails().len();
+            talk.say(format!(
+                "* {count} EXISTS\r\n* OK [UIDVALIDITY 1] .\r\n* OK [UIDNEXT 1] .\r\n{tag} OK open\r\n"
+            ));
+        }
+        examine
+    });
+    let stage = from(&odd);
+    stage.run_until_done(1);
+    let mails = vec![odd.mail("one"), odd.mail("another")];
+    stage.run_until_done(1);
+    assert_held(&stage, &mails);
+}

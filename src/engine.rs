@@ -31,6 +31,7 @@ mod deliver;
 mod fetch;
 mod fidelity;
 mod flight;
+mod history;
 mod index;
 mod once;
 mod piecemeal;

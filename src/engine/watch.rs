@@ -3,30 +3,25 @@
 //! New mail is everything from the cursor on, whatever its date. History is what came since the
 //! configured start and was there at the first look. Nothing here touches the target.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use log::{debug, info, warn};
 
-use super::Engine;
-use super::piecemeal::may_be_a_messages;
 use super::reader::{Reader, contradicts};
+use super::{Engine, history};
 use crate::config::Since;
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
-use crate::session::{List, SET_MAX, View};
+use crate::session::{SET_MAX, View};
 use crate::source::MAILBOX;
 use crate::text::counted;
 
 /// So many UIDs may have come for them to be described without being listed first.
 const FEW: u32 = 200;
 /// How often a list that leaves out messages is asked for anew before it is a trouble.
-const LISTS_MAX: u32 = 3;
-
-/// How many such lists in a row the history is waited for.
-const SHORT_LISTS_MAX: u32 = 3;
+pub(super) const LISTS_MAX: u32 = 3;
 
 /// How to look.
 #[derive(Clone, Copy)]
@@ -120,9 +115,9 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
     let again = reader.lists.again_at.is_none_or(|at| Instant::now() >= at);
     if again && (!mailbox.history_done || reader.reconciled_at.is_none_or(due)) {
         let (new, all) = if mailbox.history_done {
-            reconcile(reader, ledger, &mailbox, look.now)?
+            history::reconcile(reader, ledger, &mailbox, look.now)?
         } else {
-            history(reader, ledger, &mailbox, look.now)?
+            history::history(reader, ledger, &mailbox, look.now)?
         };
         out.new += new;
         reader.note_list(all);
@@ -230,7 +225,7 @@ fn since_text(since: Since) -> String {
 }
 
 /// How many rows are new, and whether the source told of all that it says it holds.
-type Recorded = (usize, bool);
+pub(super) type Recorded = (usize, bool);
 /// The same, and the view that was counted.
 type Latest = (usize, bool, View);
 
@@ -348,7 +343,7 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
 
 /// Writes down what was told. Of mail that was there at the first look only what is wanted. None where a
 /// UID was another message's that is gone: then all of them may mean something else.
-fn record(
+pub(super) fn record(
     ledger: &Shared,
     mailbox: &MailboxRow,
     found: Vec<Discovered>,
@@ -380,126 +375,9 @@ fn record(
     })
 }
 
-/// As [`record`], of messages of the history; the next look begins with new UIDs where these mean something else.
-fn record_old(
-    reader: &mut Reader,
-    ledger: &Shared,
-    mailbox: &MailboxRow,
-    uids: &[Uid],
-    now: Time,
-) -> Result<usize> {
-    let found = described(reader, uids)?;
-    record(ledger, mailbox, found, 0, now)?.ok_or_else(|| {
-        reader.reused = true;
-        Error::connection(format!(
-            "UIDs of {MAILBOX} of the source have changed their meaning"
-        ))
-    })
-}
-
-/// What was there at the first look, newest first.
-fn history(
-    reader: &mut Reader,
-    ledger: &Shared,
-    mailbox: &MailboxRow,
-    now: Time,
-) -> Result<Recorded> {
-    let from = ledger.step(|l| l.history_from(mailbox))?;
-    let start = (from >= Time::UNIX_EPOCH).then(|| from - TimeDelta::days(1));
-    let list = listed(reader, start.is_some())?;
-    // A date that is not told decides nothing: the Date header may.
-    let may_be_wanted = |t: Option<Time>| match (t, start) {
-        (Some(t), Some(start)) => t >= start,
-        _ => true,
-    };
-    // Where an incarnation is back, mail that was new to it may have no row any more.
-    let uids = uids_of(&list, |uid, date| {
-        uid < mailbox.next_uid && (uid >= mailbox.history_below || may_be_wanted(date))
-    });
-    let uids = ledger.step(|l| l.without_row(mailbox.id, uids))?;
-    let mut new = 0;
-    for set in uids.rchunks(SET_MAX) {
-        new += record_old(reader, ledger, mailbox, set, now)?;
-    }
-    // What is never told of must not hold up the rest for good. Where it is told of at last, the comparison
-    // with the rows finds it.
-    if list.whole || reader.lists.shortened + 1 >= SHORT_LISTS_MAX {
-        ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
-    }
-    Ok((new, list.whole))
-}
-
-/// Compares all that the mailbox holds with the rows: sources are restored from backups, and lists have
-/// left out messages.
-fn reconcile(
-    reader: &mut Reader,
-    ledger: &Shared,
-    mailbox: &MailboxRow,
-    now: Time,
-) -> Result<Recorded> {
-    let list = listed(reader, false)?;
-    let below = mailbox.next_uid;
-    let uids = uids_of(&list, |uid, _| uid < below);
-    let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
-    let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
-    if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
-        // Most of the history may be older than what is wanted.
-        let dated: HashSet<Uid> = match reader.source()?.searched(mailbox.start) {
-            Ok(dated) => dated.into_iter().collect(),
-            Err(e) if may_be_a_messages(&e) => {
-                debug!("{e}; the history of {MAILBOX} is left as it was listed");
-                HashSet::new()
-            }
-            Err(e) => return Err(e),
-        };
-        missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
-    }
-    let mut new = 0;
-    for set in missing.chunks(SET_MAX) {
-        new += record_old(reader, ledger, mailbox, set, now)?;
-    }
-    if new > 0 {
-        warn!("{MAILBOX} holds messages that were not told of before: {new}");
-    }
-    Ok((new, list.whole))
-}
-
-fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> {
-    let all = list.uids.iter();
-    all.filter(|(uid, date)| wanted(uid.0, *date))
-        .map(|(uid, _)| *uid)
-        .collect()
-}
-
-/// All messages of the mailbox. Where their dates cannot be had time and again, one of them may be to
-/// blame: then they are listed without, and each is asked for its own. A list that is not whole is asked
-/// for anew.
-fn listed(reader: &mut Reader, dated: bool) -> Result<List> {
-    let mut refused = 0;
-    let mut shortened = 0;
-    let most = if reader.lists.shortened > 0 {
-        1
-    } else {
-        LISTS_MAX
-    };
-    loop {
-        match reader.source()?.list(dated && refused < 2) {
-            Err(e) if dated && refused < 2 && may_be_a_messages(&e) => {
-                debug!("listing the history of {MAILBOX} ended early: {e}");
-                refused += 1;
-            }
-            Ok(list) if !list.whole && shortened + 1 < most => {
-                shortened += 1;
-                reader.refresh_if_stable()?;
-            }
-            end => return end,
-        }
-    }
-}
-
 /// What the source tells of these messages. One whose metadata cannot be had is still there: its
 /// row says nothing but its UID.
-fn described(reader: &mut Reader, uids: &[Uid]) -> Result<Vec<Discovered>> {
+pub(super) fn described(reader: &mut Reader, uids: &[Uid]) -> Result<Vec<Discovered>> {
     let got = reader.metadata(uids)?;
     let nameless = got.poison.into_iter().map(|(uid, _)| Discovered {
         uid,

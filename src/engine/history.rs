@@ -1,0 +1,136 @@
+//! What the mailbox held before we looked at it first, and the comparison of all that it holds with the
+//! rows: both go by a list of everything, which is counted. Not for what comes (`watch`).
+
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+use log::{debug, warn};
+
+use super::piecemeal::may_be_a_messages;
+use super::reader::Reader;
+use super::watch::{LISTS_MAX, Recorded, described, record};
+use crate::error::{Error, Result};
+use crate::ledger::{MailboxRow, Progress, Shared};
+use crate::message::{Time, Uid};
+use crate::session::{List, SET_MAX};
+use crate::source::MAILBOX;
+
+/// How many such lists in a row the history is waited for.
+const SHORT_LISTS_MAX: u32 = 3;
+
+/// What was there at the first look, newest first.
+pub(super) fn history(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    now: Time,
+) -> Result<Recorded> {
+    let from = ledger.step(|l| l.history_from(mailbox))?;
+    let start = (from >= Time::UNIX_EPOCH).then(|| from - TimeDelta::days(1));
+    let list = listed(reader, start.is_some())?;
+    // A date that is not told decides nothing: the Date header may.
+    let may_be_wanted = |t: Option<Time>| match (t, start) {
+        (Some(t), Some(start)) => t >= start,
+        _ => true,
+    };
+    // Where an incarnation is back, mail that was new to it may have no row any more.
+    let uids = uids_of(&list, |uid, date| {
+        uid < mailbox.next_uid && (uid >= mailbox.history_below || may_be_wanted(date))
+    });
+    let uids = ledger.step(|l| l.without_row(mailbox.id, uids))?;
+    let mut new = 0;
+    for set in uids.rchunks(SET_MAX) {
+        new += record_old(reader, ledger, mailbox, set, now)?;
+    }
+    // What is never told of must not hold up the rest for good. Where it is told of at last, the comparison
+    // with the rows finds it.
+    if list.whole || reader.lists.shortened + 1 >= SHORT_LISTS_MAX {
+        ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
+    }
+    Ok((new, list.whole))
+}
+
+/// Compares all that the mailbox holds with the rows: sources are restored from backups, and lists have
+/// left out messages.
+pub(super) fn reconcile(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    now: Time,
+) -> Result<Recorded> {
+    let list = listed(reader, false)?;
+    let below = mailbox.next_uid;
+    let uids = uids_of(&list, |uid, _| uid < below);
+    let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
+    let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
+    if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
+        // Most of the history may be older than what is wanted.
+        let dated: HashSet<Uid> = match reader.source()?.searched(mailbox.start) {
+            Ok(dated) => dated.into_iter().collect(),
+            Err(e) if may_be_a_messages(&e) => {
+                debug!("{e}; the history of {MAILBOX} is left as it was listed");
+                HashSet::new()
+            }
+            Err(e) => return Err(e),
+        };
+        missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
+    }
+    let mut new = 0;
+    for set in missing.chunks(SET_MAX) {
+        new += record_old(reader, ledger, mailbox, set, now)?;
+    }
+    if new > 0 {
+        warn!("{MAILBOX} holds messages that were not told of before: {new}");
+    }
+    Ok((new, list.whole))
+}
+
+fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> {
+    let all = list.uids.iter();
+    all.filter(|(uid, date)| wanted(uid.0, *date))
+        .map(|(uid, _)| *uid)
+        .collect()
+}
+
+/// All messages of the mailbox. Where their dates cannot be had time and again, one of them may be to
+/// blame: then they are listed without, and each is asked for its own. A list that is not whole is asked
+/// for anew.
+fn listed(reader: &mut Reader, dated: bool) -> Result<List> {
+    let mut refused = 0;
+    let mut shortened = 0;
+    let most = if reader.lists.shortened > 0 {
+        1
+    } else {
+        LISTS_MAX
+    };
+    loop {
+        match reader.source()?.list(dated && refused < 2) {
+            Err(e) if dated && refused < 2 && may_be_a_messages(&e) => {
+                debug!("listing the history of {MAILBOX} ended early: {e}");
+                refused += 1;
+            }
+            Ok(list) if !list.whole && shortened + 1 < most => {
+                shortened += 1;
+                reader.refresh_if_stable()?;
+            }
+            end => return end,
+        }
+    }
+}
+
+/// As [`record`], of messages of the history; the next look begins with new UIDs where these mean something else.
+fn record_old(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    uids: &[Uid],
+    now: Time,
+) -> Result<usize> {
+    let found = described(reader, uids)?;
+    record(ledger, mailbox, found, 0, now)?.ok_or_else(|| {
+        reader.reused = true;
+        Error::connection(format!(
+            "UIDs of {MAILBOX} of the source have changed their meaning"
+        ))
+    })
+}

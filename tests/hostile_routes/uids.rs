@@ -171,6 +171,9 @@ fn a_message_that_pushes_others_up_is_delivered_and_none_of_them_twice() {
         odd.put_together(&[(2, &new, "15-Nov-2023 01:02:03 +0000"), (3, &pushed, DATE)]);
         mails.push(new);
         eventually("it is delivered", || held(&stage).len() == 3);
+        let charged: i64 =
+            stage.one("SELECT count(*) FROM message WHERE last_error IS NOT NULL OR attempt > 1");
+        assert_eq!(charged, 0, "{}", stage.dump());
         running.end();
         assert_held(&stage, &mails);
     }

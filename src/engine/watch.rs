@@ -327,6 +327,10 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
             }
             // The account's affair: asking on would make it worse.
             Err(e) if matches!(e.fault, Fault::Throttled | Fault::NeedsUser) => return Err(e),
+            // What loses a session without a goodbye may have taken minutes.
+            Err(e) if e.fault == Fault::Connection && !e.goodbye => {
+                warn!("{e}; listing the messages first");
+            }
             Err(e) => debug!("{e}; listing the messages first"),
         }
     }

@@ -175,7 +175,8 @@ fn a_mailbox_that_is_missing_waits_for_a_person() {
         .fault(On::each("APPEND"), Fault::Answer(no.into()));
     stage.target.fault(On::each("STATUS"), Fault::CutBefore);
     let ran = stage.run();
-    assert_eq!(ran.status, 1, "{}", ran.err);
+    // What the server had whole before it refused it is looked for.
+    assert!([1, 3].contains(&ran.status), "{}", ran.err);
     stage.assert_nobody_charged();
     stage.target.clear_faults();
     // Nor where the answer is of no use.

@@ -139,10 +139,16 @@ fn put_off(at: Time, unseen: bool, row: &Row, now: Time) -> Change {
     Change::PutOff { at, first, unseen }
 }
 
-/// For how long this row has been tried since it was first charged.
+/// For how long this row has been tried since it was first charged. Where it was put off, nothing of that
+/// wait counts, also when it is tried before its time.
 fn tried(row: &Row, now: Time) -> std::time::Duration {
+    let until = if row.unseen > 0 {
+        row.due_at
+    } else {
+        row.due_at.min(now)
+    };
     row.first_failed_at
-        .and_then(|first| (row.due_at.min(now) - first).to_std().ok())
+        .and_then(|first| (until - first).to_std().ok())
         .unwrap_or_default()
 }
 

@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::process::Command;
 
+use crate::common::mounts::in_private_mounts;
 use crate::desk::{Desk, Signing, agree, get, mode};
 
 const BOTH: &[&str] = &[
@@ -15,36 +15,19 @@ const BOTH: &[&str] = &[
 ];
 const LONG: usize = 9000;
 
-/// Mounts need a namespace, which not every machine gives.
-fn can_mount() -> bool {
-    let tried = Command::new("unshare")
-        .args(["-rm", "mount", "--bind", "/tmp", "/tmp"])
-        .output();
-    let can = tried.is_ok_and(|out| out.status.success());
-    if !can {
-        assert!(std::env::var_os("CI").is_none(), "no mounts here");
-        println!("left out: this machine lets nobody mount anything");
-    }
-    can
-}
-
-/// `auth` where token.json is a mount of its own.
-fn auth_mounted(desk: &Desk) -> Signing {
+/// `auth` where token.json is a mount of its own; None where this machine lets nobody mount.
+fn auth_mounted(desk: &Desk) -> Option<Signing> {
     let script = "mount --bind real.json token.json && exec \"$0\" \"$@\"";
-    desk.start(
-        Command::new("unshare")
-            .args(["-rm", "sh", "-c", script])
-            .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
-            .arg("auth")
-            .args(BOTH),
-    )
+    let mut command = in_private_mounts(script)?;
+    command
+        .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
+        .arg("auth")
+        .args(BOTH);
+    Some(desk.start(&mut command))
 }
 
 #[test]
 fn a_file_that_is_mounted_by_itself_is_written_in_place_and_that_is_said() {
-    if !can_mount() {
-        return;
-    }
     // Longer than what comes, shorter, and empty as an orchestrator makes it.
     let long = format!("{{\"token\": \"old\", \"mine\": \"{}\"}}", "x".repeat(LONG));
     let longer = format!("{{\"token\": \"old\"{}}}", " ".repeat(LONG));
@@ -54,7 +37,9 @@ fn a_file_that_is_mounted_by_itself_is_written_in_place_and_that_is_said() {
         fs::set_permissions(desk.path("real.json"), fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(desk.path("token.json"), "").unwrap();
         let before = fs::metadata(desk.path("real.json")).unwrap().ino();
-        let mut signing = auth_mounted(&desk);
+        let Some(mut signing) = auth_mounted(&desk) else {
+            return;
+        };
         let url = signing.url();
         get(&agree(&desk.google, &url));
         let ended = signing.end();

@@ -1,7 +1,8 @@
 //! Set-ups that the users of other programs reported.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
+use crate::common::mounts::in_private_mounts;
 use crate::desk::right;
 
 /// github.com/evcc-io/evcc/pull/30903, github.com/GoblinHonest/mimo2api_mimoapi/issues/5: the database alone is mounted
@@ -15,19 +16,6 @@ fn a_ledger_that_is_mounted_without_its_folder_is_a_warning() {
     for file in [&ledger, &outside] {
         std::fs::write(file, "").unwrap();
     }
-    let run = |script: &str| {
-        Command::new("unshare")
-            .args(["--map-root-user", "--mount", "sh", "-c", script, "sh"])
-            .args([&outside, &ledger, &stage.config_file()])
-            .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
-            .stdin(Stdio::null())
-            .output()
-    };
-    let may_mount = run("mount --bind \"$1\" \"$2\"").is_ok_and(|ran| ran.status.success());
-    if !may_mount {
-        eprintln!("not tried: nothing can be mounted here");
-        return;
-    }
     for (script, told) in [
         (
             "mount --bind \"$1\" \"$2\" && exec \"$4\" check --config \"$3\" --json",
@@ -35,7 +23,16 @@ fn a_ledger_that_is_mounted_without_its_folder_is_a_warning() {
         ),
         ("exec \"$4\" check --config \"$3\" --json", false),
     ] {
-        let ran = run(script).unwrap();
+        let Some(mut command) = in_private_mounts(script) else {
+            return;
+        };
+        let ran = command
+            .arg("sh")
+            .args([&outside, &ledger, &stage.config_file()])
+            .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         let out = String::from_utf8_lossy(&ran.stdout).into_owned();
         assert!(out.contains("\"ledger\""), "{out}");
         assert_eq!(out.contains("is mounted by itself"), told, "{out}");

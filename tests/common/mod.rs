@@ -12,6 +12,7 @@ pub mod dovecot;
 pub mod imap;
 mod introspection;
 pub mod maildir;
+pub mod mounts;
 pub mod proxy;
 mod rawlog;
 pub mod world;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::config::{Draft, Intervals};
 use crate::error::{Error, Fault};
 use crate::ledger::Route;
+use crate::text::Page;
 
 mod files;
 mod ledger;
@@ -27,8 +28,6 @@ mod token;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The finding about the clock.
 const CLOCK: &str = "clock";
-/// Columns that are sure to be there.
-const WIDTH: usize = 80;
 /// Where text stands that belongs to a finding.
 const INDENT: usize = 9;
 
@@ -112,40 +111,22 @@ impl Finding {
         })
     }
 
-    /// Readable at 80 columns, without colour.
-    pub fn text(&self) -> String {
+    /// In lines of so many columns, without colour.
+    pub fn text(&self, width: usize) -> String {
         let result = self.outcome.name();
         let name = self.name.replace('_', " ");
-        let mut out = wrapped(
+        let rest = " ".repeat(INDENT);
+        let mut out = Page::new(width);
+        out.add(
             &format!("{result:<INDENT$}"),
+            &rest,
             &format!("{name}: {}", self.message),
         );
         if let Some(hint) = &self.hint {
-            out.push_str(&wrapped(&" ".repeat(INDENT), &format!("hint: {hint}")));
+            out.add(&rest, &rest, &format!("hint: {hint}"));
         }
-        out
+        out.text()
     }
-}
-
-/// Text behind `first`, its further lines indented, broken between words.
-fn wrapped(first: &str, text: &str) -> String {
-    let mut out = first.to_string();
-    let mut column = INDENT;
-    for (n, word) in text.split(' ').enumerate() {
-        let length = word.chars().count();
-        if n > 0 && column + 1 + length > WIDTH {
-            out.push('\n');
-            out.push_str(&" ".repeat(INDENT));
-            column = INDENT;
-        } else if n > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out.push('\n');
-    out
 }
 
 /// Tries the configuration at `path` and tells each finding as soon as it is there. Both sides are
@@ -232,12 +213,13 @@ fn folder_of(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::WIDTH;
 
     #[test]
     fn text_fits_into_80_columns() {
         let words = "word ".repeat(60);
         let finding = Finding::warning("source_sign_in", words.trim_end(), words.trim_end());
-        let text = finding.text();
+        let text = finding.text(WIDTH);
         assert!(text.starts_with("warning  source sign in: word word"));
         assert!(text.contains("\n         hint: word"));
         for line in text.lines().skip(1) {
@@ -249,8 +231,5 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("word").count(), 120);
-        // What has no blank in it stays whole.
-        let path = "/x".repeat(60);
-        assert!(Finding::ok("a", &*path).text().contains(&path));
     }
 }

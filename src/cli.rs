@@ -18,7 +18,7 @@ use crate::error::{Error, Fault, Result};
 use crate::import_state;
 use crate::ledger::Ledger;
 use crate::status::Report;
-use crate::text::{counted, thousands};
+use crate::text::{WIDTH, counted, thousands};
 
 mod args;
 mod auth;
@@ -29,6 +29,10 @@ use args::{CheckArgs, Cli, Command, ImportArgs, LedgerArgs, RetryArgs, StatusArg
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
+
+/// Columns below which a line would be all indentation, and beyond which it reads badly.
+const NARROWEST: usize = 40;
+const WIDEST: usize = 120;
 
 /// The commands and their options, for what is made from them: completions and manual pages.
 pub fn command() -> clap::Command {
@@ -88,6 +92,15 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// How wide the terminal is that shows the data; beside one, what every terminal has.
+fn columns() -> usize {
+    let wide = rustix::termios::tcgetwinsize(std::io::stdout());
+    match wide.map(|size| usize::from(size.ws_col)) {
+        Ok(0) | Err(_) => WIDTH,
+        Ok(wide) => wide.clamp(NARROWEST, WIDEST),
+    }
+}
+
 /// Beside the data and the log, for who looks at the terminal.
 fn say_aside(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
@@ -143,7 +156,7 @@ fn check(args: &CheckArgs, times: &Intervals) -> u8 {
     let mut findings: Vec<Finding> = Vec::new();
     check::check(&args.config, times, &mut |finding| {
         if !args.json {
-            say(&finding.text());
+            say(&finding.text(columns()));
         }
         findings.push(finding);
     });
@@ -185,7 +198,7 @@ fn status(args: &StatusArgs) -> Result<u8> {
     let report = Report::new(&ledger, &path, args.failed, Utc::now())?;
     match args.json {
         true => say(&format!("{}\n", report.json())),
-        false => say(&report.text()),
+        false => say(&report.text(columns())),
     }
     Ok(0)
 }

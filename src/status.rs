@@ -1,8 +1,8 @@
 //! What `status` says of a ledger: for people, and as JSON (the contract of design 2.3). Not for
 //! finding anything out: that is `ledger`'s `summary`.
 //!
-//! Times are told as spans or in UTC, as the ledger has them; only "today" is the day of the place
-//! where it is asked, and says so. Whatever stands in the ledger as text may have been written there by
+//! Times are told as spans, or by the clock of the place where it is asked beside UTC, in which the
+//! ledger has them; "today" is the day of that place, and says so. Whatever stands in the ledger as text may have been written there by
 //! anybody: it is made safe before it is shown.
 
 use std::path::Path;
@@ -10,20 +10,18 @@ use std::path::Path;
 use chrono::{Local, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::error::Result;
+use crate::error::{Result, shown_within};
 use crate::ledger::{FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Summary, Trouble};
 use crate::message::{Time, parse_time, time_text};
-use crate::text::{counted, thousands};
-
-mod figures;
-
-use figures::safe;
-pub use figures::{WIDTH, bytes_text, span, wrapped};
+use crate::text::{Page, bytes_text, counted, minute, span, thousands};
 
 /// A run gives a sign of life every 15 seconds; after this many without one it is not running.
 const ALIVE: TimeDelta = TimeDelta::seconds(60);
 /// Reasons of failures that are told apart.
 const REASONS: usize = 5;
+
+/// The most characters of one text out of the ledger: anybody may have written into the file.
+const TEXT_MAX: usize = 2000;
 
 /// Has one of these parts given a sign of life? One that came with its end is none.
 pub fn is_alive(parts: &[Part], now: Time) -> bool {
@@ -128,26 +126,23 @@ impl Report {
         json!({ "routes": [route] })
     }
 
-    /// Readable at 80 columns, without colour.
-    pub fn text(&self) -> String {
-        let mut out = match &self.route {
-            Some(route) => wrapped(
-                "",
-                "  ",
-                &format!(
+    /// In lines of so many columns, without colour.
+    pub fn text(&self, width: usize) -> String {
+        let mut out = Page::new(width);
+        out.add(
+            "",
+            "  ",
+            &match &self.route {
+                Some(route) => format!(
                     "{} into {}",
                     safe(&route.source()),
                     safe(&route.target_user)
                 ),
-            ),
-            None => wrapped(
-                "",
-                "  ",
-                &format!("{}: no run has used this ledger yet", self.state_file),
-            ),
-        };
+                None => format!("{}: no run has used this ledger yet", self.state_file),
+            },
+        );
         self.life(&mut out);
-        out.push('\n');
+        out.blank();
         self.counts(&mut out);
         self.failures(&mut out);
         let several = self.troubles().nth(1).is_some();
@@ -156,8 +151,8 @@ impl Report {
                 true => format!("{}, ", safe(&part.name)),
                 false => String::new(),
             };
-            out.push('\n');
-            out += &wrapped(
+            out.blank();
+            out.add(
                 "",
                 "  ",
                 &format!(
@@ -167,24 +162,24 @@ impl Report {
                 ),
             );
             if let Some(hint) = &trouble.hint {
-                out += &wrapped("", "  ", &format!("hint: {}", safe(hint)));
+                out.add("", "  ", &format!("hint: {}", safe(hint)));
             }
         }
         if let Some((failed, put_off)) = &self.failed {
             for f in failed {
-                out.push('\n');
+                out.blank();
                 failure(&mut out, f);
             }
             for p in put_off {
-                out.push('\n');
+                out.blank();
                 self.put_off(&mut out, p);
             }
         }
-        out
+        out.text()
     }
 
     /// What runs, since when, and what should and does not.
-    fn life(&self, out: &mut String) {
+    fn life(&self, out: &mut Page) {
         let parts = &self.summary.parts;
         let beat = self.last_sign_of_life().map(|at| self.when(at));
         let ended = parts.iter().filter_map(|p| p.ended_at.as_deref()).max();
@@ -201,7 +196,7 @@ impl Report {
                 None => "not running".into(),
             },
         };
-        *out += &wrapped("  ", "  ", &sentence);
+        out.add("  ", "  ", &sentence);
         if !self.alive() {
             return;
         }
@@ -209,7 +204,7 @@ impl Report {
             .iter()
             .filter(|p| p.ended_at.is_none() && !self.lives(p))
         {
-            *out += &wrapped(
+            out.add(
                 "  ",
                 "  ",
                 &format!(
@@ -221,7 +216,7 @@ impl Report {
         }
     }
 
-    fn counts(&self, out: &mut String) {
+    fn counts(&self, out: &mut Page) {
         let s = &self.summary;
         let put_off = s.backlog.later;
         let next = s.backlog.next_attempt_at.as_deref();
@@ -277,22 +272,23 @@ impl Report {
         ] {
             if count > 0 || always {
                 let row = format!("  {name:<10}{:>10}    ", thousands(count));
-                *out += &wrapped(&row, &" ".repeat(row.len()), &note.unwrap_or_default());
+                out.add(&row, &" ".repeat(row.len()), &note.unwrap_or_default());
             }
         }
     }
 
     /// Why messages failed, the commonest reason first.
-    fn failures(&self, out: &mut String) {
+    fn failures(&self, out: &mut Page) {
         let Reasons { commonest, all } = &self.reasons;
         if commonest.is_empty() {
             return;
         }
-        *out += "\nwhy messages failed:\n";
+        out.blank();
+        out.add("", "", "why messages failed:");
         let mut told = 0;
         for (reason, n) in commonest {
             told += n;
-            *out += &wrapped(
+            out.add(
                 &format!("{:>22}    ", thousands(*n)),
                 &" ".repeat(26),
                 &safe(reason),
@@ -300,7 +296,7 @@ impl Report {
         }
         let more = all - commonest.len() as u64;
         if more > 0 {
-            *out += &wrapped(
+            out.add(
                 &format!("{:>22}    ", thousands(self.summary.failed - told)),
                 "",
                 &match more {
@@ -311,9 +307,9 @@ impl Report {
         }
     }
 
-    fn put_off(&self, out: &mut String, p: &PutOffRow) {
+    fn put_off(&self, out: &mut Page, p: &PutOffRow) {
         let size = p.size.map_or("size unknown".to_string(), bytes_text);
-        *out += &wrapped(
+        out.add(
             "",
             "  ",
             &format!("id {}, {}, {size}", p.id, day(&p.internal_date)),
@@ -364,7 +360,7 @@ impl Report {
         let seconds = (self.now - at).num_seconds();
         match seconds.unsigned_abs() {
             0 => "now".into(),
-            86_400.. => format!("{} UTC", at.format("%Y-%m-%d %H:%M")),
+            86_400.. => minute(at),
             n if seconds > 0 => format!("{} ago", span(n)),
             n => format!("in {}", span(n)),
         }
@@ -372,9 +368,9 @@ impl Report {
 }
 
 /// A failed message, so that a person recognises it.
-fn failure(out: &mut String, f: &FailedRow) {
+fn failure(out: &mut Page, f: &FailedRow) {
     let size = f.size.map_or("size unknown".to_string(), bytes_text);
-    *out += &wrapped(
+    out.add(
         "",
         "  ",
         &format!("id {}, {}, {size}", f.id, day(&f.internal_date)),
@@ -389,10 +385,10 @@ fn failure(out: &mut String, f: &FailedRow) {
 }
 
 /// What is known of a message, a line each.
-fn tell(out: &mut String, fields: &[(&str, Option<&String>)]) {
+fn tell(out: &mut Page, fields: &[(&str, Option<&String>)]) {
     for (name, value) in fields {
         if let Some(value) = value {
-            *out += &wrapped(&format!("  {name:<11}"), &" ".repeat(13), &safe(value));
+            out.add(&format!("  {name:<11}"), &" ".repeat(13), &safe(value));
         }
     }
 }
@@ -407,7 +403,10 @@ fn midnight(now: Time) -> Time {
 }
 
 fn day(text: &str) -> String {
-    parse_time(text).map_or(safe(text), |t| {
-        format!("{} UTC", t.format("%Y-%m-%d %H:%M"))
-    })
+    parse_time(text).map_or(safe(text), minute)
+}
+
+/// A text out of the ledger, which cannot move the cursor.
+fn safe(text: &str) -> String {
+    shown_within(text.as_bytes(), TEXT_MAX)
 }

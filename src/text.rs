@@ -1,7 +1,8 @@
-//! Text for people: counts and moments as they read them. And text from people: what their editors
-//! and shells put in front of it, or make of it.
+//! Text for people: counts, sizes and moments as they read them, in lines that fit. And text from people:
+//! what their editors and shells put in front of it, or make of it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Local, TimeZone, Utc};
+use textwrap::{Options, WordSplitter};
 
 /// What `plain` says no to.
 pub const UTF_16: &str = "is UTF-16, expected UTF-8";
@@ -31,6 +32,88 @@ pub fn counted(n: impl TryInto<u64>, one: &str) -> String {
 /// `2026-11-28 17:20:06 UTC`
 pub fn moment(t: DateTime<Utc>) -> String {
     format!("{} UTC", t.format("%Y-%m-%d %H:%M:%S"))
+}
+
+/// A moment for who reads it at a desk: `2026-11-28 18:20 (17:20 UTC)`, by the clock of the place; where
+/// that is UTC, `2026-11-28 17:20 UTC`.
+pub fn minute(t: DateTime<Utc>) -> String {
+    minute_at(t, &t.with_timezone(&Local))
+}
+
+fn minute_at<Z: TimeZone>(t: DateTime<Utc>, here: &DateTime<Z>) -> String {
+    let (local, utc) = (here.naive_local(), t.naive_utc());
+    if local == utc {
+        return format!("{} UTC", utc.format("%Y-%m-%d %H:%M"));
+    }
+    format!(
+        "{} ({} UTC)",
+        local.format("%Y-%m-%d %H:%M"),
+        utc.format("%H:%M")
+    )
+}
+
+/// Columns that every terminal has.
+pub const WIDTH: usize = 80;
+/// `34.0 MB`: decimal units.
+pub fn bytes_text(n: u64) -> String {
+    match n {
+        0..1000 => counted(n, "byte"),
+        1000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.1} GB", n as f64 / 1e9),
+    }
+}
+
+/// `12 s`, `3 min`, `5 h`, `12 days`: whole ones.
+pub fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => counted(seconds / 86_400, "day"),
+    }
+}
+
+/// Text of several paragraphs, in lines of at most so many columns.
+pub struct Page {
+    width: usize,
+    text: String,
+}
+
+impl Page {
+    pub fn new(width: usize) -> Page {
+        Page {
+            width,
+            text: String::new(),
+        }
+    }
+
+    /// One paragraph, as `wrapped` makes it.
+    pub fn add(&mut self, first: &str, rest: &str, text: &str) {
+        self.text += &wrapped(self.width, first, rest, text);
+    }
+
+    pub fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    pub fn text(self) -> String {
+        self.text
+    }
+}
+
+/// Lines of at most `width` columns: the first begins with `first`, the others with `rest`. A word that
+/// is longer than a line is broken.
+pub fn wrapped(width: usize, first: &str, rest: &str, text: &str) -> String {
+    let options = Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(rest)
+        // A command stays in one piece: it may be copied from here.
+        .word_splitter(WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options)
+        .iter()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
 }
 
 /// The bytes of a text file without the mark (U+FEFF) that some editors begin it with. None for
@@ -67,5 +150,38 @@ mod tests {
         for wide in [&b"\xff\xfex\0"[..], b"\xfe\xff\0x", b"x\0y\0", b"\0x\0y"] {
             assert_eq!(plain(wide), None);
         }
+    }
+
+    #[test]
+    fn a_moment_is_told_by_the_clock_of_the_place() {
+        let at = |text: &str| DateTime::parse_from_rfc3339(text).expect("a date");
+        for (text, told) in [
+            ("2026-11-28T17:20:59+00:00", "2026-11-28 17:20 UTC"),
+            ("2026-11-28T23:20:00+01:00", "2026-11-28 23:20 (22:20 UTC)"),
+            ("2026-11-29T00:20:00+05:30", "2026-11-29 00:20 (18:50 UTC)"),
+        ] {
+            assert_eq!(minute_at(at(text).to_utc(), &at(text)), told);
+        }
+    }
+
+    #[test]
+    fn figures_are_readable() {
+        assert_eq!(bytes_text(999), "999 bytes");
+        assert_eq!(bytes_text(35_651_584), "35.7 MB");
+        assert_eq!(span(59), "59 s");
+        assert_eq!(span(3599), "59 min");
+        assert_eq!(span(86_400), "24 h");
+        assert_eq!(span(172_800), "2 days");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_screen() {
+        let long = format!("{} and {}", "x".repeat(200), "word ".repeat(40));
+        let text = wrapped(WIDTH, "  reason     ", "             ", &long);
+        assert!(text.lines().count() > 4, "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+        assert_eq!(wrapped(WIDTH, "", "", ""), "\n");
     }
 }

@@ -8,7 +8,7 @@ use super::{Finding, folder_of};
 use crate::config::Draft;
 use crate::error::Error;
 use crate::ledger;
-use crate::status::bytes_text;
+use crate::text::bytes_text;
 
 /// Below this the ledger soon has no room to grow.
 const LITTLE: u64 = 100_000_000;

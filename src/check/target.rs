@@ -5,7 +5,7 @@ use super::servers::{enter, holds};
 use crate::config::{Draft, Intervals};
 use crate::gmail::{COPIES, DELIVERY, all_mail_hidden};
 use crate::session::Session;
-use crate::status::bytes_text;
+use crate::text::bytes_text;
 
 /// Mail of this size is common; what takes less refuses some.
 const COMMON_SIZE: u64 = 25_000_000;

@@ -8,6 +8,7 @@ use super::{CLOCK, Finding, PATIENCE};
 use crate::config::{Intervals, Secret};
 use crate::message::Time;
 use crate::oauth::{Keeping, Proof, Renewal, Tokens};
+use crate::text::minute;
 
 /// A token is renewed a minute before its end: a clock that is further off is too late for that.
 const SKEW_MAX: TimeDelta = TimeDelta::seconds(60);
@@ -136,8 +137,4 @@ fn clock(ahead: TimeDelta) -> Finding {
         ),
         "set it, best by a time service (`timedatectl set-ntp true`)",
     )
-}
-
-fn minute(t: Time) -> String {
-    format!("{} UTC", t.format("%Y-%m-%d %H:%M"))
 }

@@ -12,8 +12,7 @@ use log::info;
 use crate::engine::{Count, Engine, Progress};
 use crate::error::shown;
 use crate::logging::Bottom;
-use crate::status::{bytes_text, span};
-use crate::text::{counted, thousands};
+use crate::text::{bytes_text, counted, span, thousands};
 
 /// Between two looks at the figures for a terminal.
 const GLANCE: Duration = Duration::from_millis(500);

@@ -18,8 +18,7 @@ use crate::error::{Error, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger};
 use crate::logging::{self, Bottom};
-use crate::status::{bytes_text, wrapped};
-use crate::text::counted;
+use crate::text::{WIDTH, bytes_text, counted, wrapped};
 
 /// support.google.com/a/answer/1071518, seen 2026-11.
 const GMAIL_PER_DAY: u64 = 500_000_000;
@@ -77,7 +76,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let last = |level: Level, sentence: &str| {
         log::log!(level, "{sentence}");
         if aside {
-            say_aside(&wrapped("", "  ", sentence));
+            say_aside(&wrapped(WIDTH, "", "  ", sentence));
         }
     };
     if let Ok(mut progress) = engine.progress()
@@ -147,7 +146,7 @@ fn forecast_text(f: &Forecast, target: &str) -> String {
         counted(f.send, "message")
     );
     if let Some(time) = time_text(f) {
-        out += &wrapped("", "", &time);
+        out += &wrapped(WIDTH, "", "", &time);
     }
     for (count, what) in [
         (f.found, "in the target already"),

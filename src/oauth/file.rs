@@ -16,7 +16,7 @@ use crate::config::Secret;
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
 use crate::mount::is_mounted_alone;
-use crate::text;
+use crate::text::{self, minute};
 
 /// A Google client left in "Testing" ends each sign-in so long after it.
 pub const TESTING_LIFE: TimeDelta = TimeDelta::days(7);
@@ -278,7 +278,7 @@ pub(super) fn ends_soon(name: &Path, map: &Map<String, Value>, now: Time) -> Opt
     if !(end.checked_sub_signed(WARNING)?..end).contains(&now) {
         return None;
     }
-    let day = end.format("%Y-%m-%d %H:%M UTC");
+    let day = minute(end);
     let name = name.display();
     let error = |what: String| Error::new(Fault::NeedsUser, what);
     Some(match stated {

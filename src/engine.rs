@@ -51,6 +51,7 @@ use blame::Blame;
 pub use daemon::Watch;
 use daemon::{DELIVER, SLACK};
 use fidelity::Fidelity;
+use index::Turn;
 pub use once::Forecast;
 use reader::Reader;
 use state::Closed;
@@ -115,7 +116,7 @@ pub struct Engine {
     /// Held while the source is looked through for new mail.
     discovering: Mutex<()>,
     /// Held while the target index is brought up to date and used.
-    index: Mutex<()>,
+    index: Mutex<Turn>,
     state: Mutex<State>,
     stop: AtomicBool,
     events: Mutex<Sender<Event>>,
@@ -216,7 +217,7 @@ impl Engine {
             ledger: Shared::new(ledger),
             door: Mutex::new(None),
             discovering: Mutex::new(()),
-            index: Mutex::new(()),
+            index: Mutex::new(Turn::default()),
             state: Mutex::new(State {
                 unseen: HashMap::new(),
                 absent: HashMap::new(),

@@ -13,7 +13,7 @@ use log::{debug, info, warn};
 
 use super::budget::too_big;
 use super::flight::{Flight, named};
-use super::index::{self, Body};
+use super::index::TargetIndex;
 use super::reader::same_message_id;
 use super::recognise::Copies;
 use super::send::Parcel;
@@ -120,10 +120,9 @@ impl Engine {
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
         let mut open = Flight { engine: self, rows };
         let (boxes, copies) = {
-            let _one_at_a_time = self.index.lock();
-            let now = Utc::now();
-            let mut boxes = index::refresh(account, self)?;
-            let copies = recognise::copies(account, self, &mut boxes, &open.rows, now)?;
+            let mut index = TargetIndex::through(self, account);
+            let mut boxes = index.refresh()?;
+            let copies = index.copies(&mut boxes, &open.rows, Utc::now())?;
             (boxes, copies)
         };
         self.take_found(&mut open, &copies)?;
@@ -150,8 +149,7 @@ impl Engine {
         if end.as_ref().is_err_and(|e| !e.own_limit) {
             return end;
         }
-        let _one_at_a_time = self.index.lock();
-        self.verify(account)?;
+        TargetIndex::through(self, account).verify()?;
         end
     }
 
@@ -231,8 +229,7 @@ impl Engine {
             let twin = match self.ledger.step(|l| l.twin(row.id, &sha256))? {
                 Some(Twin::Unverified) => {
                     // An OK vouches for nobody before it is known what became of it.
-                    let _one_at_a_time = self.index.lock();
-                    self.verify(account)?;
+                    TargetIndex::through(self, account).verify()?;
                     self.ledger.step(|l| l.twin(row.id, &sha256))?
                 }
                 twin => twin,
@@ -342,7 +339,7 @@ impl Engine {
             if body.is_none()
                 && let Some(place) = place
             {
-                body = self.copy(account, place)?;
+                body = TargetIndex::through(self, account).copy(place)?;
             }
             if let Some(body) = body {
                 self.ledger
@@ -350,23 +347,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    fn copy(&self, account: &mut Account, place: Place) -> Result<Option<Vec<u8>>> {
-        for name in account.index_mailboxes() {
-            let known = self.ledger.step(|l| l.index_known(&name))?;
-            let Some(known) = known.filter(|k| k.id == place.mailbox) else {
-                continue;
-            };
-            let view = account.view(&name, false)?;
-            if view.uid_validity == place.uid_validity && known.uid_validity == place.uid_validity {
-                return Ok(match index::body(account, self, &known, place.uid)? {
-                    Body::Bytes(body) => Some(body),
-                    Body::Gone | Body::Unreadable => None,
-                });
-            }
-        }
-        Ok(None)
     }
 
     /// The copy among these that has these bytes, and whether the target altered it.
@@ -385,7 +365,7 @@ impl Engine {
                 continue;
             }
             let named = false; // Where a name decides, it has.
-            if let Some(body) = self.copy(account, *place)?
+            if let Some(body) = TargetIndex::through(self, account).copy(*place)?
                 && let Whose::Ours { altered } = recognise::seen(&self.ledger, row, &body, named)?
             {
                 return Ok(Some((*place, altered)));

@@ -3,6 +3,8 @@
 //! A message of the target that cannot be read is there all the same: it holds up nothing, and what
 //! it may be is for `recognise` to think about.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use chrono::TimeDelta;
 use log::{debug, warn};
 
@@ -11,7 +13,7 @@ use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::gmail::{Account, Copy, DELIVERY};
-use crate::ledger::{IndexMailbox, Mark};
+use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
 
@@ -20,60 +22,8 @@ const LATEST: u32 = 200;
 /// The index reaches back at least this far, and twice as far with each step.
 const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
-/// Brings the index of each mailbox up to this moment, in one flight where nothing moved but the
-/// first. What it returns is where resolution would begin to look for what is sent from now on.
-pub(super) fn refresh(account: &mut Account, engine: &Engine) -> Result<Vec<IndexMailbox>> {
-    let names = account.index_mailboxes();
-    let Some((first, others)) = names.split_first() else {
-        return Ok(Vec::new());
-    };
-    let (index, moved) = catch_up(account, engine, first, others, false)?;
-    let mut boxes = vec![index];
-    for (name, moved) in others.iter().zip(moved) {
-        let known = engine.ledger.step(|l| l.index_known(name))?;
-        let same = |k: &IndexMailbox| moved.filter(|(v, _)| *v == k.uid_validity);
-        let went_back = known
-            .as_ref()
-            .and_then(|k| Some(same(k)?.1 < k.next_uid))
-            .unwrap_or(false);
-        let unmoved = known.filter(|k| same(k).is_some_and(|(_, next)| next == k.next_uid));
-        boxes.push(match unmoved {
-            Some(index) => index,
-            None => catch_up(account, engine, name, &[], went_back)?.0,
-        });
-    }
-    Ok(boxes)
-}
-
 /// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
 type Standing = Option<(UidValidity, u32)>;
-
-/// Brings the index of one mailbox up to this moment, and tells where `others` stand. `anew`: what this
-/// session has seen of it counts no more.
-fn catch_up(
-    account: &mut Account,
-    engine: &Engine,
-    name: &str,
-    others: &[String],
-    anew: bool,
-) -> Result<(IndexMailbox, Vec<Standing>)> {
-    let known = engine.ledger.step(|l| l.index_known(name))?;
-    let mut index = match known.filter(|_| !anew && account.has_looked_at(name)) {
-        Some(index) => index,
-        None => first_look(account, engine, name)?,
-    };
-    let mut news = since(account, engine, &index, index.next_uid, others)?;
-    if news.view.uid_validity != index.uid_validity {
-        index = first_look(account, engine, name)?;
-        news = since(account, engine, &index, index.next_uid, others)?;
-    }
-    let seen: Vec<Discovered> = news.arrived.into_iter().chain(news.unreadable).collect();
-    if let Some(last) = seen.iter().map(|d| d.uid.0).max() {
-        index.next_uid = last.saturating_add(1);
-        engine.ledger.step(|l| l.index_record(&index, &seen))?;
-    }
-    Ok((index, news.others))
-}
 
 /// What a mailbox holds from a UID on, in a view of this moment.
 pub(super) struct Since {
@@ -84,85 +34,381 @@ pub(super) struct Since {
     others: Vec<Standing>,
 }
 
-/// What is in the mailbox from `from` on, in one flight. Where that goes wrong, a message that cannot
-/// be read may be among it: it is found out by smaller sets.
-pub(super) fn since(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    from: u32,
-    others: &[String],
-) -> Result<Since> {
-    let spare_last = engine.ledger.step(|l| l.index_ends_nameless(index.id))?;
-    let waited = account.has_waited();
-    let end = account.news(&index.name, from, spare_last, others);
-    let error = match end {
-        Ok(news) => {
-            return Ok(Since {
-                view: news.view,
-                arrived: news.arrived,
-                unreadable: Vec::new(),
-                others: news.others,
+/// What came of asking for a message's bytes.
+pub(super) enum Body {
+    Bytes(Vec<u8>),
+    /// It is no longer there.
+    Gone,
+    /// It is there, and its bytes cannot be had.
+    Unreadable,
+}
+
+/// Held by whoever brings the index up to date and uses it.
+#[derive(Debug, Default)]
+pub(super) struct Turn(());
+
+/// The index, looked at through one session with the target while no other one changes it.
+pub(super) struct TargetIndex<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) account: &'a mut Account,
+    _turn: MutexGuard<'a, Turn>,
+}
+
+impl<'a> TargetIndex<'a> {
+    /// Waits for its turn.
+    pub(super) fn through(engine: &'a Engine, account: &'a mut Account) -> TargetIndex<'a> {
+        let turn = engine.index.lock();
+        TargetIndex {
+            engine,
+            account,
+            _turn: turn.unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Brings the index of each mailbox up to this moment, in one flight where nothing moved but the
+    /// first. What it returns is where resolution would begin to look for what is sent from now on.
+    pub(super) fn refresh(&mut self) -> Result<Vec<IndexMailbox>> {
+        let names = self.account.index_mailboxes();
+        let Some((first, others)) = names.split_first() else {
+            return Ok(Vec::new());
+        };
+        let (index, moved) = self.catch_up(first, others, false)?;
+        let mut boxes = vec![index];
+        for (name, moved) in others.iter().zip(moved) {
+            let known = self.engine.ledger.step(|l| l.index_known(name))?;
+            let same = |k: &IndexMailbox| moved.filter(|(v, _)| *v == k.uid_validity);
+            let went_back = known
+                .as_ref()
+                .and_then(|k| Some(same(k)?.1 < k.next_uid))
+                .unwrap_or(false);
+            let unmoved = known.filter(|k| same(k).is_some_and(|(_, next)| next == k.next_uid));
+            boxes.push(match unmoved {
+                Some(index) => index,
+                None => self.catch_up(name, &[], went_back)?.0,
             });
         }
-        Err(e) if may_be_a_messages(&e) => e,
-        Err(e) => return Err(e),
-    };
-    match account.usable() || !waited {
-        true => warn!("{error}; trying again with fewer messages at a time"),
-        // A session that had waited too long is no trouble.
-        false => debug!("{error}; trying again with fewer messages at a time"),
+        Ok(boxes)
     }
-    reopen(account, engine)?;
-    let view = account.view(&index.name, true)?;
-    let (mut arrived, mut unreadable) = (Vec::new(), Vec::new());
-    if view.uid_validity == index.uid_validity {
-        let uids = account.uids_from(from)?;
-        (arrived, unreadable) = described(account, engine, index, &uids)?;
-    }
-    Ok(Since {
-        view,
-        arrived,
-        unreadable,
-        others: vec![None; others.len()],
-    })
-}
 
-/// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
-/// another session last looked may be much, and is taken in sets.
-fn first_look(account: &mut Account, engine: &Engine, name: &str) -> Result<IndexMailbox> {
-    let view = account.view(name, true)?;
-    let mut index = as_of(engine, name, &view)?;
-    if view.uid_next.saturating_sub(index.next_uid) > LATEST {
-        let mut came = account.uids(name)?;
-        came.retain(|uid| uid.0 >= index.next_uid);
-        for set in came.chunks(SET_MAX) {
-            let (mut seen, unreadable) = described(account, engine, &index, set)?;
-            seen.extend(unreadable);
-            index.next_uid = set.last().map_or(index.next_uid, |u| u.0.saturating_add(1));
-            engine.ledger.step(|l| l.index_record(&index, &seen))?;
+    /// Brings the index of one mailbox up to this moment, and tells where `others` stand. `anew`: what this
+    /// session has seen of it counts no more.
+    fn catch_up(
+        &mut self,
+        name: &str,
+        others: &[String],
+        anew: bool,
+    ) -> Result<(IndexMailbox, Vec<Standing>)> {
+        let known = self.engine.ledger.step(|l| l.index_known(name))?;
+        let mut index = match known.filter(|_| !anew && self.account.has_looked_at(name)) {
+            Some(index) => index,
+            None => self.first_look(name)?,
+        };
+        let mut news = self.since(&index, index.next_uid, others)?;
+        if news.view.uid_validity != index.uid_validity {
+            index = self.first_look(name)?;
+            news = self.since(&index, index.next_uid, others)?;
         }
+        let seen: Vec<Discovered> = news.arrived.into_iter().chain(news.unreadable).collect();
+        if let Some(last) = seen.iter().map(|d| d.uid.0).max() {
+            index.next_uid = last.saturating_add(1);
+            self.engine.ledger.step(|l| l.index_record(&index, &seen))?;
+        }
+        Ok((index, news.others))
     }
-    Ok(index)
-}
 
-/// The index of a mailbox, as far as it still means anything in this view of the moment. A mailbox whose
-/// UIDNEXT is lower than it was has been put back to an earlier state, and gives its UIDs anew.
-pub(super) fn as_of(engine: &Engine, name: &str, view: &View) -> Result<IndexMailbox> {
-    let latest = begin_at(view);
-    let index = engine
-        .ledger
-        .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
-    if !view.uid_next_stated || view.uid_next >= index.next_uid {
-        return Ok(index);
+    /// What is in the mailbox from `from` on, in one flight. Where that goes wrong, a message that cannot
+    /// be read may be among it: it is found out by smaller sets.
+    pub(super) fn since(
+        &mut self,
+        index: &IndexMailbox,
+        from: u32,
+        others: &[String],
+    ) -> Result<Since> {
+        let spare_last = self
+            .engine
+            .ledger
+            .step(|l| l.index_ends_nameless(index.id))?;
+        let waited = self.account.has_waited();
+        let end = self.account.news(&index.name, from, spare_last, others);
+        let error = match end {
+            Ok(news) => {
+                return Ok(Since {
+                    view: news.view,
+                    arrived: news.arrived,
+                    unreadable: Vec::new(),
+                    others: news.others,
+                });
+            }
+            Err(e) if may_be_a_messages(&e) => e,
+            Err(e) => return Err(e),
+        };
+        match self.account.usable() || !waited {
+            true => warn!("{error}; trying again with fewer messages at a time"),
+            // A session that had waited too long is no trouble.
+            false => debug!("{error}; trying again with fewer messages at a time"),
+        }
+        self.reopen()?;
+        let view = self.account.view(&index.name, true)?;
+        let (mut arrived, mut unreadable) = (Vec::new(), Vec::new());
+        if view.uid_validity == index.uid_validity {
+            let uids = self.account.uids_from(from)?;
+            (arrived, unreadable) = self.described(index, &uids)?;
+        }
+        Ok(Since {
+            view,
+            arrived,
+            unreadable,
+            others: vec![None; others.len()],
+        })
     }
-    warn!(
-        "{name} of the target went back to an earlier state: its next message has UID {}, expected {} or more",
-        view.uid_next, index.next_uid
-    );
-    engine
-        .ledger
-        .step(|l| l.index_went_back(&index, view.uid_next))
+
+    /// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
+    /// another session last looked may be much, and is taken in sets.
+    fn first_look(&mut self, name: &str) -> Result<IndexMailbox> {
+        let view = self.account.view(name, true)?;
+        let mut index = self.as_of(name, &view)?;
+        if view.uid_next.saturating_sub(index.next_uid) > LATEST {
+            let mut came = self.account.uids(name)?;
+            came.retain(|uid| uid.0 >= index.next_uid);
+            for set in came.chunks(SET_MAX) {
+                let (mut seen, unreadable) = self.described(&index, set)?;
+                seen.extend(unreadable);
+                index.next_uid = set.last().map_or(index.next_uid, |u| u.0.saturating_add(1));
+                self.engine.ledger.step(|l| l.index_record(&index, &seen))?;
+            }
+        }
+        Ok(index)
+    }
+
+    /// The index of a mailbox, as far as it still means anything in this view of the moment. A mailbox whose
+    /// UIDNEXT is lower than it was has been put back to an earlier state, and gives its UIDs anew.
+    pub(super) fn as_of(&self, name: &str, view: &View) -> Result<IndexMailbox> {
+        let latest = begin_at(view);
+        let index = self
+            .engine
+            .ledger
+            .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
+        if !view.uid_next_stated || view.uid_next >= index.next_uid {
+            return Ok(index);
+        }
+        warn!(
+            "{name} of the target went back to an earlier state: its next message has UID {}, expected {} or more",
+            view.uid_next, index.next_uid
+        );
+        self.engine
+            .ledger
+            .step(|l| l.index_went_back(&index, view.uid_next))
+    }
+
+    /// Fills the index downwards until it knows every message dated since `needed`.
+    pub(super) fn cover(
+        &mut self,
+        index: &mut IndexMailbox,
+        needed: Time,
+        now: Time,
+    ) -> Result<()> {
+        // Before that no message lies, and no date can be written down.
+        let beginning = config::Since::All.start(now);
+        let needed = needed.max(beginning);
+        if index.covered_since.is_some_and(|covered| needed >= covered) {
+            return Ok(());
+        }
+        let reach = index
+            .covered_since
+            .map_or(FIRST_REACH, |covered| (now - covered) * 2);
+        let since = needed.min(now - reach.max(FIRST_REACH)).max(beginning);
+        let mut uids = match self
+            .account
+            .dated_between(&index.name, since, index.covered_since)
+        {
+            Err(e) if may_be_a_messages(&e) => {
+                // Also a date may be what cannot be had of a message.
+                debug!("{}: {e}; looking at all its messages", index.name);
+                self.reopen()?;
+                self.account.uids(&index.name)?
+            }
+            uids => uids?,
+        };
+        // What is known and has no name has none to be known by, and may be what cannot be read.
+        let nameless = self.engine.ledger.step(|l| l.index_nameless(index.id))?;
+        uids.retain(|uid| !nameless.contains(uid));
+        for set in uids.rchunks(SET_MAX) {
+            let (mut seen, unreadable) = self.described(index, set)?;
+            seen.extend(unreadable);
+            self.engine.ledger.step(|l| l.index_record(index, &seen))?;
+        }
+        index.covered_since = Some(since);
+        self.engine.ledger.step(|l| l.index_record(index, &[]))
+    }
+
+    /// What names these messages of an index mailbox, and those that are there and cannot be read: of
+    /// them what can be told from outside. `uids` must ascend.
+    pub(super) fn described(
+        &mut self,
+        index: &IndexMailbox,
+        uids: &[Uid],
+    ) -> Result<(Vec<Discovered>, Vec<Discovered>)> {
+        let Got { found, poison, .. } = self.ask(index, uids, &|session, set| {
+            let (found, end) = session.metadata(set);
+            (found.into_iter().map(|d| (d.uid, d)).collect(), end)
+        })?;
+        let mut unreadable = Vec::with_capacity(poison.len());
+        for (uid, error) in poison {
+            warn!(
+                "a message of the target cannot be read ({} UID {uid}): {error}; it is not recognised as anything",
+                index.name
+            );
+            unreadable.push(self.size_and_date(index, uid)?);
+        }
+        Ok((found, unreadable))
+    }
+
+    /// A message of which nothing can be had but perhaps its size and date.
+    pub(super) fn size_and_date(&mut self, index: &IndexMailbox, uid: Uid) -> Result<Discovered> {
+        self.reopen()?;
+        self.account.view(&index.name, false)?;
+        let (told, _) = self.account.attributes(&[uid]);
+        self.reopen()?;
+        let told = told.into_iter().find(|d| d.uid == uid);
+        Ok(told.unwrap_or(nothing_told(uid)))
+    }
+
+    /// Date and size of these messages of an index mailbox; those that tell nothing are there all the same.
+    /// `uids` must ascend.
+    pub(super) fn dated(&mut self, index: &IndexMailbox, uids: &[Uid]) -> Result<Vec<Discovered>> {
+        let Got { found, poison, .. } = self.ask(index, uids, &|session, set| {
+            let (found, end) = session.attributes(set);
+            (found.into_iter().map(|d| (d.uid, d)).collect(), end)
+        })?;
+        let silent = poison.into_iter().map(|(uid, _)| nothing_told(uid));
+        Ok(found.into_iter().chain(silent).collect())
+    }
+
+    /// The bytes of one message of an index mailbox.
+    pub(super) fn body(&mut self, index: &IndexMailbox, uid: Uid) -> Result<Body> {
+        let mut got = self.ask(index, &[uid], &Account::bodies)?;
+        Ok(match (got.found.pop(), got.poison.pop()) {
+            (Some(bytes), _) => Body::Bytes(bytes),
+            (None, None) => Body::Gone,
+            (None, Some((_, error))) => {
+                warn!(
+                    "the bytes of a message of the target cannot be had ({} UID {uid}): {error}",
+                    index.name
+                );
+                Body::Unreadable
+            }
+        })
+    }
+
+    /// The bytes of a copy, where they can be had and its place is still what it was.
+    pub(super) fn copy(&mut self, place: Place) -> Result<Option<Vec<u8>>> {
+        for name in self.account.index_mailboxes() {
+            let known = self.engine.ledger.step(|l| l.index_known(&name))?;
+            let Some(known) = known.filter(|k| k.id == place.mailbox) else {
+                continue;
+            };
+            let view = self.account.view(&name, false)?;
+            if view.uid_validity == place.uid_validity && known.uid_validity == place.uid_validity {
+                return Ok(match self.body(&known, place.uid)? {
+                    Body::Bytes(body) => Some(body),
+                    Body::Gone | Body::Unreadable => None,
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now; of those that
+    /// are not told of, as of those that are no longer there, nothing. `uids` must ascend.
+    pub(super) fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
+        match self.account.delivered(uids) {
+            Err(e) if may_be_a_messages(&e) => {
+                debug!("{DELIVERY}: {e}; looking at its messages in smaller sets");
+            }
+            end => return end,
+        }
+        self.reopen()?;
+        let view = self.account.view(DELIVERY, true)?;
+        let index = self.as_of(DELIVERY, &view)?;
+        let known = || {
+            self.engine
+                .ledger
+                .step(|l| l.looked_at(index.id, view.uid_validity))
+        };
+        let got = self.ask_whoever(&index, uids, &known, &|session, set| {
+            let (found, end) = session.copies(set);
+            (found.into_iter().map(|c| (c.uid, c)).collect(), end)
+        })?;
+        let mut copies = got.found;
+        for (uid, error) in got.poison {
+            warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
+            // Whose it is may be told all the same, by its number.
+            let outside = self.size_and_date(&index, uid)?;
+            copies.push(Copy {
+                uid,
+                size: outside.size,
+                gm_msgid: outside.gm_msgid,
+                internal_date: outside.internal_date,
+                flags: None,
+                header: None,
+            });
+        }
+        Ok((view.uid_validity, copies))
+    }
+
+    /// Asks an index mailbox in such a way that one message holds up no other.
+    fn ask<T>(
+        &mut self,
+        index: &IndexMailbox,
+        uids: &[Uid],
+        command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
+    ) -> Result<Got<T>> {
+        let readable = || self.engine.ledger.step(|l| l.index_readable(index.id));
+        self.ask_whoever(index, uids, &readable, command)
+    }
+
+    /// As [`ask`]; `others`: messages that could be had at another time.
+    fn ask_whoever<T>(
+        &mut self,
+        index: &IndexMailbox,
+        uids: &[Uid],
+        others: &dyn Fn() -> Result<Vec<Uid>>,
+        command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
+    ) -> Result<Got<T>> {
+        let engine = self.engine;
+        let open = |session: &mut Account| {
+            reopen(session, engine)?;
+            let view = session.view(&index.name, false)?;
+            match view.uid_validity == index.uid_validity {
+                true => Ok(()),
+                false => Err(Error::connection(format!(
+                    "{} of the target has new UIDs (UIDVALIDITY {}, expected {})",
+                    index.name, view.uid_validity, index.uid_validity
+                ))),
+            }
+        };
+        let way = Way {
+            ask: &|session: &mut Account, set: &[Uid], _| {
+                open(session)?;
+                Ok(command(session, set))
+            },
+            listed: &|session: &mut Account, set: &[Uid]| {
+                open(session)?;
+                session.listed(set)
+            },
+            fresh: None,
+            others: Some(others),
+            enough: &|_| false,
+        };
+        let got = piecemeal(self.account, uids, &way)?;
+        self.reopen()?;
+        Ok(got)
+    }
+
+    /// Another session in place of one that was lost.
+    fn reopen(&mut self) -> Result<()> {
+        reopen(self.account, self.engine)
+    }
 }
 
 /// Where the index of a mailbox begins that is looked at for the first time.
@@ -182,83 +428,6 @@ pub(super) fn marks(boxes: &[IndexMailbox]) -> Vec<Mark> {
         .collect()
 }
 
-/// Fills the index downwards until it knows every message dated since `needed`.
-pub(super) fn cover(
-    account: &mut Account,
-    engine: &Engine,
-    index: &mut IndexMailbox,
-    needed: Time,
-    now: Time,
-) -> Result<()> {
-    // Before that no message lies, and no date can be written down.
-    let beginning = config::Since::All.start(now);
-    let needed = needed.max(beginning);
-    if index.covered_since.is_some_and(|covered| needed >= covered) {
-        return Ok(());
-    }
-    let reach = index
-        .covered_since
-        .map_or(FIRST_REACH, |covered| (now - covered) * 2);
-    let since = needed.min(now - reach.max(FIRST_REACH)).max(beginning);
-    let mut uids = match account.dated_between(&index.name, since, index.covered_since) {
-        Err(e) if may_be_a_messages(&e) => {
-            // Also a date may be what cannot be had of a message.
-            debug!("{}: {e}; looking at all its messages", index.name);
-            reopen(account, engine)?;
-            account.uids(&index.name)?
-        }
-        uids => uids?,
-    };
-    // What is known and has no name has none to be known by, and may be what cannot be read.
-    let nameless = engine.ledger.step(|l| l.index_nameless(index.id))?;
-    uids.retain(|uid| !nameless.contains(uid));
-    for set in uids.rchunks(SET_MAX) {
-        let (mut seen, unreadable) = described(account, engine, index, set)?;
-        seen.extend(unreadable);
-        engine.ledger.step(|l| l.index_record(index, &seen))?;
-    }
-    index.covered_since = Some(since);
-    engine.ledger.step(|l| l.index_record(index, &[]))
-}
-
-/// What names these messages of an index mailbox, and those that are there and cannot be read: of
-/// them what can be told from outside. `uids` must ascend.
-pub(super) fn described(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    uids: &[Uid],
-) -> Result<(Vec<Discovered>, Vec<Discovered>)> {
-    let Got { found, poison, .. } = ask(account, engine, index, uids, &|account, set| {
-        let (found, end) = account.metadata(set);
-        (found.into_iter().map(|d| (d.uid, d)).collect(), end)
-    })?;
-    let mut unreadable = Vec::with_capacity(poison.len());
-    for (uid, error) in poison {
-        warn!(
-            "a message of the target cannot be read ({} UID {uid}): {error}; it is not recognised as anything",
-            index.name
-        );
-        unreadable.push(from_outside(account, engine, index, uid)?);
-    }
-    Ok((found, unreadable))
-}
-
-/// A message of which nothing can be had but perhaps its size and date.
-pub(super) fn from_outside(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    uid: Uid,
-) -> Result<Discovered> {
-    reopen(account, engine)?;
-    account.view(&index.name, false)?;
-    let (told, _) = account.attributes(&[uid]);
-    reopen(account, engine)?;
-    let told = told.into_iter().find(|d| d.uid == uid);
-    Ok(told.unwrap_or(nothing_told(uid)))
-}
-
 fn nothing_told(uid: Uid) -> Discovered {
     Discovered {
         uid,
@@ -269,144 +438,6 @@ fn nothing_told(uid: Uid) -> Discovered {
         flags: Flags::default(),
         gm_msgid: None,
     }
-}
-
-/// Date and size of these messages of an index mailbox; those that tell nothing are there all the same.
-/// `uids` must ascend.
-pub(super) fn dated(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    uids: &[Uid],
-) -> Result<Vec<Discovered>> {
-    let Got { found, poison, .. } = ask(account, engine, index, uids, &|account, set| {
-        let (found, end) = account.attributes(set);
-        (found.into_iter().map(|d| (d.uid, d)).collect(), end)
-    })?;
-    let silent = poison.into_iter().map(|(uid, _)| nothing_told(uid));
-    Ok(found.into_iter().chain(silent).collect())
-}
-
-/// What came of asking for a message's bytes.
-pub(super) enum Body {
-    Bytes(Vec<u8>),
-    /// It is no longer there.
-    Gone,
-    /// It is there, and its bytes cannot be had.
-    Unreadable,
-}
-
-/// The bytes of one message of an index mailbox.
-pub(super) fn body(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    uid: Uid,
-) -> Result<Body> {
-    let mut got = ask(account, engine, index, &[uid], &Account::bodies)?;
-    Ok(match (got.found.pop(), got.poison.pop()) {
-        (Some(bytes), _) => Body::Bytes(bytes),
-        (None, None) => Body::Gone,
-        (None, Some((_, error))) => {
-            warn!(
-                "the bytes of a message of the target cannot be had ({} UID {uid}): {error}",
-                index.name
-            );
-            Body::Unreadable
-        }
-    })
-}
-
-/// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now; of those that
-/// are not told of, as of those that are no longer there, nothing. `uids` must ascend.
-pub(super) fn delivered(
-    account: &mut Account,
-    engine: &Engine,
-    uids: &[Uid],
-) -> Result<(UidValidity, Vec<Copy>)> {
-    match account.delivered(uids) {
-        Err(e) if may_be_a_messages(&e) => {
-            debug!("{DELIVERY}: {e}; looking at its messages in smaller sets");
-        }
-        end => return end,
-    }
-    reopen(account, engine)?;
-    let view = account.view(DELIVERY, true)?;
-    let index = as_of(engine, DELIVERY, &view)?;
-    let known = || {
-        engine
-            .ledger
-            .step(|l| l.looked_at(index.id, view.uid_validity))
-    };
-    let got = ask_whoever(account, engine, &index, uids, &known, &|account, set| {
-        let (found, end) = account.copies(set);
-        (found.into_iter().map(|c| (c.uid, c)).collect(), end)
-    })?;
-    let mut copies = got.found;
-    for (uid, error) in got.poison {
-        warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
-        // Whose it is may be told all the same, by its number.
-        let outside = from_outside(account, engine, &index, uid)?;
-        copies.push(Copy {
-            uid,
-            size: outside.size,
-            gm_msgid: outside.gm_msgid,
-            internal_date: outside.internal_date,
-            flags: None,
-            header: None,
-        });
-    }
-    Ok((view.uid_validity, copies))
-}
-
-/// Asks an index mailbox in such a way that one message holds up no other.
-fn ask<T>(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    uids: &[Uid],
-    command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
-) -> Result<Got<T>> {
-    let readable = || engine.ledger.step(|l| l.index_readable(index.id));
-    ask_whoever(account, engine, index, uids, &readable, command)
-}
-
-/// As [`ask`]; `others`: messages that could be had at another time.
-fn ask_whoever<T>(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    uids: &[Uid],
-    others: &dyn Fn() -> Result<Vec<Uid>>,
-    command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
-) -> Result<Got<T>> {
-    let open = |account: &mut Account| {
-        reopen(account, engine)?;
-        let view = account.view(&index.name, false)?;
-        match view.uid_validity == index.uid_validity {
-            true => Ok(()),
-            false => Err(Error::connection(format!(
-                "{} of the target has new UIDs (UIDVALIDITY {}, expected {})",
-                index.name, view.uid_validity, index.uid_validity
-            ))),
-        }
-    };
-    let way = Way {
-        ask: &|account: &mut Account, set: &[Uid], _| {
-            open(account)?;
-            Ok(command(account, set))
-        },
-        listed: &|account: &mut Account, set: &[Uid]| {
-            open(account)?;
-            account.listed(set)
-        },
-        fresh: None,
-        others: Some(others),
-        enough: &|_| false,
-    };
-    let got = piecemeal(account, uids, &way)?;
-    reopen(account, engine)?;
-    Ok(got)
 }
 
 /// Another session in place of one that was lost.

@@ -7,7 +7,8 @@ use chrono::Utc;
 use log::warn;
 
 use super::budget::{days, too_big};
-use super::{BATCH_MAX, Ended, Engine, backoff, index, recognise};
+use super::index::TargetIndex;
+use super::{BATCH_MAX, Ended, Engine, backoff, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{Change, Claim, Proof, Room};
 use crate::source::MAILBOX;
@@ -210,8 +211,9 @@ impl Engine {
             if rows.is_empty() {
                 break;
             }
-            let mut boxes = index::refresh(&mut account, self)?;
-            let copies = recognise::copies(&mut account, self, &mut boxes, &rows, now)?;
+            let mut index = TargetIndex::through(self, &mut account);
+            let mut boxes = index.refresh()?;
+            let copies = index.copies(&mut boxes, &rows, now)?;
             for row in &rows {
                 let found = copies.get(&row.id);
                 let place = recognise::by_name(&self.ledger, row, found)?;

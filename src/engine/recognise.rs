@@ -10,11 +10,9 @@ use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
 
-use super::Engine;
-use super::index::{self, cover, described};
+use super::index::TargetIndex;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::Result;
-use crate::gmail::Account;
 use crate::ledger::{IndexMailbox, Place, Row, Shared};
 use crate::message::{Discovered, Time, Uid, canonical_hash, sha256};
 
@@ -32,155 +30,156 @@ pub(super) struct Copies {
     pub(super) alike: Vec<Place>,
 }
 
-/// Messages of the target that are copies of these rows by Message-ID and Date, or may be copies of
-/// those without: seen in this session. The index is first filled down to where they can lie.
-pub(super) fn copies(
-    account: &mut Account,
-    engine: &Engine,
-    boxes: &mut [IndexMailbox],
-    rows: &[Row],
-    now: Time,
-) -> Result<HashMap<i64, Copies>> {
-    // What is told of the others comes with their bytes.
-    let told: Vec<&Row> = rows.iter().filter(|r| r.about.size.is_some()).collect();
-    let Some(oldest) = told.iter().map(|r| earliest(r)).min() else {
-        return Ok(HashMap::new());
-    };
-    for index in boxes.iter_mut() {
-        cover(account, engine, index, oldest - DATE_SLACK, now)?;
+impl TargetIndex<'_> {
+    /// Messages of the target that are copies of these rows by Message-ID and Date, or may be copies of
+    /// those without: seen in this session. The index is first filled down to where they can lie.
+    pub(super) fn copies(
+        &mut self,
+        boxes: &mut [IndexMailbox],
+        rows: &[Row],
+        now: Time,
+    ) -> Result<HashMap<i64, Copies>> {
+        // What is told of the others comes with their bytes.
+        let told: Vec<&Row> = rows.iter().filter(|r| r.about.size.is_some()).collect();
+        let Some(oldest) = told.iter().map(|r| earliest(r)).min() else {
+            return Ok(HashMap::new());
+        };
+        for index in boxes.iter_mut() {
+            self.cover(index, oldest - DATE_SLACK, now)?;
+        }
+        let mut copies = HashMap::new();
+        self.add_named(boxes, &told, &mut copies)?;
+        for index in boxes.iter() {
+            self.add_alike(index, &told, &mut copies)?;
+        }
+        Ok(copies)
     }
-    let mut copies = HashMap::new();
-    add_named(account, engine, boxes, &told, &mut copies)?;
-    for index in boxes.iter() {
-        add_alike(account, engine, index, &told, &mut copies)?;
-    }
-    Ok(copies)
-}
 
-/// Adds the messages that the index knows by a row's name.
-fn add_named(
-    account: &mut Account,
-    engine: &Engine,
-    boxes: &[IndexMailbox],
-    rows: &[&Row],
-    copies: &mut HashMap<i64, Copies>,
-) -> Result<()> {
-    let mut hits: Vec<(&Row, Place)> = Vec::new();
-    engine.ledger.step(|l| {
-        for row in rows {
-            if let Some(id) = &row.about.message_id {
-                let found = l.index_hits(id, row.about.date.as_deref())?;
-                hits.extend(found.into_iter().map(|place| (*row, place)));
+    /// Adds the messages that the index knows by a row's name.
+    fn add_named(
+        &mut self,
+        boxes: &[IndexMailbox],
+        rows: &[&Row],
+        copies: &mut HashMap<i64, Copies>,
+    ) -> Result<()> {
+        let mut hits: Vec<(&Row, Place)> = Vec::new();
+        self.engine.ledger.step(|l| {
+            for row in rows {
+                if let Some(id) = &row.about.message_id {
+                    let found = l.index_hits(id, row.about.date.as_deref())?;
+                    hits.extend(found.into_iter().map(|place| (*row, place)));
+                }
+            }
+            Ok(())
+        })?;
+        for index in boxes.iter() {
+            let here: Vec<(&Row, Place)> = hits
+                .iter()
+                .copied()
+                .filter(|(_, p)| p.mailbox == index.id)
+                .collect();
+            let mut uids: Vec<Uid> = here.iter().map(|(_, place)| place.uid).collect();
+            if uids.is_empty() {
+                continue;
+            }
+            uids.sort_unstable();
+            uids.dedup();
+            let (readable, unreadable) = self.described(index, &uids)?;
+            let there: HashMap<Uid, Discovered> =
+                readable.into_iter().map(|d| (d.uid, d)).collect();
+            for (row, place) in here {
+                match there.get(&place.uid) {
+                    Some(seen) if same_name(seen, &row.about) => {
+                        copies.entry(row.id).or_default().named.push(place)
+                    }
+                    Some(_) => {}
+                    // It is there, and a UID does not change its meaning: its name is the one it had.
+                    None if unreadable.iter().any(|d| d.uid == place.uid) => {
+                        copies.entry(row.id).or_default().named.push(place)
+                    }
+                    None => self.engine.ledger.step(|l| l.index_forget(place))?,
+                }
             }
         }
         Ok(())
-    })?;
-    for index in boxes.iter() {
-        let here: Vec<(&Row, Place)> = hits
-            .iter()
-            .copied()
-            .filter(|(_, p)| p.mailbox == index.id)
-            .collect();
-        let mut uids: Vec<Uid> = here.iter().map(|(_, place)| place.uid).collect();
-        if uids.is_empty() {
-            continue;
-        }
-        uids.sort_unstable();
-        uids.dedup();
-        let (readable, unreadable) = described(account, engine, index, &uids)?;
-        let there: HashMap<Uid, Discovered> = readable.into_iter().map(|d| (d.uid, d)).collect();
-        for (row, place) in here {
-            match there.get(&place.uid) {
-                Some(seen) if same_name(seen, &row.about) => {
-                    copies.entry(row.id).or_default().named.push(place)
-                }
-                Some(_) => {}
-                // It is there, and a UID does not change its meaning: its name is the one it had.
-                None if unreadable.iter().any(|d| d.uid == place.uid) => {
-                    copies.entry(row.id).or_default().named.push(place)
-                }
-                None => engine.ledger.step(|l| l.index_forget(place))?,
-            }
-        }
     }
-    Ok(())
-}
 
-/// Adds messages of an index mailbox for which it has no name. A row without a name may be one that has
-/// its date or its size; of a row with a name, its very size is a reason to ask once more what names them.
-fn add_alike(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    rows: &[&Row],
-    copies: &mut HashMap<i64, Copies>,
-) -> Result<()> {
-    let open: Vec<&Row> = rows
-        .iter()
-        .filter(|r| copies.get(&r.id).is_none_or(|c| c.named.is_empty()))
-        .copied()
-        .collect();
-    let nameless = engine
-        .ledger
-        .step(|l| l.index_sizes_of_nameless(index.id))?;
-    // One that does not even tell its size cannot be read.
-    let may_be = |row: &Row, size: u64| match row.about.message_id {
-        Some(_) => Some(size) == row.about.size,
-        None => about(row).contains(&size),
-    };
-    let mut uids: Vec<Uid> = nameless
-        .iter()
-        .filter(|(_, size)| size.is_some_and(|size| open.iter().any(|row| may_be(row, size))))
-        .map(|(uid, _)| *uid)
-        .collect();
-    if uids.is_empty() {
-        return Ok(());
-    }
-    let (named, unreadable) = match open.iter().any(|r| r.about.message_id.is_some()) {
-        true => described(account, engine, index, &uids)?,
-        false => (Vec::new(), Vec::new()),
-    };
-    let named: HashMap<Uid, Discovered> = named
-        .into_iter()
-        .filter(|d| d.message_id.is_some())
-        .map(|d| (d.uid, d))
-        .collect();
-    if !named.is_empty() {
-        let told: Vec<Discovered> = named.values().cloned().collect();
-        engine.ledger.step(|l| l.index_record(index, &told))?;
-        uids.retain(|uid| !named.contains_key(uid));
-    }
-    let seen = index::dated(account, engine, index, &uids)?;
-    for row in open {
-        let place = |d: &Discovered| Place {
-            mailbox: index.id,
-            uid_validity: index.uid_validity,
-            uid: d.uid,
-            gm_msgid: d.gm_msgid,
-        };
-        let known = named.values().filter(|d| same_name(d, &row.about));
-        let known: Vec<Place> = known.map(place).collect();
-        // One that tells its name has none of a row's that has one, but one that does not may be it.
-        let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
-        let mut alike: Vec<&Discovered> = seen
+    /// Adds messages of an index mailbox for which it has no name. A row without a name may be one that has
+    /// its date or its size; of a row with a name, its very size is a reason to ask once more what names them.
+    fn add_alike(
+        &mut self,
+        index: &IndexMailbox,
+        rows: &[&Row],
+        copies: &mut HashMap<i64, Copies>,
+    ) -> Result<()> {
+        let open: Vec<&Row> = rows
             .iter()
-            .filter(|d| row.about.message_id.is_none() || silent(d))
-            .filter(|d| match d.internal_date == Some(row.internal_date) {
-                true => d.size.is_none_or(|size| about(row).contains(&size)),
-                false => d.size == row.about.size,
-            })
+            .filter(|r| copies.get(&r.id).is_none_or(|c| c.named.is_empty()))
+            .copied()
             .collect();
-        alike.sort_by_key(|d| d.internal_date != Some(row.internal_date));
-        alike.truncate(ALIKE_MAX);
-        let alike: Vec<Place> = alike.into_iter().map(place).collect();
-        if known.is_empty() && alike.is_empty() {
-            continue;
+        let nameless = self
+            .engine
+            .ledger
+            .step(|l| l.index_sizes_of_nameless(index.id))?;
+        // One that does not even tell its size cannot be read.
+        let may_be = |row: &Row, size: u64| match row.about.message_id {
+            Some(_) => Some(size) == row.about.size,
+            None => about(row).contains(&size),
+        };
+        let mut uids: Vec<Uid> = nameless
+            .iter()
+            .filter(|(_, size)| size.is_some_and(|size| open.iter().any(|row| may_be(row, size))))
+            .map(|(uid, _)| *uid)
+            .collect();
+        if uids.is_empty() {
+            return Ok(());
         }
-        let found = copies.entry(row.id).or_default();
-        found.named.extend(known);
-        found.alike.extend(alike);
+        let (named, unreadable) = match open.iter().any(|r| r.about.message_id.is_some()) {
+            true => self.described(index, &uids)?,
+            false => (Vec::new(), Vec::new()),
+        };
+        let named: HashMap<Uid, Discovered> = named
+            .into_iter()
+            .filter(|d| d.message_id.is_some())
+            .map(|d| (d.uid, d))
+            .collect();
+        if !named.is_empty() {
+            let told: Vec<Discovered> = named.values().cloned().collect();
+            self.engine.ledger.step(|l| l.index_record(index, &told))?;
+            uids.retain(|uid| !named.contains_key(uid));
+        }
+        let seen = self.dated(index, &uids)?;
+        for row in open {
+            let place = |d: &Discovered| Place {
+                mailbox: index.id,
+                uid_validity: index.uid_validity,
+                uid: d.uid,
+                gm_msgid: d.gm_msgid,
+            };
+            let known = named.values().filter(|d| same_name(d, &row.about));
+            let known: Vec<Place> = known.map(place).collect();
+            // One that tells its name has none of a row's that has one, but one that does not may be it.
+            let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
+            let mut alike: Vec<&Discovered> = seen
+                .iter()
+                .filter(|d| row.about.message_id.is_none() || silent(d))
+                .filter(|d| match d.internal_date == Some(row.internal_date) {
+                    true => d.size.is_none_or(|size| about(row).contains(&size)),
+                    false => d.size == row.about.size,
+                })
+                .collect();
+            alike.sort_by_key(|d| d.internal_date != Some(row.internal_date));
+            alike.truncate(ALIKE_MAX);
+            let alike: Vec<Place> = alike.into_iter().map(place).collect();
+            if known.is_empty() && alike.is_empty() {
+                continue;
+            }
+            let found = copies.entry(row.id).or_default();
+            found.named.extend(known);
+            found.alike.extend(alike);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {

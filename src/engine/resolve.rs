@@ -8,7 +8,7 @@ use log::{debug, info, warn};
 
 use super::Engine;
 use super::flight::{Flight, named};
-use super::index::{self, Body, Since, as_of, described, since};
+use super::index::{Body, Since, TargetIndex};
 use super::recognise::{about, same_name, seen};
 use super::settle::Outcome;
 use super::whose::Whose;
@@ -35,15 +35,15 @@ struct Resolved {
 impl Engine {
     /// What earlier attempts left open comes first.
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
-        let _one_at_a_time = self.index.lock();
+        let mut index = TargetIndex::through(self, account);
         // First what was answered OK: then the target's own number says whose those copies are, and
         // none is taken for that of a row whose end nobody saw.
-        self.verify(account)?;
-        self.resolve(account)
+        index.verify()?;
+        self.resolve(&mut index)
     }
 
     /// Rows of earlier attempts that nobody saw the end of.
-    fn resolve(&self, account: &mut Account) -> Result<()> {
+    fn resolve(&self, index: &mut TargetIndex<'_>) -> Result<()> {
         let mine = self.worth_a_look();
         if mine.is_empty() {
             return Ok(());
@@ -77,7 +77,7 @@ impl Engine {
             .map(|r| (r.id, self.absence_counts(r.id)))
             .collect();
         for set in marked.chunks(SET_MAX) {
-            for one in looked_for(account, self, set.to_vec(), Utc::now())? {
+            for one in index.looked_for(set.to_vec(), Utc::now())? {
                 let (row, hidden) = (one.row, one.hidden);
                 match one.found {
                     Some((place, altered)) => {
@@ -128,132 +128,164 @@ impl Engine {
     }
 }
 
-/// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
-/// One message of the target for one row.
-fn looked_for(
-    account: &mut Account,
-    engine: &Engine,
-    rows: Vec<Row>,
-    now: Time,
-) -> Result<Vec<Resolved>> {
-    let ledger = &engine.ledger;
-    let mut resolved: Vec<Resolved> = rows
-        .into_iter()
-        .map(|row| Resolved {
-            row,
-            found: None,
-            hidden: false,
-        })
-        .collect();
-    let mut taken: HashSet<(i64, Uid)> = HashSet::new();
-    for name in account.index_mailboxes() {
-        let view = account.view(&name, true)?;
-        // A mailbox that was not looked into when the mark was made has no number yet.
-        let index = as_of(engine, &name, &view)?;
-        let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
-        for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
-            let from = beginning(ledger, &one.row, index.id, view.uid_validity)?;
-            let candidates = match looked.get(&from) {
-                Some(candidates) => candidates,
-                None => {
-                    let seen = candidates(account, engine, &index, from)?;
-                    looked.entry(from).or_insert(seen)
-                }
-            };
-            let likely = match from {
-                Some(_) => likely(candidates, &one.row),
-                None => likely_anywhere(account, engine, &index, candidates, &one.row)?,
-            };
-            // Bytes prove more than a name: the others are looked at first.
-            let mut by_name = None;
-            for candidate in &likely {
-                let place = Place {
-                    mailbox: index.id,
-                    uid_validity: view.uid_validity,
-                    uid: candidate.uid,
-                    gm_msgid: candidate.gm_msgid,
+impl TargetIndex<'_> {
+    /// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
+    /// One message of the target for one row.
+    fn looked_for(&mut self, rows: Vec<Row>, now: Time) -> Result<Vec<Resolved>> {
+        let ledger = &self.engine.ledger;
+        let mut resolved: Vec<Resolved> = rows
+            .into_iter()
+            .map(|row| Resolved {
+                row,
+                found: None,
+                hidden: false,
+            })
+            .collect();
+        let mut taken: HashSet<(i64, Uid)> = HashSet::new();
+        for name in self.account.index_mailboxes() {
+            let view = self.account.view(&name, true)?;
+            // A mailbox that was not looked into when the mark was made has no number yet.
+            let index = self.as_of(&name, &view)?;
+            let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
+            for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
+                let from = beginning(ledger, &one.row, index.id, view.uid_validity)?;
+                let candidates = match looked.get(&from) {
+                    Some(candidates) => candidates,
+                    None => {
+                        let seen = self.candidates(&index, from)?;
+                        looked.entry(from).or_insert(seen)
+                    }
                 };
-                if taken.contains(&(index.id, candidate.uid))
-                    || ledger.step(|l| l.vouches_for_another(one.row.id, place))?
+                let likely = match from {
+                    Some(_) => likely(candidates, &one.row),
+                    None => self.likely_anywhere(&index, candidates, &one.row)?,
+                };
+                // Bytes prove more than a name: the others are looked at first.
+                let mut by_name = None;
+                for candidate in &likely {
+                    let place = Place {
+                        mailbox: index.id,
+                        uid_validity: view.uid_validity,
+                        uid: candidate.uid,
+                        gm_msgid: candidate.gm_msgid,
+                    };
+                    if taken.contains(&(index.id, candidate.uid))
+                        || ledger.step(|l| l.vouches_for_another(one.row.id, place))?
+                    {
+                        continue;
+                    }
+                    let altered = match self.body(&index, candidate.uid)? {
+                        Body::Gone => continue,
+                        Body::Bytes(body) => {
+                            let named = same_name(candidate, &one.row.about);
+                            match seen(ledger, &one.row, &body, named)? {
+                                Whose::Ours { altered } => Some(altered),
+                                Whose::ByName { altered } => {
+                                    by_name = by_name.or(Some((place, altered)));
+                                    None
+                                }
+                                Whose::Shared { .. } | Whose::NotOurs | Whose::Undecided => None,
+                            }
+                        }
+                        Body::Unreadable => {
+                            let outside = self.size_and_date(&index, candidate.uid)?;
+                            match from_outside(candidate, &outside, &one.row, now) {
+                                Some(true) => Some(outside.size != one.row.about.size),
+                                Some(false) => None,
+                                None => {
+                                    one.hidden = true;
+                                    None
+                                }
+                            }
+                        }
+                    };
+                    if let Some(altered) = altered {
+                        taken.insert((index.id, candidate.uid));
+                        one.found = Some((place, altered));
+                        break;
+                    }
+                }
+                if one.found.is_none()
+                    && let Some((place, altered)) = by_name
                 {
-                    continue;
-                }
-                let altered = match index::body(account, engine, &index, candidate.uid)? {
-                    Body::Gone => continue,
-                    Body::Bytes(body) => {
-                        let named = same_name(candidate, &one.row.about);
-                        match seen(ledger, &one.row, &body, named)? {
-                            Whose::Ours { altered } => Some(altered),
-                            Whose::ByName { altered } => {
-                                by_name = by_name.or(Some((place, altered)));
-                                None
-                            }
-                            Whose::Shared { .. } | Whose::NotOurs | Whose::Undecided => None,
-                        }
-                    }
-                    Body::Unreadable => {
-                        let outside = index::from_outside(account, engine, &index, candidate.uid)?;
-                        match from_outside(candidate, &outside, &one.row, now) {
-                            Some(true) => Some(outside.size != one.row.about.size),
-                            Some(false) => None,
-                            None => {
-                                one.hidden = true;
-                                None
-                            }
-                        }
-                    }
-                };
-                if let Some(altered) = altered {
-                    taken.insert((index.id, candidate.uid));
+                    taken.insert((index.id, place.uid));
                     one.found = Some((place, altered));
-                    break;
                 }
-            }
-            if one.found.is_none()
-                && let Some((place, altered)) = by_name
-            {
-                taken.insert((index.id, place.uid));
-                one.found = Some((place, altered));
             }
         }
+        Ok(resolved)
     }
-    Ok(resolved)
+
+    /// What the mailbox holds from `from` on, as of this moment; None: all of it.
+    fn candidates(&mut self, index: &IndexMailbox, from: Option<u32>) -> Result<Candidates> {
+        let (mut seen, unreadable) = match from {
+            Some(from) => {
+                let Since {
+                    view,
+                    arrived,
+                    unreadable,
+                    ..
+                } = self.since(index, from, &[])?;
+                if view.uid_validity != index.uid_validity {
+                    return Err(Error::connection(format!(
+                        "{} of the target has new UIDs",
+                        index.name
+                    )));
+                }
+                (arrived, unreadable)
+            }
+            None => {
+                let uids = self.account.uids(&index.name)?;
+                self.described(index, &uids)?
+            }
+        };
+        seen.extend(unreadable);
+        Ok(seen)
+    }
+
+    /// As [`likely`], of all that a mailbox holds. What our APPEND put there has the date that we gave, or
+    /// where the target gives its own, one since then: only such a message is worth a look at its bytes.
+    fn likely_anywhere<'a>(
+        &mut self,
+        index: &IndexMailbox,
+        candidates: &'a [Discovered],
+        row: &Row,
+    ) -> Result<Vec<&'a Discovered>> {
+        let all = likely(candidates, row);
+        let mut uids: Vec<Uid> = all
+            .iter()
+            .filter(|c| !same_name(c, &row.about))
+            .map(|c| c.uid)
+            .collect();
+        uids.sort_unstable();
+        let sent_at = match row.mark {
+            Some(mark) => self.engine.ledger.step(|l| l.marked_at(mark))?,
+            None => None,
+        };
+        let dates: HashMap<Uid, Option<Time>> = self
+            .dated(index, &uids)?
+            .into_iter()
+            .map(|d| (d.uid, d.internal_date))
+            .collect();
+        let ours = |c: &Discovered| dates.get(&c.uid) == Some(&Some(row.internal_date));
+        let mut likely: Vec<&Discovered> = all
+            .into_iter()
+            .filter(|c| match dates.get(&c.uid) {
+                Some(Some(date)) => {
+                    *date == row.internal_date || sent_at.is_none_or(|at| *date >= at - CLOCK_SLACK)
+                }
+                // It tells nothing, or it has our name.
+                Some(None) => true,
+                None => same_name(c, &row.about),
+            })
+            .collect();
+        likely.sort_by_key(|c| !ours(c));
+        Ok(likely)
+    }
 }
 
 /// Messages of an index mailbox among which a row may be, the unreadable ones too.
 type Candidates = Vec<Discovered>;
-
-/// What the mailbox holds from `from` on, as of this moment; None: all of it.
-fn candidates(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    from: Option<u32>,
-) -> Result<Candidates> {
-    let (mut seen, unreadable) = match from {
-        Some(from) => {
-            let Since {
-                view,
-                arrived,
-                unreadable,
-                ..
-            } = since(account, engine, index, from, &[])?;
-            if view.uid_validity != index.uid_validity {
-                return Err(Error::connection(format!(
-                    "{} of the target has new UIDs",
-                    index.name
-                )));
-            }
-            (arrived, unreadable)
-        }
-        None => {
-            let uids = account.uids(&index.name)?;
-            described(account, engine, index, &uids)?
-        }
-    };
-    seen.extend(unreadable);
-    Ok(seen)
-}
 
 /// Is a message that cannot be read the row's? It came after the row was sent; with that its name
 /// decides, or the date that our APPEND gave it, and its size. None: nobody can tell.
@@ -304,44 +336,4 @@ fn likely<'a>(candidates: &'a [Discovered], row: &Row) -> Vec<&'a Discovered> {
             .filter(|c| c.size.is_none_or(|s| about.contains(&s))),
     );
     named
-}
-
-/// As [`likely`], of all that a mailbox holds. What our APPEND put there has the date that we gave, or
-/// where the target gives its own, one since then: only such a message is worth a look at its bytes.
-fn likely_anywhere<'a>(
-    account: &mut Account,
-    engine: &Engine,
-    index: &IndexMailbox,
-    candidates: &'a [Discovered],
-    row: &Row,
-) -> Result<Vec<&'a Discovered>> {
-    let all = likely(candidates, row);
-    let mut uids: Vec<Uid> = all
-        .iter()
-        .filter(|c| !same_name(c, &row.about))
-        .map(|c| c.uid)
-        .collect();
-    uids.sort_unstable();
-    let sent_at = match row.mark {
-        Some(mark) => engine.ledger.step(|l| l.marked_at(mark))?,
-        None => None,
-    };
-    let dates: HashMap<Uid, Option<Time>> = index::dated(account, engine, index, &uids)?
-        .into_iter()
-        .map(|d| (d.uid, d.internal_date))
-        .collect();
-    let ours = |c: &Discovered| dates.get(&c.uid) == Some(&Some(row.internal_date));
-    let mut likely: Vec<&Discovered> = all
-        .into_iter()
-        .filter(|c| match dates.get(&c.uid) {
-            Some(Some(date)) => {
-                *date == row.internal_date || sent_at.is_none_or(|at| *date >= at - CLOCK_SLACK)
-            }
-            // It tells nothing, or it has our name.
-            Some(None) => true,
-            None => same_name(c, &row.about),
-        })
-        .collect();
-    likely.sort_by_key(|c| !ours(c));
-    Ok(likely)
 }

@@ -39,9 +39,11 @@ mod reader;
 mod recognise;
 mod resolve;
 mod send;
+mod sessions;
 mod settle;
 mod state;
 mod tally;
+mod unresolved;
 mod verify;
 mod watch;
 mod watcher;
@@ -54,8 +56,10 @@ use fidelity::Fidelity;
 use index::Turn;
 pub use once::Forecast;
 use reader::Reader;
+use sessions::Sessions;
 use state::Closed;
 pub use tally::{Count, Progress, Tally};
+use unresolved::Unresolved;
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -117,6 +121,8 @@ pub struct Engine {
     discovering: Mutex<()>,
     /// Held while the target index is brought up to date and used.
     index: Mutex<Turn>,
+    sessions: Sessions,
+    unresolved: Unresolved,
     state: Mutex<State>,
     stop: AtomicBool,
     events: Mutex<Sender<Event>>,
@@ -125,8 +131,6 @@ pub struct Engine {
 
 /// What a run knows and the ledger need not: all of it begins anew with the process.
 struct State {
-    /// Rows whose APPEND ended unseen and that no worker holds.
-    unseen: HashMap<i64, Unseen>,
     /// Rows that were not in the source when last looked for, and since when.
     absent: HashMap<i64, Instant>,
     /// Rows that may be claimed again at a time.
@@ -144,10 +148,6 @@ struct State {
     notice: Option<Error>,
     throttled_in_a_row: u32,
     blame: Blame,
-    /// Sessions with the target that are at work.
-    sessions: usize,
-    /// Sessions with the target that wait for the next mail, and since when.
-    warm: Vec<(Account, Instant)>,
     /// The parts of this run, and until when each has given its word to be heard of again.
     parts: Vec<(&'static str, Instant)>,
     next_beat: Instant,
@@ -155,19 +155,6 @@ struct State {
     needs_user: bool,
     /// What ends the process, found by a part that cannot end it.
     fatal: Option<Error>,
-}
-
-struct Unseen {
-    last_byte: Instant,
-    /// What left it open, unless that was another process: a temporary NO, the end of the
-    /// connection, or a worker of ours that broke down over it or another of its batch.
-    why: Option<Error>,
-    /// It was looked for since: another look shows something new only once its absence counts.
-    looked: bool,
-    /// It may be a message of the target that cannot be read.
-    hidden: bool,
-    /// It has no Message-ID or no Date: Gmail would not know a second copy for the same message.
-    anonymous: bool,
 }
 
 enum Event {
@@ -213,13 +200,14 @@ impl Engine {
             setup: RwLock::new(Arc::clone(&setup)),
             once: AtomicBool::new(true),
             reader: Mutex::new(Reader::new(setup, times.clone())),
+            unresolved: Unresolved::new(&times),
+            sessions: Sessions::default(),
             times,
             ledger: Shared::new(ledger),
             door: Mutex::new(None),
             discovering: Mutex::new(()),
             index: Mutex::new(Turn::default()),
             state: Mutex::new(State {
-                unseen: HashMap::new(),
                 absent: HashMap::new(),
                 later: Vec::new(),
                 last_progress: Instant::now(),
@@ -231,8 +219,6 @@ impl Engine {
                 notice: None,
                 throttled_in_a_row: 0,
                 blame: Blame::default(),
-                sessions: 0,
-                warm: Vec::new(),
                 parts: Vec::new(),
                 next_beat: Instant::now(),
                 needs_user: false,
@@ -265,7 +251,7 @@ impl Engine {
     /// Resolve, discover, deliver. What the first two cannot do does not keep the others from it,
     /// but nothing is delivered before what is in flight has been looked for.
     fn pass(self: &Arc<Engine>, discovered: &mut bool) -> Result<()> {
-        let unseen = !self.worth_a_look().is_empty();
+        let unseen = !self.unresolved.worth_a_look(self.state().gmail).is_empty();
         let resolved = match unseen {
             false => Ok(()),
             true => self.all(vec![Box::new(|e: &Engine| {
@@ -345,16 +331,8 @@ impl Engine {
     /// Rows in flight that no worker holds: their end was not seen, and time counts from now.
     fn adopt_in_flight(&self, broke_down: bool) -> Result<()> {
         let rows = self.ledger.step(|l| l.in_flight())?;
-        let mut state = self.state();
-        for row in rows {
-            state.unseen.entry(row.id).or_insert(Unseen {
-                last_byte: Instant::now(),
-                why: broke_down.then(|| Error::connection(BROKE_DOWN)),
-                looked: false,
-                hidden: false,
-                anonymous: row.is_anonymous(),
-            });
-        }
+        let why = broke_down.then(|| Error::connection(BROKE_DOWN));
+        self.unresolved.adopt(&rows, why.as_ref());
         Ok(())
     }
 
@@ -479,14 +457,6 @@ impl Engine {
         let until = Instant::now() + within;
         if let Some(entry) = self.state().parts.iter_mut().find(|(p, _)| *p == part) {
             entry.1 = until;
-        }
-    }
-
-    /// How long after its last byte the absence of a message is believed.
-    fn patience(&self, unseen: &Unseen, gmail: bool) -> Duration {
-        match gmail && unseen.anonymous {
-            true => self.times.late_commit_anonymous,
-            false => self.times.late_commit,
         }
     }
 

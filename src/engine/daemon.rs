@@ -14,6 +14,7 @@ use super::reader::Reader;
 use super::{Ended, Engine, Setup, backoff};
 use crate::config::Config;
 use crate::error::{Error, Fault, Result};
+use crate::gmail::Account;
 use crate::ledger::Route;
 
 /// The parts of a run, as the ledger names them.
@@ -154,13 +155,7 @@ impl Engine {
     /// When there will be something to deliver, as far as is known.
     fn next_work(&self) -> Result<Instant> {
         let now = Instant::now();
-        let state = self.state();
-        let unseen = state
-            .unseen
-            .values()
-            .map(|u| u.last_byte + self.patience(u, state.gmail))
-            .min();
-        drop(state);
+        let unseen = self.unresolved.next_look(self.state().gmail, true);
         let due = self.ledger.step(|l| l.next_due(Utc::now()))?.map(|at| {
             let wait = (at - Utc::now()).to_std().unwrap_or_default();
             // A row that is due and was not taken waits for another one to be resolved.
@@ -218,16 +213,7 @@ impl Engine {
 
     /// Sessions that have waited too long are let go.
     fn let_go(&self, last_work: Instant) {
-        let old: Vec<_> = {
-            let mut state = self.state();
-            let keep = self.times.keep;
-            let (old, warm) = state
-                .warm
-                .drain(..)
-                .partition(|(_, since)| since.elapsed() >= keep);
-            state.warm = warm;
-            old
-        };
+        let old = self.sessions.take_idle_for(self.times.keep);
         let idle_reader =
             last_work.elapsed() >= self.times.keep && self.at_reader(Reader::is_open) == Some(true);
         if old.is_empty() && !idle_reader {
@@ -240,7 +226,7 @@ impl Engine {
         };
         // Saying goodbye may take a while, and nobody waits for it.
         let _ = thread::Builder::new().spawn(move || {
-            old.into_iter().for_each(|(account, _)| account.logout());
+            old.into_iter().for_each(Account::logout);
             if let Some(source) = reader {
                 source.logout();
             }
@@ -265,7 +251,7 @@ impl Engine {
         let setup = Setup::new(config, &self.times, Some(&self.setup()));
         *self.reader() = Reader::new(Arc::clone(&setup), self.times.clone());
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
-        self.state().warm.clear();
+        self.sessions.drop_idle();
     }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
 
 use chrono::Utc;
 use log::{debug, info, warn};
@@ -35,13 +34,13 @@ impl Engine {
         let once = self.once.load(Ordering::Relaxed);
         let (mut account, mut warm) = match self.enter() {
             // Others of ours are in: fewer will do.
-            Err(e) if e.fault == Fault::Throttled && self.has_sessions() => {
+            Err(e) if e.fault == Fault::Throttled && self.sessions.any_at_work() => {
                 warn!("{e}; going on with fewer connections");
                 return Ok(());
             }
             end => end?,
         };
-        let _session = self.count_session();
+        let _session = self.sessions.count();
         let mut end = self.resolve_and_verify(&mut account);
         loop {
             if let Err(e) = &end
@@ -84,7 +83,7 @@ impl Engine {
             true => account.logout(),
             false => {
                 account.wait();
-                self.state().warm.push((account, Instant::now()));
+                self.sessions.keep(account);
             }
         }
         end
@@ -92,12 +91,9 @@ impl Engine {
 
     /// A session with the target, and whether it is one that had waited.
     fn enter(&self) -> Result<(Account, bool)> {
-        let waiting = self.state().warm.pop();
-        match waiting {
-            Some((account, _)) if account.usable() && !account.outlived(Utc::now()) => {
-                Ok((account, true))
-            }
-            _ => Ok((self.open_after_the_others()?, false)),
+        match self.sessions.take_idle() {
+            Some(account) => Ok((account, true)),
+            None => Ok((self.open_after_the_others()?, false)),
         }
     }
 
@@ -105,7 +101,7 @@ impl Engine {
     /// tries a wrong password again and again.
     fn open_after_the_others(&self) -> Result<Account> {
         let mut refused = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_sessions() {
+        if self.sessions.any_at_work() {
             drop(refused);
             return self.open_account();
         }

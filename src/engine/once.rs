@@ -159,18 +159,15 @@ impl Engine {
         };
         self.ledger
             .step(|l| due.iter().try_for_each(|id| l.wake(*id)))?;
-        if self.ledger.step(|l| l.untried())? && self.state().unseen.is_empty() {
+        if self.ledger.step(|l| l.untried())? && self.unresolved.is_empty() {
             return Ok(Next::Now);
         }
         let state = self.state();
-        let unseen = state
-            .unseen
-            .values()
-            // Another look in this run would show the same.
-            .filter(|u| !u.hidden)
-            .map(|u| u.last_byte + self.patience(u, state.gmail));
+        // Of what may be hidden another look in this run would show the same.
+        let unseen = self.unresolved.next_look(state.gmail, false);
         let later = state.later.iter().map(|(at, _)| *at);
-        Ok(unseen.chain(later).min().map_or(Next::Over, Next::At))
+        let next = unseen.into_iter().chain(later).min();
+        Ok(next.map_or(Next::Over, Next::At))
     }
 
     /// What a run would do, found out without writing anywhere. The ledger must be a scratch one.

@@ -44,7 +44,8 @@ impl Engine {
 
     /// Rows of earlier attempts that nobody saw the end of.
     fn resolve(&self, index: &mut TargetIndex<'_>) -> Result<()> {
-        let mine = self.worth_a_look();
+        let gmail = self.state().gmail;
+        let mine = self.unresolved.worth_a_look(gmail);
         if mine.is_empty() {
             return Ok(());
         }
@@ -62,7 +63,7 @@ impl Engine {
         for row in unmarked {
             // No mark: not a byte of it was sent. Where a worker panicked it goes alone next time,
             // so that the message over which it did is found out.
-            let outcome = match self.seen(row.id).and_then(|u| u.why) {
+            let outcome = match self.unresolved.remove(row.id) {
                 Some(why) => Outcome::Died(why),
                 None => Outcome::NotBegun,
             };
@@ -74,14 +75,14 @@ impl Engine {
         // Old enough before the look, so that the look is what counts.
         let believed: HashMap<i64, bool> = marked
             .iter()
-            .map(|r| (r.id, self.absence_counts(r.id)))
+            .map(|r| (r.id, self.unresolved.absence_counts(r.id, gmail)))
             .collect();
         for set in marked.chunks(SET_MAX) {
             for one in index.looked_for(set.to_vec(), Utc::now())? {
                 let (row, hidden) = (one.row, one.hidden);
                 match one.found {
                     Some((place, altered)) => {
-                        self.seen(row.id);
+                        self.unresolved.remove(row.id);
                         info!("{} did arrive", named(&row));
                         self.got_through()?;
                         open.settle(
@@ -94,11 +95,11 @@ impl Engine {
                         )?;
                     }
                     None if hidden && self.is_given_up(&row)? => {
-                        self.seen(row.id);
+                        self.unresolved.remove(row.id);
                         open.settle(&row, Outcome::NeverSeen)?;
                     }
                     None if hidden => {
-                        if self.still_unseen(row.id) {
+                        if self.unresolved.note_hidden(row.id) {
                             warn!(
                                 "{} may be a message of the target that cannot be read: it is not sent again before that is known",
                                 named(&row)
@@ -107,11 +108,11 @@ impl Engine {
                     }
                     None if believed[&row.id] => {
                         info!("{} did not arrive", named(&row));
-                        let why = self.seen(row.id).and_then(|u| u.why);
+                        let why = self.unresolved.remove(row.id);
                         open.settle(&row, Outcome::FoundAbsent { why })?;
                     }
                     None => {
-                        self.looked_for(row.id);
+                        self.unresolved.note_look(row.id);
                         debug!("{} has not arrived so far", named(&row));
                     }
                 }

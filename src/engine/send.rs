@@ -148,7 +148,7 @@ impl Engine {
                 if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
             {
                 warn!("{}: {error}; looking whether it arrived", named(row));
-                self.unseen_from_now(row, error.clone());
+                self.unresolved.add(row, error.clone());
                 open.leave_in_flight(row);
                 match error.fault {
                     Fault::Throttled => Err(error),
@@ -165,7 +165,7 @@ impl Engine {
                 of_all
             }
             Appended::Lost(error, Sent::Whole) => {
-                self.unseen_from_now(row, error.clone());
+                self.unresolved.add(row, error.clone());
                 open.leave_in_flight(row);
                 Err(error)
             }

@@ -11,7 +11,7 @@ use log::{debug, warn};
 use super::blame::Evidence;
 use super::daemon::DELIVER;
 use super::settle::Outcome;
-use super::{BROKE_DOWN, Engine, Unseen, backoff};
+use super::{BROKE_DOWN, Engine, backoff};
 use crate::error::{Error, Fault, Result, shown};
 use crate::gmail::{Account, DELIVERY, Shut, all_mail_hidden};
 use crate::ledger::{Change, Row};
@@ -27,15 +27,6 @@ pub(super) struct Closed {
     refusals: u32,
     /// It is done without until then.
     until: Option<Instant>,
-}
-
-/// A session with the target, for as long as it is open.
-pub(super) struct Counted<'a>(&'a Engine);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.state().sessions -= 1;
-    }
 }
 
 impl Engine {
@@ -54,56 +45,6 @@ impl Engine {
             let ends_soon = setup.target.ends_soon(now);
             ends_soon.or_else(|| setup.source.ends_soon(now))
         })
-    }
-
-    /// Nobody saw how this row's APPEND ended: it waits for resolution.
-    pub(super) fn unseen_from_now(&self, row: &Row, why: Error) {
-        let unseen = Unseen {
-            last_byte: Instant::now(),
-            why: Some(why),
-            looked: false,
-            hidden: false,
-            anonymous: row.is_anonymous(),
-        };
-        self.state().unseen.insert(row.id, unseen);
-    }
-
-    /// It may be a message that cannot be read: it is looked for again after as long a time. False
-    /// when that is known already.
-    pub(super) fn still_unseen(&self, id: i64) -> bool {
-        self.state().unseen.get_mut(&id).is_some_and(|unseen| {
-            unseen.last_byte = Instant::now();
-            unseen.looked = true;
-            !std::mem::replace(&mut unseen.hidden, true)
-        })
-    }
-
-    pub(super) fn seen(&self, id: i64) -> Option<Unseen> {
-        self.state().unseen.remove(&id)
-    }
-
-    /// Rows that nobody saw the end of, but those that were looked for and whose absence does not
-    /// count yet: each look costs a session, and where one cannot be read several.
-    pub(super) fn worth_a_look(&self) -> Vec<i64> {
-        let state = self.state();
-        let ripe = |u: &Unseen| u.last_byte.elapsed() >= self.patience(u, state.gmail);
-        let worth = state.unseen.iter().filter(|(_, u)| !u.looked || ripe(u));
-        worth.map(|(id, _)| *id).collect()
-    }
-
-    pub(super) fn looked_for(&self, id: i64) {
-        if let Some(unseen) = self.state().unseen.get_mut(&id) {
-            unseen.looked = true;
-        }
-    }
-
-    /// A server may commit late: only after this time is absence believed.
-    pub(super) fn absence_counts(&self, id: i64) -> bool {
-        let state = self.state();
-        state
-            .unseen
-            .get(&id)
-            .is_some_and(|u| u.last_byte.elapsed() >= self.patience(u, state.gmail))
     }
 
     pub(super) fn was_absent(&self, id: i64) -> bool {
@@ -144,15 +85,6 @@ impl Engine {
             debug!("the target asks for patience");
             thread::sleep(backoff(tries - 1, self.times.throttled));
         }
-    }
-
-    pub(super) fn has_sessions(&self) -> bool {
-        self.state().sessions > 0
-    }
-
-    pub(super) fn count_session(&self) -> Counted<'_> {
-        self.state().sessions += 1;
-        Counted(self)
     }
 
     /// A mailbox of copies that hangs, or refuses again and again, is done without for a while.
@@ -214,9 +146,7 @@ impl Engine {
 
     /// What holds up a message, and perhaps more, and is no fault of a server or an account.
     fn held_up(&self) -> Option<Error> {
-        let state = self.state();
-        let hidden = state.unseen.iter().filter(|(_, u)| u.hidden);
-        let id = hidden.map(|(id, _)| *id).min()?;
+        let id = self.unresolved.a_hidden_one()?;
         Some(
             Error::new(
                 Fault::Transient,

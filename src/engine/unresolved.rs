@@ -1,0 +1,138 @@
+//! Rows whose APPEND ended unseen and that no worker holds: since when, why, and from when on a look for
+//! them tells something new. All of it begins anew with the process; which rows they are the ledger knows.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::Intervals;
+use crate::error::Error;
+use crate::ledger::Row;
+
+pub(super) struct Unresolved {
+    rows: Mutex<HashMap<i64, Open>>,
+    /// How long after its last byte the absence of a message is believed.
+    late_commit: Duration,
+    /// The same on Gmail for one that Gmail would not know again: without Message-ID or Date.
+    late_commit_anonymous: Duration,
+}
+
+struct Open {
+    last_byte: Instant,
+    /// What left it open, unless that was another process: a temporary NO, the end of the
+    /// connection, or a worker of ours that broke down over it or another of its batch.
+    why: Option<Error>,
+    /// It was looked for since: another look shows something new only once its absence counts.
+    looked: bool,
+    /// It may be a message of the target that cannot be read.
+    hidden: bool,
+    /// It has no Message-ID or no Date: Gmail would not know a second copy for the same message.
+    anonymous: bool,
+}
+
+impl Open {
+    fn new(row: &Row, why: Option<Error>) -> Open {
+        Open {
+            last_byte: Instant::now(),
+            why,
+            looked: false,
+            hidden: false,
+            anonymous: row.is_anonymous(),
+        }
+    }
+}
+
+impl Unresolved {
+    pub(super) fn new(times: &Intervals) -> Unresolved {
+        Unresolved {
+            rows: Mutex::default(),
+            late_commit: times.late_commit,
+            late_commit_anonymous: times.late_commit_anonymous,
+        }
+    }
+
+    /// Nobody saw how this row's APPEND ended: its time counts from now.
+    pub(super) fn add(&self, row: &Row, why: Error) {
+        self.rows().insert(row.id, Open::new(row, Some(why)));
+    }
+
+    /// Rows in flight that no worker holds: the time of those that are not known yet counts from now.
+    pub(super) fn adopt(&self, rows: &[Row], why: Option<&Error>) {
+        let mut open = self.rows();
+        for row in rows {
+            open.entry(row.id)
+                .or_insert_with(|| Open::new(row, why.cloned()));
+        }
+    }
+
+    /// It is known what became of this row. Returns what had left it open.
+    pub(super) fn remove(&self, id: i64) -> Option<Error> {
+        self.rows().remove(&id)?.why
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows().is_empty()
+    }
+
+    /// The rows to look for: not those that were looked for and whose absence does not count yet. Each
+    /// look costs a session, and where a message cannot be read several.
+    pub(super) fn worth_a_look(&self, gmail: bool) -> Vec<i64> {
+        let rows = self.rows();
+        let worth = rows
+            .iter()
+            .filter(|(_, open)| !open.looked || self.believed_at(open, gmail) <= Instant::now());
+        worth.map(|(id, _)| *id).collect()
+    }
+
+    /// A server may commit late: only after this time is the absence of a message believed.
+    pub(super) fn absence_counts(&self, id: i64, gmail: bool) -> bool {
+        self.rows()
+            .get(&id)
+            .is_some_and(|open| self.believed_at(open, gmail) <= Instant::now())
+    }
+
+    /// When the next of them is to be looked for. `hidden`: also those that may be messages that cannot
+    /// be read.
+    pub(super) fn next_look(&self, gmail: bool, hidden: bool) -> Option<Instant> {
+        let rows = self.rows();
+        let counted = rows.values().filter(|open| hidden || !open.hidden);
+        counted.map(|open| self.believed_at(open, gmail)).min()
+    }
+
+    /// It was looked for in vain.
+    pub(super) fn note_look(&self, id: i64) {
+        if let Some(open) = self.rows().get_mut(&id) {
+            open.looked = true;
+        }
+    }
+
+    /// It may be a message that cannot be read: it is looked for again after as long a time. False
+    /// when that is known already.
+    pub(super) fn note_hidden(&self, id: i64) -> bool {
+        self.rows().get_mut(&id).is_some_and(|open| {
+            open.last_byte = Instant::now();
+            open.looked = true;
+            !std::mem::replace(&mut open.hidden, true)
+        })
+    }
+
+    /// A row that may be a message of the target that cannot be read.
+    pub(super) fn a_hidden_one(&self) -> Option<i64> {
+        let rows = self.rows();
+        let hidden = rows.iter().filter(|(_, open)| open.hidden);
+        hidden.map(|(id, _)| *id).min()
+    }
+
+    fn believed_at(&self, open: &Open, gmail: bool) -> Instant {
+        let patience = if gmail && open.anonymous {
+            self.late_commit_anonymous
+        } else {
+            self.late_commit
+        };
+        open.last_byte + patience
+    }
+
+    fn rows(&self) -> MutexGuard<'_, HashMap<i64, Open>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -197,6 +197,13 @@ pub enum Untagged {
         attributes: Vec<Vec<u8>>,
         name: Vec<u8>,
     },
+    /// QUOTAROOT: the names of the limits that a mailbox is under (RFC 9208 5.2).
+    QuotaRoots(Vec<Vec<u8>>),
+    /// QUOTA: one of them, and of each of its resources the name, what is used and what there is.
+    Quota {
+        root: Vec<u8>,
+        resources: Vec<(Vec<u8>, u64, u64)>,
+    },
     /// A SEARCH or FETCH that cannot be read: what it told is missing, which is not the same as
     /// that there was nothing to tell.
     Unreadable,
@@ -227,6 +234,14 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         b"LIST" => {
             let skip = first.len() - rest.len();
             return list(&tokens(parts, skip)?);
+        }
+        b"QUOTAROOT" => {
+            let skip = first.len() - rest.len();
+            return quota_roots(&tokens(parts, skip)?);
+        }
+        b"QUOTA" => {
+            let skip = first.len() - rest.len();
+            return quota(&tokens(parts, skip)?);
         }
         _ => {}
     }
@@ -311,6 +326,29 @@ fn list(tokens: &[Token]) -> Option<Untagged> {
             Token::Atom(b) | Token::Text(b) => b.clone(),
             Token::List(_) => return None,
         },
+    })
+}
+
+fn quota_roots(tokens: &[Token]) -> Option<Untagged> {
+    let (_mailbox, roots) = tokens.split_first()?;
+    let roots = roots.iter().map(|t| t.bytes().map(<[u8]>::to_vec));
+    Some(Untagged::QuotaRoots(roots.collect::<Option<_>>()?))
+}
+
+/// A resource whose figures are none is as good as not told.
+fn quota(tokens: &[Token]) -> Option<Untagged> {
+    let [root, Token::List(items), ..] = tokens else {
+        return None;
+    };
+    let resource = |item: &[Token]| {
+        let [name, used, all] = item else {
+            return None;
+        };
+        Some((name.bytes()?.to_vec(), used.number()?, all.number()?))
+    };
+    Some(Untagged::Quota {
+        root: root.bytes()?.to_vec(),
+        resources: items.chunks_exact(3).filter_map(resource).collect(),
     })
 }
 
@@ -667,6 +705,34 @@ mod tests {
         assert!(
             matches!(line("* LIST () \"/\" NIL"), Some(Untagged::List { name, .. }) if name == b"NIL")
         );
+    }
+
+    #[test]
+    fn a_quota_is_read_as_far_as_it_makes_sense() {
+        let figures = |text: &str| match line(text) {
+            Some(Untagged::Quota { root, resources }) => Some((root, resources)),
+            _ => None,
+        };
+        let storage = |used, all| (b"STORAGE".to_vec(), used, all);
+        assert_eq!(
+            figures("* QUOTA \"\" (STORAGE 450 15728640)"),
+            Some((Vec::new(), vec![storage(450, 15_728_640)]))
+        );
+        assert_eq!(
+            figures("* QUOTA x (STORAGE -1 5 MESSAGE 99999999999999999999 9 STORAGE 1 2 odd)"),
+            Some((b"x".to_vec(), vec![storage(1, 2)]))
+        );
+        assert_eq!(
+            figures("* QUOTA \"\" ()"),
+            Some((Vec::new(), Vec::new()))
+        );
+        for text in ["* QUOTA", "* QUOTA ()", "* QUOTA \"\" 5 6", "* QUOTA x (("] {
+            assert_eq!(figures(text), None, "{text}");
+        }
+        assert!(
+            matches!(line("* QUOTAROOT INBOX \"\" \"User\""), Some(Untagged::QuotaRoots(roots)) if roots == [b"".to_vec(), b"User".to_vec()])
+        );
+        assert!(matches!(line("* QUOTAROOT"), None));
     }
 
     #[test]

@@ -27,13 +27,16 @@ use crate::source::MAILBOX;
 mod blame;
 mod budget;
 mod daemon;
+mod decide;
 mod deliver;
 mod fetch;
 mod fidelity;
 mod flight;
+mod forecast;
 mod history;
 mod index;
 mod once;
+mod overlap;
 mod piecemeal;
 mod reader;
 mod recognise;
@@ -51,7 +54,7 @@ use blame::Blame;
 pub use daemon::Watch;
 use daemon::{DELIVER, SLACK};
 use fidelity::Fidelity;
-pub use once::Forecast;
+pub use forecast::{Forecast, Plan, Planned};
 use reader::Reader;
 use state::Closed;
 pub use tally::{Count, Progress, Tally};
@@ -141,6 +144,8 @@ struct State {
     fidelity: Fidelity,
     /// What a person should know although the run goes on.
     notice: Option<Error>,
+    /// What the target holds already was compared with what waits.
+    compared: bool,
     throttled_in_a_row: u32,
     blame: Blame,
     /// Sessions with the target that are at work.
@@ -228,6 +233,7 @@ impl Engine {
                 closed: HashMap::new(),
                 fidelity: Fidelity::default(),
                 notice: None,
+                compared: false,
                 throttled_in_a_row: 0,
                 blame: Blame::default(),
                 sessions: 0,

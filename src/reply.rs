@@ -722,10 +722,7 @@ mod tests {
             figures("* QUOTA x (STORAGE -1 5 MESSAGE 99999999999999999999 9 STORAGE 1 2 odd)"),
             Some((b"x".to_vec(), vec![storage(1, 2)]))
         );
-        assert_eq!(
-            figures("* QUOTA \"\" ()"),
-            Some((Vec::new(), Vec::new()))
-        );
+        assert_eq!(figures("* QUOTA \"\" ()"), Some((Vec::new(), Vec::new())));
         for text in ["* QUOTA", "* QUOTA ()", "* QUOTA \"\" 5 6", "* QUOTA x (("] {
             assert_eq!(figures(text), None, "{text}");
         }

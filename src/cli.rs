@@ -22,6 +22,7 @@ use crate::text::{WIDTH, counted, thousands};
 
 mod args;
 mod auth;
+mod dry_run;
 mod progress;
 mod run;
 

@@ -27,13 +27,16 @@ use crate::source::MAILBOX;
 mod blame;
 mod budget;
 mod daemon;
+mod decide;
 mod deliver;
 mod fetch;
 mod fidelity;
 mod flight;
+mod forecast;
 mod history;
 mod index;
 mod once;
+mod overlap;
 mod piecemeal;
 mod reader;
 mod recognise;
@@ -53,8 +56,8 @@ use blame::Blame;
 pub use daemon::Watch;
 use daemon::{DELIVER, SLACK};
 use fidelity::Fidelity;
+pub use forecast::{Forecast, Plan, Planned};
 use index::Turn;
-pub use once::Forecast;
 use reader::Reader;
 use sessions::Sessions;
 use state::Closed;
@@ -146,6 +149,8 @@ struct State {
     fidelity: Fidelity,
     /// What a person should know although the run goes on.
     notice: Option<Error>,
+    /// What the target holds already was compared with what waits.
+    compared: bool,
     throttled_in_a_row: u32,
     blame: Blame,
     /// The parts of this run, and until when each has given its word to be heard of again.
@@ -217,6 +222,7 @@ impl Engine {
                 closed: HashMap::new(),
                 fidelity: Fidelity::default(),
                 notice: None,
+                compared: false,
                 throttled_in_a_row: 0,
                 blame: Blame::default(),
                 parts: Vec::new(),

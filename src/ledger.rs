@@ -29,6 +29,7 @@ mod index;
 mod inherit;
 mod inspect;
 mod lock;
+mod overlap;
 mod people;
 mod watch;
 
@@ -40,6 +41,7 @@ pub use index::IndexMailbox;
 pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write};
 pub use lock::{Lock, beside, lock};
+pub use overlap::Overlap;
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 

@@ -168,6 +168,13 @@ pub enum Untagged {
         attributes: Vec<Vec<u8>>,
         name: Vec<u8>,
     },
+    /// QUOTAROOT: the names of the limits that a mailbox is under (RFC 9208 5.2).
+    QuotaRoots(Vec<Vec<u8>>),
+    /// QUOTA: one of them, and of each of its resources the name, what is used and what there is.
+    Quota {
+        root: Vec<u8>,
+        resources: Vec<(Vec<u8>, u64, u64)>,
+    },
     /// A SEARCH or FETCH that cannot be read: what it told is missing, which is not the same as
     /// that there was nothing to tell.
     Unreadable,
@@ -198,6 +205,14 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         b"LIST" => {
             let skip = first.len() - rest.len();
             return list(&tokens(parts, skip)?);
+        }
+        b"QUOTAROOT" => {
+            let skip = first.len() - rest.len();
+            return quota_roots(&tokens(parts, skip)?);
+        }
+        b"QUOTA" => {
+            let skip = first.len() - rest.len();
+            return quota(&tokens(parts, skip)?);
         }
         _ => {}
     }
@@ -282,6 +297,29 @@ fn list(tokens: &[Token]) -> Option<Untagged> {
             Token::Atom(b) | Token::Text(b) => b.clone(),
             Token::List(_) => return None,
         },
+    })
+}
+
+fn quota_roots(tokens: &[Token]) -> Option<Untagged> {
+    let (_mailbox, roots) = tokens.split_first()?;
+    let roots = roots.iter().map(|t| t.bytes().map(<[u8]>::to_vec));
+    Some(Untagged::QuotaRoots(roots.collect::<Option<_>>()?))
+}
+
+/// A resource whose figures are none is as good as not told.
+fn quota(tokens: &[Token]) -> Option<Untagged> {
+    let [root, Token::List(items), ..] = tokens else {
+        return None;
+    };
+    let resource = |item: &[Token]| {
+        let [name, used, all] = item else {
+            return None;
+        };
+        Some((name.bytes()?.to_vec(), used.number()?, all.number()?))
+    };
+    Some(Untagged::Quota {
+        root: root.bytes()?.to_vec(),
+        resources: items.chunks_exact(3).filter_map(resource).collect(),
     })
 }
 

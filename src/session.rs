@@ -20,6 +20,7 @@ mod door;
 mod greeted;
 mod id;
 mod listing;
+mod quota;
 mod refusal;
 mod sign_in;
 mod told;
@@ -28,6 +29,7 @@ pub use crate::wire::Sent;
 pub use append::Appended;
 pub use greeted::Greeted;
 pub use listing::List;
+pub use quota::{Left, Quota};
 pub use refusal::{Phase, classify};
 use told::{counts, fetched};
 

@@ -722,13 +722,13 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     assert_eq!(ran.status, 0, "{ran:?}");
     assert_eq!(
         ran.out,
-        "would send 111 bytes to bob: 1 message\n1 message: in the target already\n"
+        "would send 1 message (111 bytes) to bob\n1 message is in the target already\n"
     );
     assert_eq!(files(), before);
     world.run_until_done(1);
     let ledger = fs::read(world.ledger_file()).unwrap();
     let ran = world.command(&["run", "--config", "config.json", "--dry-run"]);
-    assert_eq!(ran.out, "would send 0 bytes to bob: 0 messages\n");
+    assert_eq!(ran.out, "would send nothing to bob\n");
     assert_eq!(fs::read(world.ledger_file()).unwrap(), ledger);
     world.assert_complete();
 }

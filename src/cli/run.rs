@@ -1,6 +1,5 @@
-//! `run`: the engine set in motion, told of signals, and how it ended; and its rehearsal, the dry run.
+//! `run`: the engine set in motion, told of signals, and how it ended.
 
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -10,18 +9,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::args::RunArgs;
+use super::dry_run::dry_run;
 use super::progress::{self, Reporter};
-use super::{say, say_aside};
+use super::say_aside;
 use crate::config::{Config, Intervals};
-use crate::engine::{Ended, Engine, Forecast, Watch};
+use crate::engine::{Ended, Engine, Watch};
 use crate::error::{Error, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger};
 use crate::logging::{self, Bottom};
-use crate::text::{WIDTH, bytes_text, counted, wrapped};
-
-/// support.google.com/a/answer/1071518, seen 2026-11.
-const GMAIL_PER_DAY: u64 = 500_000_000;
+use crate::text::{WIDTH, counted, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let config = Config::load(&args.config, Utc::now())?;
@@ -35,7 +32,9 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     };
     let log = logging::start(&args.log_options(bottom.clone()))?;
     if args.dry_run {
-        return dry_run(config, times, &path, args);
+        return dry_run(config, times, &path, args, |ledger| {
+            mention_script(ledger, args)
+        });
     }
     let lock = ledger::lock(&path)?;
     let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
@@ -112,17 +111,6 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     })
 }
 
-fn dry_run(config: Config, times: Intervals, path: &Path, args: &RunArgs) -> Result<u8> {
-    let scratch = tempfile::tempdir()
-        .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
-    let ledger = Ledger::open_scratch(path, scratch.path())?;
-    mention_script(&ledger, args)?;
-    let target = config.target_user.clone();
-    let forecast = Engine::new(config, times, ledger)?.forecast()?;
-    say(&forecast_text(&forecast, &target));
-    Ok(0)
-}
-
 /// Who comes from the Python script learns of `import-state` before anything is sent twice.
 fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
     if let Some(file) = import_state::left_beside(ledger)? {
@@ -137,61 +125,4 @@ fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn forecast_text(f: &Forecast, target: &str) -> String {
-    let mut out = format!(
-        "would send {} to {target}: {}\n",
-        bytes_text(f.send_bytes),
-        counted(f.send, "message")
-    );
-    if let Some(time) = time_text(f) {
-        out += &wrapped(WIDTH, "", "", &time);
-    }
-    for (count, what) in [
-        (f.found, "in the target already"),
-        (f.too_big, "bigger than the target takes"),
-        (
-            f.over_limit,
-            "bigger than `upload_limit_per_day` lets through",
-        ),
-        (
-            f.unresolved,
-            "left open by an earlier run: looked for in the target first",
-        ),
-    ] {
-        if count > 0 {
-            out.push_str(&format!("{}: {what}\n", counted(count, "message")));
-        }
-    }
-    out
-}
-
-/// How long the target's patience makes it take.
-fn time_text(f: &Forecast) -> Option<String> {
-    let takes = |days| match days {
-        0 => "all of it may go at once".to_string(),
-        1 => "the last of it goes after about a day".into(),
-        n => format!("the last of it goes after about {}", counted(n, "day")),
-    };
-    match f.uploaded {
-        _ if f.send == 0 => None,
-        Some((sent, limit)) => {
-            let used = match sent {
-                0 => String::new(),
-                n => format!(", {} of which are used", bytes_text(n)),
-            };
-            Some(format!(
-                "upload limit: {} in 24 hours{used}: {}",
-                bytes_text(limit),
-                takes(f.days)
-            ))
-        }
-        // gmail.md 6: of other accounts Google says nothing.
-        None if f.gmail => Some(format!(
-            "Google names a limit of 500 MB a day for uploads over IMAP to a Workspace account; under it {}",
-            takes(progress::days(f.send_bytes, 0, GMAIL_PER_DAY))
-        )),
-        None => None,
-    }
 }

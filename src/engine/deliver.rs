@@ -11,6 +11,7 @@ use chrono::Utc;
 use log::{debug, info, warn};
 
 use super::budget::too_big;
+use super::decide::{self, Decision, Limits, decide};
 use super::flight::{Flight, named};
 use super::index::TargetIndex;
 use super::reader::same_message_id;
@@ -119,11 +120,10 @@ impl Engine {
             let mut index = TargetIndex::through(self, account);
             let mut boxes = index.refresh()?;
             let copies = index.copies(&mut boxes, &open.rows, Utc::now())?;
+            self.mind_overlap(&boxes)?;
             (boxes, copies)
         };
-        self.take_found(&mut open, &copies)?;
-        self.take_imported(&mut open, &copies)?;
-        self.refuse_too_big(&mut open)?;
+        self.settle_without_bytes(&mut open, &copies)?;
         let messages = self.fetch(&mut open)?;
         self.mind_renumbering(&messages)?;
         let ids: Vec<i64> = messages.iter().map(|(row, _)| row.id).collect();
@@ -149,60 +149,47 @@ impl Engine {
         end
     }
 
-    /// Rows that one copy in the target vouches for. Where other rows have the same Message-ID and
-    /// Date, bytes must decide whose copy it is: those rows go on.
-    fn take_found(&self, open: &mut Flight<'_>, copies: &HashMap<i64, Copies>) -> Result<()> {
+    /// Rows that need no bytes: the target has them, the predecessor had copied them, or even their source
+    /// says that they are more than may be carried. What is only more than the target takes is fetched all
+    /// the same: sizes may lie (servers.md 3.9), and its bytes decide.
+    fn settle_without_bytes(
+        &self,
+        open: &mut Flight<'_>,
+        copies: &HashMap<i64, Copies>,
+    ) -> Result<()> {
+        let limits = Limits {
+            takes: MESSAGE_MAX,
+            a_day: None,
+        };
         for row in open.rows.clone() {
-            let Some(place) = recognise::by_name(&self.ledger, &row, copies.get(&row.id))? else {
-                continue;
+            let known = decide::known(&self.ledger, &row, copies.get(&row.id))?;
+            let (proof, place) = match decide(row.about.size, known, limits) {
+                Decision::Found(place) => {
+                    info!("found {} in the target", named(&row));
+                    (Proof::Found, Some(place))
+                }
+                Decision::Imported => {
+                    info!(
+                        "{} was copied before: its Message-ID was imported",
+                        named(&row)
+                    );
+                    (Proof::Imported, None)
+                }
+                Decision::Refuse(error) => {
+                    let header = self.reader().envelope(row.about.uid).unwrap_or_default();
+                    open.refuse(&row, error, &header)?;
+                    continue;
+                }
+                Decision::Fetch { .. } => continue,
             };
-            info!("found {} in the target", named(&row));
             open.settle(
                 &row,
                 Outcome::Delivered {
-                    proof: Proof::Found,
-                    place: Some(place),
+                    proof,
+                    place,
                     altered: false,
                 },
             )?;
-        }
-        Ok(())
-    }
-
-    /// Rows that the predecessor had copied and that the target does not show. Where it has copies that
-    /// may be this one's or another's, their bytes decide.
-    fn take_imported(&self, open: &mut Flight<'_>, copies: &HashMap<i64, Copies>) -> Result<()> {
-        for row in open.rows.clone() {
-            let shown = copies.get(&row.id).is_some_and(|c| !c.named.is_empty());
-            if shown || !self.ledger.step(|l| l.imported_vouches(row.id))? {
-                continue;
-            }
-            info!(
-                "{} was copied before: its Message-ID was imported",
-                named(&row)
-            );
-            open.settle(
-                &row,
-                Outcome::Delivered {
-                    proof: Proof::Imported,
-                    place: None,
-                    altered: false,
-                },
-            )?;
-        }
-        Ok(())
-    }
-
-    /// What even its source says is more than may be carried. What is only more than the target takes
-    /// is fetched all the same: sizes may lie (servers.md 3.9), and its bytes decide.
-    fn refuse_too_big(&self, open: &mut Flight<'_>) -> Result<()> {
-        for row in open.rows.clone() {
-            let size = row.about.size.unwrap_or(0);
-            let Some(error) = too_big(size, MESSAGE_MAX, None) else {
-                continue;
-            };
-            let header = self.reader().envelope(row.about.uid).unwrap_or_default();
-            open.refuse(&row, error, &header)?;
         }
         Ok(())
     }

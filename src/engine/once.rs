@@ -1,4 +1,4 @@
-//! `run --once`: everything that waits is tried once, then it is over. And its rehearsal, the dry run.
+//! `run --once`: everything that waits is tried once, then it is over.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,38 +6,14 @@ use std::time::Instant;
 use chrono::Utc;
 use log::warn;
 
-use super::budget::{days, too_big};
-use super::index::TargetIndex;
-use super::{BATCH_MAX, Ended, Engine, backoff, recognise};
+use super::{Ended, Engine, backoff};
 use crate::error::{Error, Fault, Result};
-use crate::ledger::{Change, Claim, Proof, Room};
 use crate::source::MAILBOX;
 
 /// The name of our sign of life in the ledger.
 const PART: &str = "run";
 /// How often a run begins anew with a source that gives its messages other UIDs each time.
 const RENUMBERED_MAX: u32 = 5;
-
-/// What a run would do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Forecast {
-    pub send: u64,
-    pub send_bytes: u64,
-    /// In the target already, or copied there by the predecessor.
-    pub found: u64,
-    /// Bigger than the target takes.
-    pub too_big: u64,
-    /// Bigger than `upload_limit_per_day`.
-    pub over_limit: u64,
-    /// How many days pass until the last may go, where there is such a limit.
-    pub days: u64,
-    /// Left open by an earlier run: whether they arrived is looked at first.
-    pub unresolved: u64,
-    /// The target is a Gmail.
-    pub gmail: bool,
-    /// Bytes sent in the last 24 hours, where there is a limit for them, and the limit.
-    pub uploaded: Option<(u64, u64)>,
-}
 
 impl Engine {
     /// One pass over everything: what an earlier process left in flight is resolved, new mail is
@@ -168,94 +144,6 @@ impl Engine {
         let later = state.later.iter().map(|(at, _)| *at);
         let next = unseen.into_iter().chain(later).min();
         Ok(next.map_or(Next::Over, Next::At))
-    }
-
-    /// What a run would do, found out without writing anywhere. The ledger must be a scratch one.
-    pub fn forecast(self: &Arc<Engine>) -> Result<Forecast> {
-        let mut forecast = Forecast {
-            unresolved: self.ledger.step(|l| l.in_flight())?.len() as u64,
-            ..Forecast::default()
-        };
-        let a_day = self.setup().config.upload_limit_per_day;
-        if let Some(limit) = a_day {
-            let sent = self.ledger.step(|l| l.uploaded(Utc::now()))?;
-            forecast.uploaded = Some((sent, limit));
-        }
-        let looked = self.discover(&mut self.reader())?;
-        if let Some(trouble) = looked.trouble {
-            warn!("{trouble}");
-        }
-        self.reader().logout();
-        if !self.inherited()? {
-            return Ok(forecast);
-        }
-        let mut account = self.open_account()?;
-        let takes = account.size_limit();
-        let history_below = self
-            .ledger
-            .step(|l| l.present_mailbox(MAILBOX))?
-            .history_below;
-        let mut to_send = Vec::new();
-        forecast.gmail = account.is_gmail();
-        let claim = Claim {
-            count: BATCH_MAX,
-            bytes: u64::MAX,
-            once: true,
-        };
-        loop {
-            let now = Utc::now();
-            let rows = self.ledger.step(|l| l.claim(claim, now))?;
-            if rows.is_empty() {
-                break;
-            }
-            let mut index = TargetIndex::through(self, &mut account);
-            let mut boxes = index.refresh()?;
-            let copies = index.copies(&mut boxes, &rows, now)?;
-            for row in &rows {
-                let found = copies.get(&row.id);
-                let place = recognise::by_name(&self.ledger, row, found)?;
-                let shown = found.is_some_and(|c| !c.named.is_empty());
-                let size = row.about.size.unwrap_or(0);
-                let change = match place {
-                    Some(_) => {
-                        forecast.found += 1;
-                        Change::Delivered {
-                            proof: Proof::Found,
-                            place,
-                            altered: false,
-                        }
-                    }
-                    None if !shown && self.ledger.step(|l| l.imported_vouches(row.id))? => {
-                        forecast.found += 1;
-                        Change::Delivered {
-                            proof: Proof::Imported,
-                            place,
-                            altered: false,
-                        }
-                    }
-                    _ => {
-                        if too_big(size, takes, None).is_some() {
-                            forecast.too_big += 1;
-                        } else if too_big(size, takes, a_day).is_some() {
-                            forecast.over_limit += 1;
-                        } else {
-                            to_send.push((size, row.about.uid.0 >= history_below));
-                        }
-                        Change::Later { at: now }
-                    }
-                };
-                self.ledger.step(|l| l.settle(row.id, &change, now))?;
-            }
-        }
-        account.logout();
-        // New mail first.
-        to_send.sort_by_key(|(_, new)| !new);
-        forecast.send = to_send.len() as u64;
-        forecast.send_bytes = to_send.iter().map(|(size, _)| size).sum();
-        if let Some((sent, limit)) = forecast.uploaded {
-            forecast.days = days(Room { limit, sent }, &to_send);
-        }
-        Ok(forecast)
     }
 }
 

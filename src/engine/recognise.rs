@@ -17,7 +17,7 @@ use crate::ledger::{IndexMailbox, Place, Row, Shared};
 use crate::message::{Discovered, Time, Uid, canonical_hash, sha256};
 
 /// Mail may be dated this much before it came.
-const DATE_SLACK: TimeDelta = TimeDelta::days(2);
+pub(super) const DATE_SLACK: TimeDelta = TimeDelta::days(2);
 /// Messages without a name that are compared with one row, byte by byte.
 const ALIKE_MAX: usize = 20;
 
@@ -202,18 +202,8 @@ fn earliest(row: &Row) -> Time {
 }
 
 /// The copy of a row among these that nobody else can claim, by its name alone.
-pub(super) fn by_name(
-    ledger: &Shared,
-    row: &Row,
-    copies: Option<&Copies>,
-) -> Result<Option<Place>> {
-    let Some(place) = copies.and_then(|c| c.named.first().copied()) else {
-        return Ok(None);
-    };
-    let rivals = match ledger.step(|l| l.has_rivals(row))? {
-        true => Rivals::Unknown,
-        false => Rivals::None,
-    };
+pub(super) fn by_name(copies: &Copies, rivals: Rivals) -> Option<Place> {
+    let place = *copies.named.first()?;
     let sight = Sight {
         bytes: Bytes::Unknown,
         named: true,
@@ -222,7 +212,7 @@ pub(super) fn by_name(
         rivals,
         kept: false,
     };
-    Ok(matches!(whose(&sight), Whose::ByName { .. }).then_some(place))
+    matches!(whose(&sight), Whose::ByName { .. }).then_some(place)
 }
 
 /// Whose copy is a message of the target, with these bytes, that vouches for no row and was not said

@@ -21,7 +21,7 @@ pub struct Count {
 }
 
 impl Count {
-    fn add(&mut self, bytes: u64) {
+    pub(super) fn add(&mut self, bytes: u64) {
         self.messages += 1;
         self.bytes += bytes;
     }

@@ -87,6 +87,25 @@ impl Ledger {
         })
     }
 
+    /// May this row have the bytes of one that is delivered, or that this run has tried? Bytes hold the name
+    /// and the date, or lack both.
+    pub fn may_have_a_twin(&self, row: &Row) -> Result<bool> {
+        const BEFORE: &str = "m.superseded_by IS NULL AND m.id <> ?1
+            AND (m.status = 'delivered' OR m.id IN (SELECT id FROM temp.tried))";
+        self.read(|db| match &row.about.message_id {
+            Some(id) => db
+                .prepare_cached(&format!(
+                    "SELECT EXISTS (SELECT 1 FROM message m WHERE m.message_id_hash = ?2 AND m.date_header IS ?3 AND {BEFORE})"
+                ))?
+                .query_row(params![row.id, id.hash, row.about.date], |r| r.get(0)),
+            None => db
+                .prepare_cached(&format!(
+                    "SELECT EXISTS (SELECT 1 FROM message m WHERE m.message_id_hash IS NULL AND m.size IS ?2 AND m.date_header IS ?3 AND {BEFORE})"
+                ))?
+                .query_row(params![row.id, row.about.size, row.about.date], |r| r.get(0)),
+        })
+    }
+
     /// Is there a rival of this row whose bytes nobody knows?
     pub fn has_unknown_rivals(&self, row: &Row) -> Result<bool> {
         let Some(message_id) = &row.about.message_id else {

@@ -24,6 +24,8 @@ pub struct Inspection {
     pub summary: Summary,
     /// The source has been looked at: what the first run takes is decided.
     pub begun: bool,
+    /// Nothing has been delivered with it, and nothing imported.
+    pub new: bool,
 }
 
 /// Looks at the ledger at `path`, every page of it. None where there is none yet.
@@ -152,10 +154,12 @@ fn contents(ledger: &Ledger, now: Time) -> Result<Option<Inspection>> {
         route: None,
         summary: Summary::default(),
         begun: true,
+        new: false,
     };
     if !outdated {
         found.route = ledger.route()?;
         found.summary = ledger.summary(now, now)?;
+        found.new = ledger.has_delivered_nothing()?;
         found.begun =
             ledger.read(|db| db.query_row("SELECT count(*) > 0 FROM mailbox", [], |r| r.get(0)))?;
     }

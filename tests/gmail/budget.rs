@@ -224,10 +224,11 @@ fn a_dry_run_knows_the_limit_as_a_run_does() {
     stage.mail("<big@x>", &"x".repeat(200_000));
     stage.mail("<small@x>", "small");
     let dry = stage.run_with(&["--dry-run"]);
-    let failed = "1 message: bigger than `upload_limit_per_day` lets through";
+    let failed = "1 message is bigger than `upload_limit_per_day` lets through";
     assert!(dry.out.contains(failed), "{}", dry.out);
     assert!(
-        dry.out.contains("to user@gmail.com: 1 message\n"),
+        dry.out
+            .contains("would send 1 message (117 bytes) to user@gmail.com\n"),
         "{}",
         dry.out
     );

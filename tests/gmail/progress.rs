@@ -79,22 +79,31 @@ fn a_dry_run_says_how_long_it_would_take() {
         said.to_string()
     };
     let one = mail("<0@example.org>", DATE, "text 0").len();
-    let sent = format!("{} bytes to user@gmail.com: 3 messages\n", 3 * one);
+    let sent = format!("3 messages ({} bytes) to user@gmail.com\n", 3 * one);
     assert_eq!(
         dry(&stage),
         format!(
             "{sent}\
 Google names a limit of 500 MB a day for uploads over IMAP to a Workspace
-account; under it all of it may go at once
+  account; under it all of it may go at once
 "
         )
     );
     for (limit, takes) in [
         // A tenth of it is kept for new mail.
         (4 * one, "all of it may go at once"),
-        (3 * one, "the last of it goes after about a day"),
-        (2 * one, "the last of it goes after about 2 days"),
-        (one, "the last of it goes after about 2 days"),
+        (
+            3 * one,
+            "2 messages may go at once, the last of it\n  goes after about a day",
+        ),
+        (
+            2 * one,
+            "1 message may go at once, the last of it\n  goes after about 2 days",
+        ),
+        (
+            one,
+            "1 message may go at once, the last of it\n  goes after about 2 days",
+        ),
     ] {
         stage.set("upload_limit_per_day", limit.to_string());
         assert_eq!(
@@ -107,9 +116,9 @@ account; under it all of it may go at once
     assert_eq!(
         dry(&stage),
         format!(
-            "{} bytes to user@gmail.com: 2 messages
-upload limit: {one} bytes in 24 hours, {one} bytes of which are used: the last of it
-goes after about 2 days\n",
+            "2 messages ({} bytes) to user@gmail.com
+upload limit: {one} bytes in 24 hours, {one} bytes of which are used: 0 messages may
+  go at once, the last of it goes after about 2 days\n",
             2 * one
         )
     );

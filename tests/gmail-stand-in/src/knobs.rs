@@ -41,6 +41,9 @@ pub struct Knobs {
     pub dedupe: Dedupe,
     /// APPENDLIMIT (gmail.md 3.5). 35651584.
     pub append_limit: u64,
+    /// What QUOTA tells of the storage: used, and all of it, in units of 1,024 bytes (gmail.md 1.8). 450 of 15728640,
+    /// which is 15 GB. None: the root has no limit.
+    pub storage: Option<(u64, u64)>,
     /// Some: each tagged OK ends in ` [THROTTLED]` and comes so much later, for real (gmail.md 2.3). None.
     pub throttled: Option<Duration>,
     /// Literal bytes that APPEND takes until the account is blocked (gmail.md 6). None: no end.
@@ -92,6 +95,7 @@ impl Default for Knobs {
             expunge_behavior: ExpungeBehavior::Archive,
             dedupe: Dedupe::default(),
             append_limit: 35_651_584,
+            storage: Some((450, 15_728_640)),
             throttled: None,
             upload_budget: None,
             blocked_for: Duration::from_secs(24 * 3600),

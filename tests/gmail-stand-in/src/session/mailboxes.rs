@@ -304,7 +304,11 @@ impl Session {
         if command == "GETQUOTAROOT" {
             self.wire.say("* QUOTAROOT \"INBOX\" \"\"");
         }
-        self.wire.say("* QUOTA \"\" (STORAGE 450 15728640)");
+        let resources = match self.knobs().storage {
+            Some((used, all)) => format!("STORAGE {used} {all}"),
+            None => String::new(),
+        };
+        self.wire.say(&format!("* QUOTA \"\" ({resources})"));
         self.ok(tag, "OK Success");
     }
 

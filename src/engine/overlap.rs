@@ -1,0 +1,36 @@
+//! Said before the first message is sent: that the target holds most of what waits already.
+
+use log::warn;
+
+use super::Engine;
+use super::recognise::DATE_SLACK;
+use crate::error::Result;
+use crate::ledger::{IndexMailbox, Overlap};
+
+impl Engine {
+    /// Once in a run, and only where the ledger is a new one: with what the index knows anyway.
+    pub(super) fn mind_overlap(&self, boxes: &[IndexMailbox]) -> Result<()> {
+        if self.state().compared {
+            return Ok(());
+        }
+        let covered = boxes.iter().map(|b| b.covered_since);
+        let Some(covered) = covered.collect::<Option<Vec<_>>>() else {
+            return Ok(());
+        };
+        let Some(covered) = covered.into_iter().max() else {
+            return Ok(());
+        };
+        self.state().compared = true;
+        if !self.ledger.step(|l| l.has_delivered_nothing())? {
+            return Ok(());
+        }
+        let (overlap, path) = self
+            .ledger
+            .step(|l| Ok((l.overlap(covered + DATE_SLACK)?, l.path().to_path_buf())))?;
+        if overlap.is_telling() {
+            warn!("{}", overlap.sentence(&self.setup().config.target_user));
+            warn!("{}", Overlap::hint(&path));
+        }
+        Ok(())
+    }
+}

@@ -17,6 +17,7 @@ use crate::session::{SET_MAX, View};
 
 /// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
 const LATEST: u32 = 200;
+const FEWER: &str = "trying again with fewer messages at a time";
 /// The index reaches back at least this far, and twice as far with each step.
 const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
@@ -109,9 +110,9 @@ pub(super) fn since(
         Err(e) => return Err(e),
     };
     match account.usable() || !waited {
-        true => warn!("{error}; trying again with fewer messages at a time"),
+        true => warn!("{}", error.then(FEWER)),
         // A session that had waited too long is no trouble.
-        false => debug!("{error}; trying again with fewer messages at a time"),
+        false => debug!("{}", error.then(FEWER)),
     }
     reopen(account, engine)?;
     let view = account.view(&index.name, true)?;
@@ -203,7 +204,7 @@ pub(super) fn cover(
     let mut uids = match account.dated_between(&index.name, since, index.covered_since) {
         Err(e) if may_be_a_messages(&e) => {
             // Also a date may be what cannot be had of a message.
-            debug!("{}: {e}; looking at all its messages", index.name);
+            debug!("{}: {}", index.name, e.then("looking at all its messages"));
             reopen(account, engine)?;
             account.uids(&index.name)?
         }
@@ -236,8 +237,9 @@ pub(super) fn described(
     let mut unreadable = Vec::with_capacity(poison.len());
     for (uid, error) in poison {
         warn!(
-            "a message of the target cannot be read ({} UID {uid}): {error}; it is not recognised as anything",
-            index.name
+            "a message of the target cannot be read ({} UID {uid}): {}",
+            index.name,
+            error.then("it is not recognised as anything")
         );
         unreadable.push(from_outside(account, engine, index, uid)?);
     }
@@ -326,7 +328,10 @@ pub(super) fn delivered(
 ) -> Result<(UidValidity, Vec<Copy>)> {
     match account.delivered(uids) {
         Err(e) if may_be_a_messages(&e) => {
-            debug!("{DELIVERY}: {e}; looking at its messages in smaller sets");
+            debug!(
+                "{DELIVERY}: {}",
+                e.then("looking at its messages in smaller sets")
+            );
         }
         end => return end,
     }

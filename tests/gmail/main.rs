@@ -13,8 +13,10 @@ mod outage;
 mod outlook;
 mod patience;
 mod progress;
+mod sign_in;
 mod stage;
 mod tokens;
+mod told;
 #[path = "../hostile_routes/twist.rs"]
 #[allow(dead_code)]
 mod twist;

@@ -77,11 +77,9 @@ fn exit_status(fault: Fault) -> u8 {
 
 /// An error always comes with a hint; where it was made there may have been no better one to give.
 fn say_error(e: &Error) {
+    let e = e.advised();
     let hint = e.hint.as_deref().unwrap_or(match e.fault {
         Fault::Usage => HELP_HINT,
-        Fault::Connection => {
-            "is the server up, and this machine online? Nothing is lost: the next run goes on from here"
-        }
         _ => "nothing is lost: the next run goes on from here; `run --debug` logs more",
     });
     // Nobody is left to tell when stderr is closed.

@@ -79,6 +79,21 @@ impl Credentials {
         }
     }
 
+    /// Can the tokens still be renewed? Found out by renewing what would do for a while longer.
+    ///
+    /// # Errors
+    /// `NeedsUser` when a person must sign in again, `Connection` when nobody can say now.
+    pub fn renew(&self, now: Time) -> Result<()> {
+        let Some(tokens) = self.tokens() else {
+            return Ok(());
+        };
+        let access = tokens.access(now)?;
+        if !access.fresh {
+            tokens.instead_of(&access, now)?;
+        }
+        Ok(())
+    }
+
     /// Another number whenever a person, or another program, has put another token file in place.
     pub fn edition(&self) -> u64 {
         self.tokens().map_or(0, |tokens| tokens.edition())

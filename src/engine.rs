@@ -35,6 +35,7 @@ mod flight;
 mod forecast;
 mod history;
 mod index;
+mod life;
 mod once;
 mod overlap;
 mod piecemeal;
@@ -44,6 +45,7 @@ mod resolve;
 mod send;
 mod sessions;
 mod settle;
+mod sign_in;
 mod state;
 mod tally;
 mod unresolved;
@@ -53,15 +55,17 @@ mod watcher;
 mod whose;
 
 use blame::Blame;
-pub use daemon::Watch;
 use daemon::{DELIVER, SLACK};
+pub use daemon::{Watch, changed_at};
 use fidelity::Fidelity;
 pub use forecast::{Forecast, Plan, Planned};
 use index::Turn;
+use life::Said;
 use reader::Reader;
 use sessions::Sessions;
+use sign_in::Door;
 use state::Closed;
-pub use tally::{Count, Progress, Tally};
+pub use tally::{Before, Count, Progress, Tally};
 use unresolved::Unresolved;
 
 /// Longer than any run.
@@ -156,8 +160,12 @@ struct State {
     /// The parts of this run, and until when each has given its word to be heard of again.
     parts: Vec<(&'static str, Instant)>,
     next_beat: Instant,
-    /// Some part waits for a person.
-    needs_user: bool,
+    /// The parts that wait for a person.
+    needs_user: Vec<&'static str>,
+    /// The troubles that were said.
+    said: Vec<Said>,
+    /// The way into the target.
+    entrance: Door,
     /// What ends the process, found by a part that cannot end it.
     fatal: Option<Error>,
 }
@@ -227,7 +235,9 @@ impl Engine {
                 blame: Blame::default(),
                 parts: Vec::new(),
                 next_beat: Instant::now(),
-                needs_user: false,
+                needs_user: Vec::new(),
+                said: Vec::new(),
+                entrance: Door::default(),
                 fatal: None,
             }),
             stop: AtomicBool::new(false),
@@ -273,11 +283,12 @@ impl Engine {
         }
         let mut looked = Ok(());
         if !*discovered {
-            looked = self.all(vec![Box::new(|e: &Engine| {
+            let look: Task = Box::new(|e: &Engine| {
                 let looked = e.discover(&mut e.reader())?;
                 looked.say();
                 looked.trouble.map_or(Ok(()), Err)
-            })]);
+            });
+            looked = self.all([look].into_iter().chain(self.sign_in_beside()).collect());
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.
@@ -285,13 +296,15 @@ impl Engine {
             return looked;
         }
         resolved?;
-        if !self.inherited()? || self.stopping() {
+        let inherited = self.inherited()?;
+        if self.stopping() {
             return looked;
         }
-        let unverified = self.ledger.step(|l| l.unverified())?.len() as u64;
-        if !self.work_is_due()? && unverified == 0 {
-            return looked;
+        let unverified = !self.ledger.step(|l| l.unverified())?.is_empty();
+        if !inherited || !(unverified || self.work_is_due()?) {
+            return self.signed_in().and(looked);
         }
+        self.not_refused()?;
         let (pending, _) = self.ledger.step(|l| l.left())?;
         let workers = pending
             .div_ceil(PER_WORKER)
@@ -359,6 +372,7 @@ impl Engine {
             times: &self.times,
         })?;
         self.note_target(&account, &without);
+        self.state().entrance.is_open();
         Ok(account)
     }
 
@@ -427,43 +441,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// A run of these parts begins.
-    fn begins(&self, parts: &[&'static str], once: bool) -> Result<()> {
-        self.once.store(once, Ordering::Relaxed);
-        self.state().parts = parts
-            .iter()
-            .map(|p| (*p, Instant::now() + FOR_EVER))
-            .collect();
-        self.ledger.step(|l| l.run_begins(parts, Utc::now()))
-    }
-
-    /// Signs of life of the parts that keep their word, to the ledger and to the system.
-    fn beat(&self) -> Result<()> {
-        let now = Instant::now();
-        let (well, all): (Vec<&'static str>, usize) = {
-            let mut state = self.state();
-            if now < state.next_beat {
-                return Ok(());
-            }
-            state.next_beat = now + self.times.heartbeat;
-            let well = state.parts.iter().filter(|(_, until)| *until >= now);
-            (well.map(|(part, _)| *part).collect(), state.parts.len())
-        };
-        if well.len() == all {
-            // A part that is stuck loses the watchdog for all of us.
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-        }
-        self.ledger.step(|l| l.beat(&well, Utc::now()))
-    }
-
-    /// This part gives its word to be heard of again within this time.
-    fn promise(&self, part: &'static str, within: Duration) {
-        let until = Instant::now() + within;
-        if let Some(entry) = self.state().parts.iter_mut().find(|(p, _)| *p == part) {
-            entry.1 = until;
-        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -98,11 +98,41 @@ impl Error {
         self
     }
 
+    /// The same with a hint, also where the cause alone gave none.
+    #[must_use]
+    pub fn advised(&self) -> Error {
+        let mut error = self.clone();
+        if error.hint.is_none() && error.fault == Fault::Connection {
+            error.hint = Some(OUT_OF_REACH.into());
+        }
+        error
+    }
+
+    /// For a line of the log: what went wrong, and what is done about it.
+    pub fn then(&self, what: &str) -> String {
+        joined(&[&self.message, what])
+    }
+
+    /// The same, and what a person can do.
+    pub fn in_full(&self, what: &str) -> String {
+        let hint = self.hint.as_ref().map(|h| format!("hint: {h}"));
+        joined(&[&self.message, what, hint.as_deref().unwrap_or_default()])
+    }
+
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Error {
         self.fault = fault;
         self
     }
+}
+
+const OUT_OF_REACH: &str = "are name and port of the server right in the configuration, is it up, and is this machine online? Nothing is lost";
+
+/// One line out of several sentences: a server's words often end with a stop of their own.
+fn joined(parts: &[&str]) -> String {
+    let parts = parts.iter().map(|p| p.trim_end_matches(['.', ';', ' ']));
+    let parts: Vec<&str> = parts.filter(|p| !p.is_empty()).collect();
+    parts.join("; ")
 }
 
 impl fmt::Display for Error {
@@ -157,6 +187,23 @@ fn is_direction_mark(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_of_a_line_are_joined_by_one_mark() {
+        let e = Error::connection("a server: NO failed.").hint("look there");
+        assert_eq!(e.then("trying again"), "a server: NO failed; trying again");
+        assert_eq!(e.in_full(""), "a server: NO failed; hint: look there");
+        let e = Error::connection("out of reach");
+        assert_eq!(
+            e.in_full("next try in 5 s"),
+            "out of reach; next try in 5 s"
+        );
+        assert!(
+            e.advised()
+                .in_full("")
+                .contains("out of reach; hint: are name and port")
+        );
+    }
 
     #[test]
     fn foreign_text_cannot_move_the_cursor_or_grow() {

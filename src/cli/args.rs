@@ -74,7 +74,8 @@ pub(super) struct RunArgs {
     /// Only say what would be done; nothing is written
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)
+    /// Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends
+    /// it that is closed, makes it open the file anew; without a file it ends the program
     #[arg(long, value_name = "PLACE", default_value = "stdout")]
     pub(super) log: PathBuf,
     /// A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or

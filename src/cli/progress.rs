@@ -2,6 +2,7 @@
 //! minute in the log. And the summary at its end. The figures are the engine's.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -9,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use log::info;
 
-use crate::engine::{Count, Engine, Progress};
+use crate::config::{Config, Since};
+use crate::engine::{Before, Count, Engine, Progress};
 use crate::error::shown;
+use crate::ledger::Room;
 use crate::logging::Bottom;
 use crate::text::{bytes_text, counted, span, thousands};
 
@@ -142,19 +145,26 @@ fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
             all.bytes as f64 / 1e6
         ),
     };
+    let days = p
+        .uploaded
+        .map_or(0, |(sent, limit)| Room { limit, sent }.days(due.bytes));
+    let mut left = 0.0_f64;
     if due.messages > 0
         && p.goes_on_in.is_none()
         && let Some((each, bytes)) = pace.rates()
     {
         out += &format!(", {each:.1}/s, {}/s", bytes_text(bytes as u64));
-        let left = (due.messages as f64 / each).max(match bytes > 0.0 {
-            true => due.bytes as f64 / bytes,
-            false => 0.0,
+        left = (due.messages as f64 / each).max(if bytes > 0.0 {
+            due.bytes as f64 / bytes
+        } else {
+            0.0
         });
-        let budget = p
-            .uploaded
-            .map_or(0, |(sent, limit)| days(due.bytes, sent, limit) * 86_400);
-        out += &format!(", {} left", span((left as u64).max(budget)));
+    }
+    let limited = days * 86_400;
+    if limited > left as u64 {
+        out += &format!(", {} left by `upload_limit_per_day`", span(limited));
+    } else if left > 0.0 {
+        out += &format!(", {} left", span(left as u64));
     }
     let again = p.goes_on_in.map_or(String::new(), |t| {
         format!(", again in {}", span(t.as_secs()))
@@ -179,6 +189,49 @@ pub(super) fn days(bytes: u64, sent: u64, limit: u64) -> u64 {
     (bytes + sent).div_ceil(limit.max(1)).saturating_sub(1)
 }
 
+/// What a run begins with: what it is about to do, and what was done before, in two sentences.
+pub(super) fn beginning(config: &Config, ledger: &Path, b: &Before) -> [String; 2] {
+    let what = format!(
+        "imap-to-gmail {}: {} into {}, ledger {}",
+        env!("CARGO_PKG_VERSION"),
+        b.source,
+        config.target_user,
+        ledger.display()
+    );
+    let waits = match b.waiting {
+        0 => "nothing waits".to_string(),
+        1 => "1 message waits".into(),
+        n => format!("{} wait", counted(n, "message")),
+    };
+    let delivered = match b.delivered {
+        0 => "no messages".to_string(),
+        n => counted(n, "message"),
+    };
+    let failed = match b.failed {
+        0 => String::new(),
+        n => format!(", {} failed", thousands(n)),
+    };
+    let then = if b.first {
+        first_run(config.since)
+    } else {
+        format!("{waits}, {delivered} delivered before{failed}")
+    };
+    [what, then]
+}
+
+fn first_run(since: Since) -> String {
+    let what = match since {
+        Since::All => "all mail is copied".into(),
+        Since::Days(0) => {
+            return "first run: only what comes from now on is copied (`since`)".into();
+        }
+        Since::Days(1) => "what came in the last day is copied".into(),
+        Since::Days(n) => format!("what came in the last {} is copied", counted(n, "day")),
+        Since::Date(day) => format!("what came since {day} is copied"),
+    };
+    format!("first run: {what}, and what comes from now on (`since`)")
+}
+
 /// What a run did and what it left, in sentences that can be read alone.
 pub(super) fn summary(p: &Progress) -> Vec<String> {
     let t = &p.tally;
@@ -191,12 +244,18 @@ pub(super) fn summary(p: &Progress) -> Vec<String> {
         ),
         false => String::new(),
     };
-    let mut out = vec![format!(
-        "delivered {} ({}) in {}{rate}",
-        counted(t.delivered.messages, "message"),
-        bytes_text(t.delivered.bytes),
-        span(t.begun.elapsed().as_secs())
-    )];
+    let time = match t.at_work.as_secs() {
+        0 => "less than a second".to_string(),
+        n => span(n),
+    };
+    let mut out = vec![match t.delivered.messages {
+        0 => "delivered no messages".into(),
+        n => format!(
+            "delivered {} ({}) in {time}{rate}",
+            counted(n, "message"),
+            bytes_text(t.delivered.bytes)
+        ),
+    }];
     if t.found.messages > 0 {
         out.push(format!(
             "already there: {}",

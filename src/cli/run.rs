@@ -1,5 +1,6 @@
 //! `run`: the engine set in motion, told of signals, and how it ended.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::dry_run::dry_run;
 use super::progress::{self, Reporter};
 use super::say_aside;
 use crate::config::{Config, Intervals};
-use crate::engine::{Ended, Engine, Watch};
+use crate::engine::{Ended, Engine, Watch, changed_at};
 use crate::error::{Error, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger};
@@ -21,6 +22,7 @@ use crate::logging::{self, Bottom};
 use crate::text::{WIDTH, counted, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
+    let config_of = changed_at(&args.config);
     let config = Config::load(&args.config, Utc::now())?;
     let path = args
         .state_file
@@ -41,16 +43,20 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     mention_script(&ledger, args)?;
     let target = config.target_user.clone();
     let every = times.report;
-    let engine = Engine::new(config, times, ledger)?;
+    let engine = Engine::new(config.clone(), times, ledger)?;
+    for sentence in progress::beginning(&config, &path, &engine.before()?) {
+        log::info!("{sentence}");
+    }
     let stopper = engine.stopper();
-    // Without a log file a hangup keeps its meaning: a terminal that closes ends what runs in it.
-    let hangup = log.is_file().then_some(SIGHUP);
+    let to_file = log.is_file();
+    // Without a log file a terminal that closes ends what runs in it: but as a run should end.
+    let hangup = (to_file || hangup_ends_us()).then_some(SIGHUP);
     let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))
         .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
     let handle = signals.handle();
     let listener = thread::spawn(move || {
         signals.forever().for_each(|signal| match signal {
-            SIGHUP => logging::reopen(),
+            SIGHUP if to_file => logging::reopen(),
             _ => stopper.stop(),
         })
     });
@@ -63,6 +69,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         true => engine.run_once(),
         false => engine.run_for_good(&Watch {
             config_file: args.config.clone(),
+            config_of,
             poll: Duration::from_secs(args.poll_interval),
             idle: !args.no_idle,
         }),
@@ -109,6 +116,14 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             3
         }
     })
+}
+
+/// Not where somebody has seen to it that they are ignored (`nohup`), nor where nobody can tell.
+fn hangup_ends_us() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) == 0)
 }
 
 /// Who comes from the Python script learns of `import-state` before anything is sent twice.

@@ -40,6 +40,11 @@ pub struct Intervals {
     /// Between attempts at an account that asked us to slow down: the first wait, doubling up to
     /// the second figure.
     pub pause: (Duration, Duration),
+    /// How long the target is believed to let us in, while nothing is delivered that would show it.
+    pub sign_in: Duration,
+    /// Before a trouble that lasts is said again: as long as it has lasted, from the first figure up to
+    /// the second.
+    pub remind: (Duration, Duration),
     /// How long a session waits for the next mail before it is let go.
     pub keep: Duration,
     /// What one step of a batch may take, the transfer of its bytes apart, before the watchdog is no
@@ -76,6 +81,8 @@ impl Default for Intervals {
             reconcile: s(24 * 3600),
             needs_user: s(300),
             pause: (s(900), s(6 * 3600)),
+            sign_in: s(6 * 3600),
+            remind: (s(60), s(3600)),
             keep: s(300),
             batch: s(1800),
             heartbeat: s(15),

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::Utc;
-use log::{debug, error, info, warn};
+use log::{debug, info};
 
 use super::reader::Reader;
 use super::{Ended, Engine, Setup, backoff};
@@ -20,6 +20,8 @@ use crate::ledger::Route;
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
 pub(super) const WATCH: &str = "watch";
+/// Not a part that works: what is wrong with the configuration since it was changed.
+pub(super) const CONFIG: &str = "config";
 /// What a part may take longer than the longest thing that it waits for.
 pub(super) const SLACK: Duration = Duration::from_secs(60);
 
@@ -28,6 +30,8 @@ pub(super) const SLACK: Duration = Duration::from_secs(60);
 pub struct Watch {
     /// Where the configuration can be read again when it has changed.
     pub config_file: PathBuf,
+    /// When that had been changed, before it was read.
+    pub config_of: Option<SystemTime>,
     /// Between looks where the server cannot tell of new mail, or is not to.
     pub poll: Duration,
     /// Let the server tell of new mail where it can (IDLE, RFC 2177).
@@ -40,7 +44,7 @@ impl Engine {
     /// # Errors
     /// Only what no waiting cures: a ledger that cannot be written.
     pub fn run_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<Ended> {
-        self.begins(&[WATCH, DELIVER], false)?;
+        self.begins(&[WATCH, DELIVER, CONFIG], false)?;
         self.adopt_in_flight(false)?;
         let watcher = Arc::clone(self);
         let how = watch.clone();
@@ -55,7 +59,7 @@ impl Engine {
     }
 
     fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
-        let mut files = Files::new(watch, self.setup());
+        let mut files = Files::new(watch, watch.config_of, self.setup());
         let mut troubles = 0;
         let mut renumbered = false;
         let mut last_work = Instant::now();
@@ -76,7 +80,7 @@ impl Engine {
             let until = match pass {
                 Ok(()) => {
                     (troubles, renumbered) = (0, false);
-                    self.say(DELIVER, None)?;
+                    self.say(DELIVER, None, None)?;
                     self.next_work()?
                 }
                 Err(e) if e.fault == Fault::Fatal => return Err(e),
@@ -85,11 +89,10 @@ impl Engine {
                     if self.at_reader(|r| r.renumbered) == Some(true)
                         && !std::mem::replace(&mut renumbered, true) =>
                 {
-                    debug!("{e}; looking again");
+                    debug!("{}", e.then("looking again"));
                     Instant::now()
                 }
                 Err(e) => {
-                    self.say(DELIVER, Some(&e))?;
                     troubles += 1;
                     // The watcher gives its session up with its next look.
                     let first = troubles == 1 && e.fault == Fault::Throttled && e.delay.is_none();
@@ -98,6 +101,7 @@ impl Engine {
                     } else {
                         self.wait_after(&e, troubles - 1)
                     };
+                    self.say(DELIVER, Some(&e), Some(wait))?;
                     trouble = Some(e);
                     Instant::now() + wait
                 }
@@ -133,16 +137,22 @@ impl Engine {
             if let Some(fatal) = self.state().fatal.take() {
                 return Err(fatal);
             }
-            let asked_again =
-                self.state().needs_user && files.read_at.elapsed() >= self.times.needs_user;
+            let person = !self.state().needs_user.is_empty();
+            let asked_again = person && files.read_at.elapsed() >= self.times.needs_user;
             if files.config_changed() || asked_again {
-                self.take_over(watch, !asked_again);
-                *files = Files::new(watch, self.setup());
-                break;
+                // What is changed while it is read is read once more.
+                let config_of = changed_at(&watch.config_file);
+                let news = self.take_over(watch, !asked_again)?;
+                *files = Files::new(watch, config_of, self.setup());
+                // Else what holds us up does so still.
+                if news {
+                    break;
+                }
             }
             // Another route that shares it renews it too: a delay that was asked for is kept.
             let person = trouble.is_some_and(|e| e.fault == Fault::NeedsUser);
-            if files.token_changed() && person {
+            if files.token_changed() && (person || self.state().entrance.ends().is_some()) {
+                self.state().entrance.is_another();
                 break;
             }
             if wakeable && Instant::now() < step.min(until) {
@@ -183,34 +193,6 @@ impl Engine {
         }
     }
 
-    /// Puts what troubles a part into the ledger, and into the log when it is new.
-    pub(super) fn say(&self, part: &'static str, trouble: Option<&Error>) -> Result<()> {
-        let notice = match part {
-            DELIVER => self.notice(),
-            _ => None,
-        };
-        let held_up = trouble;
-        let trouble = trouble.or(notice.as_ref());
-        let news = self.ledger.step(|l| l.trouble(part, trouble, Utc::now()))?;
-        if let Some(e) = held_up {
-            self.state().needs_user |= e.fault == Fault::NeedsUser;
-        } else if news {
-            self.state().needs_user = false;
-        }
-        match trouble {
-            Some(e) if news && e.fault == Fault::NeedsUser => error!("{e}{}", hint(e)),
-            Some(e) if news => warn!("{e}; trying again"),
-            Some(e) => debug!("{e}; trying again"),
-            None if news => info!("{part}: all is well again"),
-            None => {}
-        }
-        if news {
-            let status = trouble.map_or("watching".to_string(), |e| e.message.clone());
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&status)]);
-        }
-        Ok(())
-    }
-
     /// Sessions that have waited too long are let go.
     fn let_go(&self, last_work: Instant) {
         let old = self.sessions.take_idle_for(self.times.keep);
@@ -233,25 +215,52 @@ impl Engine {
         });
     }
 
-    /// Reads the configuration again, the passwords that it names included.
-    fn take_over(&self, watch: &Watch, changed: bool) {
-        let config = match Config::load(&watch.config_file, Utc::now()) {
+    /// Reads the configuration again, the passwords that it names included. What cannot be used changes
+    /// nothing but what is told. True when there is another one now.
+    fn take_over(&self, watch: &Watch, changed: bool) -> Result<bool> {
+        let config = match self.usable(Config::load(&watch.config_file, Utc::now())) {
             Ok(config) => config,
-            Err(e) => return error!("the changed configuration is not used: {e}{}", hint(&e)),
+            Err(e) => {
+                self.say(CONFIG, Some(&e), None)?;
+                return Ok(false);
+            }
         };
-        if route(&config) != route(&self.setup().config) {
-            return error!(
-                "the changed configuration is not used: it is for other accounts; restart for that"
-            );
-        }
+        self.say(CONFIG, None, None)?;
         if config == self.setup().config && !changed {
-            return;
+            return Ok(false);
         }
         info!("the configuration has changed: going on with it");
         let setup = Setup::new(config, &self.times, Some(&self.setup()));
         *self.reader() = Reader::new(Arc::clone(&setup), self.times.clone());
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.sessions.drop_idle();
+        self.state().entrance.is_another();
+        Ok(true)
+    }
+
+    /// Can this run go on with this configuration?
+    fn usable(&self, config: Result<Config>) -> Result<Config> {
+        let unused = |why: &str| {
+            Error::new(
+                Fault::NeedsUser,
+                format!("the changed configuration is not used: {why}"),
+            )
+        };
+        let config = config.map_err(|e| {
+            let hint = e.hint.as_deref().unwrap_or("mend the file");
+            unused(&e.message).hint(format!(
+                "{hint}; until then it goes on with what it read before"
+            ))
+        })?;
+        let restart = "restart imap-to-gmail for it, or change it back; until then it goes on with what it read before";
+        let now = self.setup();
+        if route(&config) != route(&now.config) {
+            return Err(unused("it is for other accounts").hint(restart));
+        }
+        if config.state_file != now.config.state_file {
+            return Err(unused("its `state_file` is another ledger").hint(restart));
+        }
+        Ok(config)
     }
 }
 
@@ -265,9 +274,9 @@ struct Files {
 }
 
 impl Files {
-    fn new(watch: &Watch, setup: Arc<Setup>) -> Files {
+    fn new(watch: &Watch, config_of: Option<SystemTime>, setup: Arc<Setup>) -> Files {
         Files {
-            config: (watch.config_file.clone(), changed_at(&watch.config_file)),
+            config: (watch.config_file.clone(), config_of),
             editions: editions(&setup),
             setup,
             read_at: Instant::now(),
@@ -288,22 +297,16 @@ fn editions(setup: &Setup) -> [u64; 2] {
     [setup.source.edition(), setup.target.edition()]
 }
 
-fn changed_at(path: &Path) -> Option<SystemTime> {
+/// When a file was last changed.
+pub fn changed_at(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|m| m.modified()).ok()
 }
 
-fn route(config: &Config) -> Route {
+pub(super) fn route(config: &Config) -> Route {
     Route::new(
         &config.source_user,
         &config.source.host,
         &config.target_user,
         &config.target.host,
     )
-}
-
-fn hint(e: &Error) -> String {
-    e.hint
-        .as_ref()
-        .map(|h| format!("; hint: {h}"))
-        .unwrap_or_default()
 }

@@ -36,7 +36,7 @@ impl Engine {
         let (mut account, mut warm) = match self.enter() {
             // Others of ours are in: fewer will do.
             Err(e) if e.fault == Fault::Throttled && self.sessions.any_at_work() => {
-                warn!("{e}; going on with fewer connections");
+                warn!("{}", e.then("going on with fewer connections"));
                 return Ok(());
             }
             end => end?,
@@ -49,7 +49,7 @@ impl Engine {
                 && e.fault == Fault::Connection
             {
                 // It had waited too long for us: that is no trouble.
-                debug!("{e}; opening another session");
+                debug!("{}", e.then("opening another session"));
                 (account, warm) = (self.open_account()?, false);
                 end = self.resolve_and_verify(&mut account);
             }

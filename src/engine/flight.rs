@@ -12,7 +12,7 @@ use super::settle::{Outcome, settle};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Row};
 use crate::source::MAILBOX;
-use crate::text::moment;
+use crate::text::{bytes_text, minute, moment};
 
 /// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
 /// released when this goes.
@@ -79,7 +79,8 @@ impl Drop for Flight<'_> {
 fn tell(row: &Row, change: &Change) {
     match change {
         Change::Retry { error, at, .. } => {
-            warn!("{}: {error}; tried again after {}", named(row), moment(*at))
+            let again = format!("tried again after {}", moment(*at));
+            warn!("{}: {}", named(row), error.then(&again));
         }
         Change::Failed { error, .. } => warn!("{} failed: {error}", named(row)),
         Change::Gone => info!("{} is no longer in the source", named(row)),
@@ -92,7 +93,7 @@ fn tell(row: &Row, change: &Change) {
     }
 }
 
-/// A message in the log: no subject, no sender.
+/// A message in the log, so that a person recognises it: no subject, no sender.
 pub(super) fn named(row: &Row) -> String {
     let id = row
         .about
@@ -100,9 +101,10 @@ pub(super) fn named(row: &Row) -> String {
         .as_ref()
         .map_or("no Message-ID", |m| &m.text);
     format!(
-        "{MAILBOX} UID {} (message {}, {} bytes, {id})",
+        "the mail of {}, {} ({MAILBOX} UID {}, message {}, {id})",
+        minute(row.internal_date),
+        bytes_text(row.about.size.unwrap_or(0)),
         row.about.uid,
-        row.id,
-        row.about.size.unwrap_or(0)
+        row.id
     )
 }

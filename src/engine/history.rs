@@ -68,7 +68,12 @@ pub(super) fn reconcile(
         let dated: HashSet<Uid> = match reader.source()?.searched(mailbox.start) {
             Ok(dated) => dated.into_iter().collect(),
             Err(e) if may_be_a_messages(&e) => {
-                debug!("{e}; the history of {MAILBOX} is left as it was listed");
+                debug!(
+                    "{}",
+                    e.then(&format!(
+                        "the history of {MAILBOX} is left as it was listed"
+                    ))
+                );
                 HashSet::new()
             }
             Err(e) => return Err(e),

@@ -19,6 +19,7 @@ use crate::session::{SET_MAX, View};
 
 /// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
 const LATEST: u32 = 200;
+const FEWER: &str = "trying again with fewer messages at a time";
 /// The index reaches back at least this far, and twice as far with each step.
 const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
@@ -143,9 +144,9 @@ impl<'a> TargetIndex<'a> {
             Err(e) => return Err(e),
         };
         match self.account.usable() || !waited {
-            true => warn!("{error}; trying again with fewer messages at a time"),
+            true => warn!("{}", error.then(FEWER)),
             // A session that had waited too long is no trouble.
-            false => debug!("{error}; trying again with fewer messages at a time"),
+            false => debug!("{}", error.then(FEWER)),
         }
         self.reopen()?;
         let view = self.account.view(&index.name, true)?;
@@ -223,7 +224,7 @@ impl<'a> TargetIndex<'a> {
         {
             Err(e) if may_be_a_messages(&e) => {
                 // Also a date may be what cannot be had of a message.
-                debug!("{}: {e}; looking at all its messages", index.name);
+                debug!("{}: {}", index.name, e.then("looking at all its messages"));
                 self.reopen()?;
                 self.account.uids(&index.name)?
             }
@@ -255,8 +256,9 @@ impl<'a> TargetIndex<'a> {
         let mut unreadable = Vec::with_capacity(poison.len());
         for (uid, error) in poison {
             warn!(
-                "a message of the target cannot be read ({} UID {uid}): {error}; it is not recognised as anything",
-                index.name
+                "a message of the target cannot be read ({} UID {uid}): {}",
+                index.name,
+                error.then("it is not recognised as anything")
             );
             unreadable.push(self.size_and_date(index, uid)?);
         }
@@ -323,7 +325,10 @@ impl<'a> TargetIndex<'a> {
     pub(super) fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
         match self.account.delivered(uids) {
             Err(e) if may_be_a_messages(&e) => {
-                debug!("{DELIVERY}: {e}; looking at its messages in smaller sets");
+                debug!(
+                    "{DELIVERY}: {}",
+                    e.then("looking at its messages in smaller sets")
+                );
             }
             end => return end,
         }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use log::warn;
 
 use super::{Ended, Engine, backoff};
 use crate::error::{Error, Fault, Result};
 use crate::source::MAILBOX;
+use crate::text::{minute, span};
 
 /// The name of our sign of life in the ledger.
 const PART: &str = "run";
@@ -24,10 +25,11 @@ impl Engine {
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
         self.begins(&[PART], true)?;
         let end = self.until_done();
+        self.sessions.end_idle();
         let notice = self.notice();
-        let trouble = end.as_ref().err().or(notice.as_ref());
+        let trouble = end.as_ref().err().or(notice.as_ref()).map(Error::advised);
         self.ledger.step(|l| {
-            l.trouble(PART, trouble, Utc::now())?;
+            l.trouble(PART, trouble.as_ref(), Utc::now())?;
             l.run_ends(Utc::now())
         })?;
         end
@@ -61,7 +63,11 @@ impl Engine {
             }
             let pass = match pass {
                 Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
-                    warn!("{e}; all was delivered through fewer connections");
+                    let then = match self.state().tally.delivered.messages {
+                        0 => "nothing waits for it",
+                        _ => "all was delivered through fewer connections",
+                    };
+                    warn!("{}", e.then(then));
                     Ok(())
                 }
                 pass => pass,
@@ -79,15 +85,26 @@ impl Engine {
                     let since = failing_since
                         .filter(|t| *t >= progress)
                         .unwrap_or_else(Instant::now);
-                    failing_since = Some(since);
-                    if since.elapsed() >= patience {
+                    let left = patience.saturating_sub(since.elapsed());
+                    if left.is_zero() {
                         return Err(e);
                     }
-                    warn!("{e}; trying again");
-                    self.ledger
-                        .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
+                    let e = e.advised();
                     let wait = backoff(waits, self.times.reconnect).min(patience);
                     waits += 1;
+                    let last = Utc::now() + TimeDelta::from_std(left).unwrap_or_default();
+                    let then = format!(
+                        "trying again in {}, until {}",
+                        span(wait.as_secs()),
+                        minute(last)
+                    );
+                    // What can be done about it is said once.
+                    match failing_since.replace(since) {
+                        Some(before) if before == since => warn!("{}", e.then(&then)),
+                        _ => warn!("{}", e.in_full(&then)),
+                    }
+                    self.ledger
+                        .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
                     let until = Instant::now() + wait;
                     self.state().goes_on_at = Some(until);
                     self.wait(until, false)?;

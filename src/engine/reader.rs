@@ -104,7 +104,7 @@ impl Reader {
     fn fresh_view(&mut self) -> Result<View> {
         if let Some(source) = self.source.as_mut().filter(|s| s.usable()) {
             match source.look_again() {
-                Err(e) if e.fault == Fault::Connection => debug!("{e}; connecting again"),
+                Err(e) if e.fault == Fault::Connection => debug!("{}", e.then("connecting again")),
                 end => return end,
             }
         }

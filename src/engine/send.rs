@@ -147,7 +147,11 @@ impl Engine {
             Appended::Refused(error, Sent::Whole)
                 if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
             {
-                warn!("{}: {error}; looking whether it arrived", named(row));
+                warn!(
+                    "{}: {}",
+                    named(row),
+                    error.then("looking whether it arrived")
+                );
                 self.unresolved.add(row, error.clone());
                 open.leave_in_flight(row);
                 match error.fault {

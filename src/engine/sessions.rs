@@ -59,6 +59,12 @@ impl Sessions {
         old.into_iter().map(|(account, _)| account).collect()
     }
 
+    /// Those that wait, wait for nothing any more.
+    pub(super) fn end_idle(&self) {
+        let idle = self.take_idle_for(Duration::ZERO);
+        idle.into_iter().for_each(Account::logout);
+    }
+
     /// Those that wait were opened with what no longer holds.
     pub(super) fn drop_idle(&self) {
         let idle = std::mem::take(&mut self.pool().idle);

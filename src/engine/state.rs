@@ -42,7 +42,8 @@ impl Engine {
         };
         self.held_up().or(noticed).or_else(|| {
             let (setup, now) = (self.setup(), Utc::now());
-            let ends_soon = setup.target.ends_soon(now);
+            let ends = self.state().entrance.ends().cloned();
+            let ends_soon = ends.or_else(|| setup.target.ends_soon(now));
             ends_soon.or_else(|| setup.source.ends_soon(now))
         })
     }
@@ -185,7 +186,11 @@ impl Engine {
     /// A message got through: those that may have been refused or cut off for no fault of theirs have
     /// their turn again.
     pub(super) fn got_through(&self) -> Result<()> {
-        if self.state().blame.got_through() {
+        let mut state = self.state();
+        state.entrance.is_open();
+        let call_back = state.blame.got_through();
+        drop(state);
+        if call_back {
             self.ledger.step(|l| l.call_back(Utc::now()))?;
         }
         Ok(())

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::Engine;
+use super::daemon::route;
 use crate::error::Result;
 use crate::ledger::{Backlog, Change, Proof, Row, Trouble, Verification};
 use crate::message::{Time, parse_time, time_text};
+use crate::source::MAILBOX;
 
 /// Different reasons that are told apart; a run with more has no common ones.
 const REASONS_MAX: usize = 50;
@@ -110,6 +112,18 @@ impl Tally {
     }
 }
 
+/// What was there before a run.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// As people read it.
+    pub source: String,
+    /// There was no look at the source yet.
+    pub first: bool,
+    pub waiting: u64,
+    pub delivered: u64,
+    pub failed: u64,
+}
+
 /// A run at one moment.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -145,6 +159,22 @@ impl Progress {
 }
 
 impl Engine {
+    /// What it finds when it begins.
+    pub fn before(&self) -> Result<Before> {
+        let source = route(&self.setup().config).source();
+        let now = Utc::now();
+        self.ledger.step(|l| {
+            let s = l.summary(now, now)?;
+            Ok(Before {
+                source: source.clone(),
+                first: l.mailbox(MAILBOX)?.is_none(),
+                waiting: s.backlog.messages + s.in_flight,
+                delivered: s.delivered,
+                failed: s.failed,
+            })
+        })
+    }
+
     /// How far it has come.
     pub fn progress(&self) -> Result<Progress> {
         let limit = self.setup().config.upload_limit_per_day;

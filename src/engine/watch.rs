@@ -36,6 +36,8 @@ struct Look {
 pub(super) struct Looked {
     /// Rows that wait now and did not before.
     pub(super) new: usize,
+    /// Nothing was known of the mailbox before.
+    pub(super) first: bool,
     /// The rows are still to be matched with those of older incarnations: many of the new ones are none.
     pub(super) matching: bool,
     /// The source does not tell of all that it says it holds. What it tells of is recorded.
@@ -45,8 +47,14 @@ pub(super) struct Looked {
 impl Looked {
     /// How many messages came, where that is known.
     pub(super) fn say(&self) {
-        if !self.matching {
-            info!("{} in {MAILBOX}", counted(self.new, "new message"));
+        let what = |one| match self.new {
+            0 => format!("no {one}s"),
+            n => counted(n, one),
+        };
+        match (self.matching, self.first) {
+            (true, _) => {}
+            (false, true) => info!("{} to copy in {MAILBOX}", what("message")),
+            (false, false) => info!("{} in {MAILBOX}", what("new message")),
         }
     }
 }
@@ -67,6 +75,7 @@ impl Engine {
             // Each look would add all of the mailbox once more.
             return Ok(Looked {
                 new: 0,
+                first: false,
                 matching: true,
                 trouble: None,
             });
@@ -79,6 +88,7 @@ impl Engine {
 fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> {
     let mut view = reader.look()?;
     let known = ledger.step(|l| l.mailbox(MAILBOX))?;
+    let first = known.is_none();
     if known
         .is_some_and(|known| known.uid_validity == view.uid_validity && went_back(&view, &known))
     {
@@ -89,6 +99,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
     reader.has_seen(&mailbox);
     let mut out = Looked {
         new: 0,
+        first,
         matching: false,
         trouble: None,
     };
@@ -329,9 +340,9 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
             Err(e) if matches!(e.fault, Fault::Throttled | Fault::NeedsUser) => return Err(e),
             // What loses a session without a goodbye may have taken minutes.
             Err(e) if e.fault == Fault::Connection && !e.goodbye => {
-                warn!("{e}; listing the messages first");
+                warn!("{}", e.then("listing the messages first"));
             }
-            Err(e) => debug!("{e}; listing the messages first"),
+            Err(e) => debug!("{}", e.then("listing the messages first")),
         }
     }
     let (uids, whole) = reader.source()?.uids_from(from)?;

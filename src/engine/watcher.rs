@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::{debug, error, warn};
+use log::{debug, error, info, warn};
 
-use super::daemon::{SLACK, WATCH, Watch};
+use super::daemon::{SLACK, WATCH, Watch, route};
 use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
 use super::{Engine, Event, Setup};
 use crate::error::{Error, Fault, Result};
+use crate::source::MAILBOX;
 
 /// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
@@ -38,6 +39,7 @@ impl Engine {
             untold: 0,
             looked: false,
             told: true,
+            announced: false,
         };
         let mut troubles = 0u32;
         let mut last_cut = None;
@@ -66,17 +68,17 @@ impl Engine {
             let rested = last_cut.is_none_or(|at: Instant| at.elapsed() >= self.times.reconnect.0);
             if e.fault == Fault::Connection && std::mem::take(&mut watcher.looked) && rested {
                 // Servers end quiet sessions as they like: only not getting in again is trouble.
-                debug!("{e}; connecting again");
+                debug!("{}", e.then("connecting again"));
                 last_cut = Some(Instant::now());
                 troubles = 0;
                 continue;
             }
-            if let Err(fatal) = self.say(WATCH, Some(&e)) {
+            let wait = self.wait_after(&e, troubles);
+            troubles += 1;
+            if let Err(fatal) = self.say(WATCH, Some(&e), Some(wait)) {
                 self.state().fatal = Some(fatal);
                 return self.tell(Event::Wake);
             }
-            let wait = self.wait_after(&e, troubles);
-            troubles += 1;
             let person = e.fault == Fault::NeedsUser;
             self.pause(wait, &watcher.setup, person.then_some(edition));
         }
@@ -112,7 +114,7 @@ impl Engine {
         watcher.looked = true;
         if looked.matching {
             self.tell(Event::Wake);
-        } else if looked.new > 0 {
+        } else if looked.new > 0 || looked.first {
             watcher.short_idles = 0;
             looked.say();
             self.tell(Event::Wake);
@@ -122,8 +124,12 @@ impl Engine {
             }
         }
         watcher.told = true;
-        self.say(WATCH, looked.trouble.as_ref())?;
-        if shares || !watcher.idles() || !watcher.reader.source()?.can_idle() {
+        self.say(WATCH, looked.trouble.as_ref(), None)?;
+        let polls = shares || !watcher.idles() || !watcher.reader.source()?.can_idle();
+        if !std::mem::replace(&mut watcher.announced, true) {
+            self.announce(polls.then_some(how.poll));
+        }
+        if polls {
             self.pause(how.poll, &watcher.setup, None);
             return Ok(());
         }
@@ -152,6 +158,16 @@ impl Engine {
         }
         watcher.told = end?;
         Ok(())
+    }
+
+    /// Says that it watches, and how.
+    fn announce(&self, polls: Option<Duration>) {
+        let source = route(&self.setup().config).source();
+        let how = match polls {
+            Some(poll) => format!("looked for every {} s", poll.as_secs()),
+            None => "new mail is told by the server".into(),
+        };
+        info!("watching {MAILBOX} of {source} ({how})");
     }
 
     /// Waits on a part's own thread, until the run ends or the configuration changes; or the source's
@@ -188,6 +204,8 @@ struct Watcher {
     looked: bool,
     /// The last wait ended because the server told of something.
     told: bool,
+    /// It was said that it watches.
+    announced: bool,
 }
 
 impl Watcher {

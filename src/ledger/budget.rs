@@ -38,6 +38,13 @@ impl Room {
         self.sent.saturating_add(batch).saturating_add(size) <= most
     }
 
+    /// How many days pass until the last of so many bytes may go that were there before the first look.
+    pub fn days(self, bytes: u64) -> u64 {
+        let for_all = self.limit - self.limit / KEPT;
+        let all = bytes.saturating_add(self.sent);
+        all.div_ceil(for_all.max(1)).saturating_sub(1)
+    }
+
     pub(super) fn of(db: &Connection, limit: u64, now: Time) -> rusqlite::Result<Room> {
         let sent = uploaded_in_a_day(db, now)?;
         Ok(Room { limit, sent })

@@ -426,6 +426,8 @@ pub fn quick() -> Intervals {
         reconcile: ms(60_000),
         needs_user: ms(2_000),
         pause: (ms(300), ms(1_000)),
+        sign_in: ms(10_000),
+        remind: (ms(500), ms(2_000)),
         keep: ms(5_000),
         batch: ms(60_000),
         heartbeat: ms(100),

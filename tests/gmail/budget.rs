@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
 use imap_to_gmail::config::Config;
-use imap_to_gmail::engine::{Engine, Stopper, Watch};
+use imap_to_gmail::engine::{Engine, Stopper, Watch, changed_at};
 use imap_to_gmail::ledger::Ledger;
 
 use super::stage::{DATE, Stage, mail};
@@ -30,6 +30,7 @@ impl Running {
         let stopper = engine.stopper();
         let watch = Watch {
             config_file: stage.config_file(),
+            config_of: changed_at(&stage.config_file()),
             poll: Duration::from_secs(1),
             idle: true,
         };

@@ -15,8 +15,10 @@ mod outlook;
 mod overlap;
 mod patience;
 mod progress;
+mod sign_in;
 mod stage;
 mod tokens;
+mod told;
 #[path = "../hostile_routes/twist.rs"]
 #[allow(dead_code)]
 mod twist;

@@ -1,0 +1,178 @@
+//! What a run tells of itself while it goes on: signs of life, and what troubles it, to the ledger, to the
+//! log and to the system.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use log::{debug, error, info, warn};
+
+use super::daemon::{CONFIG, DELIVER, WATCH};
+use super::{Engine, FOR_EVER};
+use crate::error::{Error, Fault, Result};
+use crate::text::{minute, span};
+
+/// A wait that is longer is told by its end.
+const LONG: Duration = Duration::from_secs(600);
+
+/// A trouble of a part, as it was last said.
+pub(super) struct Said {
+    part: &'static str,
+    since: Instant,
+    at: Instant,
+}
+
+impl Engine {
+    /// A run of these parts begins.
+    pub(super) fn begins(&self, parts: &[&'static str], once: bool) -> Result<()> {
+        self.once.store(once, Ordering::Relaxed);
+        self.state().parts = parts
+            .iter()
+            .map(|p| (*p, Instant::now() + FOR_EVER))
+            .collect();
+        self.ledger.step(|l| l.run_begins(parts, Utc::now()))
+    }
+
+    /// Signs of life of the parts that keep their word, to the ledger and to the system.
+    pub(super) fn beat(&self) -> Result<()> {
+        let now = Instant::now();
+        let (well, all): (Vec<&'static str>, usize) = {
+            let mut state = self.state();
+            if now < state.next_beat {
+                return Ok(());
+            }
+            state.next_beat = now + self.times.heartbeat;
+            let well = state.parts.iter().filter(|(_, until)| *until >= now);
+            (well.map(|(part, _)| *part).collect(), state.parts.len())
+        };
+        if well.len() == all {
+            // A part that is stuck loses the watchdog for all of us.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+        self.ledger.step(|l| l.beat(&well, Utc::now()))
+    }
+
+    /// This part gives its word to be heard of again within this time.
+    pub(super) fn promise(&self, part: &'static str, within: Duration) {
+        let until = Instant::now() + within;
+        if let Some(entry) = self.state().parts.iter_mut().find(|(p, _)| *p == part) {
+            entry.1 = until;
+        }
+    }
+
+    /// Puts what troubles a part into the ledger, and into the log when it is new, and now and then while it
+    /// lasts. `again`: when it is tried again.
+    pub(super) fn say(
+        &self,
+        part: &'static str,
+        trouble: Option<&Error>,
+        again: Option<Duration>,
+    ) -> Result<()> {
+        let notice = match part {
+            DELIVER => self.notice(),
+            _ => None,
+        };
+        self.waits_for_a_person(part, trouble);
+        let trouble = trouble.or(notice.as_ref()).map(Error::advised);
+        let (news, worst) = self.ledger.step(|l| {
+            let news = l.trouble(part, trouble.as_ref(), Utc::now())?;
+            let worst = match news {
+                true => l.parts()?.into_iter().find_map(|p| p.trouble),
+                false => None,
+            };
+            Ok((news, worst))
+        })?;
+        let said = self.said(part, trouble.is_some(), news);
+        match (&trouble, said) {
+            (Some(e), Some(lasted)) => {
+                let still = match news {
+                    true => String::new(),
+                    false => format!("still, after {}: ", span(lasted.as_secs())),
+                };
+                let line = format!("{still}{}", e.in_full(&next_try(e, again)));
+                match e.fault {
+                    Fault::NeedsUser => error!("{line}"),
+                    _ => warn!("{line}"),
+                }
+            }
+            (Some(e), None) => debug!("{}", e.then(&next_try(e, again))),
+            (None, Some(lasted)) if news => info!(
+                "{}: all is well again after {}",
+                named(part),
+                span(lasted.as_secs())
+            ),
+            (None, _) => {}
+        }
+        if news {
+            let status = worst.map_or("watching".to_string(), |t| t.message);
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&status)]);
+        }
+        Ok(())
+    }
+
+    /// How long the trouble has lasted, where that is to be said now.
+    fn said(&self, part: &'static str, trouble: bool, news: bool) -> Option<Duration> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let known = state.said.iter().position(|s| s.part == part);
+        match known {
+            None if trouble => {
+                state.said.push(Said {
+                    part,
+                    since: now,
+                    at: now,
+                });
+                Some(Duration::ZERO)
+            }
+            None => None,
+            Some(i) if !trouble => Some(now - state.said.swap_remove(i).since),
+            Some(i) => {
+                let (first, most) = self.times.remind;
+                let said = &mut state.said[i];
+                if news {
+                    said.since = now;
+                } else if now - said.at < (said.at - said.since).clamp(first, most) {
+                    return None;
+                }
+                said.at = now;
+                Some(now - said.since)
+            }
+        }
+    }
+
+    fn waits_for_a_person(&self, part: &'static str, trouble: Option<&Error>) {
+        let mut state = self.state();
+        state.needs_user.retain(|p| *p != part);
+        if trouble.is_some_and(|e| e.fault == Fault::NeedsUser) {
+            state.needs_user.push(part);
+        }
+    }
+}
+
+fn named(part: &str) -> &str {
+    match part {
+        WATCH => "watching",
+        DELIVER => "delivering",
+        CONFIG => "the configuration",
+        other => other,
+    }
+}
+
+/// `next try in 5 s`; nothing where nothing is tried again.
+fn next_try(e: &Error, again: Option<Duration>) -> String {
+    let Some(again) = again else {
+        return String::new();
+    };
+    let when = if again >= LONG {
+        let again = TimeDelta::from_std(again).unwrap_or_default();
+        format!("at {}", minute(Utc::now() + again))
+    } else {
+        format!("in {}", span(again.as_secs()))
+    };
+    match e.fault {
+        Fault::NeedsUser => {
+            format!("next try {when}, or when the configuration or a token file changes")
+        }
+        _ => format!("next try {when}"),
+    }
+}

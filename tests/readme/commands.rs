@@ -1,0 +1,218 @@
+//! What is to be typed can be typed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
+
+use clap::error::ErrorKind;
+use imap_to_gmail::cli;
+
+use super::{all_typed, document, documents, mails, quoted, root, route, servers, typed};
+
+/// The words of a command line, without what may be left out.
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace()
+        .filter(|w| !w.starts_with('[') && !w.ends_with(']'))
+        .map(str::to_string)
+        .collect()
+}
+
+#[test]
+fn each_command_is_one_that_the_program_knows() {
+    let mut tried = 0;
+    for (path, text) in documents() {
+        let inline = quoted(&text).into_iter().map(str::to_string);
+        for line in typed(&text).into_iter().chain(inline) {
+            let line = line.split(" | ").next().unwrap();
+            let words = words(line);
+            if words.first().is_none_or(|w| w != "imap-to-gmail") || words.len() < 2 {
+                continue;
+            }
+            tried += 1;
+            if let Err(e) = cli::command().try_get_matches_from(&words) {
+                // A command that is only named needs no options.
+                let only_named = words.len() == 2 && e.kind() == ErrorKind::MissingRequiredArgument;
+                assert!(
+                    only_named || e.kind() == ErrorKind::DisplayHelp,
+                    "{}: {line}\n{e}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(tried > 20, "{tried} commands");
+}
+
+/// In the order of README.md, in a folder with a configuration: all but what builds, installs or needs a browser.
+#[test]
+fn what_readme_tells_to_type_can_be_run() {
+    let (source, gmail) = servers();
+    let route = route(&source, &gmail);
+    mails(&source, &route);
+    let bin = route.dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(
+        env!("CARGO_BIN_EXE_imap-to-gmail"),
+        bin.join("imap-to-gmail"),
+    )
+    .unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let shell = |line: &str| {
+        let ran = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(route.dir.path())
+            .env("PATH", &path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let out = String::from_utf8(ran.stdout).unwrap();
+        (
+            ran.status.code().unwrap(),
+            out + &String::from_utf8(ran.stderr).unwrap(),
+        )
+    };
+    let mut ran = BTreeSet::new();
+    for line in typed(&document("README.md")) {
+        let line = line.split(" [").next().unwrap();
+        let Some(command) = line.strip_prefix("imap-to-gmail ") else {
+            continue;
+        };
+        // One that would go on is told to end.
+        let watches = !line.contains("--dry-run")
+            && (command.starts_with("run") || command.starts_with("--config"));
+        let (line, status) = match watches {
+            true => (format!("{line} --once"), 3),
+            false => (line.to_string(), 0),
+        };
+        let line = match line.contains("--config") || route.command(&["check"]).status != 2 {
+            true => line,
+            false => format!("{line} --config config.json"),
+        };
+        let (ended, said) = shell(&line);
+        assert_eq!(ended, status, "{line}\n{said}");
+        ran.insert(command.split(' ').next().unwrap().to_string());
+    }
+    let all = [
+        "--config",
+        "check",
+        "import-state",
+        "retry-failed",
+        "run",
+        "status",
+    ];
+    assert_eq!(ran, all.map(String::from).into());
+    // What a monitor is told to ask.
+    let asked = all_typed().into_iter().find(|l| l.contains("jq -e"));
+    let tool = Command::new("jq").arg("--version").output();
+    if tool.is_ok() {
+        let (ended, said) = shell(&asked.unwrap());
+        assert_eq!((ended, said.trim()), (1, "false"));
+    }
+}
+
+#[test]
+fn each_query_runs_on_the_ledger_of_a_real_run() {
+    let (source, gmail) = servers();
+    let route = route(&source, &gmail);
+    mails(&source, &route);
+    let queries: Vec<String> = all_typed()
+        .into_iter()
+        .filter(|line| line.starts_with("sqlite3 "))
+        .map(|line| line.split('"').nth(1).unwrap().to_string())
+        .filter(|query| !query.starts_with('.'))
+        .collect();
+    assert!(queries.len() >= 6, "{queries:?}");
+    let ran = route.run();
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    // One that the Python script had copied.
+    route
+        .sql()
+        .execute(
+            "UPDATE message SET proof = 'imported' WHERE message_id = '<other@example.org>'",
+            [],
+        )
+        .unwrap();
+    for query in queries {
+        let db = route.sql();
+        let mut statement = db
+            .prepare(&query)
+            .unwrap_or_else(|e| panic!("{query}\n{e}"));
+        let found = statement.query([]).unwrap().next().unwrap().is_some();
+        assert!(found, "nothing comes of {query}");
+    }
+}
+
+/// What is to be installed or built from is there, and every manual page and unit is told of.
+#[test]
+fn what_is_to_be_installed_is_there() {
+    let mut named = BTreeSet::new();
+    for line in all_typed() {
+        for word in line.split_whitespace().filter(|w| w.starts_with("dist/")) {
+            match word.split_once('*') {
+                Some((before, after)) => {
+                    let folder = fs::read_dir(root().join("dist")).unwrap();
+                    let names =
+                        folder.map(|f| format!("dist/{}", f.unwrap().file_name().display()));
+                    named.extend(names.filter(|n| n.starts_with(before) && n.ends_with(after)));
+                }
+                None => {
+                    assert!(root().join(word).exists(), "{line}");
+                    named.insert(word.to_string());
+                }
+            }
+        }
+    }
+    for (_, text) in documents() {
+        for word in quoted(&text)
+            .into_iter()
+            .filter(|w| w.starts_with("dist/") && w.len() > 5)
+        {
+            assert!(root().join(word).exists(), "{word}");
+            named.insert(word.to_string());
+        }
+    }
+    for file in fs::read_dir(root().join("dist")).unwrap() {
+        let name = format!("dist/{}", file.unwrap().file_name().display());
+        let helper = name.ends_with(".dockerignore");
+        assert!(helper || named.contains(&name), "nobody is told of {name}");
+    }
+}
+
+#[test]
+fn the_rust_it_asks_for_is_the_one_it_needs() {
+    let manifest = document("Cargo.toml");
+    let version = manifest
+        .lines()
+        .find_map(|l| l.strip_prefix("rust-version = "))
+        .unwrap()
+        .trim_matches('"')
+        .to_string();
+    assert!(document("README.md").contains(&format!("Rust {version} or newer")));
+    assert!(document("dist/Dockerfile").contains(&format!("FROM rust:{version}-")));
+}
+
+#[test]
+fn the_configurations_that_are_shown_are_right() {
+    let example = document("config.json.example");
+    let example: serde_json::Value = serde_json::from_str(&example).unwrap();
+    let mut seen = 0;
+    for (path, text) in documents() {
+        for block in text.split("\n\n").filter(|b| b.starts_with("    {")) {
+            let Ok(shown) = serde_json::from_str::<serde_json::Value>(block) else {
+                panic!("{}: not JSON\n{block}", path.display());
+            };
+            if shown.get("source_server").is_none() {
+                continue;
+            }
+            seen += 1;
+            if shown.get("source_pass").is_some() {
+                assert_eq!(shown, example, "{}", path.display());
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("config.json");
+            fs::write(&file, shown.to_string()).unwrap();
+            imap_to_gmail::config::account(&file, "source").unwrap();
+        }
+    }
+    assert_eq!(seen, 3);
+}

@@ -18,7 +18,7 @@ fn known_keys() -> BTreeSet<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.json");
     fs::write(&file, "{\"zzzzzzzzzzzzzzzzzzzz\": 1}").unwrap();
-    let hint = config::state_file(&file).unwrap_err().hint.unwrap();
+    let hint = Config::load(&file, Utc::now()).unwrap_err().hint.unwrap();
     let keys = hint.strip_prefix("the keys are ").unwrap();
     keys.split(", ").map(str::to_string).collect()
 }
@@ -75,7 +75,7 @@ fn default_of(key: &str) -> Option<Value> {
         },
         "connections" => Some(json!(c.connections)),
         "upload_limit_per_day" => c.upload_limit_per_day.map(Value::from),
-        "state_file" => Some(json!(name(&c.state_file))),
+        "state_file" => Some(json!(config::DEFAULT_LEDGER)),
         key => {
             // Beside another form of the same thing it is one too many.
             let other = match key {
@@ -83,8 +83,8 @@ fn default_of(key: &str) -> Option<Value> {
                 key => key.to_string(),
             };
             let mut with = least.clone();
-            with[other] = json!("x");
-            let one_of = loaded(&with).is_err_and(|e| e.message.contains("expected one of them"));
+            with[&other] = json!("x");
+            let one_of = loaded(&with).is_err_and(|e| e.message.contains(&format!("`{other}`")));
             Some(json!(match one_of {
                 true => "one of these",
                 false => "required",

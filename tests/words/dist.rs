@@ -83,6 +83,7 @@ fn completions_and_manual_pages_are_up_to_date() {
 
 /// The two formatters that people have find nothing to say of any page.
 #[test]
+#[allow(clippy::print_stdout)]
 fn manual_pages_are_clean() {
     let folder = tempfile::tempdir().unwrap();
     let pages = man::pages();

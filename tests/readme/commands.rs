@@ -1,4 +1,5 @@
 //! What is to be typed can be typed.
+#![allow(clippy::print_stdout)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -101,12 +102,59 @@ fn what_readme_tells_to_type_can_be_run() {
         "status",
     ];
     assert_eq!(ran, all.map(String::from).into());
+    // The copy of a ledger is one.
+    let backup = all_typed().into_iter().find(|l| l.contains(".backup"));
+    if there("sqlite3") {
+        assert_eq!(shell(&backup.unwrap()), (0, String::new()));
+        let (_, said) = shell("imap-to-gmail status --state-file backup.db");
+        assert!(said.contains(" failed             1 "), "{said}");
+    }
     // What a monitor is told to ask.
     let asked = all_typed().into_iter().find(|l| l.contains("jq -e"));
-    let tool = Command::new("jq").arg("--version").output();
-    if tool.is_ok() {
+    if there("jq") {
         let (ended, said) = shell(&asked.unwrap());
         assert_eq!((ended, said.trim()), (1, "false"));
+    }
+}
+
+/// Not every machine has every tool.
+fn there(tool: &str) -> bool {
+    let there = Command::new(tool).arg("--version").output().is_ok();
+    if !there {
+        println!("skipped: {tool} is not installed");
+    }
+    there
+}
+
+/// Manual pages and completions arrive where they are looked for.
+#[test]
+fn what_lies_in_dist_can_be_installed() {
+    let to = tempfile::tempdir().unwrap();
+    let lines = typed(&document("README.md"));
+    let lines: Vec<&String> = lines
+        .iter()
+        .filter(|l| l.starts_with("install -Dm"))
+        .collect();
+    assert!(lines.len() >= 5, "{lines:?}");
+    for line in lines {
+        let prefix = to.path().display();
+        let line = line
+            .replace(" /usr/local/", &format!(" {prefix}/usr/local/"))
+            .replace(" ~/", &format!(" {prefix}/home/"));
+        let ran = Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{line}\n{ran:?}");
+    }
+    let man = to.path().join("usr/local/share/man");
+    for page in [
+        "man1/imap-to-gmail.1",
+        "man1/imap-to-gmail-run.1",
+        "man5/imap-to-gmail-config.5",
+    ] {
+        assert!(man.join(page).exists(), "{page}");
     }
 }
 
@@ -176,6 +224,35 @@ fn what_is_to_be_installed_is_there() {
         let helper = name.ends_with(".dockerignore");
         assert!(helper || named.contains(&name), "nobody is told of {name}");
     }
+}
+
+/// A file that config.json names without a folder is found beside the copy of config.json that systemd makes; and the
+/// unit for several accounts is the one for one, but for its names.
+#[test]
+fn the_units_hand_over_files_by_their_names() {
+    let one = document("dist/imap-to-gmail.service");
+    let several = document("dist/imap-to-gmail@.service");
+    for unit in [&one, &several] {
+        let lines = unit.lines().map(|l| l.trim_start_matches('#'));
+        let handed: Vec<&str> = lines
+            .filter_map(|l| l.strip_prefix("LoadCredential="))
+            .collect();
+        assert_eq!(handed.len(), 4, "{handed:?}");
+        for line in handed {
+            let (name, file) = line.split_once(':').unwrap();
+            assert_eq!(Some(name), file.rsplit('/').next(), "{line}");
+        }
+    }
+    let settings = |unit: &str| {
+        let lines = unit
+            .lines()
+            .filter(|l| !l.starts_with('#') && !l.is_empty());
+        lines.map(str::to_string).collect::<Vec<_>>()
+    };
+    let several = [" (%i)", "/%i", "-%i"]
+        .iter()
+        .fold(several, |s, name| s.replace(name, ""));
+    assert_eq!(settings(&one), settings(&several));
 }
 
 #[test]

@@ -56,6 +56,8 @@ fn an_old_copy_of_the_ledger_sends_nothing_that_came_since() {
     let (source, gmail) = filled();
     let route = route(&source, &gmail);
     assert_eq!(route.run().status, 0);
+    // All of it is in the one file when a run has ended.
+    assert!(!route.dir.path().join("sync_state.db-wal").exists());
     let copy = route.dir.path().join("backup.db");
     fs::copy(route.ledger_file(), &copy).unwrap();
     for mail in mails() {

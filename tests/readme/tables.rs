@@ -76,19 +76,24 @@ fn default_of(key: &str) -> Option<Value> {
         "connections" => Some(json!(c.connections)),
         "upload_limit_per_day" => c.upload_limit_per_day.map(Value::from),
         "state_file" => Some(json!(config::DEFAULT_LEDGER)),
+        "source_server" | "source_user" | "target_user" => {
+            let mut without = least.clone();
+            without.as_object_mut().unwrap().remove(key);
+            let missing = loaded(&without).is_err_and(|e| e.message.contains("missing"));
+            assert!(missing, "{key}");
+            Some(json!("required"))
+        }
         key => {
             // Beside another form of the same thing it is one too many.
-            let other = match key {
+            let form = match key {
                 "source_pass" | "target_pass" => format!("{key}_file"),
                 key => key.to_string(),
             };
             let mut with = least.clone();
-            with[&other] = json!("x");
-            let one_of = loaded(&with).is_err_and(|e| e.message.contains(&format!("`{other}`")));
-            Some(json!(match one_of {
-                true => "one of these",
-                false => "required",
-            }))
+            with[&form] = json!("x");
+            let too_many = loaded(&with).is_err_and(|e| e.message.contains(&format!("`{form}`")));
+            assert!(too_many, "{key}");
+            Some(json!("one of these"))
         }
     }
 }

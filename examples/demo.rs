@@ -124,7 +124,7 @@ fn demo() -> Result<()> {
 
     step(&judged(&source, &gmail)?);
     println!(
-        "That took {:.1} seconds; nothing of it is left on this machine.",
+        "That took {:.1} seconds. The folder in which it worked is gone; what cargo built for it stays in target/.",
         begun.elapsed().as_secs_f64()
     );
     Ok(())

@@ -122,8 +122,7 @@ const KEYS: &[&str] = &[
 /// The ledger, where nothing else is said.
 pub const DEFAULT_LEDGER: &str = "sync_state.db";
 
-const EXAMPLE_HINT: &str =
-    "config.json.example shows a complete one; the README has a table of the keys";
+const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 
 const QUOTES_HINT: &str =
     "text stands in quotation marks, also when it is all digits; numbers stand without";

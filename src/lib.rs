@@ -1,5 +1,6 @@
 //! imap-to-gmail copies the mail of another account into Gmail: complete, once each, on its owner's
-//! own machine. This page is the bird's-eye view; the modules are listed in reading order below.
+//! own machine. This page is the bird's-eye view; the modules are listed in reading order below. For
+//! those who use the program there are README.md and docs/, which tests/readme.rs holds to the truth.
 //!
 //! **Promises, in order:** nothing lost, nothing twice, nothing altered, nothing leaked; then fast;
 //! then pleasant.

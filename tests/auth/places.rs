@@ -159,6 +159,6 @@ fn a_configuration_that_is_wrong_is_said_as_ever() {
         BOTH,
         2,
         "config.json: `target_user` is missing",
-        "config.json.example shows a complete one; the README has a table of the keys",
+        "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key",
     );
 }

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{Desk, Ran};
 
-pub(crate) const EXAMPLE_HINT: &str =
-    "config.json.example shows a complete one; the README has a table of the keys";
+pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 const QUOTES_HINT: &str =
     "text stands in quotation marks, also when it is all digits; numbers stand without";
 const JSON_HINT: &str =

@@ -1,10 +1,13 @@
-//! The completions and manual pages in dist/ are what the command line of today gives.
+//! The completions and manual pages in dist/ are what the command line of today and docs/configuration.md give.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use clap_complete::{Shell, generate};
+
+use crate::man;
 
 /// Every generated file by its name.
 fn made() -> BTreeMap<String, Vec<u8>> {
@@ -26,14 +29,7 @@ fn made() -> BTreeMap<String, Vec<u8>> {
         }
         files.insert(name.into(), text);
     }
-    let folder = tempfile::tempdir().unwrap();
-    let command = imap_to_gmail::cli::command().disable_help_subcommand(true);
-    clap_mangen::generate_to(command, folder.path()).unwrap();
-    for page in fs::read_dir(folder.path()).unwrap() {
-        let page = page.unwrap();
-        let name = page.file_name().into_string().unwrap();
-        files.insert(name, fs::read(page.path()).unwrap());
-    }
+    files.extend(man::pages());
     files
 }
 
@@ -56,7 +52,8 @@ fn mended(bash: &str) -> String {
 fn completions_and_manual_pages_are_up_to_date() {
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
     let made = made();
-    let ours = |name: &str| made.contains_key(name) || name.ends_with(".1");
+    let is_page = |name: &str| name.ends_with(".1") || name.ends_with(".5");
+    let ours = |name: &str| made.contains_key(name) || is_page(name);
     if std::env::var("UPDATE_WORDS").is_ok() {
         for old in fs::read_dir(&dist).unwrap() {
             let old = old.unwrap();
@@ -78,8 +75,44 @@ fn completions_and_manual_pages_are_up_to_date() {
     for file in fs::read_dir(&dist).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
         assert!(
-            !name.ends_with(".1") || made.contains_key(&name),
+            !is_page(&name) || made.contains_key(&name),
             "dist/{name} is of a command that there is not"
         );
+    }
+}
+
+/// The two formatters that people have find nothing to say of any page.
+#[test]
+#[allow(clippy::print_stdout)]
+fn manual_pages_are_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = man::pages();
+    for (name, text) in &pages {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let checkers: [&[&str]; 2] = [&["mandoc", "-Tlint"], &["groff", "-man", "-ww", "-z"]];
+    for checker in checkers {
+        for name in pages.keys() {
+            let ran = Command::new(checker[0])
+                .args(&checker[1..])
+                .arg(name)
+                .current_dir(folder.path())
+                .output();
+            let Ok(ran) = ran else {
+                let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+                assert!(!ci, "{} is not installed", checker[0]);
+                println!("skipped: {} is not installed", checker[0]);
+                break;
+            };
+            let mut said = String::from_utf8(ran.stdout).unwrap();
+            said += &String::from_utf8(ran.stderr).unwrap();
+            // Of what is not installed here it cannot know.
+            said = said
+                .lines()
+                .filter(|l| !l.contains("referenced manual not found"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            assert!(said.is_empty(), "{checker:?}: {said}");
+        }
     }
 }

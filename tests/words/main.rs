@@ -11,6 +11,7 @@ mod dist;
 mod import;
 mod ledger;
 mod locks;
+mod man;
 mod retry;
 mod secrets;
 mod status;

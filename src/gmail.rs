@@ -42,7 +42,7 @@ pub struct Entry<'a> {
     pub times: &'a Intervals,
 }
 
-/// How a mailbox did not open (gmail.md 6: All Mail may hang for half an hour).
+/// How a mailbox did not open (gmail.md 6: it may hang for half an hour).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shut {
     /// A tagged NO.

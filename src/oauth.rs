@@ -5,8 +5,8 @@
 //!
 //! The file may change under us: other routes share it, and a person replaces it. So it is read
 //! anew each time a token is needed, and what we do not know in it is kept. Some providers give a
-//! new refresh token with each renewal and take the old one back (Microsoft, gmail.md 8.2): who
-//! shares the file renews one after the other, and what came is on disk before it is used.
+//! new refresh token with each renewal (Microsoft, gmail.md 8.2), and may take the old one back (RFC
+//! 6749 6): who shares the file renews one after the other, and what came is on disk before it is used.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;

@@ -1,7 +1,7 @@
 //! A stand-in for Gmail: its IMAP server, its consent page and its token endpoint, in one process, for tests, benches and a demo.
 //!
-//! It is written to the dossier `gmail.md`, whose sections the comments name, and behaves by default as Gmail is
-//! believed to. What Gmail does now and then is a [`Knobs`] field, a [`Refusal`] of a login, a [`TokenTrouble`], or a
+//! It is written to `docs/gmail.md`, whose sections the comments name, and behaves by default as Gmail is believed
+//! to. What Gmail does now and then is a [`Knobs`] field, a [`Refusal`] of a login, a [`TokenTrouble`], or a
 //! [`Fault`] at a chosen command; hours pass when [`Clock::advance`] says so. Told to ([`Options::plain`]), it plays
 //! another provider's server instead: the source.
 //!

@@ -240,7 +240,7 @@ impl Session {
     }
 
     /// Answers the announcement of a literal: `+ go ahead`, unless it comes unasked. LITERAL- ends at 4,096 bytes; what
-    /// Gmail does beyond is a guess (gmail.md, checklist): `BAD` and the end.
+    /// Gmail does beyond is a guess (gmail.md 1.4): `BAD` and the end.
     fn invite(&mut self, tag: &str, len: usize, at_once: bool) -> Step<bool> {
         let allowed = if self.offers("LITERAL+") {
             usize::MAX

@@ -5,20 +5,22 @@
 //! are those of a run: they are made where the refusal is met.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::config::{Draft, Intervals};
+use crate::config::{Draft, Intervals, Key, Secret};
 use crate::error::{Error, Fault};
 use crate::ledger::Route;
 use crate::text::Page;
 
 mod files;
 mod ledger;
+mod room;
+mod sample;
 mod servers;
 mod target;
 mod token;
@@ -28,6 +30,8 @@ mod token;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The finding about the clock.
 const CLOCK: &str = "clock";
+/// How the message of a finding begins that was skipped.
+const NOT_CHECKED: &str = "not checked: ";
 /// Where text stands that belongs to a finding.
 const INDENT: usize = 9;
 
@@ -59,6 +63,16 @@ impl Outcome {
             Outcome::Warning => "warning",
             Outcome::Problem(_) => "problem",
             Outcome::Skipped => "skipped",
+        }
+    }
+
+    /// As terminals number them (ECMA-48 8.3.117).
+    fn colour(self) -> &'static str {
+        match self {
+            Outcome::Ok => "32",
+            Outcome::Warning => "1;33",
+            Outcome::Problem(_) => "1;31",
+            Outcome::Skipped => "2",
         }
     }
 }
@@ -102,7 +116,7 @@ impl Finding {
     }
 
     fn skipped(name: &str, why: &str) -> Finding {
-        Finding::new(name, Outcome::Skipped, format!("not checked: {why}"))
+        Finding::new(name, Outcome::Skipped, format!("{NOT_CHECKED}{why}"))
     }
 
     pub fn json(&self) -> Value {
@@ -111,26 +125,38 @@ impl Finding {
         })
     }
 
-    /// In lines of so many columns, without colour.
-    pub fn text(&self, width: usize) -> String {
+    /// In lines of so many columns.
+    pub fn text(&self, width: usize, coloured: bool) -> String {
         let result = self.outcome.name();
         let name = self.name.replace('_', " ");
+        let message = match self.outcome {
+            // The line begins with that word.
+            Outcome::Skipped => self.message.strip_prefix(NOT_CHECKED),
+            _ => None,
+        };
+        let message = message.unwrap_or(&self.message);
         let rest = " ".repeat(INDENT);
         let mut out = Page::new(width);
         out.add(
             &format!("{result:<INDENT$}"),
             &rest,
-            &format!("{name}: {}", self.message),
+            &format!("{name}: {message}"),
         );
         if let Some(hint) = &self.hint {
             out.add(&rest, &rest, &format!("hint: {hint}"));
         }
-        out.text()
+        let text = out.text();
+        match text.strip_prefix(result) {
+            Some(behind) if coloured => {
+                format!("\x1b[{}m{result}\x1b[0m{behind}", self.outcome.colour())
+            }
+            _ => text,
+        }
     }
 }
 
 /// Tries the configuration at `path` and tells each finding as soon as it is there. Both sides are
-/// tried at the same time.
+/// tried at the same time; what is found of the clock comes before what is judged by it.
 pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     let times = Intervals {
         connect: times.connect.min(PATIENCE),
@@ -150,28 +176,66 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     };
     configuration(path, &draft).into_iter().for_each(&mut *tell);
     files::permissions(&draft).into_iter().for_each(&mut *tell);
-    let (ledger, begun) = ledger::findings(&draft, route(&draft).as_ref());
+    let (ledger, before) = ledger::findings(&draft, route(&draft).as_ref());
     ledger.into_iter().for_each(&mut *tell);
-    let mut told = false;
-    let mut once = |finding: Finding| {
-        // Either token endpoint may tell the time.
-        if finding.name != CLOCK || !std::mem::replace(&mut told, true) {
-            tell(finding);
-        }
-    };
     thread::scope(|scope| {
-        // The target's findings wait until the source's have been told.
-        let (sender, receiver) = mpsc::channel();
-        let (draft, times) = (&draft, &times);
+        let (draft, times, before) = (&draft, &times, &before);
+        let (source, source_told) = mpsc::channel();
+        let (target, target_told) = mpsc::channel();
+        let (source_access, at_source) = mpsc::channel();
+        let (target_access, at_target) = mpsc::channel();
+        let (coming, to_come) = mpsc::channel();
         scope.spawn(move || {
-            target::findings(draft, times, &mut |finding| {
-                let _ = sender.send(finding);
-            });
+            let mut tell = |finding| {
+                let _ = source.send(finding);
+            };
+            if let Some(sample) = servers::source(draft, times, before, &at_source, &mut tell) {
+                let _ = coming.send(sample);
+            }
         });
-        servers::source(draft, times, begun, &mut once);
-        receiver.into_iter().for_each(&mut once);
+        scope.spawn(move || {
+            let mut tell = |finding| {
+                let _ = target.send(finding);
+            };
+            target::findings(draft, times, before, &at_target, &to_come, &mut tell);
+        });
+        let keys = [
+            ("source", &draft.source_key, source_access),
+            ("target", &draft.target_key, target_access),
+        ];
+        tokens(keys, times, tell);
+        source_told.into_iter().for_each(&mut *tell);
+        target_told.into_iter().for_each(&mut *tell);
     });
-    once(Finding::skipped(CLOCK, "no token endpoint told the time"));
+}
+
+/// What a side signs in with, where that is a token.
+type Access = Result<Secret<String>, String>;
+
+/// Tries the token files, hands over what they are good for, and says what their endpoints tell of the
+/// clock: certificates are judged by it, too.
+fn tokens(
+    keys: [(&str, &Option<Key>, Sender<Access>); 2],
+    times: &Intervals,
+    tell: &mut dyn FnMut(Finding),
+) {
+    let (mut asked, mut told) = (false, false);
+    for (side, key, access) in keys {
+        let Some(Key::TokenFile(path)) = key else {
+            continue;
+        };
+        asked = true;
+        let tried = token::tried(side, path, times, &mut |finding| {
+            // Either endpoint may tell the time.
+            if finding.name != CLOCK || !std::mem::replace(&mut told, true) {
+                tell(finding);
+            }
+        });
+        let _ = access.send(tried);
+    }
+    if asked && !told {
+        tell(Finding::skipped(CLOCK, "no token endpoint told the time"));
+    }
 }
 
 fn configuration(path: &Path, draft: &Draft) -> Vec<Finding> {
@@ -219,7 +283,7 @@ mod tests {
     fn text_fits_into_80_columns() {
         let words = "word ".repeat(60);
         let finding = Finding::warning("source_sign_in", words.trim_end(), words.trim_end());
-        let text = finding.text(WIDTH);
+        let text = finding.text(WIDTH, false);
         assert!(text.starts_with("warning  source sign in: word word"));
         assert!(text.contains("\n         hint: word"));
         for line in text.lines().skip(1) {
@@ -231,5 +295,9 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("word").count(), 120);
+        let coloured = finding.text(WIDTH, true);
+        let begin = "\x1b[1;33mwarning\x1b[0m  source sign in: word word";
+        assert!(coloured.starts_with(begin), "{coloured:?}");
+        assert_eq!(coloured.len(), text.len() + "\x1b[1;33m\x1b[0m".len());
     }
 }

@@ -12,7 +12,6 @@ use chrono::Utc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser};
 
-use crate::check::{self, Finding, Outcome};
 use crate::config::{self, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::import_state;
@@ -22,11 +21,12 @@ use crate::text::{WIDTH, counted, thousands};
 
 mod args;
 mod auth;
+mod check;
 mod dry_run;
 mod progress;
 mod run;
 
-use args::{CheckArgs, Cli, Command, ImportArgs, LedgerArgs, RetryArgs, StatusArgs};
+use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs, StatusArgs};
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
@@ -51,7 +51,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         // How the Python script was called.
         (None, Some(args)) | (Some(Command::Run(args)), _) => run::run(&args, times),
         (Some(Command::Auth(args)), _) => auth::auth(&args, &times),
-        (Some(Command::Check(args)), _) => Ok(check(&args, &times)),
+        (Some(Command::Check(args)), _) => Ok(check::check(&args, &times)),
         (Some(Command::Status(args)), _) => status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),
@@ -149,46 +149,6 @@ fn ledger_path(args: &LedgerArgs) -> Result<PathBuf> {
         Some(config) => config::state_file(config),
         None => Ok(config::DEFAULT_LEDGER.into()),
     }
-}
-
-fn check(args: &CheckArgs, times: &Intervals) -> u8 {
-    let mut findings: Vec<Finding> = Vec::new();
-    check::check(&args.config, times, &mut |finding| {
-        if !args.json {
-            say(&finding.text(columns()));
-        }
-        findings.push(finding);
-    });
-    if args.json {
-        let all: Vec<_> = findings.iter().map(Finding::json).collect();
-        say(&format!("{}\n", serde_json::json!({ "checks": all })));
-    } else {
-        say(&format!("\n{}\n", verdict(&findings)));
-    }
-    let is = |status: u8| {
-        findings.iter().any(|f| match f.outcome {
-            // What comes right by itself (3) did not do so within a check.
-            Outcome::Problem(Fault::Throttled) => status == 1,
-            Outcome::Problem(fault) => status == exit_status(fault),
-            Outcome::Ok | Outcome::Warning | Outcome::Skipped => false,
-        })
-    };
-    // The first that applies, as everywhere.
-    [2, 1, 4].into_iter().find(|s| is(*s)).unwrap_or(0)
-}
-
-fn verdict(findings: &[Finding]) -> String {
-    let count = |wanted: fn(&Outcome) -> bool, one: &str| match findings
-        .iter()
-        .filter(|f| wanted(&f.outcome))
-        .count()
-    {
-        0 => format!("no {one}s"),
-        n => counted(n, one),
-    };
-    let problems = count(|o| matches!(o, Outcome::Problem(_)), "problem");
-    let warnings = count(|o| *o == Outcome::Warning, "warning");
-    format!("{problems}, {warnings}")
 }
 
 fn status(args: &StatusArgs) -> Result<u8> {

@@ -722,7 +722,7 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
     assert_eq!(ran.status, 0, "{ran:?}");
     assert_eq!(
         ran.out,
-        "would send 1 message (111 bytes) to bob\n1 message is in the target already\n"
+        "would send 1 message (111 bytes) to bob\n1 message is in the target already\nwith `--debug` each message is listed\n"
     );
     assert_eq!(files(), before);
     world.run_until_done(1);

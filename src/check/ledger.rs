@@ -9,19 +9,48 @@ use crate::ledger::{self, Inspection, Route};
 use crate::status::is_alive;
 use crate::text::thousands;
 
-/// The findings, and whether a run has looked at the source before (None: not known).
-pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, Option<bool>) {
+/// What the ledger says of runs before this check.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// A run has looked at the source: what the first one takes is decided. None: not known.
+    pub(super) begun: Option<bool>,
+    /// Nothing has been delivered, and nothing imported.
+    pub(super) new: bool,
+    pub(super) waiting: u64,
+    pub(super) waiting_bytes: u64,
+}
+
+impl Before {
+    fn of(inspection: Option<&Inspection>) -> Before {
+        let Some(i) = inspection else {
+            return Before {
+                begun: Some(false),
+                new: true,
+                ..Before::default()
+            };
+        };
+        Before {
+            // Of an older ledger no more is known.
+            begun: (!i.outdated).then_some(i.begun),
+            new: i.new,
+            waiting: i.summary.backlog.messages,
+            waiting_bytes: i.summary.backlog.bytes,
+        }
+    }
+}
+
+pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, Before) {
     let name = "ledger";
     let Some(path) = &draft.state_file else {
         let why = "the configuration does not say where it is";
         let skipped = [name, "disk"].map(|n| Finding::skipped(n, why));
-        return (skipped.into(), None);
+        return (skipped.into(), Before::default());
     };
     let seen = ledger::inspect(path, Utc::now());
-    let begun = seen
-        .as_ref()
-        .ok()
-        .map(|i| i.as_ref().is_some_and(|i| i.begun));
+    let before = match &seen {
+        Ok(inspection) => Before::of(inspection.as_ref()),
+        Err(_) => Before::default(),
+    };
     let checked = seen.and_then(|inspection| {
         belongs(inspection.as_ref(), route, draft)?;
         // Only now: that it is another's, or damaged, says more.
@@ -45,7 +74,7 @@ pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, O
         Ok(Some(i)) => Finding::ok(name, format!("{shown} is whole: {}", counts(&i))),
     }];
     found.extend(files::disk(path));
-    (found, begun)
+    (found, before)
 }
 
 fn belongs(inspection: Option<&Inspection>, route: Option<&Route>, draft: &Draft) -> Result<()> {

@@ -1,16 +1,18 @@
 //! A server as either side meets it: address, encryption, sign-in; and the source from there on.
 
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 
-use super::{Finding, token};
+use super::ledger::Before;
+use super::sample::{self, Sample, Wanted};
+use super::{Access, Finding};
 use crate::config::{Draft, Endpoint, Intervals, Key, Masks, Since};
 use crate::error::{Error, shown};
-use crate::message::Time;
 use crate::session::{Greeted, Login, Session, View};
 use crate::source::MAILBOX;
-use crate::text::{counted, thousands};
+use crate::text::counted;
 use crate::wire::{self, Protection, Voucher};
 
 /// What a name server is given.
@@ -26,36 +28,42 @@ const ADDRESSES_MAX: usize = 4;
 const MISCONFIGURED: &str = "the configuration does not say how to get there";
 const TRY_AGAIN: &str = "try again; if it stays so, the operator of the server knows more";
 
-/// The source, as far as one gets.
+/// The source, as far as one gets; and of what it holds, what matters to the target.
 pub(super) fn source(
     draft: &Draft,
     times: &Intervals,
-    begun: Option<bool>,
+    before: &Before,
+    access: &Receiver<Access>,
     tell: &mut dyn FnMut(Finding),
-) {
+) -> Option<Sample> {
     let (user, key) = (draft.source_user.as_ref(), draft.source_key.as_ref());
-    let session = enter("source", draft.source.as_ref(), user, key, times, tell);
+    let endpoint = draft.source.as_ref();
+    let session = enter("source", endpoint, user, key, times, access, tell);
     let Ok(mut session) = session else {
         for name in ["source_mailbox", "source_idle"] {
             tell(Finding::skipped(name, "there is no sign-in"));
         }
-        return;
+        return None;
     };
-    tell(mailbox(&mut session, draft.since, begun));
+    let (finding, wanted) = mailbox(&mut session, draft.since, before);
+    tell(finding);
     tell(match session.usable() {
         true => idle(&mut session),
         false => Finding::skipped("source_idle", "the connection was lost"),
     });
+    let sample = wanted.and_then(|wanted| sample::taken(&mut session, &wanted).ok());
     session.logout();
+    sample
 }
 
-/// All the way into a server.
+/// All the way into a server. `access`: where what to sign in with comes from when it is a token.
 pub(super) fn enter(
     side: &str,
     endpoint: Option<&Endpoint>,
     user: Option<&String>,
     key: Option<&Key>,
     times: &Intervals,
+    access: &Receiver<Access>,
     tell: &mut dyn FnMut(Finding),
 ) -> Result<Session, ()> {
     let masks = match key {
@@ -70,12 +78,11 @@ pub(super) fn enter(
             user,
             password: password.clone(),
         }),
-        // A token can be tried also where there is nothing to sign in to.
-        (user, Some(Key::TokenFile(path))) => {
-            let token = token::tried(side, path, times, tell);
-            user.ok_or_else(nobody)
-                .and_then(|user| token.map(|token| Login::Token { user, token }))
-        }
+        (None, Some(Key::TokenFile(_))) => Err(nobody()),
+        (Some(user), Some(Key::TokenFile(_))) => match access.recv() {
+            Ok(token) => token.map(|token| Login::Token { user, token }),
+            Err(_) => Err("there is no token".into()),
+        },
     };
     sign_in(side, greeted, login, tell)
 }
@@ -209,51 +216,52 @@ fn sign_in(
 }
 
 /// How much there is, and what the first run takes of it.
-fn mailbox(session: &mut Session, since: Option<Since>, begun: Option<bool>) -> Finding {
+fn mailbox(
+    session: &mut Session,
+    since: Option<Since>,
+    before: &Before,
+) -> (Finding, Option<Wanted>) {
     let name = "source_mailbox";
+    let failed = |e: &Error| (Finding::problem(name, e, TRY_AGAIN), None);
     let view = match session.examine(MAILBOX) {
         Ok(view) => view,
-        Err(e) => return Finding::problem(name, &e, TRY_AGAIN),
+        Err(e) => return failed(&e),
     };
     let mut text = holds(&view);
-    if let (Some(since), Some(false)) = (since, begun)
+    let mut wanted = None;
+    if let Some(since) = since
+        && (before.begun == Some(false) || before.new)
         && view.exists > 0
     {
-        match wanted(session, &view, since) {
-            Ok(share) => text.push_str(&format!("; the first run takes {share}")),
-            Err(e) => return Finding::problem(name, &e, TRY_AGAIN),
+        match Wanted::of(session, &view, since) {
+            Ok(found) => {
+                if before.begun == Some(false) {
+                    text.push_str(&format!("; the first run takes {}", found.text()));
+                }
+                wanted = Some(found);
+            }
+            Err(e) => return failed(&e),
         }
     }
     match session.examine(MAILBOX) {
-        Ok(again) if again.uid_validity != view.uid_validity => Finding::warning(
-            name,
-            format!(
-                "{MAILBOX} has other UIDs each time it is opened (UIDVALIDITY {}, then {}): its messages are told apart by Message-ID and date",
-                view.uid_validity, again.uid_validity
-            ),
-            "open it once with a mail program: some servers settle its UIDs only then",
-        ),
-        Ok(_) => Finding::ok(name, text),
-        Err(e) => Finding::problem(name, &e, TRY_AGAIN),
+        Ok(again) if again.uid_validity != view.uid_validity => {
+            let finding = Finding::warning(
+                name,
+                format!(
+                    "{MAILBOX} has other UIDs each time it is opened (UIDVALIDITY {}, then {}): its messages are told apart by Message-ID and date",
+                    view.uid_validity, again.uid_validity
+                ),
+                "open it once with a mail program: some servers settle its UIDs only then",
+            );
+            (finding, None)
+        }
+        Ok(_) => (Finding::ok(name, text), wanted),
+        Err(e) => failed(&e),
     }
 }
 
 pub(super) fn holds(view: &View) -> String {
     format!("{MAILBOX} holds {}", counted(view.exists, "message"))
-}
-
-fn wanted(session: &mut Session, view: &View, since: Since) -> Result<String, Error> {
-    if since == Since::All {
-        return Ok("all of them".into());
-    }
-    let start: Time = since.start(Utc::now());
-    let count = session.uids_since(view, Some(start))?.len() as u64;
-    // Days are the server's, and one more is asked for.
-    Ok(format!(
-        "what came since {}, about {}",
-        start.format("%Y-%m-%d"),
-        thousands(count)
-    ))
 }
 
 fn idle(session: &mut Session) -> Finding {

@@ -1,25 +1,42 @@
 //! The target from its token to what it can do. Nothing is added to it: EXAMINE and LIST only.
 
-use super::Finding;
+use std::path::Path;
+use std::sync::mpsc::Receiver;
+
+use super::ledger::Before;
+use super::room::{self, Coming};
+use super::sample::Sample;
 use super::servers::{enter, holds};
+use super::{Access, Finding};
 use crate::config::{Draft, Intervals};
 use crate::gmail::{COPIES, DELIVERY, all_mail_hidden};
+use crate::ledger::Overlap;
 use crate::session::Session;
 use crate::text::bytes_text;
 
 /// Mail of this size is common; what takes less refuses some.
 const COMMON_SIZE: u64 = 25_000_000;
+const LOST: &str = "the connection was lost";
 const TRY_AGAIN: &str = "try again; if it stays so, the operator of the server knows more";
 
-/// The target, as far as one gets.
-pub(super) fn findings(draft: &Draft, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
+/// The target, as far as one gets. `coming`: what is known of what the source has for it.
+pub(super) fn findings(
+    draft: &Draft,
+    times: &Intervals,
+    before: &Before,
+    access: &Receiver<Access>,
+    coming: &Receiver<Sample>,
+    tell: &mut dyn FnMut(Finding),
+) {
     let (user, key) = (draft.target_user.as_ref(), draft.target_key.as_ref());
-    let session = enter("target", draft.target.as_ref(), user, key, times, tell);
+    let endpoint = draft.target.as_ref();
+    let session = enter("target", endpoint, user, key, times, access, tell);
     let rest = [
         "target_mailbox",
         "target_copies",
         "target_uidplus",
         "target_size_limit",
+        "target_quota",
     ];
     let Ok(mut session) = session else {
         for name in rest {
@@ -31,31 +48,97 @@ pub(super) fn findings(draft: &Draft, times: &Intervals, tell: &mut dyn FnMut(Fi
         Ok(view) => Finding::ok(rest[0], holds(&view)),
         Err(e) => Finding::problem(rest[0], &e, TRY_AGAIN),
     });
+    let mut all_mail = None;
     tell(match session.usable() {
-        true => copies(rest[1], &mut session),
-        false => Finding::skipped(rest[1], "the connection was lost"),
+        true => {
+            let (finding, found) = copies(rest[1], &mut session);
+            all_mail = found;
+            finding
+        }
+        false => Finding::skipped(rest[1], LOST),
     });
     tell(uidplus(rest[2], &session));
     tell(size_limit(rest[3], &session));
+    let all_mail = all_mail.as_deref().unwrap_or(DELIVERY);
+    let (user, ledger) = (user.map_or("", |u| u), draft.state_file.as_deref());
+    room(
+        rest[4],
+        &mut session,
+        all_mail,
+        before,
+        coming,
+        tell,
+        &|overlap| {
+            Finding::warning(
+                "target_overlap",
+                overlap.sentence(user),
+                Overlap::hint(ledger.unwrap_or(Path::new("sync_state.db"))),
+            )
+        },
+    );
     session.logout();
 }
 
-/// Where copies are looked for that are there already.
-fn copies(name: &str, session: &mut Session) -> Finding {
+/// Is there room, and is it needed: a new ledger may have been made by mistake. Where a server does not say
+/// or does not hold what it offers, a run goes on all the same.
+fn room(
+    name: &str,
+    session: &mut Session,
+    all_mail: &str,
+    before: &Before,
+    coming: &Receiver<Sample>,
+    tell: &mut dyn FnMut(Finding),
+    warn: &dyn Fn(&Overlap) -> Finding,
+) {
+    // The source ends in any case, and with it this wait.
+    let sample = coming.recv().ok();
+    let quota = match (session.offers("QUOTA"), session.usable()) {
+        (true, true) => Some(session.quota(DELIVERY)),
+        _ => None,
+    };
+    let overlap = match &sample {
+        Some(sample) if before.new && session.usable() => {
+            room::overlap(session, all_mail, sample).ok()
+        }
+        _ => None,
+    };
+    match quota {
+        Some(Ok(quota)) => {
+            let coming = Coming::of(before, sample.as_ref(), overlap);
+            let gmail = session.offers("X-GM-EXT-1");
+            tell(room::left(name, quota, coming, gmail));
+        }
+        Some(Err(_)) => tell(Finding::skipped(
+            name,
+            "the server did not say what is left",
+        )),
+        None if session.offers("QUOTA") => tell(Finding::skipped(name, LOST)),
+        None => {}
+    }
+    if let Some(overlap) = overlap.filter(Overlap::is_telling) {
+        tell(warn(&overlap));
+    }
+}
+
+/// Where copies are looked for that are there already, and the name of All Mail.
+fn copies(name: &str, session: &mut Session) -> (Finding, Option<String>) {
     if !session.offers("X-GM-EXT-1") {
         let text = format!("not Gmail: what is there already is looked for in {DELIVERY} alone");
-        return Finding::ok(name, text);
+        return (Finding::ok(name, text), None);
     }
-    let found = match session.special_use(&COPIES) {
-        Ok(found) => found,
-        Err(e) => return Finding::problem(name, &e, TRY_AGAIN),
-    };
+    match session.special_use(&COPIES) {
+        Ok(mut found) => (shown_copies(name, &found), found.swap_remove(0)),
+        Err(e) => (Finding::problem(name, &e, TRY_AGAIN), None),
+    }
+}
+
+fn shown_copies(name: &str, found: &[Option<String>]) -> Finding {
     if found[0].is_none() {
         return Finding::only_warning(name, &all_mail_hidden());
     }
     let hidden: Vec<&str> = ["All Mail", "Spam", "Trash"]
         .into_iter()
-        .zip(&found)
+        .zip(found)
         .filter_map(|(name, found)| found.is_none().then_some(name))
         .collect();
     match hidden[..] {

@@ -27,12 +27,22 @@ pub(super) fn dry_run(
     begin(&ledger)?;
     let target = config.target_user.clone();
     let engine = Engine::new(config, times, ledger)?;
+    let mut listed = 0_u64;
     let forecast = engine.forecast(&mut |planned| {
+        listed += 1;
         if args.debug {
             say(&line(&planned));
         }
     })?;
-    say(&text(&forecast, &target, path));
+    let mut sentences = sentences(&forecast, &target, path);
+    if listed > 0 && !args.debug {
+        sentences.push("with `--debug` each message is listed".into());
+    }
+    let mut page = Page::new(columns());
+    for sentence in &sentences {
+        page.add("", "  ", sentence);
+    }
+    say(&page.text());
     Ok(0)
 }
 
@@ -51,15 +61,6 @@ fn line(planned: &Planned) -> String {
         "{word:<7} {}  {size:>12}  {id}{why}\n",
         minute(planned.date)
     )
-}
-
-fn text(f: &Forecast, target: &str, ledger: &Path) -> String {
-    let mut page = Page::new(columns());
-    let sentences = sentences(f, target, ledger);
-    for sentence in &sentences {
-        page.add("", "  ", sentence);
-    }
-    page.text()
 }
 
 /// `1 message is`, `2 messages are`

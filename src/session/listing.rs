@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{FOUND_MAX, LISTED_MAX, MAILBOX_MAX, Phase, Session, View, fetched};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, Uid};
-use crate::response::Untagged;
+use crate::response::{Fetched, Untagged};
 
 /// The messages of a view, each with its INTERNALDATE where that was asked for and can be read.
 #[derive(Debug)]
@@ -97,6 +97,14 @@ impl Session {
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+
+    /// What the server tells of some messages of the open view, by their numbers in it.
+    pub fn numbers_fetch(&mut self, set: &str, items: &str, literals: u64) -> Result<Vec<Fetched>> {
+        let command = format!("FETCH {set} {items}");
+        let heard = self.run(Phase::Fetch, &command, self.times.command, literals);
+        heard.end?;
+        Ok(fetched(heard.untagged))
     }
 
     /// The UID of the message with this sequence number in the open view.

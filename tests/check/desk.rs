@@ -12,12 +12,14 @@ use serde_json::Value;
 use crate::common::world::Ran;
 use crate::stage::Stage;
 
-/// Every finding there is, where Gmail is entered with a token.
+/// The findings that there are in any case, where Gmail is entered with a token.
 const NAMES: &[&str] = &[
     "configuration",
     "permissions",
     "ledger",
     "disk",
+    "target_token",
+    "clock",
     "source_address",
     "source_connection",
     "source_sign_in",
@@ -25,8 +27,6 @@ const NAMES: &[&str] = &[
     "source_idle",
     "target_address",
     "target_connection",
-    "target_token",
-    "clock",
     "target_sign_in",
     "target_mailbox",
     "target_copies",
@@ -127,7 +127,18 @@ impl Checked {
             .collect()
     }
 
-    /// `source_sign_in problem: ...` for everything that is not ok.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names().contains(&name)
+    }
+
+    /// What stands before the other is found before it.
+    #[track_caller]
+    pub(crate) fn in_order(&self, first: &str, then: &str) {
+        let names = self.names();
+        let at = |name: &str| names.iter().position(|n| *n == name);
+        assert!(at(first).is_some() && at(first) < at(then), "{names:?}");
+    }
+
     /// What is not in order, by name.
     pub(crate) fn amiss(&self) -> Vec<String> {
         let amiss = self.findings.iter().filter(|f| f["result"] != "ok");

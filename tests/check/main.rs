@@ -12,9 +12,11 @@ mod desk;
 mod found;
 mod ledger;
 mod mounted;
+mod room;
 mod screens;
 mod servers;
 mod settings;
+mod terminal;
 mod token;
 
 #[test]

@@ -11,7 +11,7 @@ use super::desk::{Checked, check, right};
 use crate::stage::Stage;
 
 /// What is not tried where there is no token.
-const NO_TOKEN: [&str; 7] = [
+const NO_TOKEN: [&str; 8] = [
     "target_token problem",
     "clock skipped",
     "target_sign_in skipped",
@@ -19,6 +19,7 @@ const NO_TOKEN: [&str; 7] = [
     "target_copies skipped",
     "target_uidplus skipped",
     "target_size_limit skipped",
+    "target_quota skipped",
 ];
 
 fn file(stage: &Stage) -> std::path::PathBuf {

@@ -86,6 +86,7 @@ fn a_dry_run_says_how_long_it_would_take() {
             "{sent}\
 Google names a limit of 500 MB a day for uploads over IMAP to a Workspace
   account; under it all of it may go at once
+with `--debug` each message is listed
 "
         )
     );
@@ -108,7 +109,9 @@ Google names a limit of 500 MB a day for uploads over IMAP to a Workspace
         stage.set("upload_limit_per_day", limit.to_string());
         assert_eq!(
             dry(&stage),
-            format!("{sent}upload limit: {limit} bytes in 24 hours: {takes}\n")
+            format!(
+                "{sent}upload limit: {limit} bytes in 24 hours: {takes}\nwith `--debug` each message is listed\n"
+            )
         );
     }
     // A day's budget, spent; what is left to send is none of it.
@@ -118,7 +121,8 @@ Google names a limit of 500 MB a day for uploads over IMAP to a Workspace
         format!(
             "2 messages ({} bytes) to user@gmail.com
 upload limit: {one} bytes in 24 hours, {one} bytes of which are used: 0 messages may
-  go at once, the last of it goes after about 2 days\n",
+  go at once, the last of it goes after about 2 days
+with `--debug` each message is listed\n",
             2 * one
         )
     );

@@ -1,0 +1,141 @@
+//! `check`: its findings on a screen, the problems where nobody overlooks them; or as JSON.
+
+use std::io::{IsTerminal as _, stdout};
+
+use super::args::CheckArgs;
+use super::{columns, exit_status, say};
+use crate::check::{self, Finding, Outcome};
+use crate::config::Intervals;
+use crate::error::Fault;
+use crate::text::{counted, wrapped};
+
+/// Lines that every terminal has.
+const HEIGHT: usize = 24;
+
+pub(super) fn check(args: &CheckArgs, times: &Intervals) -> u8 {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut screen = Screen::new();
+    check::check(&args.config, times, &mut |finding| {
+        if !args.json {
+            screen.add(&finding);
+        }
+        findings.push(finding);
+    });
+    if args.json {
+        let all: Vec<_> = findings.iter().map(Finding::json).collect();
+        say(&format!("{}\n", serde_json::json!({ "checks": all })));
+    } else {
+        screen.end(&findings);
+    }
+    let is = |status: u8| {
+        findings.iter().any(|f| match f.outcome {
+            // What comes right by itself (3) did not do so within a check.
+            Outcome::Problem(Fault::Throttled) => status == 1,
+            Outcome::Problem(fault) => status == exit_status(fault),
+            Outcome::Ok | Outcome::Warning | Outcome::Skipped => false,
+        })
+    };
+    // The first that applies, as everywhere.
+    [2, 1, 4].into_iter().find(|s| is(*s)).unwrap_or(0)
+}
+
+/// The findings as they come.
+struct Screen {
+    coloured: bool,
+    lines: usize,
+    /// Skipped one after the other for the same reason: they are told together.
+    skipped: Vec<Finding>,
+}
+
+impl Screen {
+    fn new() -> Screen {
+        Screen {
+            coloured: coloured(),
+            lines: 0,
+            skipped: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, finding: &Finding) {
+        let joins = self
+            .skipped
+            .last()
+            .is_none_or(|s| s.message == finding.message);
+        if finding.outcome == Outcome::Skipped && joins {
+            self.skipped.push(finding.clone());
+            return;
+        }
+        self.tell_skipped();
+        if finding.outcome == Outcome::Skipped {
+            self.skipped.push(finding.clone());
+        } else {
+            self.say(finding);
+        }
+    }
+
+    fn tell_skipped(&mut self) {
+        let skipped = std::mem::take(&mut self.skipped);
+        let names: Vec<&str> = skipped.iter().map(|f| &*f.name).collect();
+        if let Some(first) = skipped.first() {
+            self.say(&Finding {
+                name: names.join(", "),
+                ..first.clone()
+            });
+        }
+    }
+
+    fn say(&mut self, finding: &Finding) {
+        let text = finding.text(columns(), self.coloured);
+        self.lines += text.lines().count();
+        say(&text);
+    }
+
+    /// The verdict; and the problems once more, where the first of them may have left the screen.
+    fn end(mut self, findings: &[Finding]) {
+        self.tell_skipped();
+        let problems: Vec<&Finding> = findings.iter().filter(|f| is_problem(f)).collect();
+        let verdict = verdict(findings, problems.len());
+        // The verdict, a blank line above it, and the prompt.
+        if problems.is_empty() || self.lines + 3 <= height() {
+            say(&format!("\n{}", wrapped(columns(), "", "", &verdict)));
+            return;
+        }
+        let verdict = format!("{verdict}; once more what must be mended:");
+        say(&format!("\n{}\n", wrapped(columns(), "", "", &verdict)));
+        for problem in problems {
+            self.say(problem);
+        }
+    }
+}
+
+fn is_problem(finding: &Finding) -> bool {
+    matches!(finding.outcome, Outcome::Problem(_))
+}
+
+fn verdict(findings: &[Finding], problems: usize) -> String {
+    let warnings = findings.iter().filter(|f| f.outcome == Outcome::Warning);
+    let count = |n, one| match n {
+        0 => format!("no {one}s"),
+        n => counted(n, one),
+    };
+    format!(
+        "{}, {}",
+        count(problems, "problem"),
+        count(warnings.count(), "warning")
+    )
+}
+
+/// On a terminal that knows colours, unless a person wants none (https://no-color.org).
+fn coloured() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    !set("NO_COLOR") && !dumb && stdout().is_terminal()
+}
+
+/// How many lines the terminal has; beside one, what every terminal has.
+fn height() -> usize {
+    match rustix::termios::tcgetwinsize(stdout()).map(|size| usize::from(size.ws_row)) {
+        Ok(0) | Err(_) => HEIGHT,
+        Ok(rows) => rows,
+    }
+}

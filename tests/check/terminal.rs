@@ -1,0 +1,134 @@
+//! On a terminal: colours, and lines as wide as it is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use gmail_stand_in::Refusal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::Value;
+
+use super::desk::right;
+use super::screens::alike;
+use crate::stage::Stage;
+
+/// Both ends of a terminal of this size.
+fn terminal(rows: u16, columns: u16) -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&master, size).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
+    (File::from(master), slave)
+}
+
+/// What a check writes to a terminal.
+fn shown(stage: &Stage, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> String {
+    let (mut master, slave) = terminal(rows, columns);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
+    command
+        .args(["check", "--config", "config.json"])
+        .current_dir(stage.dir.path())
+        .env("TERM", "xterm")
+        .env("TZ", "UTC")
+        .env_remove("NO_COLOR")
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(slave);
+    let mut child = command.spawn().unwrap();
+    // The last of those who could write to it.
+    drop(command);
+    let mut text = Vec::new();
+    let mut piece = [0; 4096];
+    // A terminal whose other end is closed is an error to read from.
+    while let Ok(n @ 1..) = master.read(&mut piece) {
+        text.extend_from_slice(&piece[..n]);
+    }
+    child.wait().unwrap();
+    String::from_utf8(text).unwrap().replace("\r\n", "\n")
+}
+
+fn much_is_wrong() -> Stage {
+    let mut stage = right();
+    stage
+        .set("target_token_file", "token.json")
+        .set("state_file", "sync_state.db");
+    stage.gmail.refuse_login(Refusal::ImapDisabled, 9);
+    stage.set("source_pass", "wrong");
+    stage
+}
+
+#[test]
+fn colours_are_for_a_terminal_and_for_who_wants_them() {
+    let stage = much_is_wrong();
+    let size = (24, 80);
+    for env in [&[][..], &[("NO_COLOR", "")]] {
+        let text = shown(&stage, size, env);
+        assert!(
+            text.contains("\x1b[1;31mproblem\x1b[0m  source sign in: "),
+            "{text}"
+        );
+        assert!(text.contains("\x1b[32mok\x1b[0m       disk: "), "{text}");
+        assert!(
+            text.contains("\x1b[2mskipped\x1b[0m  source mailbox, "),
+            "{text}"
+        );
+    }
+    for env in [[("NO_COLOR", "1")], [("TERM", "dumb")], [("TERM", "")]] {
+        let text = shown(&stage, size, &env);
+        assert!(!text.contains('\x1b'), "{env:?}: {text}");
+        assert!(text.contains("problem  source sign in: "), "{text}");
+    }
+    // No terminal.
+    let ran = stage.command(&["check", "--config", "config.json"]);
+    assert!(!ran.out.contains('\x1b'), "{}", ran.out);
+}
+
+#[test]
+fn problems_are_told_again_where_they_may_have_left_the_screen() {
+    let stage = much_is_wrong();
+    let told = |rows| {
+        shown(&stage, (rows, 80), &[])
+            .matches("problem\x1b[0m  source sign in: ")
+            .count()
+    };
+    assert_eq!(told(24), 2);
+    assert_eq!(told(60), 1);
+}
+
+/// As `screens`, at the widths of a phone and of a large window.
+#[test]
+fn screens_of_other_widths() {
+    let mut wrong = much_is_wrong();
+    wrong.set("sinse", Value::from("7d"));
+    for (name, columns) in [("wrong-40", 40), ("wrong-120", 120)] {
+        let text = shown(&wrong, (24, columns), &[("NO_COLOR", "1")]);
+        for line in text.lines() {
+            assert!(line.chars().count() <= usize::from(columns), "{line}");
+        }
+        let text = alike(&text, &wrong);
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/check/screens/{name}.txt"));
+        if std::env::var("UPDATE_WORDS").is_ok() {
+            fs::write(&file, &text).unwrap();
+        }
+        let written = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            text == written,
+            "{name}.txt says\n{written}\nthe program says\n{text}"
+        );
+    }
+}

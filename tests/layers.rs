@@ -63,7 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "check",
         &[
-            "config", "error", "gmail", "ledger", "message", "oauth", "reply", "session", "source",
+            "config", "error", "gmail", "ledger", "message", "oauth", "response", "session", "source",
             "status", "text", "wire",
         ],
     ),

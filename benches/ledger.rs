@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
+use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{
     Change, Claim, IndexMailbox, Inherited, Intent, Ledger, MailboxRow, Mark, Place, Progress,
     Proof, Route, Verdict,
@@ -24,7 +25,7 @@ use rusqlite::{Connection, params};
 
 const SMALL: u32 = 10_000;
 const LARGE: u32 = 1_000_000;
-const INBOX: &str = "INBOX";
+const INBOX: FolderId = FolderId(1);
 const ALL_MAIL: &str = "[Gmail]/All Mail";
 /// The id that some thousand messages of a broken mailer share.
 const SHARED: &str = "<cron@server.example.org>";
@@ -658,10 +659,10 @@ fn generate(path: &Path, rows: u32, now: Time) {
     let t = db.transaction().unwrap();
     let part = rows / 20;
     t.execute_batch(&format!(
-        "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, retired_at) VALUES
-            ('INBOX', 1, 1, {rows}, 1, 'all', '2010-01-01T00:00:00Z', 1, '2018-01-01T00:00:00Z'),
-            ('INBOX', 2, 2, {rows}, 1, 'all', '2010-01-01T00:00:00Z', 1, '2019-01-01T00:00:00Z'),
-            ('INBOX', 3, 3, {rows}, 1, 'all', '2010-01-01T00:00:00Z', 1, NULL);
+        "INSERT INTO mailbox (folder_id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, retired_at) VALUES
+            (1, 'INBOX', 1, 1, {rows}, 1, 'all', '2010-01-01T00:00:00Z', 1, '2018-01-01T00:00:00Z'),
+            (1, 'INBOX', 2, 2, {rows}, 1, 'all', '2010-01-01T00:00:00Z', 1, '2019-01-01T00:00:00Z'),
+            (1, 'INBOX', 3, 3, {rows}, 1, 'all', '2010-01-01T00:00:00Z', 1, NULL);
          INSERT INTO gmail_mailbox (name, uid_validity, next_uid, covered_since) VALUES
             ('{ALL_MAIL}', 1, {next}, '2010-01-01T00:00:00Z'),
             ('[Gmail]/Spam', 1, 100, '2010-01-01T00:00:00Z'),

@@ -18,11 +18,11 @@ use log::error;
 use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
+use crate::folder::Folder;
 use crate::gmail::{Account, Entry};
 use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::message::Time;
 use crate::session::Login;
-use crate::source::MAILBOX;
 
 mod blame;
 mod budget;
@@ -93,13 +93,19 @@ pub enum Ended {
 /// What a run is told: it may be told otherwise while it goes on.
 struct Setup {
     config: Config,
+    folder: Folder,
     source: Credentials,
     target: Credentials,
 }
 
 impl Setup {
     /// `before`: what held until now. Its tokens may be newer than their files.
-    fn new(config: Config, times: &Intervals, before: Option<&Setup>) -> Arc<Setup> {
+    fn new(
+        config: Config,
+        folder: Folder,
+        times: &Intervals,
+        before: Option<&Setup>,
+    ) -> Arc<Setup> {
         let (user, key) = (&config.source_user, &config.source_key);
         let others: Vec<&Credentials> =
             before.iter().flat_map(|b| [&b.source, &b.target]).collect();
@@ -109,6 +115,7 @@ impl Setup {
         let target = Credentials::new(user, key, times.command, &others);
         Arc::new(Setup {
             config,
+            folder,
             source,
             target,
         })
@@ -208,7 +215,7 @@ impl Engine {
         );
         ledger.belong_to(&route, Utc::now())?;
         let (events, inbox) = channel();
-        let setup = Setup::new(config, &times, None);
+        let setup = Setup::new(config, ledger.folder()?, &times, None);
         Ok(Arc::new(Engine {
             setup: RwLock::new(Arc::clone(&setup)),
             once: AtomicBool::new(true),
@@ -285,7 +292,7 @@ impl Engine {
         if !*discovered {
             let look: Task = Box::new(|e: &Engine| {
                 let looked = e.discover(&mut e.reader())?;
-                looked.say();
+                looked.say(&e.setup().folder);
                 looked.trouble.map_or(Ok(()), Err)
             });
             looked = self.all([look].into_iter().chain(self.sign_in_beside()).collect());
@@ -333,8 +340,9 @@ impl Engine {
     /// Takes over, step by step, what older incarnations know. False where that has to wait, also
     /// before the first look: there is nothing to deliver then.
     fn inherited(&self) -> Result<bool> {
+        let folder = self.setup().folder.id;
         loop {
-            match self.ledger.step(|l| l.inherit(MAILBOX))? {
+            match self.ledger.step(|l| l.inherit(folder))? {
                 Inherited::NotYet => return Ok(false),
                 Inherited::Wholly => return Ok(true),
                 Inherited::InPart => {}
@@ -366,6 +374,7 @@ impl Engine {
         let without = self.closed_now();
         let account = Account::open(&Entry {
             config: &setup.config,
+            delivery: &setup.folder.target,
             login,
             renew_at,
             without: &without,

@@ -15,8 +15,6 @@ use crate::session::{
     Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Sent, Session, View,
 };
 
-/// Where messages are delivered.
-pub const DELIVERY: &str = "INBOX";
 /// What tells whether a message that was delivered is as it was sent.
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
 /// What tells of a message without looking into it.
@@ -33,6 +31,8 @@ const NAME: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]";
 /// How to open an account.
 pub struct Entry<'a> {
     pub config: &'a Config,
+    /// The mailbox in which messages are delivered.
+    pub delivery: &'a str,
     pub login: &'a Login,
     /// When the token of this login is to be replaced: Gmail ends a session with its token
     /// (gmail.md 6).
@@ -54,6 +54,8 @@ pub enum Shut {
 pub struct Account {
     session: Session,
     renew_at: Option<Time>,
+    /// The mailbox in which messages are delivered.
+    delivery: String,
     /// The mailboxes in which a copy of a message may lie: All Mail first, or the delivery mailbox.
     index: Vec<String>,
     gmail: bool,
@@ -94,14 +96,15 @@ impl Account {
             let mut found = found.map(|name| name.filter(|name| !entry.without.contains(name)));
             // Without All Mail, hidden or out of order, the delivery mailbox must do.
             let all_mail = found.next().flatten();
-            index.push(all_mail.unwrap_or_else(|| DELIVERY.into()));
+            index.push(all_mail.unwrap_or_else(|| entry.delivery.into()));
             index.extend(found.flatten());
         } else {
-            index.push(DELIVERY.into());
+            index.push(entry.delivery.into());
         }
         Ok(Account {
             session,
             renew_at: entry.renew_at,
+            delivery: entry.delivery.into(),
             index,
             gmail,
             open_limit: entry.times.all_mail,
@@ -109,6 +112,11 @@ impl Account {
             looked_at: Vec::new(),
             waited: false,
         })
+    }
+
+    /// The mailbox in which messages are delivered.
+    pub fn delivery(&self) -> &str {
+        &self.delivery
     }
 
     /// Is it time for another session?
@@ -133,7 +141,11 @@ impl Account {
 
     /// Is it a Gmail whose All Mail cannot be looked into?
     pub fn lacks_all_mail(&self) -> bool {
-        self.gmail && self.index.first().is_some_and(|name| name == DELIVERY)
+        self.gmail
+            && self
+                .index
+                .first()
+                .is_some_and(|name| *name == self.delivery)
     }
 
     /// The mailbox of copies that did not open in this session.
@@ -172,7 +184,7 @@ impl Account {
             _ => {
                 let begun = Instant::now();
                 let opened = self.session.examine_within(mailbox, self.open_limit);
-                if opened.is_err() && self.gmail && mailbox != DELIVERY {
+                if opened.is_err() && self.gmail && mailbox != self.delivery {
                     let shut = match self.session.usable() {
                         true => Some(Shut::Refused),
                         false if begun.elapsed() >= self.open_limit => Some(Shut::Stuck),
@@ -319,7 +331,7 @@ impl Account {
         let items = self.items(KEPT);
         let look = self
             .session
-            .look(DELIVERY, &uid_set(uids), &items, headers(uids), &[])?;
+            .look(&self.delivery, &uid_set(uids), &items, headers(uids), &[])?;
         Ok((
             look.view.uid_validity,
             look.found.iter().filter_map(copy).collect(),
@@ -349,10 +361,10 @@ impl Account {
     pub fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
         let end = self
             .session
-            .append(DELIVERY, flags.outside_drafts(), Some(date), body);
+            .append(&self.delivery, flags.outside_drafts(), Some(date), body);
         match end {
             Appended::Refused(error, sent) if error.perhaps_missing => {
-                match self.session.has(DELIVERY) {
+                match self.session.has(&self.delivery) {
                     Ok(true) => Appended::Refused(error, sent),
                     Ok(false) => Appended::Refused(delivery_missing(&error), sent),
                     // Whether it was stored is looked for.

@@ -55,6 +55,7 @@
 //! text       counts and moments for people; what editors make of a text file
 //! mount      is a file mounted by itself?
 //! error      what went wrong, whom it concerns, the words for it
+//! folder     a mailbox of the source, and where its messages go
 //! message    what a message is
 //! config     config.json -> checked values, Secret<T>, Masks, Intervals
 //! ledger     every SQL statement there is, behind verbs
@@ -78,6 +79,7 @@ pub mod text;
 pub mod mount;
 
 pub mod error;
+pub mod folder;
 
 pub mod message;
 

@@ -11,9 +11,6 @@ use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_s
 use crate::response::{Fetched, header_value};
 use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
-/// The mailbox that is read.
-pub const MAILBOX: &str = "INBOX";
-
 /// What names a message.
 const NAMES: &str =
     "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
@@ -26,6 +23,7 @@ const NOTICE: &[u8] = b"Retrieval using the IMAP4 protocol failed for the follow
 
 pub struct Source {
     session: Session,
+    mailbox: String,
     view: View,
     /// A message had fewer bytes than its size said, and had them again: sizes are estimates here.
     estimates: bool,
@@ -33,11 +31,17 @@ pub struct Source {
 
 impl Source {
     /// Signs in and opens the mailbox.
-    pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Source> {
+    pub fn open(
+        endpoint: &Endpoint,
+        mailbox: &str,
+        login: &Login,
+        times: &Intervals,
+    ) -> Result<Source> {
         let mut session = Session::open(endpoint, login, times)?;
-        let view = session.examine(MAILBOX)?;
+        let view = session.examine(mailbox)?;
         Ok(Source {
             session,
+            mailbox: mailbox.into(),
             view,
             estimates: false,
         })
@@ -50,7 +54,7 @@ impl Source {
 
     /// Opens the mailbox again, for a view of this moment.
     pub fn look_again(&mut self) -> Result<View> {
-        self.view = self.session.examine(MAILBOX)?;
+        self.view = self.session.examine(&self.mailbox)?;
         Ok(self.view)
     }
 

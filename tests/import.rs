@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{DedupeKey, Fault, Mail, On, Transcript};
 use imap_to_gmail::error::Fault as Reach;
+use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::import_state;
 use imap_to_gmail::ledger::{Claim, Ledger, Progress};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
@@ -496,9 +497,9 @@ fn new_mail_is_not_vouched_for_before_the_history_is_known() {
         .import(&[MessageId::parse(b"list@x").unwrap()], now)
         .unwrap();
     ledger
-        .first_look("INBOX", UidValidity(1), 10, "all", now)
+        .first_look(FolderId(1), UidValidity(1), 10, "all", now)
         .unwrap();
-    let id = ledger.present_mailbox("INBOX").unwrap().id;
+    let id = ledger.present_mailbox(FolderId(1)).unwrap().id;
     let claim = Claim {
         count: 1,
         bytes: u64::MAX,
@@ -528,7 +529,7 @@ fn new_mail_is_not_vouched_for_before_the_history_is_known() {
         .import(&[MessageId::parse(b"list@x").unwrap()], now)
         .unwrap();
     other
-        .first_look("INBOX", UidValidity(1), 10, "all", now)
+        .first_look(FolderId(1), UidValidity(1), 10, "all", now)
         .unwrap();
     other
         .record(1, &[new_mail(10)], Progress::NextUid(11), now)

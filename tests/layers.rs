@@ -12,11 +12,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("mount", &[]),
     ("error", &[]),
+    ("folder", &["error"]),
     ("message", &["error"]),
     ("config", &["error", "message", "text"]),
     ("oauth", &["config", "error", "message", "mount", "text"]),
     // It knows no IMAP.
-    ("ledger", &["error", "message", "mount", "text"]),
+    ("ledger", &["error", "folder", "message", "mount", "text"]),
     ("response", &["error", "message"]),
     ("wire", &["config", "error", "message", "response"]),
     (
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "credentials",
             "error",
+            "folder",
             "gmail",
             "ledger",
             "message",
@@ -63,8 +65,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "check",
         &[
-            "config", "error", "gmail", "ledger", "message", "oauth", "response", "session", "source",
-            "status", "text", "wire",
+            "config", "error", "folder", "gmail", "ledger", "message", "oauth", "response",
+            "session", "source", "status", "text", "wire",
         ],
     ),
     // A size is written the same way in the configuration and in `--log-max-size`.
@@ -364,7 +366,10 @@ fn the_table_itself_runs_downward() {
     }
     let allowed = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).unwrap().1;
     assert!(!allowed("source").contains(&"gmail") && !allowed("gmail").contains(&"source"));
-    assert_eq!(allowed("ledger"), ["error", "message", "mount", "text"]);
+    assert_eq!(
+        allowed("ledger"),
+        ["error", "folder", "message", "mount", "text"]
+    );
 }
 
 #[test]

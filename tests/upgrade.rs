@@ -11,6 +11,7 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
+use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{
     self, Change, Claim, Inherited, Intent, Ledger, Mark, Place, Progress, Proof, Route, Verdict,
 };
@@ -44,9 +45,9 @@ fn make(path: &Path) {
     l.run_begins(&["watch", "deliver"], now).unwrap();
     let trouble = Error::new(Fault::NeedsUser, "it's your turn").hint("sign in");
     l.trouble("deliver", Some(&trouble), now).unwrap();
-    l.first_look("INBOX", UidValidity(1), 20, "all", now)
+    l.first_look(FolderId(1), UidValidity(1), 20, "all", now)
         .unwrap();
-    let mailbox = l.present_mailbox("INBOX").unwrap();
+    let mailbox = l.present_mailbox(FolderId(1)).unwrap();
     let found: Vec<Discovered> = (1..=9).map(mail).collect();
     l.record(mailbox.id, &found, Progress::HistoryDone, now)
         .unwrap();
@@ -59,7 +60,7 @@ fn make(path: &Path) {
     // All over again under new UIDs, and this time one is left as a killed process leaves it.
     l.new_incarnation(&mailbox, UidValidity(2), 40, now)
         .unwrap();
-    let mailbox = l.present_mailbox("INBOX").unwrap();
+    let mailbox = l.present_mailbox(FolderId(1)).unwrap();
     // One is gone, and stays so.
     let again: Vec<Discovered> = (1..=9)
         .filter(|n| *n != 6)
@@ -71,8 +72,8 @@ fn make(path: &Path) {
         .collect();
     l.record(mailbox.id, &again, Progress::HistoryDone, now)
         .unwrap();
-    while l.inherit("INBOX").unwrap() == Inherited::InPart {}
-    assert_eq!(l.inherit("INBOX").unwrap(), Inherited::Wholly);
+    while l.inherit(FolderId(1)).unwrap() == Inherited::InPart {}
+    assert_eq!(l.inherit(FolderId(1)).unwrap(), Inherited::Wholly);
     deliver(&mut l, index.id, 3, 2);
 }
 

@@ -10,8 +10,8 @@ use super::sample::{self, Sample, Wanted};
 use super::{Access, Finding};
 use crate::config::{Draft, Endpoint, Intervals, Key, Masks, Since};
 use crate::error::{Error, shown};
+use crate::folder::INBOX;
 use crate::session::{Greeted, Login, Session, View};
-use crate::source::MAILBOX;
 use crate::text::counted;
 use crate::wire::{self, Protection, Voucher};
 
@@ -223,7 +223,7 @@ fn mailbox(
 ) -> (Finding, Option<Wanted>) {
     let name = "source_mailbox";
     let failed = |e: &Error| (Finding::problem(name, e, TRY_AGAIN), None);
-    let view = match session.examine(MAILBOX) {
+    let view = match session.examine(INBOX) {
         Ok(view) => view,
         Err(e) => return failed(&e),
     };
@@ -243,12 +243,12 @@ fn mailbox(
             Err(e) => return failed(&e),
         }
     }
-    match session.examine(MAILBOX) {
+    match session.examine(INBOX) {
         Ok(again) if again.uid_validity != view.uid_validity => {
             let finding = Finding::warning(
                 name,
                 format!(
-                    "{MAILBOX} has other UIDs each time it is opened (UIDVALIDITY {}, then {}): its messages are told apart by Message-ID and date",
+                    "{INBOX} has other UIDs each time it is opened (UIDVALIDITY {}, then {}): its messages are told apart by Message-ID and date",
                     view.uid_validity, again.uid_validity
                 ),
                 "open it once with a mail program: some servers settle its UIDs only then",
@@ -261,7 +261,7 @@ fn mailbox(
 }
 
 pub(super) fn holds(view: &View) -> String {
-    format!("{MAILBOX} holds {}", counted(view.exists, "message"))
+    format!("{INBOX} holds {}", counted(view.exists, "message"))
 }
 
 fn idle(session: &mut Session) -> Finding {

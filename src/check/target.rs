@@ -9,7 +9,8 @@ use super::sample::Sample;
 use super::servers::{enter, holds};
 use super::{Access, Finding};
 use crate::config::{Draft, Intervals};
-use crate::gmail::{COPIES, DELIVERY, all_mail_hidden};
+use crate::folder::INBOX;
+use crate::gmail::{COPIES, all_mail_hidden};
 use crate::ledger::Overlap;
 use crate::session::Session;
 use crate::text::bytes_text;
@@ -44,7 +45,7 @@ pub(super) fn findings(
         }
         return;
     };
-    tell(match session.examine(DELIVERY) {
+    tell(match session.examine(INBOX) {
         Ok(view) => Finding::ok(rest[0], holds(&view)),
         Err(e) => Finding::problem(rest[0], &e, TRY_AGAIN),
     });
@@ -59,7 +60,7 @@ pub(super) fn findings(
     });
     tell(uidplus(rest[2], &session));
     tell(size_limit(rest[3], &session));
-    let all_mail = all_mail.as_deref().unwrap_or(DELIVERY);
+    let all_mail = all_mail.as_deref().unwrap_or(INBOX);
     let (user, ledger) = (user.map_or("", |u| u), draft.state_file.as_deref());
     room(
         rest[4],
@@ -93,7 +94,7 @@ fn room(
     // The source ends in any case, and with it this wait.
     let sample = coming.recv().ok();
     let quota = match (session.offers("QUOTA"), session.usable()) {
-        (true, true) => Some(session.quota(DELIVERY)),
+        (true, true) => Some(session.quota(INBOX)),
         _ => None,
     };
     let overlap = match &sample {
@@ -123,7 +124,7 @@ fn room(
 /// Where copies are looked for that are there already, and the name of All Mail.
 fn copies(name: &str, session: &mut Session) -> (Finding, Option<String>) {
     if !session.offers("X-GM-EXT-1") {
-        let text = format!("not Gmail: what is there already is looked for in {DELIVERY} alone");
+        let text = format!("not Gmail: what is there already is looked for in {INBOX} alone");
         return (Finding::ok(name, text), None);
     }
     match session.special_use(&COPIES) {

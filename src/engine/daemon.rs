@@ -230,7 +230,8 @@ impl Engine {
             return Ok(false);
         }
         info!("the configuration has changed: going on with it");
-        let setup = Setup::new(config, &self.times, Some(&self.setup()));
+        let before = self.setup();
+        let setup = Setup::new(config, before.folder.clone(), &self.times, Some(&before));
         *self.reader() = Reader::new(Arc::clone(&setup), self.times.clone());
         *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
         self.sessions.drop_idle();

@@ -12,7 +12,7 @@ use log::{debug, info, warn};
 
 use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
-use super::flight::{Flight, named};
+use super::flight::Flight;
 use super::index::TargetIndex;
 use super::reader::same_message_id;
 use super::recognise::Copies;
@@ -165,13 +165,13 @@ impl Engine {
             let known = decide::known(&self.ledger, &row, copies.get(&row.id))?;
             let (proof, place) = match decide(row.about.size, known, limits) {
                 Decision::Found(place) => {
-                    info!("found {} in the target", named(&row));
+                    info!("found {} in the target", self.named(&row));
                     (Proof::Found, Some(place))
                 }
                 Decision::Imported => {
                     info!(
                         "{} was copied before: its Message-ID was imported",
-                        named(&row)
+                        self.named(&row)
                     );
                     (Proof::Imported, None)
                 }
@@ -221,7 +221,7 @@ impl Engine {
                 Some(Twin::Delivered) => {
                     info!(
                         "{} has the same bytes as a message that was delivered",
-                        named(&row)
+                        self.named(&row)
                     );
                     self.ledger
                         .step(|l| l.set_hashes(row.id, &sha256, &canonical))?;
@@ -238,7 +238,7 @@ impl Engine {
                 Some(Twin::Before(before)) => {
                     info!(
                         "{} is known from before its mailbox had new UIDs",
-                        named(&row)
+                        self.named(&row)
                     );
                     open.settle(&row, Outcome::KnownBefore { row: before })?;
                     continue;
@@ -253,7 +253,7 @@ impl Engine {
             if let Some((place, altered)) =
                 self.copy_with_bytes(account, &row, copies.get(&row.id))?
             {
-                info!("found {} in the target", named(&row));
+                info!("found {} in the target", self.named(&row));
                 self.ledger
                     .step(|l| l.set_hashes(row.id, &sha256, &canonical))?;
                 let proof = Proof::Found;

@@ -12,7 +12,6 @@ use crate::error::{Error, Fault, Result};
 use crate::ledger::Row;
 use crate::message::{Discovered, Message, Uid, sha256};
 use crate::session::SET_MAX;
-use crate::source::MAILBOX;
 
 impl Engine {
     /// The messages themselves. What cannot be had, or is no longer there, is settled here.
@@ -20,7 +19,8 @@ impl Engine {
         if open.rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mailbox = self.ledger.step(|l| l.present_mailbox(MAILBOX))?;
+        let folder = self.setup().folder.id;
+        let mailbox = self.ledger.step(|l| l.present_mailbox(folder))?;
         if open.rows.iter().any(|r| r.mailbox_id != mailbox.id) {
             // Its UIDs have got another meaning since these rows were claimed.
             return Ok(Vec::new());
@@ -122,6 +122,7 @@ impl Engine {
 fn changed_meaning(reader: &mut Reader, uid: Uid) -> Error {
     (reader.renumbered, reader.reused) = (true, true);
     Error::connection(format!(
-        "{MAILBOX} UID {uid} of the source is another message now: its UIDs have changed their meaning"
+        "{} UID {uid} of the source is another message now: its UIDs have changed their meaning",
+        reader.setup().folder.name()
     ))
 }

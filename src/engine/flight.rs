@@ -11,7 +11,6 @@ use super::reader::sender_and_subject;
 use super::settle::{Outcome, settle};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Row};
-use crate::source::MAILBOX;
 use crate::text::{bytes_text, minute, moment};
 
 /// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
@@ -26,7 +25,7 @@ impl Flight<'_> {
         let now = Utc::now();
         let evidence = self.engine.evidence(row, &outcome);
         let change = settle(outcome, row, evidence, now, &self.engine.times);
-        tell(row, &change);
+        tell(&self.engine.named(row), &change);
         if let Change::Later { .. } = change {
             self.engine
                 .wake_later(row.id, Instant::now() + self.engine.times.second_look);
@@ -69,42 +68,44 @@ impl Drop for Flight<'_> {
         for row in std::mem::take(&mut self.rows) {
             if let Err(e) = self.settle(&row, Outcome::NotBegun) {
                 // It stays in flight, and the next run resolves it.
-                debug!("{} could not be released: {e}", named(&row));
+                debug!("{} could not be released: {e}", self.engine.named(&row));
                 break;
             }
         }
     }
 }
 
-fn tell(row: &Row, change: &Change) {
+fn tell(message: &str, change: &Change) {
     match change {
         Change::Retry { error, at, .. } => {
             let again = format!("tried again after {}", moment(*at));
-            warn!("{}: {}", named(row), error.then(&again));
+            warn!("{message}: {}", error.then(&again));
         }
-        Change::Failed { error, .. } => warn!("{} failed: {error}", named(row)),
-        Change::Gone => info!("{} is no longer in the source", named(row)),
-        Change::Later { .. } => info!(
-            "{} is not in the source now; looking once more later",
-            named(row)
-        ),
-        Change::PutOff { .. } => info!("{} goes behind the others", named(row)),
+        Change::Failed { error, .. } => warn!("{message} failed: {error}"),
+        Change::Gone => info!("{message} is no longer in the source"),
+        Change::Later { .. } => {
+            info!("{message} is not in the source now; looking once more later")
+        }
+        Change::PutOff { .. } => info!("{message} goes behind the others"),
         Change::Delivered { .. } | Change::Released { .. } | Change::AsBefore { .. } => {}
     }
 }
 
-/// A message in the log, so that a person recognises it: no subject, no sender.
-pub(super) fn named(row: &Row) -> String {
-    let id = row
-        .about
-        .message_id
-        .as_ref()
-        .map_or("no Message-ID", |m| &m.text);
-    format!(
-        "the mail of {}, {} ({MAILBOX} UID {}, message {}, {id})",
-        minute(row.internal_date),
-        bytes_text(row.about.size.unwrap_or(0)),
-        row.about.uid,
-        row.id
-    )
+impl Engine {
+    /// A message in the log, so that a person recognises it: no subject, no sender.
+    pub(super) fn named(&self, row: &Row) -> String {
+        let id = row
+            .about
+            .message_id
+            .as_ref()
+            .map_or("no Message-ID", |m| &m.text);
+        format!(
+            "the mail of {}, {} ({} UID {}, message {}, {id})",
+            minute(row.internal_date),
+            bytes_text(row.about.size.unwrap_or(0)),
+            self.setup().folder.name(),
+            row.about.uid,
+            row.id
+        )
+    }
 }

@@ -14,7 +14,6 @@ use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Overlap, Proof, Room, Row};
 use crate::message::Time;
-use crate::source::MAILBOX;
 
 /// What a run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,9 +99,10 @@ impl Engine {
             takes: account.size_limit(),
             a_day,
         };
+        let folder = self.setup().folder.id;
         let history_below = self
             .ledger
-            .step(|l| l.present_mailbox(MAILBOX))?
+            .step(|l| l.present_mailbox(folder))?
             .history_below;
         let mut to_send = Vec::new();
         let mut now = true;

@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Time, Uid};
 use crate::session::{List, SET_MAX};
-use crate::source::MAILBOX;
 
 /// How many such lists in a row the history is waited for.
 const SHORT_LISTS_MAX: u32 = 3;
@@ -71,7 +70,8 @@ pub(super) fn reconcile(
                 debug!(
                     "{}",
                     e.then(&format!(
-                        "the history of {MAILBOX} is left as it was listed"
+                        "the history of {} is left as it was listed",
+                        reader.setup().folder.name()
                     ))
                 );
                 HashSet::new()
@@ -85,7 +85,10 @@ pub(super) fn reconcile(
         new += record_old(reader, ledger, mailbox, set, now)?;
     }
     if new > 0 {
-        warn!("{MAILBOX} holds messages that were not told of before: {new}");
+        warn!(
+            "{} holds messages that were not told of before: {new}",
+            reader.setup().folder.name()
+        );
     }
     Ok((new, list.whole))
 }
@@ -111,7 +114,7 @@ fn listed(reader: &mut Reader, dated: bool) -> Result<List> {
     loop {
         match reader.source()?.list(dated && refused < 2) {
             Err(e) if dated && refused < 2 && may_be_a_messages(&e) => {
-                debug!("listing the history of {MAILBOX} ended early: {e}");
+                debug!("listing the history ended early: {e}");
                 refused += 1;
             }
             Ok(list) if !list.whole && shortened + 1 < most => {
@@ -135,7 +138,8 @@ fn record_old(
     record(ledger, mailbox, found, 0, now)?.ok_or_else(|| {
         reader.reused = true;
         Error::connection(format!(
-            "UIDs of {MAILBOX} of the source have changed their meaning"
+            "UIDs of {} of the source have changed their meaning",
+            reader.setup().folder.name()
         ))
     })
 }

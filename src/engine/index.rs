@@ -12,7 +12,7 @@ use super::Engine;
 use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::gmail::{Account, Copy, DELIVERY};
+use crate::gmail::{Account, Copy};
 use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
@@ -326,15 +326,17 @@ impl<'a> TargetIndex<'a> {
         match self.account.delivered(uids) {
             Err(e) if may_be_a_messages(&e) => {
                 debug!(
-                    "{DELIVERY}: {}",
+                    "{}: {}",
+                    self.account.delivery(),
                     e.then("looking at its messages in smaller sets")
                 );
             }
             end => return end,
         }
         self.reopen()?;
-        let view = self.account.view(DELIVERY, true)?;
-        let index = self.as_of(DELIVERY, &view)?;
+        let name = self.account.delivery().to_string();
+        let view = self.account.view(&name, true)?;
+        let index = self.as_of(&name, &view)?;
         let known = || {
             self.engine
                 .ledger
@@ -346,7 +348,7 @@ impl<'a> TargetIndex<'a> {
         })?;
         let mut copies = got.found;
         for (uid, error) in got.poison {
-            warn!("what was delivered cannot be looked at ({DELIVERY} UID {uid}): {error}");
+            warn!("what was delivered cannot be looked at ({name} UID {uid}): {error}");
             // Whose it is may be told all the same, by its number.
             let outside = self.size_and_date(&index, uid)?;
             copies.push(Copy {

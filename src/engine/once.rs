@@ -8,7 +8,6 @@ use log::warn;
 
 use super::{Ended, Engine, backoff};
 use crate::error::{Error, Fault, Result};
-use crate::source::MAILBOX;
 use crate::text::{minute, span};
 
 /// The name of our sign of life in the ledger.
@@ -54,7 +53,8 @@ impl Engine {
                 renumbered += 1;
                 if renumbered > RENUMBERED_MAX {
                     return Err(Error::connection(format!(
-                        "{MAILBOX} of the source gives its messages other UIDs again and again"
+                        "{} of the source gives its messages other UIDs again and again",
+                        self.setup().folder.name()
                     ))
                     .hint(
                         "its operator should look into it; what was delivered is not sent twice",

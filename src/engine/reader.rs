@@ -13,7 +13,7 @@ use crate::error::{Error, Fault, Result, shown};
 use crate::ledger::MailboxRow;
 use crate::message::{Discovered, Message, Time, Uid, UidValidity};
 use crate::session::View;
-use crate::source::{MAILBOX, Source};
+use crate::source::Source;
 
 /// Bytes of messages after which a batch whose sizes lied asks for no more.
 const HELD_MAX: u64 = 32 << 20;
@@ -68,6 +68,10 @@ impl Reader {
         }
     }
 
+    pub(super) fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup)
+    }
+
     /// The mailbox as of this moment. Its UIDs are ours from now on.
     pub(super) fn look(&mut self) -> Result<View> {
         let view = self.fresh_view()?;
@@ -113,9 +117,9 @@ impl Reader {
 
     fn open(&mut self) -> Result<&mut Source> {
         let (setup, times) = (&self.setup, &self.times);
-        let opened = setup
-            .source
-            .enter(|login, _| Source::open(&setup.config.source, login, times));
+        let opened = setup.source.enter(|login, _| {
+            Source::open(&setup.config.source, &setup.folder.source, login, times)
+        });
         self.one_too_many = opened.as_ref().is_err_and(|e| e.fault == Fault::Throttled);
         let source = opened?;
         self.settled = None;
@@ -142,7 +146,8 @@ impl Reader {
             Some(ours) if ours != view.uid_validity => {
                 self.renumbered = true;
                 Err(Error::connection(format!(
-                    "{MAILBOX} of the source has new UIDs (UIDVALIDITY {}, expected {ours})",
+                    "{} of the source has new UIDs (UIDVALIDITY {}, expected {ours})",
+                    self.setup.folder.name(),
                     view.uid_validity
                 )))
             }
@@ -162,7 +167,8 @@ impl Reader {
             others: None,
             enough: &|_| false,
         };
-        Ok(told(piecemeal(self, uids, &way)?))
+        let got = piecemeal(self, uids, &way)?;
+        Ok(told(&self.setup.folder.name(), got))
     }
 
     /// Whole messages; `bytes`: what is expected of them together. `plain`: see `Source::messages`;
@@ -189,7 +195,8 @@ impl Reader {
                 held > bytes.max(HELD_MAX)
             },
         };
-        Ok(told(piecemeal(self, uids, &way)?))
+        let got = piecemeal(self, uids, &way)?;
+        Ok(told(&self.setup.folder.name(), got))
     }
 
     fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
@@ -268,9 +275,9 @@ impl Reader {
     }
 }
 
-fn told<T>(got: Got<T>) -> Got<T> {
+fn told<T>(mailbox: &str, got: Got<T>) -> Got<T> {
     for (uid, error) in &got.poison {
-        warn!("{MAILBOX} UID {uid} cannot be fetched: {error}");
+        warn!("{mailbox} UID {uid} cannot be fetched: {error}");
     }
     got
 }

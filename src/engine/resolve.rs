@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::Engine;
-use super::flight::{Flight, named};
+use super::flight::Flight;
 use super::index::{Body, Since, TargetIndex};
 use super::recognise::{about, same_name, seen};
 use super::settle::Outcome;
@@ -83,7 +83,7 @@ impl Engine {
                 match one.found {
                     Some((place, altered)) => {
                         self.unresolved.remove(row.id);
-                        info!("{} did arrive", named(&row));
+                        info!("{} did arrive", self.named(&row));
                         self.got_through()?;
                         open.settle(
                             &row,
@@ -102,18 +102,18 @@ impl Engine {
                         if self.unresolved.note_hidden(row.id) {
                             warn!(
                                 "{} may be a message of the target that cannot be read: it is not sent again before that is known",
-                                named(&row)
+                                self.named(&row)
                             );
                         }
                     }
                     None if believed[&row.id] => {
-                        info!("{} did not arrive", named(&row));
+                        info!("{} did not arrive", self.named(&row));
                         let why = self.unresolved.remove(row.id);
                         open.settle(&row, Outcome::FoundAbsent { why })?;
                     }
                     None => {
                         self.unresolved.note_look(row.id);
-                        debug!("{} has not arrived so far", named(&row));
+                        debug!("{} has not arrived so far", self.named(&row));
                     }
                 }
             }

@@ -6,11 +6,11 @@ use chrono::Utc;
 use log::{debug, info, warn};
 
 use super::budget::limit_reached;
-use super::flight::{Flight, named};
+use super::flight::Flight;
 use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, DELIVERY};
+use crate::gmail::Account;
 use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
 use crate::message::{Flags, Time, canonical_hash, has_bare_line_end, with_crlf};
 use crate::session::Appended;
@@ -103,7 +103,10 @@ impl Engine {
             && is_about_form(error)
             && has_bare_line_end(body)
         {
-            debug!("{}: tried again with CRLF line ends: {error}", named(row));
+            debug!(
+                "{}: tried again with CRLF line ends: {error}",
+                self.named(row)
+            );
             altered = true;
             let mended = with_crlf(body);
             // Resolution has to know what it looks for: a lone CR has become a line end.
@@ -123,7 +126,7 @@ impl Engine {
                     Some((uid_validity, uid)) => Some(Place {
                         mailbox: self
                             .ledger
-                            .step(|l| l.index_mailbox(DELIVERY, uid_validity, uid.0))?
+                            .step(|l| l.index_mailbox(account.delivery(), uid_validity, uid.0))?
                             .id,
                         uid_validity,
                         uid,
@@ -139,7 +142,7 @@ impl Engine {
                         altered,
                     },
                 )?;
-                info!("delivered {}", named(row));
+                info!("delivered {}", self.named(row));
                 self.got_through()
             }
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
@@ -149,7 +152,7 @@ impl Engine {
             {
                 warn!(
                     "{}: {}",
-                    named(row),
+                    self.named(row),
                     error.then("looking whether it arrived")
                 );
                 self.unresolved.add(row, error.clone());

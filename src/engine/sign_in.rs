@@ -10,7 +10,7 @@ use log::debug;
 
 use super::{Engine, Task};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, DELIVERY};
+use crate::gmail::Account;
 
 /// What is known of the way into the target.
 #[derive(Default)]
@@ -105,7 +105,8 @@ impl Engine {
     fn enter_and_look(&self) -> Result<Account> {
         self.renew();
         let mut account = self.open_account()?;
-        account.view(DELIVERY, false)?;
+        let delivery = account.delivery().to_string();
+        account.view(&delivery, false)?;
         account.wait();
         Ok(account)
     }

@@ -13,7 +13,7 @@ use super::daemon::DELIVER;
 use super::settle::Outcome;
 use super::{BROKE_DOWN, Engine, backoff};
 use crate::error::{Error, Fault, Result, shown};
-use crate::gmail::{Account, DELIVERY, Shut, all_mail_hidden};
+use crate::gmail::{Account, Shut, all_mail_hidden};
 use crate::ledger::{Change, Row};
 
 /// In bytes per second; `wire` gives up what is slower.
@@ -107,7 +107,10 @@ impl Engine {
         let name = shown(name.as_bytes());
         match account.index_mailboxes().first().map(String::as_str) == account.shut().map(|s| s.0) {
             true => {
-                warn!("{name} does not open; looking for copies in {DELIVERY} instead for a while")
+                warn!(
+                    "{name} does not open; looking for copies in {} instead for a while",
+                    shown(account.delivery().as_bytes())
+                )
             }
             false => warn!("{name} does not open; looking for no copies there for a while"),
         }

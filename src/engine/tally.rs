@@ -10,7 +10,6 @@ use super::daemon::route;
 use crate::error::Result;
 use crate::ledger::{Backlog, Change, Proof, Row, Trouble, Verification};
 use crate::message::{Time, parse_time, time_text};
-use crate::source::MAILBOX;
 
 /// Different reasons that are told apart; a run with more has no common ones.
 const REASONS_MAX: usize = 50;
@@ -161,13 +160,14 @@ impl Progress {
 impl Engine {
     /// What it finds when it begins.
     pub fn before(&self) -> Result<Before> {
-        let source = route(&self.setup().config).source();
+        let setup = self.setup();
+        let (source, folder) = (route(&setup.config).source(), setup.folder.id);
         let now = Utc::now();
         self.ledger.step(|l| {
             let s = l.summary(now, now)?;
             Ok(Before {
                 source: source.clone(),
-                first: l.mailbox(MAILBOX)?.is_none(),
+                first: l.mailbox(folder)?.is_none(),
                 waiting: s.backlog.messages + s.in_flight,
                 delivered: s.delivered,
                 failed: s.failed,

@@ -11,7 +11,7 @@ use super::reader::sender_and_subject;
 use super::recognise::{compared, same_name};
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Copy, DELIVERY};
+use crate::gmail::Copy;
 use crate::ledger::{Place, Verdict, Verification};
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
@@ -87,14 +87,15 @@ impl TargetIndex<'_> {
             return Ok(ours(self.engine.lacks_flags_or_date(sent, copy), false));
         }
         let uid = copy.uid;
-        let index = ledger.step(|l| l.index_mailbox(DELIVERY, place.uid_validity, uid.0))?;
+        let index =
+            ledger.step(|l| l.index_mailbox(self.account.delivery(), place.uid_validity, uid.0))?;
         let body = match self.body(&index, uid)? {
             Body::Bytes(body) => body,
             Body::Gone => return Ok(ours(false, false)),
             Body::Unreadable => {
                 warn!(
-                    "message {}: its copy in the target ({DELIVERY} UID {uid}) cannot be compared with what was sent",
-                    row.id
+                    "message {}: its copy in the target ({} UID {uid}) cannot be compared with what was sent",
+                    row.id, index.name
                 );
                 return Ok(ours(true, known));
             }

@@ -12,10 +12,10 @@ use super::reader::{Reader, contradicts};
 use super::{Engine, history};
 use crate::config::Since;
 use crate::error::{Error, Fault, Result};
+use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{SET_MAX, View};
-use crate::source::MAILBOX;
 use crate::text::counted;
 
 /// So many UIDs may have come for them to be described without being listed first.
@@ -46,15 +46,15 @@ pub(super) struct Looked {
 
 impl Looked {
     /// How many messages came, where that is known.
-    pub(super) fn say(&self) {
+    pub(super) fn say(&self, folder: &Folder) {
         let what = |one| match self.new {
             0 => format!("no {one}s"),
             n => counted(n, one),
         };
         match (self.matching, self.first) {
             (true, _) => {}
-            (false, true) => info!("{} to copy in {MAILBOX}", what("message")),
-            (false, false) => info!("{} in {MAILBOX}", what("new message")),
+            (false, true) => info!("{} to copy in {}", what("message"), folder.name()),
+            (false, false) => info!("{} in {}", what("new message"), folder.name()),
         }
     }
 }
@@ -62,13 +62,15 @@ impl Looked {
 impl Engine {
     /// Looks at the source's mailbox, one at a time.
     pub(super) fn discover(&self, reader: &mut Reader) -> Result<Looked> {
+        let setup = self.setup();
+        let folder = &setup.folder;
         let look = Look {
-            since: self.setup().config.since,
+            since: setup.config.since,
             reconcile: self.times.reconcile,
             now: Utc::now(),
         };
         let _one_at_a_time = self.discovering.lock();
-        let known = self.ledger.step(|l| l.mailbox(MAILBOX))?;
+        let known = self.ledger.step(|l| l.mailbox(folder.id))?;
         if known.is_some_and(|known| known.is_unstable() && known.history_done && !known.inherited)
             && !self.inherited()?
         {
@@ -86,15 +88,17 @@ impl Engine {
 
 /// Looks at the mailbox once and records what is new.
 fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> {
+    let setup = reader.setup();
+    let folder = &setup.folder;
     let mut view = reader.look()?;
-    let known = ledger.step(|l| l.mailbox(MAILBOX))?;
+    let known = ledger.step(|l| l.mailbox(folder.id))?;
     let first = known.is_none();
     if known
         .is_some_and(|known| known.uid_validity == view.uid_validity && went_back(&view, &known))
     {
         view = reader.source()?.look_past_uid_next()?;
     }
-    let mut mailbox = mailbox(ledger, &view, reader.reused, look)?;
+    let mut mailbox = mailbox(ledger, folder, &view, reader.reused, look)?;
     reader.reused = false;
     reader.has_seen(&mailbox);
     let mut out = Looked {
@@ -109,13 +113,14 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
         let mut latest = latest(reader, ledger, &mailbox, look.now)?;
         if latest.is_none() {
             let view = reader.source()?.view();
-            mailbox = self::mailbox(ledger, &view, true, look)?;
+            mailbox = self::mailbox(ledger, folder, &view, true, look)?;
             reader.has_seen(&mailbox);
             latest = self::latest(reader, ledger, &mailbox, look.now)?;
         }
         let Some((new, all, seen)) = latest else {
             return Err(Error::connection(format!(
-                "{MAILBOX} of the source changes the meaning of its UIDs while it is looked at"
+                "{} of the source changes the meaning of its UIDs while it is looked at",
+                folder.name()
             )));
         };
         out.new += new;
@@ -146,7 +151,8 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
             Error::new(
                 Fault::Transient,
                 format!(
-                    "the source does not tell of all the messages that it says {MAILBOX} holds"
+                    "the source does not tell of all the messages that it says {} holds",
+                    folder.name()
                 ),
             )
             .hint("what it tells of is copied; its operator should look into the mailbox"),
@@ -156,21 +162,28 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
 }
 
 /// The row of the mailbox that belongs to this view, made or renewed where needed.
-fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<MailboxRow> {
+fn mailbox(
+    ledger: &Shared,
+    folder: &Folder,
+    view: &View,
+    reused: bool,
+    look: Look,
+) -> Result<MailboxRow> {
     let Look { since, now, .. } = look;
     let (text, start) = (since_text(since), since.start(now));
     ledger.step(|l| {
-        match l.mailbox(MAILBOX)? {
+        match l.mailbox(folder.id)? {
             None => {
                 let from = match since {
                     Since::All => "the beginning".into(),
                     Since::Days(_) | Since::Date(_) => start.date_naive().to_string(),
                 };
                 info!(
-                    "first look at {MAILBOX}: {}; taking over what came since {from}",
+                    "first look at {}: {}; taking over what came since {from}",
+                    folder.name(),
                     counted(view.exists, "message")
                 );
-                l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
+                l.first_look(folder.id, view.uid_validity, view.uid_next, &text, start)?;
             }
             // RFC 3501 2.3.1.1: another UIDVALIDITY; and all the same a UIDNEXT that went back, or
             // another message under a UID of ours.
@@ -180,23 +193,23 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
                 let other = old.uid_validity != view.uid_validity;
                 if other && l.reopen_incarnation(&old, view.uid_validity, view.uid_next, now)? {
                     warn!(
-                        "{MAILBOX} has the UIDs again that it had before (UIDVALIDITY {} -> {}): matching what came meanwhile",
-                        old.uid_validity, view.uid_validity
+                        "{} has the UIDs again that it had before (UIDVALIDITY {} -> {}): matching what came meanwhile",
+                        folder.name(), old.uid_validity, view.uid_validity
                     );
                 } else {
                     l.new_incarnation(&old, view.uid_validity, view.uid_next, now)?;
-                    say_renumbered(&old, l.present_mailbox(MAILBOX)?.is_unstable(), view);
+                    say_renumbered(&folder.name(), &old, l.present_mailbox(folder.id)?.is_unstable(), view);
                 }
             }
             Some(same) if same.seen_once > 0 => l.seen_again(same.id)?,
             Some(_) => {}
         }
-        let mailbox = l.present_mailbox(MAILBOX)?;
+        let mailbox = l.present_mailbox(folder.id)?;
         if mailbox.since == text {
             return Ok(mailbox);
         }
         l.reconsider_start(mailbox.id, &text, start)?;
-        l.present_mailbox(MAILBOX)
+        l.present_mailbox(folder.id)
     })
 }
 
@@ -207,20 +220,20 @@ fn went_back(view: &View, known: &MailboxRow) -> bool {
 }
 
 /// Once of a mailbox that has other UIDs each time.
-fn say_renumbered(old: &MailboxRow, unstable: bool, view: &View) {
+fn say_renumbered(name: &str, old: &MailboxRow, unstable: bool, view: &View) {
     if old.is_unstable() {
         debug!(
-            "{MAILBOX} has other UIDs again (UIDVALIDITY {})",
+            "{name} has other UIDs again (UIDVALIDITY {})",
             view.uid_validity
         );
     } else if unstable {
         warn!(
-            "{MAILBOX} of the source has other UIDs each time it is opened: its messages are told apart by Message-ID and date; \
+            "{name} of the source has other UIDs each time it is opened: its messages are told apart by Message-ID and date; \
              opening it once with a mail program may settle this"
         );
     } else {
         warn!(
-            "{MAILBOX} has new UIDs (UIDVALIDITY {} -> {}, UIDNEXT {} -> {}): matching its messages with the ledger anew",
+            "{name} has new UIDs (UIDVALIDITY {} -> {}, UIDNEXT {} -> {}): matching its messages with the ledger anew",
             old.uid_validity, view.uid_validity, old.next_uid, view.uid_next
         );
     }
@@ -308,7 +321,7 @@ fn latest(
             record(ledger, mailbox, Vec::new(), view.uid_next, now)?;
             return Ok(Some((new, true, view)));
         }
-        debug!("{MAILBOX} was told of in part");
+        debug!("{} was told of in part", reader.setup().folder.name());
     }
     Ok(Some((new, false, reader.source()?.view())))
 }

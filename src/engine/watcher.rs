@@ -13,7 +13,6 @@ use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
 use super::{Engine, Event, Setup};
 use crate::error::{Error, Fault, Result};
-use crate::source::MAILBOX;
 
 /// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
@@ -116,7 +115,7 @@ impl Engine {
             self.tell(Event::Wake);
         } else if looked.new > 0 || looked.first {
             watcher.short_idles = 0;
-            looked.say();
+            looked.say(&self.setup().folder);
             self.tell(Event::Wake);
             watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
             if watcher.idles() && watcher.untold >= UNTOLD_MAX {
@@ -162,12 +161,13 @@ impl Engine {
 
     /// Says that it watches, and how.
     fn announce(&self, polls: Option<Duration>) {
-        let source = route(&self.setup().config).source();
+        let setup = self.setup();
+        let (source, name) = (route(&setup.config).source(), setup.folder.name());
         let how = match polls {
             Some(poll) => format!("looked for every {} s", poll.as_secs()),
             None => "new mail is told by the server".into(),
         };
-        info!("watching {MAILBOX} of {source} ({how})");
+        info!("watching {name} of {source} ({how})");
     }
 
     /// Waits on a part's own thread, until the run ends or the configuration changes; or the source's

@@ -13,6 +13,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Ledger, MailboxRow};
 use crate::error::Result;
+use crate::folder::FolderId;
 use crate::message::Time;
 
 /// How far the rows of older incarnations have been matched with what a mailbox holds now.
@@ -45,7 +46,7 @@ const STEP: usize = 2000;
 
 /// Rows of older incarnations (`b` joined to `m`) that may be messages of the present one. Not those that an incarnation
 /// made for its history and that never were matched: older ones stand for these messages.
-const OLD: &str = "b.name = ?2 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL
+const OLD: &str = "b.folder_id = ?2 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL
     AND NOT (b.inherited = 0 AND m.status = 'pending' AND m.attempt = 0 AND m.source_uid < b.history_below AND m.id >= b.first_id
              AND NOT EXISTS (SELECT 1 FROM message o WHERE o.superseded_by = m.id))";
 
@@ -57,18 +58,18 @@ impl Ledger {
     ///
     /// One step of it, which no other writer waits for in vain: call it until it is `Wholly` done.
     /// Killed between two steps, or within one, it ends as if it had not been.
-    pub fn inherit(&mut self, name: &str) -> Result<Inherited> {
-        self.inherit_by(name, STEP)
+    pub fn inherit(&mut self, folder: FolderId) -> Result<Inherited> {
+        self.inherit_by(folder, STEP)
     }
 
-    pub(super) fn inherit_by(&mut self, name: &str, step: usize) -> Result<Inherited> {
-        let Some(mailbox) = self.mailbox(name)? else {
+    pub(super) fn inherit_by(&mut self, folder: FolderId, step: usize) -> Result<Inherited> {
+        let Some(mailbox) = self.mailbox(folder)? else {
             return Ok(Inherited::NotYet);
         };
         if mailbox.inherited {
             // A failed row there may have been given another try since: there is nothing to try it
             // with, what the mailbox holds has rows of its own.
-            let end = self.write(|t| drop_waiting(t, name, step))?;
+            let end = self.write(|t| drop_waiting(t, folder, step))?;
             return Ok(if end {
                 Inherited::Wholly
             } else {
@@ -77,7 +78,7 @@ impl Ledger {
         }
         if self.is_matched(mailbox.id)? {
             self.write(|t| {
-                if drop_waiting(t, name, step)? {
+                if drop_waiting(t, folder, step)? {
                     t.execute(
                         "UPDATE mailbox SET inherited = 1 WHERE id = ?1",
                         [mailbox.id],
@@ -87,10 +88,10 @@ impl Ledger {
             })?;
             return Ok(Inherited::InPart);
         }
-        if !mailbox.history_done || self.old_nameless_in_flight(name)? {
+        if !mailbox.history_done || self.old_nameless_in_flight(folder)? {
             return Ok(Inherited::NotYet);
         }
-        if !self.write(|t| drop_unmatched(t, name, step))? {
+        if !self.write(|t| drop_unmatched(t, folder, step))? {
             return Ok(Inherited::InPart);
         }
         self.match_some(&mailbox, step)
@@ -111,12 +112,12 @@ impl Ledger {
 
     /// A row that has a name moves in flight too, and no other of its name is sent meanwhile. Of one
     /// without, only its end tells whether the message is in the target.
-    fn old_nameless_in_flight(&self, name: &str) -> Result<bool> {
+    fn old_nameless_in_flight(&self, folder: FolderId) -> Result<bool> {
         self.read(|db| {
             db.query_row(
                 "SELECT EXISTS (SELECT 1 FROM message m WHERE m.status = 'in_flight' AND m.message_id_hash IS NULL
-                    AND (SELECT b.name = ?1 AND b.retired_at IS NOT NULL FROM mailbox b WHERE b.id = m.mailbox_id))",
-                [name],
+                    AND (SELECT b.folder_id = ?1 AND b.retired_at IS NOT NULL FROM mailbox b WHERE b.id = m.mailbox_id))",
+                [folder.0],
                 |r| r.get(0),
             )
         })
@@ -196,7 +197,7 @@ impl Ledger {
                     AND max(m.status = 'pending' AND m.attempt = 0) FILTER (WHERE m.mailbox_id = ?1) = 1
                   ORDER BY 2"
             ))?
-            .query_map(params![mailbox.id, mailbox.name, after, end], |r| {
+            .query_map(params![mailbox.id, mailbox.folder.0, after, end], |r| {
                 Ok((r.get(0)?, r.get(1)?))
             })?
             .collect()
@@ -217,7 +218,7 @@ impl Ledger {
                   WHERE ((m.mailbox_id = ?1 AND m.status = 'pending' AND m.attempt = 0) OR ({OLD})) AND {which}
                   ORDER BY b.incarnation DESC, m.source_uid"
             ))?;
-            let mut rows = query.query(params![mailbox.id, mailbox.name])?;
+            let mut rows = query.query(params![mailbox.id, mailbox.folder.0])?;
             while let Some(r) = rows.next()? {
                 let (hash, date): (Option<Vec<u8>>, Option<String>) = (r.get(2)?, r.get(3)?);
                 let size: Option<u64> = r.get(5)?;
@@ -285,28 +286,28 @@ pub(super) fn become_one(
 
 /// What an incarnation recorded of its history and never matched goes: older rows, or those of the
 /// present incarnation, stand for these messages. True when none is left.
-fn drop_unmatched(t: &Transaction<'_>, name: &str, rows: usize) -> rusqlite::Result<bool> {
+fn drop_unmatched(t: &Transaction<'_>, folder: FolderId, rows: usize) -> rusqlite::Result<bool> {
     let dropped = t
         .prepare_cached(
             "DELETE FROM message WHERE id IN
                 (SELECT m.id FROM mailbox b JOIN message m ON m.mailbox_id = b.id
-                  WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND b.inherited = 0
+                  WHERE b.folder_id = ?1 AND b.retired_at IS NOT NULL AND b.inherited = 0
                     AND m.status = 'pending' AND m.attempt = 0 AND +m.source_uid < b.history_below AND m.id >= b.first_id
                     AND NOT EXISTS (SELECT 1 FROM message o WHERE o.superseded_by = m.id) LIMIT ?2)",
         )?
-        .execute(params![name, rows as i64])?;
+        .execute(params![folder.0, rows as i64])?;
     Ok(dropped < rows)
 }
 
 /// What waits in older incarnations is no longer in the mailbox, so many rows of it. True when none is
 /// left.
-fn drop_waiting(t: &Transaction<'_>, name: &str, rows: usize) -> rusqlite::Result<bool> {
+fn drop_waiting(t: &Transaction<'_>, folder: FolderId, rows: usize) -> rusqlite::Result<bool> {
     let dropped = t
         .prepare_cached(
             "UPDATE message SET status = 'gone' WHERE id IN
                 (SELECT id FROM message WHERE status = 'pending' AND mailbox_id IN
-                    (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL) LIMIT ?2)",
+                    (SELECT id FROM mailbox WHERE folder_id = ?1 AND retired_at IS NOT NULL) LIMIT ?2)",
         )?
-        .execute(params![name, rows as i64])?;
+        .execute(params![folder.0, rows as i64])?;
     Ok(dropped < rows)
 }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::error::Fault;
+use crate::folder::FolderId;
 use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time};
 
 mod inherit;
@@ -14,7 +15,7 @@ mod plans;
 mod turns;
 mod vouching;
 
-const INBOX: &str = "INBOX";
+const INBOX: FolderId = FolderId(1);
 /// Rows that are taken over in one step.
 const FEW: usize = 100;
 

@@ -6,12 +6,14 @@ use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 use super::Ledger;
 use super::deliver::{COLUMNS, Row, row};
 use crate::error::{Error, Result};
+use crate::folder::{Folder, FolderId};
 use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
 
 /// A source mailbox in its present incarnation.
 #[derive(Clone, Debug)]
 pub struct MailboxRow {
     pub id: i64,
+    pub folder: FolderId,
     pub name: String,
     pub uid_validity: UidValidity,
     pub incarnation: u32,
@@ -53,25 +55,39 @@ pub enum Progress {
 }
 
 impl Ledger {
-    /// The mailbox of this name, if it has been looked at before.
-    pub fn mailbox(&self, name: &str) -> Result<Option<MailboxRow>> {
+    /// What is copied where.
+    pub fn folder(&self) -> Result<Folder> {
+        self.read(|db| {
+            db.query_row("SELECT id, source, target FROM folder", [], |r| {
+                Ok(Folder {
+                    id: FolderId(r.get(0)?),
+                    source: r.get(1)?,
+                    target: r.get(2)?,
+                })
+            })
+        })
+    }
+
+    /// The mailbox of a folder, if it has been looked at before.
+    pub fn mailbox(&self, folder: FolderId) -> Result<Option<MailboxRow>> {
         self.read(|db| {
             db.query_row(
-                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1, seen_once
-                   FROM mailbox WHERE name = ?1 AND retired_at IS NULL",
-                [name],
+                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1, seen_once, folder_id
+                   FROM mailbox WHERE folder_id = ?1 AND retired_at IS NULL",
+                [folder.0],
                 mailbox_row,
             )
             .optional()
         })
     }
 
-    /// The mailbox of this name, which has been looked at before.
-    pub fn present_mailbox(&self, name: &str) -> Result<MailboxRow> {
-        self.mailbox(name)?.ok_or_else(|| {
+    /// The mailbox of a folder, which has been looked at before.
+    pub fn present_mailbox(&self, folder: FolderId) -> Result<MailboxRow> {
+        self.mailbox(folder)?.ok_or_else(|| {
             Error::fatal(format!(
-                "{}: there is no row for the mailbox {name}",
-                self.path.display()
+                "{}: there is no row for the mailbox of folder {}",
+                self.path.display(),
+                folder.0
             ))
         })
     }
@@ -79,7 +95,7 @@ impl Ledger {
     /// Begins with a mailbox: what is there now below `uid_next` is history, wanted from `start` on.
     pub fn first_look(
         &mut self,
-        name: &str,
+        folder: FolderId,
         validity: UidValidity,
         uid_next: u32,
         since: &str,
@@ -87,9 +103,9 @@ impl Ledger {
     ) -> Result<()> {
         self.write(|t| {
             t.execute(
-                "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start)
-                 VALUES (?1, ?2, 1, ?3, ?3, ?4, ?5)",
-                params![name, validity.0, uid_next, since, time_text(start)],
+                "INSERT INTO mailbox (folder_id, name, uid_validity, incarnation, next_uid, history_below, since, start)
+                 VALUES (?1, (SELECT source FROM folder WHERE id = ?1), ?2, 1, ?3, ?3, ?4, ?5)",
+                params![folder.0, validity.0, uid_next, since, time_text(start)],
             )?;
             Ok(())
         })
@@ -232,11 +248,12 @@ impl Ledger {
         self.write(|t| {
             retire(t, old, now)?;
             t.execute(
-                "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start, inherited, seen_once, first_id)
-                 VALUES (?1, ?2, (SELECT max(incarnation) + 1 FROM mailbox WHERE name = ?1), ?3, ?3, ?4, ?5, 0, ?6,
+                "INSERT INTO mailbox (folder_id, name, uid_validity, incarnation, next_uid, history_below, since, start, inherited, seen_once, first_id)
+                 VALUES (?1, (SELECT source FROM folder WHERE id = ?1), ?2,
+                         (SELECT max(incarnation) + 1 FROM mailbox WHERE folder_id = ?1), ?3, ?3, ?4, ?5, 0, ?6,
                          (SELECT coalesce(max(id), 0) + 1 FROM message))",
                 params![
-                    old.name,
+                    old.folder.0,
                     validity.0,
                     uid_next,
                     old.since,
@@ -263,10 +280,10 @@ impl Ledger {
             let known: Option<i64> = t
                 .query_row(
                     "SELECT id FROM mailbox b
-                      WHERE name = ?1 AND uid_validity = ?2 AND retired_at IS NOT NULL AND next_uid <= ?3
+                      WHERE folder_id = ?1 AND uid_validity = ?2 AND retired_at IS NOT NULL AND next_uid <= ?3
                         AND NOT EXISTS (SELECT 1 FROM message WHERE superseded_by IS NOT NULL AND +mailbox_id = b.id)
                       ORDER BY incarnation DESC LIMIT 1",
-                    params![present.name, validity.0, uid_next],
+                    params![present.folder.0, validity.0, uid_next],
                     |r| r.get(0),
                 )
                 .optional()?;
@@ -295,8 +312,8 @@ impl Ledger {
             db.query_row(
                 "SELECT min(m.internal_date), coalesce(max(m.status IN ('pending', 'in_flight', 'failed')), 0)
                    FROM message m JOIN mailbox b ON b.id = m.mailbox_id
-                  WHERE b.name = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL",
-                [&mailbox.name],
+                  WHERE b.folder_id = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL",
+                [mailbox.folder.0],
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )
         })?;
@@ -321,12 +338,12 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM message m
-                  WHERE m.mailbox_id IN (SELECT id FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL)
+                  WHERE m.mailbox_id IN (SELECT id FROM mailbox WHERE folder_id = ?1 AND retired_at IS NOT NULL)
                     AND {name} AND m.date_header IS ?3 AND m.superseded_by IS NULL)"
             ))?
             .query_row(
                 params![
-                    mailbox.name,
+                    mailbox.folder.0,
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
                     m.came_at().map(time_text),
@@ -346,9 +363,9 @@ fn retire(t: &Transaction<'_>, mailbox: &MailboxRow, now: Time) -> rusqlite::Res
         params![mailbox.id, time_text(now)],
     )?;
     t.execute(
-        "DELETE FROM mailbox WHERE name = ?1 AND retired_at IS NOT NULL AND id <> ?2
+        "DELETE FROM mailbox WHERE folder_id = ?1 AND retired_at IS NOT NULL AND id <> ?2
             AND NOT EXISTS (SELECT 1 FROM message WHERE mailbox_id = mailbox.id)",
-        params![mailbox.name, mailbox.id],
+        params![mailbox.folder.0, mailbox.id],
     )?;
     Ok(())
 }
@@ -367,5 +384,6 @@ fn mailbox_row(r: &SqlRow<'_>) -> rusqlite::Result<MailboxRow> {
         history_done: r.get(8)?,
         inherited: r.get(9)?,
         seen_once: r.get(10)?,
+        folder: FolderId(r.get(11)?),
     })
 }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{self, Ledger, Progress, Route};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use rusqlite::Connection;
@@ -41,9 +42,9 @@ pub(crate) fn make(path: &Path, messages: u32) -> Ledger {
     let mut ledger = Ledger::open_or_create(path, true).unwrap();
     ledger.belong_to(&route(), now).unwrap();
     ledger
-        .first_look("INBOX", UidValidity(1), messages + 1, "7d", now)
+        .first_look(FolderId(1), UidValidity(1), messages + 1, "7d", now)
         .unwrap();
-    let mailbox = ledger.present_mailbox("INBOX").unwrap();
+    let mailbox = ledger.present_mailbox(FolderId(1)).unwrap();
     let found: Vec<Discovered> = (1..=messages)
         .map(|n| Discovered {
             uid: Uid(n),

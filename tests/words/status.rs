@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{TimeDelta, TimeZone, Timelike, Utc};
 use imap_to_gmail::error::{Error, Fault, shown};
+use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{Change, Claim, Ledger, Progress, Proof};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, time_text};
 use rusqlite::Connection;
@@ -29,7 +30,7 @@ impl Book {
         let mut ledger = Ledger::open_or_create(path, true).unwrap();
         ledger.belong_to(&route(), day(1)).unwrap();
         ledger
-            .first_look("INBOX", UidValidity(1), 1, "7d", day(1))
+            .first_look(FolderId(1), UidValidity(1), 1, "7d", day(1))
             .unwrap();
         Book {
             ledger,
@@ -41,7 +42,7 @@ impl Book {
     /// A message that waits since `found`.
     pub(crate) fn pending(&mut self, message_id: &str, size: Option<u64>, found: Time) -> i64 {
         self.uid += 1;
-        let mailbox = self.ledger.present_mailbox("INBOX").unwrap();
+        let mailbox = self.ledger.present_mailbox(FolderId(1)).unwrap();
         let message = Discovered {
             uid: Uid(self.uid),
             message_id: MessageId::parse(message_id.as_bytes()),

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use chrono::Utc;
+use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{Ledger, Progress, Route};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use serde_json::{Value, json};
@@ -64,9 +65,9 @@ fn desk() -> Desk {
     let route = Route::new("user", "127.0.0.1", "you@gmail.com", "127.0.0.1");
     ledger.belong_to(&route, now).unwrap();
     ledger
-        .first_look("INBOX", UidValidity(1), 2, "7d", now)
+        .first_look(FolderId(1), UidValidity(1), 2, "7d", now)
         .unwrap();
-    let mailbox = ledger.present_mailbox("INBOX").unwrap();
+    let mailbox = ledger.present_mailbox(FolderId(1)).unwrap();
     let waiting = Discovered {
         uid: Uid(1),
         message_id: MessageId::parse(b"<1@example.org>"),

@@ -357,7 +357,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.backlog(now).unwrap();
     l.parts().unwrap();
     l.under_way().unwrap();
-    let present = l.present_mailbox("INBOX").unwrap();
+    let present = l.present_mailbox(INBOX).unwrap();
     l.others_to_fetch(present.id).unwrap();
     l.has_bytes_of_another(1, &[0; 32]).unwrap();
     l.twins_beside(&flight[0], &[0; 32]).unwrap();
@@ -567,7 +567,7 @@ const OPENING: [&str; 4] = [
     "SELECT count(*) = 0 FROM sqlite_schema",
     "SELECT count(*) FROM sqlite_schema",
     "SELECT max(version) FROM refinery_schema_history",
-    "INSERT INTO mailbox (name, uid_validity, incarnation, next_uid, history_below, since, start) VALUES (?1, ?2, 1",
+    "INSERT INTO mailbox (folder_id, name, uid_validity, incarnation, next_uid, history_below, since, start) VALUES (?1, (SELECT source FROM folder WHERE id = ?1), ?2, 1",
 ];
 
 /// What stands between the `{...}` of a format.

@@ -729,7 +729,7 @@ mod tests {
         assert!(
             matches!(line("* QUOTAROOT INBOX \"\" \"User\""), Some(Untagged::QuotaRoots(roots)) if roots == [b"".to_vec(), b"User".to_vec()])
         );
-        assert!(matches!(line("* QUOTAROOT"), None));
+        assert!(line("* QUOTAROOT").is_none());
     }
 
     #[test]

@@ -55,7 +55,31 @@ fn a_second_ledger_is_said_before_anything_is_sent() {
     );
 }
 
-/// Nor does it cost anything: the first run says the same to Gmail as it would without.
+#[test]
+fn it_costs_no_command_more() {
+    let commands = [false, true].map(|known| {
+        let mut stage = copied_before();
+        stage.set("connections", 1);
+        if known {
+            // With an imported id, whosever it is, the ledger is no new one.
+            import(&stage, "<nobody@x>");
+        }
+        let before = stage.gmail.lines();
+        let ran = stage.run();
+        assert_eq!(ran.err.contains("has delivered nothing"), !known);
+        let said = stage.gmail.transcript().after(before);
+        said.client().iter().filter(|l| l.starts_with('a')).count()
+    });
+    assert_eq!(commands[0], commands[1]);
+}
+
+fn import(stage: &Stage, id: &str) {
+    let ids = serde_json::json!({ "synced_message_ids": [id] });
+    std::fs::write(stage.dir.path().join("script.json"), ids.to_string()).unwrap();
+    let ran = stage.command(&["import-state", "script.json", "--config", "config.json"]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+}
+
 #[test]
 fn a_first_run_on_a_gmail_that_holds_little_of_it_says_nothing() {
     for there in [0, 2, 4] {
@@ -73,13 +97,7 @@ fn a_first_run_on_a_gmail_that_holds_little_of_it_says_nothing() {
 #[test]
 fn who_comes_from_the_script_is_not_asked_about_a_second_ledger() {
     let stage = copied_before();
-    std::fs::write(
-        stage.dir.path().join("script.json"),
-        r#"{"synced_message_ids": ["<0@example.org>"]}"#,
-    )
-    .unwrap();
-    let ran = stage.command(&["import-state", "script.json", "--config", "config.json"]);
-    assert_eq!(ran.status, 0, "{ran:?}");
+    import(&stage, "<0@example.org>");
     let ran = stage.run();
     assert!(!ran.err.contains("has delivered nothing"), "{}", ran.err);
 }

@@ -87,7 +87,7 @@ const ONLY_LOOKS: &[(&str, &str, &str)] = &[
     ),
     (
         "(mailbox_id=?)",
-        "DELETE FROM mailbox WHERE name",
+        "DELETE FROM mailbox WHERE folder_id",
         "whether there is one",
     ),
     (

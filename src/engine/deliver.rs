@@ -94,8 +94,10 @@ impl Engine {
     fn enter(&self) -> Result<(Account, bool)> {
         let waiting = self.state().warm.pop();
         match waiting {
-            Some((account, _)) if account.usable() && !account.outlived(Utc::now()) => {
-                Ok((account, true))
+            Some((account, since)) if account.usable() && !account.outlived(Utc::now()) => {
+                // What was opened beside the look at the source has hardly waited.
+                let once = self.once.load(Ordering::Relaxed);
+                Ok((account, !once || since.elapsed() >= self.times.keep))
             }
             _ => Ok((self.open_after_the_others()?, false)),
         }

@@ -162,12 +162,14 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
     ledger.step(|l| {
         match l.mailbox(MAILBOX)? {
             None => {
-                let from = match since {
-                    Since::All => "the beginning".into(),
-                    Since::Days(_) | Since::Date(_) => start.date_naive().to_string(),
+                let what = match since {
+                    Since::All => "all of them".into(),
+                    Since::Days(_) | Since::Date(_) => {
+                        format!("what came since {}", start.date_naive())
+                    }
                 };
                 info!(
-                    "first look at {MAILBOX}: {}; taking over what came since {from}",
+                    "first look at {MAILBOX}: {}; taking over {what}",
                     counted(view.exists, "message")
                 );
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;

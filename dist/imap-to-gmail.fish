@@ -27,7 +27,7 @@ end
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l config -d 'The configuration (JSON)' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l poll-interval -d 'Seconds between looks where the source does not tell of new mail by itself' -r
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends it that is closed, makes it open the file anew; without a file it ends the program' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log-max-size -d 'A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or bytes' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log-max-files -d 'How many rotated log files are kept; 0 keeps none: a full log is emptied' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l once -d 'Try everything that waits once, then end'
@@ -46,7 +46,7 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "help" -
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l config -d 'The configuration (JSON)' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l poll-interval -d 'Seconds between looks where the source does not tell of new mail by itself' -r
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file (opened anew on SIGHUP)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends it that is closed, makes it open the file anew; without a file it ends the program' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log-max-size -d 'A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or bytes' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log-max-files -d 'How many rotated log files are kept; 0 keeps none: a full log is emptied' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l once -d 'Try everything that waits once, then end'

@@ -126,7 +126,7 @@ impl Error {
     }
 }
 
-const OUT_OF_REACH: &str = "are name and port of the server right in the configuration, is it up, and is this machine online? Nothing is lost";
+const OUT_OF_REACH: &str = "nothing is lost; if it lasts: is the server up, is this machine online, and are the server's name and port right in the configuration?";
 
 /// One line out of several sentences: a server's words often end with a stop of their own.
 fn joined(parts: &[&str]) -> String {
@@ -201,7 +201,7 @@ mod tests {
         assert!(
             e.advised()
                 .in_full("")
-                .contains("out of reach; hint: are name and port")
+                .contains("out of reach; hint: nothing is lost")
         );
     }
 

@@ -424,7 +424,9 @@ fn without_a_file_a_hangup_ends_the_program() {
     let waiting = Waiting::start("stderr");
     waiting.signal("-HUP");
     let (output, _dir) = waiting.end();
-    assert_eq!(output.status.code(), None, "{output:?}");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("stopped; the next run"), "{log}");
 }
 
 /// No line is lost while somebody keeps moving the file away.

@@ -93,7 +93,11 @@ impl Engine {
     /// A session with the target, and whether it is one that had waited.
     fn enter(&self) -> Result<(Account, bool)> {
         match self.sessions.take_idle() {
-            Some(account) => Ok((account, true)),
+            Some((account, waited)) => {
+                // What was opened beside the look at the source has hardly waited.
+                let once = self.once.load(Ordering::Relaxed);
+                Ok((account, !once || waited >= self.times.keep))
+            }
             None => Ok((self.open_after_the_others()?, false)),
         }
     }

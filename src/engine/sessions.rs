@@ -36,10 +36,11 @@ impl Sessions {
         self.pool().at_work > 0
     }
 
-    /// One that waits and can still be used.
-    pub(super) fn take_idle(&self) -> Option<Account> {
-        let (account, _) = self.pool().idle.pop()?;
-        (account.usable() && !account.outlived(Utc::now())).then_some(account)
+    /// One that waits and can still be used, and for how long it has waited.
+    pub(super) fn take_idle(&self) -> Option<(Account, Duration)> {
+        let (account, since) = self.pool().idle.pop()?;
+        let good = account.usable() && !account.outlived(Utc::now());
+        good.then(|| (account, since.elapsed()))
     }
 
     /// This one waits for the next mail.

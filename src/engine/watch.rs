@@ -174,12 +174,14 @@ fn mailbox(
     ledger.step(|l| {
         match l.mailbox(folder.id)? {
             None => {
-                let from = match since {
-                    Since::All => "the beginning".into(),
-                    Since::Days(_) | Since::Date(_) => start.date_naive().to_string(),
+                let what = match since {
+                    Since::All => "all of them".into(),
+                    Since::Days(_) | Since::Date(_) => {
+                        format!("what came since {}", start.date_naive())
+                    }
                 };
                 info!(
-                    "first look at {}: {}; taking over what came since {from}",
+                    "first look at {}: {}; taking over {what}",
                     folder.name(),
                     counted(view.exists, "message")
                 );

@@ -66,7 +66,7 @@ fn how_many_messages_is_said_in_words_that_fit() {
     let ran = stage.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
     for words in [
-        "2 new messages in INBOX\n",
+        "2 messages to copy in INBOX\n",
         "ended with 1 message waiting and 0 failed; `imap-to-gmail status --failed` says why\n",
         "first look at INBOX: 2 messages; ",
     ] {

@@ -526,7 +526,7 @@ fn a_certificate_file_without_certificates_is_wrong() {
         let mut config = with("source_ca_file", name);
         config["source_server"] = json!("localhost");
         config["source_port"] = json!(1);
-        let ran = run(&desk, config);
+        let ran = run(&desk, config).begun();
         ran.fails(
             2,
             &format!("{name}: no certificates can be read from it: {what}"),

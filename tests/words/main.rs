@@ -110,6 +110,20 @@ impl Desk {
 }
 
 impl Ran {
+    /// All but the two lines with which a run begins.
+    #[track_caller]
+    pub(crate) fn begun(mut self) -> Ran {
+        let rest: Vec<&str> = self.out.splitn(3, '\n').collect();
+        assert!(
+            rest.len() == 3
+                && rest[0].contains(" INFO  imap-to-gmail ")
+                && rest[1].contains(" INFO  "),
+            "{self:?}"
+        );
+        self.out = rest[2].to_string();
+        self
+    }
+
     /// All that it said was this.
     #[track_caller]
     pub(crate) fn says(&self, status: i32, out: &str, err: &str) {

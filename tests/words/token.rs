@@ -123,9 +123,11 @@ fn a_token_file_without_a_token_asks_for_a_person() {
         if let Some(content) = content {
             desk.file("token.json", content);
         }
-        let ran = desk.run(&["run", "--config", "config.json", "--once"]);
+        let ran = desk
+            .run(&["run", "--config", "config.json", "--once"])
+            .begun();
         let log = ran.out.lines().next().unwrap_or_default();
-        assert!(log.ends_with(" INFO  0 new messages in INBOX"), "{ran:?}");
+        assert!(log.ends_with(" INFO  no new messages in INBOX"), "{ran:?}");
         ran.says(
             4,
             &format!("{log}\n"),

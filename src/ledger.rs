@@ -39,7 +39,7 @@ pub use import::Imported;
 pub use index::IndexMailbox;
 pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write};
-pub use lock::{Lock, beside, lock};
+pub use lock::{Lock, beside, is_held, lock};
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 

@@ -64,13 +64,15 @@ pub fn bytes_text(n: u64) -> String {
     }
 }
 
-/// `12 s`, `3 min`, `5 h`, `12 days`: whole ones.
+/// `12 s`, `3 min`, `5 h`, `12 days`, `4 months`, `2 years`: whole ones.
 pub fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => counted(seconds / 86_400, "day"),
+    match (seconds, seconds / 86_400) {
+        (0..60, _) => format!("{seconds} s"),
+        (60..3600, _) => format!("{} min", seconds / 60),
+        (3600..172_800, _) => format!("{} h", seconds / 3600),
+        (_, days @ ..61) => counted(days, "day"),
+        (_, days @ ..731) => counted(days * 12 / 365, "month"),
+        (_, days) => counted(days / 365, "year"),
     }
 }
 
@@ -91,6 +93,12 @@ impl Page {
     /// One paragraph, as `wrapped` makes it.
     pub fn add(&mut self, first: &str, rest: &str, text: &str) {
         self.text += &wrapped(self.width, first, rest, text);
+    }
+
+    /// One line as it is, however long.
+    pub fn line(&mut self, text: &str) {
+        self.text += text;
+        self.text.push('\n');
     }
 
     pub fn blank(&mut self) {
@@ -172,6 +180,17 @@ mod tests {
         assert_eq!(span(3599), "59 min");
         assert_eq!(span(86_400), "24 h");
         assert_eq!(span(172_800), "2 days");
+        for (days, told) in [
+            (60, "60 days"),
+            (61, "2 months"),
+            (122, "4 months"),
+            (365, "12 months"),
+            (730, "24 months"),
+            (731, "2 years"),
+            (20_454, "56 years"),
+        ] {
+            assert_eq!(span(days * 86_400 + 86_399), told);
+        }
     }
 
     #[test]

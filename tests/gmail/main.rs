@@ -9,6 +9,7 @@ mod copies;
 mod cost;
 mod ending;
 mod faults;
+mod killed;
 mod outage;
 mod outlook;
 mod patience;

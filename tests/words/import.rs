@@ -54,7 +54,7 @@ fn what_was_taken_over_is_said() {
         .prints("1 Message-ID taken over from old.json, 1 known already, 1 unusable (empty)\n");
     // No run has said whose ledger it is.
     desk.run(&["status"]).prints(
-        "sync_state.db: no run has used this ledger yet\n  not running\n\n  delivered          0\n  pending            0\n  failed             0\n",
+        "NOT RUNNING: sync_state.db\n  no run has used this ledger yet\n\n  delivered          0\n  pending            0\n  failed             0\n",
     );
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod dist;
 mod import;
 mod ledger;
+mod life;
 mod locks;
 mod retry;
 mod secrets;

@@ -53,6 +53,7 @@
 //! text       counts and moments for people; what editors make of a text file
 //! mount      is a file mounted by itself?
 //! error      what went wrong, whom it concerns, the words for it
+//! place      why a file cannot be made, read or written
 //! message    what a message is
 //! config     config.json -> checked values, Secret<T>, Masks, Intervals
 //! ledger     every SQL statement there is, behind verbs
@@ -76,6 +77,8 @@ pub mod text;
 pub mod mount;
 
 pub mod error;
+
+pub mod place;
 
 pub mod message;
 

@@ -12,11 +12,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("mount", &[]),
     ("error", &[]),
+    ("place", &["error", "text"]),
     ("message", &["error"]),
     ("config", &["error", "message", "text"]),
-    ("oauth", &["config", "error", "message", "mount", "text"]),
+    (
+        "oauth",
+        &["config", "error", "message", "mount", "place", "text"],
+    ),
     // It knows no IMAP.
-    ("ledger", &["error", "message", "mount", "text"]),
+    ("ledger", &["error", "message", "mount", "place", "text"]),
     ("reply", &["error", "message"]),
     ("wire", &["config", "error", "message", "reply"]),
     (
@@ -65,7 +69,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // A size is written the same way in the configuration and in `--log-max-size`.
-    ("logging", &["config", "error", "message"]),
+    ("logging", &["config", "error", "message", "place"]),
     (
         "cli",
         &[
@@ -361,7 +365,10 @@ fn the_table_itself_runs_downward() {
     }
     let allowed = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).unwrap().1;
     assert!(!allowed("source").contains(&"gmail") && !allowed("gmail").contains(&"source"));
-    assert_eq!(allowed("ledger"), ["error", "message", "mount", "text"]);
+    assert_eq!(
+        allowed("ledger"),
+        ["error", "message", "mount", "place", "text"]
+    );
 }
 
 #[test]

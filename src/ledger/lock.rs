@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::{DIRECTORY_HINT, refuse_strangers};
+use super::inspect::may_write;
+use super::{OTHER_PLACE, refuse_strangers};
 use crate::error::{Error, Result};
 use crate::mount::is_mounted_alone;
+use crate::place::{FilePlace, Want};
 
 /// More links than this lead in a circle (as the kernel has it).
 const LINKS_MAX: usize = 40;
@@ -42,11 +44,15 @@ pub fn lock(path: &Path) -> Result<Lock> {
         .mode(0o600)
         .open(&lock_path)
         .map_err(|e| {
-            Error::fatal(format!(
-                "{}: the ledger's lock cannot be made: {e}",
-                lock_path.display()
-            ))
-            .hint(DIRECTORY_HINT)
+            // Its folder is the ledger's.
+            may_write(path).err().unwrap_or_else(|| {
+                let place = FilePlace {
+                    what: "ledger's lock",
+                    path: &lock_path,
+                    or: OTHER_PLACE,
+                };
+                place.refused(Want::Write, &e)
+            })
         })?;
     let lock = Lock {
         file,

@@ -15,9 +15,9 @@ use clap::{CommandFactory as _, Parser};
 use crate::config::{self, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::import_state;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::status::Report;
-use crate::text::{WIDTH, counted, thousands};
+use crate::text::{WIDTH, counted, shell_word, thousands};
 
 mod args;
 mod auth;
@@ -151,10 +151,31 @@ fn ledger_path(args: &LedgerArgs) -> Result<PathBuf> {
     }
 }
 
+/// The command with the files that it was given.
+fn command_line(command: &str, args: &LedgerArgs) -> String {
+    let files = [
+        ("--config", &args.config),
+        ("--state-file", &args.state_file),
+    ];
+    let files = files
+        .into_iter()
+        .filter_map(|(option, file)| Some((option, file.as_ref()?)))
+        .map(|(option, file)| format!(" {option} {}", shell_word(&file.display().to_string())));
+    format!("imap-to-gmail {command}{}", files.collect::<String>())
+}
+
 fn status(args: &StatusArgs) -> Result<u8> {
     let path = ledger_path(&args.ledger)?;
-    let ledger = Ledger::open_existing(&path)?;
-    let report = Report::new(&ledger, &path, args.failed, Utc::now())?;
+    let report = ledger::read(&path, |ledger| {
+        Report::new(ledger, &path, args.failed, Utc::now())
+    });
+    let report = report.map_err(|e| match ledger::owner_alone_reads(&path) {
+        Some(owner) => e.hint(format!(
+            "`sudo -u {owner} {}` reads it",
+            command_line("status", &args.ledger)
+        )),
+        None => e,
+    })?;
     match args.json {
         true => say(&format!("{}\n", report.json())),
         false => say(&report.text(columns())),

@@ -5,7 +5,7 @@
 //! hashes are numbers and bytes to it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +18,7 @@ use rusqlite::{
 
 use crate::error::{Error, Result};
 use crate::message::{Time, time_text};
+use crate::place::{FULL, FilePlace, Want};
 use crate::text;
 
 mod budget;
@@ -39,8 +40,8 @@ pub use deliver::{Change, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verifi
 pub use import::Imported;
 pub use index::IndexMailbox;
 pub use inherit::Inherited;
-pub use inspect::{Inspection, inspect, may_write};
-pub use lock::{Lock, beside, lock};
+pub use inspect::{Inspection, inspect, may_write, read};
+pub use lock::{Lock, beside, is_held, lock};
 pub use overlap::Overlap;
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
@@ -67,7 +68,7 @@ pub fn migrations() -> &'static [(&'static str, &'static str)] {
 /// How long another's transaction is waited for.
 const BUSY: Duration = Duration::from_secs(10);
 
-const DIRECTORY_HINT: &str = "is the directory there, and may you write in it?";
+const OTHER_PLACE: &str = "give another path with --state-file or `state_file`";
 
 /// The two accounts that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,13 +166,7 @@ impl Ledger {
                 .write(true)
                 .mode(0o600)
                 .open(path)
-                .map_err(|e| {
-                    Error::fatal(format!(
-                        "{}: the ledger cannot be made: {e}",
-                        path.display()
-                    ))
-                    .hint(DIRECTORY_HINT)
-                })?;
+                .map_err(|e| place(path).refused(Want::Write, &e))?;
         }
         let mut ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let fresh = ledger.is_empty()?;
@@ -187,20 +182,21 @@ impl Ledger {
     /// # Errors
     /// `Fatal` when there is none, or when it is of another version.
     pub fn open_existing(path: &Path) -> Result<Ledger> {
+        must_be_there(path)?;
         refuse_strangers(path)?;
-        if !path.exists() {
-            return Err(Error::fatal(format!("{}: there is no ledger here", path.display()))
-                .hint("the first `imap-to-gmail run` makes it; --state-file or --config says where it is"));
-        }
         let ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        if ledger.is_empty()? {
+        ledger.must_be_usable()?;
+        Ok(ledger)
+    }
+
+    fn must_be_usable(&self) -> Result<()> {
+        if self.is_empty()? {
             return Err(
-                Error::fatal(format!("{}: this ledger is empty", path.display()))
+                Error::fatal(format!("{}: this ledger is empty", self.path.display()))
                     .hint("the first `imap-to-gmail run` fills it"),
             );
         }
-        ledger.check_version(false)?;
-        Ok(ledger)
+        self.check_version(false)
     }
 
     /// A ledger that is thrown away, with what the one at `path` holds, if there is one: for a dry
@@ -316,7 +312,7 @@ impl Ledger {
                         "{}: a database of another program, expected a ledger",
                         self.path.display()
                     ))
-                    .hint("give another path with --state-file or `state_file`"));
+                    .hint(OTHER_PLACE));
                 }
                 self.version()?
             }
@@ -373,11 +369,23 @@ impl Ledger {
             end = runner.run(&mut self.db);
         }
         end.map_err(|e| {
+            let cause = std::error::Error::source(&e);
+            if let Some(e) = cause.and_then(|e| e.downcast_ref::<rusqlite::Error>()) {
+                return self.explain(e);
+            }
+            let (what, hint) = if fresh {
+                ("made", "start again: what was begun is not used")
+            } else {
+                (
+                    "brought up to date",
+                    "nothing in it was changed: the program that used it before can go on with it",
+                )
+            };
             Error::fatal(format!(
-                "{}: the ledger cannot be brought up to date: {e}",
+                "{}: the ledger cannot be {what}: {e}",
                 self.path.display()
             ))
-            .hint("nothing in it was changed; is the disk full?")
+            .hint(hint)
         })?;
         Ok(())
     }
@@ -495,6 +503,35 @@ impl Ledger {
     }
 }
 
+fn place(path: &Path) -> FilePlace<'_> {
+    FilePlace {
+        what: "ledger",
+        path,
+        or: OTHER_PLACE,
+    }
+}
+
+/// What may not be looked at is not taken for absent.
+fn must_be_there(path: &Path) -> Result<()> {
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    match fs::metadata(path) {
+        Ok(_) => Ok(()),
+        Err(e) if absent.contains(&e.kind()) => Err(Error::fatal(format!(
+            "{}: there is no ledger here",
+            path.display()
+        ))
+        .hint("the first `imap-to-gmail run` makes it; --state-file or --config says where it is")),
+        Err(e) => Err(place(path).refused(Want::Read, &e)),
+    }
+}
+
+/// How `sudo -u` is to call the owner of what keeps a reader from the ledger at `path`.
+pub fn owner_alone_reads(path: &Path) -> Option<String> {
+    ["", "-wal", "-shm", "-journal"]
+        .into_iter()
+        .find_map(|suffix| place(&beside(path, suffix)).owner())
+}
+
 fn damaged(path: &Path, what: &str) -> Error {
     Error::fatal(format!("{}: the ledger is damaged: {what}", path.display())).hint(
         "keep a copy of it, then try `sqlite3 LEDGER .recover`; a new ledger would find what the target has by Message-ID",
@@ -510,9 +547,14 @@ fn explain(e: &rusqlite::Error, at: &Path) -> Error {
             Error::fatal(format!("{path}: another program keeps the ledger locked"))
                 .hint("does a `sqlite3` shell have a transaction open?")
         }
-        _ if is_full(e) => Error::fatal(format!("{path}: the disk is full")).hint("make room, then start again: nothing is lost"),
+        _ if is_full(e) => Error::fatal(format!("{path}: {}", FULL[0])).hint(FULL[1]),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            Error::fatal(format!("{path}: the ledger cannot be written: {e}")).hint("may you write the file and its directory?")
+            // SQLite does not say which of its files, nor why.
+            match may_write(at) {
+                Err(found) => found,
+                Ok(()) => Error::fatal(format!("{path}: the ledger cannot be written: {e}"))
+                    .hint("may you write the file and its folder?"),
+            }
         }
         _ => Error::fatal(format!("{path}: the ledger failed: {e}"))
             .hint("is the disk in order? `sqlite3 LEDGER 'PRAGMA integrity_check'` looks at the file; nothing was half written"),
@@ -534,13 +576,9 @@ fn refuse_strangers(path: &Path) -> Result<()> {
         return Ok(());
     };
     let mut head = Vec::new();
-    file.take(64).read_to_end(&mut head).map_err(|e| {
-        Error::fatal(format!(
-            "{}: the ledger cannot be read: {e}",
-            path.display()
-        ))
-        .hint("give the path of a file with --state-file or `state_file`")
-    })?;
+    file.take(64)
+        .read_to_end(&mut head)
+        .map_err(|e| place(path).refused(Want::Read, &e))?;
     let plain = text::plain(&head).unwrap_or(&head);
     if matches!(plain.trim_ascii_start(), [b'{' | b'[', ..]) {
         return Err(Error::usage(format!(

@@ -56,6 +56,7 @@
 //! mount      is a file mounted by itself?
 //! error      what went wrong, whom it concerns, the words for it
 //! folder     a mailbox of the source, and where its messages go
+//! place      why a file cannot be made, read or written
 //! message    what a message is
 //! config     config.json -> checked values, Secret<T>, Masks, Intervals
 //! ledger     every SQL statement there is, behind verbs
@@ -80,6 +81,8 @@ pub mod mount;
 
 pub mod error;
 pub mod folder;
+
+pub mod place;
 
 pub mod message;
 

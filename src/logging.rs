@@ -19,8 +19,9 @@ use flexi_logger::{LogSpecification, Logger, LoggerHandle};
 use log::{LevelFilter, Record};
 
 use crate::config::bytes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::message::time_text;
+use crate::place::{FilePlace, Want};
 
 pub use bottom::Bottom;
 
@@ -131,8 +132,12 @@ pub fn start(options: &Options) -> Result<Log> {
         }
         Place::File(path) => Box::new(
             rotate::Rotated::open(path, options.max_size, options.max_files).map_err(|e| {
-                Error::usage(format!("`--log`: {} cannot be written: {e}", path.display()))
-                    .hint("expected stdout, stderr, syslog, or the path of a file in a folder that exists and that you may write to")
+                let place = FilePlace {
+                    what: "log",
+                    path,
+                    or: "give another PLACE with `--log`: stdout, stderr, syslog, or the path of a file",
+                };
+                place.refused(Want::Write, &e).with_fault(Fault::Usage)
             })?,
         ),
     };

@@ -9,6 +9,7 @@
 //! 6749 6): who shares the file renews one after the other, and what came is on disk before it is used.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use crate::config::{Secret, json_place};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
+use crate::place::{FilePlace, Want};
 use crate::text;
 
 mod client;
@@ -241,11 +243,17 @@ impl Tokens {
 
     fn read(&self) -> Result<Contents> {
         let bytes = fs::read(&self.path).map_err(|e| {
-            self.error(
-                Fault::NeedsUser,
-                format!("the token file cannot be read: {e}"),
-            )
-            .hint(SIGN_IN)
+            let place = FilePlace {
+                what: "token file",
+                path: &self.path,
+                or: "name another path in the configuration and sign in there, with `imap-to-gmail auth`",
+            };
+            let error = place.refused(Want::Read, &e).with_fault(Fault::NeedsUser);
+            if e.kind() == ErrorKind::NotFound && place.has_folder() {
+                error.hint(SIGN_IN)
+            } else {
+                error
+            }
         })?;
         let bytes = Secret::new(bytes);
         let text = text::plain(bytes.reveal()).ok_or_else(|| {

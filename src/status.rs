@@ -2,41 +2,38 @@
 //! finding anything out: that is `ledger`'s `summary`.
 //!
 //! Times are told as spans, or by the clock of the place where it is asked beside UTC, in which the
-//! ledger has them; "today" is the day of that place, and says so. Whatever stands in the ledger as text may have been written there by
-//! anybody: it is made safe before it is shown.
+//! ledger has them; "today" is the day of that place, and says so. Whatever stands in the ledger as text
+//! may have been written there by anybody: it is made safe before it is shown.
 
 use std::path::Path;
 
-use chrono::{Local, NaiveTime, TimeDelta, Utc};
+use chrono::{Local, NaiveTime, Utc};
 use serde_json::{Value, json};
 
 use crate::error::{Result, shown_within};
-use crate::ledger::{FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Summary, Trouble};
+use crate::ledger::{self, FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Summary, Trouble};
 use crate::message::{Time, parse_time, time_text};
 use crate::text::{Page, bytes_text, counted, minute, span, thousands};
 
-/// A run gives a sign of life every 15 seconds; after this many without one it is not running.
-const ALIVE: TimeDelta = TimeDelta::seconds(60);
+mod life;
+
+pub use life::is_running;
+
 /// Reasons of failures that are told apart.
 const REASONS: usize = 5;
 
 /// The most characters of one text out of the ledger: anybody may have written into the file.
 const TEXT_MAX: usize = 2000;
-
-/// Has one of these parts given a sign of life? One that came with its end is none.
-pub fn is_alive(parts: &[Part], now: Time) -> bool {
-    // A sign from the future is of before the clock was set back.
-    let lately = now - ALIVE..=now + ALIVE;
-    parts.iter().any(|part| {
-        part.ended_at.is_none() && parse_time(&part.beat_at).is_some_and(|at| lately.contains(&at))
-    })
-}
+/// Of the name of an account in the first line, which is not broken into several.
+const NAME_MAX: usize = 254;
 
 /// A ledger at one moment.
 pub struct Report {
     route: Option<Route>,
     state_file: String,
     summary: Summary,
+    /// Whether a run holds the ledger, where that can be asked.
+    held: Option<bool>,
     reasons: Reasons,
     /// What failed, and what is put off.
     failed: Option<(Vec<FailedRow>, Vec<PutOffRow>)>,
@@ -49,10 +46,19 @@ impl Report {
     /// `with_failed`: each failed message too, and each that is put off.
     pub fn new(ledger: &Ledger, state_file: &Path, with_failed: bool, now: Time) -> Result<Report> {
         let midnight = midnight(now);
+        let before = ledger::is_held(state_file);
+        let mut summary = ledger.summary(midnight, now)?;
+        // In this order: a run that has just begun is not taken for one that was killed, ...
+        let held = ledger::is_held(state_file);
+        if before == Some(true) && held == Some(false) {
+            // ... nor one that has just ended.
+            summary = ledger.summary(midnight, now)?;
+        }
         Ok(Report {
             route: ledger.route()?,
             state_file: safe(&state_file.display().to_string()),
-            summary: ledger.summary(midnight, now)?,
+            summary,
+            held,
             reasons: ledger.reasons(REASONS)?,
             failed: match with_failed {
                 true => Some((ledger.failed()?, ledger.put_off()?)),
@@ -92,6 +98,7 @@ impl Report {
                 one["part"] = safe(&part.name).into();
                 one
             }).collect::<Vec<_>>(),
+            "state": self.state().0.name(),
             "running_since": self.running_since().map(safe),
             "delivered_today": s.delivered_since,
             "today_since": time_text(self.midnight),
@@ -129,18 +136,8 @@ impl Report {
     /// In lines of so many columns, without colour.
     pub fn text(&self, width: usize) -> String {
         let mut out = Page::new(width);
-        out.add(
-            "",
-            "  ",
-            &match &self.route {
-                Some(route) => format!(
-                    "{} into {}",
-                    safe(&route.source()),
-                    safe(&route.target_user)
-                ),
-                None => format!("{}: no run has used this ledger yet", self.state_file),
-            },
-        );
+        // Whole, however narrow the screen is: who reads it alone reads all of it.
+        out.line(&self.first_line());
         self.life(&mut out);
         out.blank();
         self.counts(&mut out);
@@ -178,6 +175,19 @@ impl Report {
         out.text()
     }
 
+    fn state(&self) -> (life::State, String) {
+        life::state(&self.summary, self.held, self.now)
+    }
+
+    fn first_line(&self) -> String {
+        let name = |name: &str| shown_within(name.as_bytes(), NAME_MAX);
+        let whose = match &self.route {
+            Some(r) => format!("{} into {}", name(&r.source()), name(&r.target_user)),
+            None => self.state_file.clone(),
+        };
+        format!("{}: {whose}", self.state().1)
+    }
+
     /// What runs, since when, and what should and does not.
     fn life(&self, out: &mut Page) {
         let parts = &self.summary.parts;
@@ -188,12 +198,18 @@ impl Report {
             (Some(since), Some(beat)) => {
                 format!("running since {}, last sign of life {beat}", day(since))
             }
+            (None, Some(beat)) if goes_on && self.held == Some(true) => format!(
+                "a run holds this ledger, and the last sign of life came {beat}: it may hang, or it has only just begun; if it stays so, restart it: nothing is lost"
+            ),
+            _ if self.held == Some(true) => {
+                "a run holds this ledger: it has only just begun, or is just ending".into()
+            }
             (None, Some(beat)) if goes_on => format!(
-                "NOT RUNNING: the last sign of life came {beat}, and no end of the run was recorded. Was it killed? Start it again: nothing is lost"
+                "the last sign of life came {beat}, and no end of the run was recorded. Was it killed? Start it again: nothing is lost"
             ),
             _ => match ended {
-                Some(at) => format!("not running; the last run ended {}", self.when(at)),
-                None => "not running".into(),
+                Some(at) => format!("the last run ended {}", self.when(at)),
+                None => "no run has used this ledger yet".into(),
             },
         };
         out.add("  ", "  ", &sentence);
@@ -202,7 +218,7 @@ impl Report {
         }
         for part in parts
             .iter()
-            .filter(|p| p.ended_at.is_none() && !self.lives(p))
+            .filter(|p| p.ended_at.is_none() && !life::lives(p, self.now))
         {
             out.add(
                 "  ",
@@ -223,6 +239,7 @@ impl Report {
         let due = match s.backlog.messages - put_off {
             0 => None,
             _ if self.alive() => Some("due now".to_string()),
+            1 => Some("the next run tries it".into()),
             _ => Some("the next run tries them".into()),
         };
         let sent = s.last_delivered_at.as_deref();
@@ -332,18 +349,14 @@ impl Report {
         parts.filter_map(|p| p.trouble.as_ref().map(|t| (p, t)))
     }
 
-    fn lives(&self, part: &Part) -> bool {
-        is_alive(std::slice::from_ref(part), self.now)
-    }
-
     fn alive(&self) -> bool {
-        is_alive(&self.summary.parts, self.now)
+        is_running(&self.summary.parts, self.held, self.now)
     }
 
     fn running_since(&self) -> Option<&str> {
-        let parts = self.summary.parts.iter();
+        let parts = self.alive().then_some(&self.summary.parts)?.iter();
         parts
-            .filter(|p| self.lives(p))
+            .filter(|p| life::lives(p, self.now))
             .map(|p| p.started_at.as_str())
             .min()
     }
@@ -359,7 +372,8 @@ impl Report {
         };
         let seconds = (self.now - at).num_seconds();
         match seconds.unsigned_abs() {
-            0 => "now".into(),
+            0 if self.now < at => "now".into(),
+            0 => "just now".into(),
             86_400.. => minute(at),
             n if seconds > 0 => format!("{} ago", span(n)),
             n => format!("in {}", span(n)),

@@ -64,13 +64,24 @@ pub fn bytes_text(n: u64) -> String {
     }
 }
 
-/// `12 s`, `3 min`, `5 h`, `12 days`: whole ones.
+/// `12 s`, `3 min`, `5 h`, `12 days`, `4 months`, `2 years`: whole ones.
 pub fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => counted(seconds / 86_400, "day"),
+    match (seconds, seconds / 86_400) {
+        (0..60, _) => format!("{seconds} s"),
+        (60..3600, _) => format!("{} min", seconds / 60),
+        (3600..172_800, _) => format!("{} h", seconds / 3600),
+        (_, days @ ..61) => counted(days, "day"),
+        (_, days @ ..731) => counted(days * 12 / 365, "month"),
+        (_, days) => counted(days / 365, "year"),
+    }
+}
+
+/// A word of a command line as a shell must be given it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -91,6 +102,12 @@ impl Page {
     /// One paragraph, as `wrapped` makes it.
     pub fn add(&mut self, first: &str, rest: &str, text: &str) {
         self.text += &wrapped(self.width, first, rest, text);
+    }
+
+    /// One line as it is, however long.
+    pub fn line(&mut self, text: &str) {
+        self.text += text;
+        self.text.push('\n');
     }
 
     pub fn blank(&mut self) {
@@ -165,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_named_as_a_shell_must_be_given_it() {
+        for (typed, word) in [
+            ("config.json", "config.json"),
+            ("/etc/mail/größer.json", "/etc/mail/größer.json"),
+            ("my mail.json", "'my mail.json'"),
+            ("it's.json", r"'it'\''s.json'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(typed), word);
+        }
+    }
+
+    #[test]
     fn figures_are_readable() {
         assert_eq!(bytes_text(999), "999 bytes");
         assert_eq!(bytes_text(35_651_584), "35.7 MB");
@@ -172,6 +203,17 @@ mod tests {
         assert_eq!(span(3599), "59 min");
         assert_eq!(span(86_400), "24 h");
         assert_eq!(span(172_800), "2 days");
+        for (days, told) in [
+            (60, "60 days"),
+            (61, "2 months"),
+            (122, "4 months"),
+            (365, "12 months"),
+            (730, "24 months"),
+            (731, "2 years"),
+            (20_454, "56 years"),
+        ] {
+            assert_eq!(span(days * 86_400 + 86_399), told);
+        }
     }
 
     #[test]

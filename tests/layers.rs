@@ -13,11 +13,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mount", &[]),
     ("error", &[]),
     ("folder", &["error"]),
+    ("place", &["error", "text"]),
     ("message", &["error"]),
     ("config", &["error", "message", "text"]),
-    ("oauth", &["config", "error", "message", "mount", "text"]),
+    (
+        "oauth",
+        &["config", "error", "message", "mount", "place", "text"],
+    ),
     // It knows no IMAP.
-    ("ledger", &["error", "folder", "message", "mount", "text"]),
+    (
+        "ledger",
+        &["error", "folder", "message", "mount", "place", "text"],
+    ),
     ("response", &["error", "message"]),
     ("wire", &["config", "error", "message", "response"]),
     (
@@ -70,7 +77,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // A size is written the same way in the configuration and in `--log-max-size`.
-    ("logging", &["config", "error", "message"]),
+    ("logging", &["config", "error", "message", "place"]),
     (
         "cli",
         &[
@@ -368,7 +375,7 @@ fn the_table_itself_runs_downward() {
     assert!(!allowed("source").contains(&"gmail") && !allowed("gmail").contains(&"source"));
     assert_eq!(
         allowed("ledger"),
-        ["error", "folder", "message", "mount", "text"]
+        ["error", "folder", "message", "mount", "place", "text"]
     );
 }
 

@@ -1,12 +1,14 @@
 //! The ledger: is it there, whose is it, is it whole, and does a run use it.
 
+use std::path::Path;
+
 use chrono::Utc;
 
 use super::{Finding, files};
 use crate::config::Draft;
 use crate::error::Result;
 use crate::ledger::{self, Inspection, Route};
-use crate::status::is_alive;
+use crate::status::is_running;
 use crate::text::thousands;
 
 /// What the ledger says of runs before this check.
@@ -71,7 +73,7 @@ pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, B
                 i.version
             ),
         ),
-        Ok(Some(i)) => Finding::ok(name, format!("{shown} is whole: {}", counts(&i))),
+        Ok(Some(i)) => Finding::ok(name, format!("{shown} is whole: {}", counts(&i, path))),
     }];
     found.extend(files::disk(path));
     (found, before)
@@ -88,7 +90,7 @@ fn belongs(inspection: Option<&Inspection>, route: Option<&Route>, draft: &Draft
     }
 }
 
-fn counts(i: &Inspection) -> String {
+fn counts(i: &Inspection, path: &Path) -> String {
     let s = &i.summary;
     let mut parts = vec![
         format!("{} delivered", thousands(s.delivered)),
@@ -99,7 +101,7 @@ fn counts(i: &Inspection) -> String {
             parts.push(format!("{} {what}", thousands(count)));
         }
     }
-    let life = match is_alive(&s.parts, Utc::now()) {
+    let life = match is_running(&s.parts, ledger::is_held(path), Utc::now()) {
         true => "a run is using it now",
         false => "no run is using it now",
     };

@@ -1,7 +1,10 @@
 //! Keeps secrets out of everything that is shown of a server's words: some servers echo the command
 //! that they refuse. Not for what must be kept out of the ledger: that never holds a secret.
 //!
-//! A server that spells a secret in pieces shorter than [`PIECE_MIN`] is not understood.
+//! A server that spells a secret in pieces shorter than [`PIECE_MIN`] is not understood. A secret of
+//! fewer than [`WORD_MAX`] characters stands within many a word, and is masked where it stands by itself:
+//! as an argument, between quotation marks, as a word of a sentence. Its Base64, alone or with the user's
+//! name as a sign-in sends it, is masked wherever it stands, as that of any other secret.
 
 use std::iter;
 
@@ -12,6 +15,8 @@ use super::Secret;
 
 /// An echoed piece of a secret at least this long is masked; shorter secrets as a whole.
 const PIECE_MIN: usize = 6;
+/// A shorter one is masked where it stands by itself: "a" is in most words.
+const WORD_MAX: usize = 4;
 
 /// Secrets in each form in which a server may say them.
 #[derive(Clone, Default)]
@@ -38,9 +43,9 @@ impl Masks {
             .chain(encoded.iter().map(String::as_str))
             .flat_map(|text| (0..3).map(move |shift| within_base64(text, shift)))
             .collect();
-        let derived = derived.into_iter().chain(encoded);
         // Of a short secret little is left in there, which stands in many a word.
-        forms.extend(derived.filter(|form| form.len() >= PIECE_MIN));
+        forms.extend(derived.into_iter().filter(|form| form.len() >= PIECE_MIN));
+        forms.extend(encoded);
         // RFC 4648 5.
         let url_safe: Vec<String> = forms[2..]
             .iter()
@@ -75,12 +80,7 @@ impl Masks {
         let mut out = Vec::with_capacity(bytes.len());
         let mut at = 0;
         while at < bytes.len() {
-            match self
-                .0
-                .iter()
-                .map(|s| piece_of(s.reveal(), &bytes[at..]))
-                .max()
-            {
+            match self.0.iter().map(|s| piece_at(s.reveal(), bytes, at)).max() {
                 Some(len) if len > 0 => {
                     out.extend_from_slice(b"***");
                     at += len;
@@ -125,6 +125,21 @@ fn encoded(secret: &str, kept: &[u8], upper: bool) -> String {
         }
     }
     out
+}
+
+/// How many bytes of `text` from `at` on are to be masked because of this secret.
+fn piece_at(secret: &[u8], text: &[u8], at: usize) -> usize {
+    let found = piece_of(secret, &text[at..]);
+    let within_word = |neighbour: Option<&u8>| {
+        neighbour.is_some_and(|b| b.is_ascii_alphanumeric() || !b.is_ascii() || b"_-".contains(b))
+    };
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    let alone = !within_word(before) && !within_word(text.get(at + found));
+    if secret.len() < WORD_MAX && !alone {
+        0
+    } else {
+        found
+    }
 }
 
 /// How many bytes at the start of `text` are a piece of `secret` that is worth masking, else 0.
@@ -188,6 +203,49 @@ mod tests {
         );
         assert_eq!(Masks::new("pw", b"x").apply("a pw b"), "a *** b");
         assert_eq!(Masks::default().apply("größe"), "größe");
+    }
+
+    #[test]
+    fn a_very_short_secret_is_masked_where_it_stands_by_itself() {
+        for (secret, said, shown) in [
+            ("a", "NO mailbox has a quota", "NO mailbox has *** quota"),
+            ("a", "BAD LOGIN ann a", "BAD LOGIN ann ***"),
+            (
+                "a",
+                "BAD LOGIN \"ann\" \"a\"\r\n",
+                "BAD LOGIN \"ann\" \"***\"\r\n",
+            ),
+            ("a", "imaps://ann:a@host/", "imaps://ann:***@host/"),
+            (
+                "the",
+                "NO there is another, other than them",
+                "NO there is another, other than them",
+            ),
+            ("the", "password=the&user=ann", "password=***&user=ann"),
+            (
+                "1",
+                "OK 11 messages, UID 21, 2021-11-11",
+                "OK 11 messages, UID 21, 2021-11-11",
+            ),
+            ("ö", "größer schön ö", "größer schön ***"),
+            ("\"", "LOGIN ann \"\\\"\"", "LOGIN ann *********"),
+            ("a b", "got a%20b, a+b, a b", "got ***, ***, ***"),
+        ] {
+            assert_eq!(Masks::new(secret, b"").apply(said), shown, "{secret}");
+        }
+        for secret in ["a", "ab", "the"] {
+            let response = format!("\0ann\0{secret}");
+            let bearer = format!("user=ann\x01auth=Bearer {secret}\x01\x01");
+            for response in [response, bearer] {
+                let masks = Masks::new(secret, response.as_bytes());
+                for text in [STANDARD.encode(&response), STANDARD.encode(secret)] {
+                    assert_eq!(masks.apply(&format!("x{text}x")), "x***x");
+                }
+            }
+        }
+        // A long one is masked within words too, whatever else is to be.
+        let both = Masks::new("the", b"").and(Masks::new("secret", b""));
+        assert_eq!(both.apply("othersecretly the"), "other***ly ***");
     }
 
     #[test]

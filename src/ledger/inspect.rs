@@ -1,7 +1,10 @@
-//! A look at a ledger that changes nothing: neither the file nor what lies beside it. For `check`.
+//! A look at a ledger that changes nothing: neither the file nor what lies beside it. For `check`, and for
+//! who may not write it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::OpenFlags;
@@ -9,10 +12,14 @@ use rustix::fs::Access;
 
 use super::lock::must_have_one_name;
 use super::{
-    DIRECTORY_HINT, Ledger, MIGRATIONS, Route, Summary, beside, damaged, refuse_strangers,
+    Ledger, MIGRATIONS, Route, Summary, beside, damaged, must_be_there, place, refuse_strangers,
 };
 use crate::error::{Error, Result};
 use crate::message::Time;
+use crate::place::Want;
+
+/// How often a ledger is read again that was changed meanwhile.
+const UNCHANGED_MAX: u32 = 5;
 
 /// What a ledger says of itself.
 #[derive(Debug)]
@@ -37,12 +44,75 @@ pub fn inspect(path: &Path, now: Time) -> Result<Option<Inspection>> {
     if size(path).unwrap_or(0) == 0 {
         return Ok(None);
     }
+    untouched(path, |ledger| contents(ledger, now))
+}
+
+/// Reads in a ledger without leaving a trace.
+pub(super) fn untouched<T>(path: &Path, read: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     let way = Way::to(path);
-    match look(path, &way, now) {
+    match look(path, &way, &read) {
         // A run has begun meanwhile, and nothing holds of what was taken for unchanging.
-        Err(_) if way == Way::Quiet && Way::to(path) != Way::Quiet => look(path, &Way::Beside, now),
+        Err(_) if way == Way::Quiet && Way::to(path) != Way::Quiet => {
+            look(path, &Way::Beside, &read)
+        }
         end => end,
     }
+}
+
+/// Reads in an existing ledger, also for who may not write it.
+///
+/// # Errors
+/// `Fatal` when there is none, when it is of another version, or when it may not be read: then it is said
+/// whose it is.
+pub fn read<T>(path: &Path, work: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
+    must_be_there(path)?;
+    if can_write(path).is_ok() {
+        return work(&Ledger::open_existing(path)?);
+    }
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let file = beside(path, suffix);
+        if let Err(e) = can(&file, Access::READ_OK)
+            && e.kind() != ErrorKind::NotFound
+        {
+            return Err(place(&file).refused(Want::Read, &e));
+        }
+    }
+    refuse_strangers(path)?;
+    let work = |ledger: &Ledger| {
+        ledger.must_be_usable()?;
+        work(ledger)
+    };
+    // With SQLite's own locks where it can have them ...
+    let first = match Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Ok(ledger) => return work(&ledger),
+        Err(e) => e,
+    };
+    // ... and where it cannot, because a write-ahead log wants files beside it that may not be made here,
+    // nobody has the ledger open; unless somebody has it by now.
+    for _ in 0..UNCHANGED_MAX {
+        let before = standing(path);
+        if Way::to(path) == Way::Beside {
+            return Err(first);
+        }
+        let done = untouched(path, work);
+        if before.is_some() && before == standing(path) {
+            return done;
+        }
+    }
+    Err(first)
+}
+
+/// What changes with each change of a ledger that nobody has open: of it and of what lies beside it.
+fn standing(path: &Path) -> Option<Vec<Option<(u64, i64, i64)>>> {
+    let of = |file: PathBuf| match fs::metadata(file) {
+        Ok(m) => Some(Some((m.len(), m.mtime(), m.mtime_nsec()))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Some(None),
+        Err(_) => None,
+    };
+    ["", "-wal", "-journal"]
+        .into_iter()
+        .map(|suffix| of(beside(path, suffix)))
+        .collect()
 }
 
 /// May a run make or change the ledger at `path`, as far as the system tells without a try?
@@ -51,25 +121,25 @@ pub fn inspect(path: &Path, now: Time) -> Result<Option<Inspection>> {
 /// `Fatal` when not, or when another run could use it by another name.
 pub fn may_write(path: &Path) -> Result<()> {
     must_have_one_name(path)?;
+    can_write(path).map_err(|e| place(path).refused(Want::Write, &e))
+}
+
+fn can(what: &Path, access: Access) -> std::io::Result<()> {
+    Ok(rustix::fs::access(what, access)?)
+}
+
+fn can_write(path: &Path) -> std::io::Result<()> {
     let real = beside(path, "");
     let folder = match real.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let can = |what: &Path, access| rustix::fs::access(what, access).map_err(std::io::Error::from);
     // SQLite has files of its own beside the ledger.
-    can(folder, Access::WRITE_OK | Access::EXEC_OK)
-        .and_then(|()| match path.exists() {
-            true => can(path, Access::READ_OK | Access::WRITE_OK),
-            false => Ok(()),
-        })
-        .map_err(|e| {
-            Error::fatal(format!(
-                "{}: the ledger cannot be written: {e}",
-                path.display()
-            ))
-            .hint(DIRECTORY_HINT)
-        })
+    can(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    match path.exists() {
+        true => can(path, Access::READ_OK | Access::WRITE_OK),
+        false => Ok(()),
+    }
 }
 
 /// How a ledger is read without a trace.
@@ -99,21 +169,21 @@ fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|m| m.len())
 }
 
-fn look(path: &Path, way: &Way, now: Time) -> Result<Option<Inspection>> {
+fn look<T>(path: &Path, way: &Way, read: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
     match way {
         Way::Quiet => {
             let uri = unchanging(path);
             let flags = read_only | OpenFlags::SQLITE_OPEN_URI;
-            contents(&Ledger::connect_as(&uri, path, flags)?, now)
+            read(&Ledger::connect_as(&uri, path, flags)?)
         }
-        Way::Beside => contents(&Ledger::connect(path, read_only)?, now),
+        Way::Beside => read(&Ledger::connect(path, read_only)?),
         Way::Copied => {
             let scratch = tempfile::tempdir()
                 .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
             let copy = Ledger::copy_to(path, scratch.path())?;
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-            contents(&Ledger::connect_as(&copy, path, flags)?, now)
+            read(&Ledger::connect_as(&copy, path, flags)?)
         }
     }
 }

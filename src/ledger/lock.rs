@@ -1,16 +1,25 @@
-//! One run per ledger, whatever names lead to it: where its lock and its other files lie, and whether
-//! it is still the file that was opened.
+//! One run per ledger, whatever names lead to it: where its lock and its other files lie, whether
+//! it is still the file that was opened, and whether a run has it now.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::Read as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
-use super::{DIRECTORY_HINT, refuse_strangers};
+use super::inspect::may_write;
+use super::{OTHER_PLACE, refuse_strangers};
 use crate::error::{Error, Result};
 use crate::mount::is_mounted_alone;
+use crate::place::{FilePlace, Want};
 
 /// More links than this lead in a circle (as the kernel has it).
 const LINKS_MAX: usize = 40;
+/// How often a run looks again while others only ask whether there is one.
+const ASKED_MAX: u32 = 200;
+/// More than a note in a lock file has.
+const NOTE_MAX: u64 = 200;
 
 /// The lock of the one `run` that a ledger can have. It goes with the process.
 #[derive(Debug)]
@@ -35,19 +44,26 @@ pub fn lock(path: &Path) -> Result<Lock> {
         .mode(0o600)
         .open(&lock_path)
         .map_err(|e| {
-            Error::fatal(format!(
-                "{}: the ledger's lock cannot be made: {e}",
-                lock_path.display()
-            ))
-            .hint(DIRECTORY_HINT)
+            // Its folder is the ledger's.
+            may_write(path).err().unwrap_or_else(|| {
+                let place = FilePlace {
+                    what: "ledger's lock",
+                    path: &lock_path,
+                    or: OTHER_PLACE,
+                };
+                place.refused(Want::Write, &e)
+            })
         })?;
     let lock = Lock {
         file,
         path: lock_path,
     };
-    match lock.file.try_lock() {
+    match take(&lock.file) {
         // Between the two somebody may have taken the file away.
-        Ok(()) if lock.stands() => Ok(lock),
+        Ok(()) if lock.stands() => {
+            lock.note();
+            Ok(lock)
+        }
         Ok(()) | Err(TryLockError::WouldBlock) => Err(Error::fatal(format!(
             "{}: another imap-to-gmail is running with this ledger",
             path.display()
@@ -61,7 +77,65 @@ pub fn lock(path: &Path) -> Result<Lock> {
     }
 }
 
+/// A run's lock is exclusive. Who only asks ([`is_held`]) shares it for a moment: a run that meets that
+/// looks again, and is told of another run only where there is one.
+fn take(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 0..ASKED_MAX {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {}
+            end => return end,
+        }
+        // A network file system may not share what was opened to write: then it is taken for a run.
+        if file.try_lock_shared().is_err() {
+            return Err(TryLockError::WouldBlock);
+        }
+        let _ = file.unlock();
+        // Two runs that begin together do not go on meeting each other.
+        thread::sleep(Duration::from_micros(fastrand::u64(100..5_000)));
+    }
+    file.try_lock()
+}
+
+/// Has a run the ledger at `path`? None where that cannot be known from here: the lock file may not be
+/// read, or was made by another kernel (a network file system, a virtual machine), which keeps its locks
+/// to itself. No run that begins at this moment is kept from it.
+pub fn is_held(path: &Path) -> Option<bool> {
+    let file = File::open(beside(path, ".lock")).ok()?;
+    let mut note = String::new();
+    (&file).take(NOTE_MAX).read_to_string(&mut note).ok()?;
+    if note != note_of(&file)? {
+        return None;
+    }
+    match file.try_lock_shared() {
+        Ok(()) => Some(false),
+        Err(TryLockError::WouldBlock) => Some(true),
+        Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// Which file this is on which running kernel. None where the system does not say.
+fn note_of(file: &File) -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let meta = file.metadata().ok()?;
+    Some(format!(
+        "boot {} device {} inode {}\n",
+        boot.trim(),
+        meta.dev(),
+        meta.ino()
+    ))
+}
+
 impl Lock {
+    /// Says in the lock file by whose eyes it can be seen whether it is held. Without room for that nobody
+    /// can ask, and nothing else is lost.
+    fn note(&self) {
+        if self.file.set_len(0).is_ok()
+            && let Some(note) = note_of(&self.file)
+        {
+            let _ = self.file.write_all_at(note.as_bytes(), 0);
+        }
+    }
+
     /// Would another process meet this very lock?
     pub(super) fn stands(&self) -> bool {
         let ours = self.file.metadata().ok().map(|m| Identity::of(&m));

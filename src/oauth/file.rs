@@ -16,6 +16,7 @@ use crate::config::Secret;
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
 use crate::mount::is_mounted_alone;
+use crate::place::{FilePlace, Want};
 use crate::text::{self, minute};
 
 /// A Google client left in "Testing" ends each sign-in so long after it.
@@ -65,16 +66,24 @@ impl TokenPlace {
             Error::usage(format!("{}: {what}", path.display()))
                 .hint("--token-file says where the token file is to be; its folder must exist and be yours to write to")
         };
+        let refused = |want, e: &io::Error| {
+            let place = FilePlace {
+                what: "token file",
+                path,
+                or: "give another path with --token-file",
+            };
+            place.refused(want, e).with_fault(Fault::Usage)
+        };
         let mut text = Secret::new(Vec::new());
         let mut kept = Map::new();
         match File::open(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(wrong(format!("the token file cannot be read: {e}"))),
+            Err(e) => return Err(refused(Want::Read, &e)),
             Ok(file) => {
                 let mut bytes = Vec::new();
                 file.take(FILE_MAX)
                     .read_to_end(&mut bytes)
-                    .map_err(|e| wrong(format!("the token file cannot be read: {e}")))?;
+                    .map_err(|e| refused(Want::Read, &e))?;
                 text = Secret::new(bytes);
             }
         }
@@ -105,7 +114,7 @@ impl TokenPlace {
                     end => end.map(|_| ()),
                 },
             );
-        tried.map_err(|e| wrong(format!("the token file cannot be written: {e}")))?;
+        tried.map_err(|e| refused(Want::Write, &e))?;
         Ok(TokenPlace {
             path: path.to_path_buf(),
             kept,

@@ -155,8 +155,8 @@ fn a_folder_that_is_not_there() {
     check(&stage).finds(
         1,
         &amiss,
-        "cannot be written: No such file",
-        "is the directory there",
+        "the folder nowhere for the ledger does not exist",
+        "`mkdir -p nowhere` makes it",
     );
 }
 
@@ -192,8 +192,14 @@ fn a_disk_that_is_all_but_full() {
 #[test]
 fn a_folder_that_cannot_be_written() {
     if let Some(checked) = on_file_system(&mut right(), "ro,size=200m") {
-        let cause = "cannot be written: Read-only file system";
-        checked.finds(1, &["ledger problem"], cause, "may you write in it");
+        let cause =
+            "the folder small for the ledger can only be read: its file system is mounted so";
+        checked.finds(
+            1,
+            &["ledger problem"],
+            cause,
+            "mount it so that it can be written",
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod cost;
 mod dry_run;
 mod ending;
 mod faults;
+mod killed;
 mod outage;
 mod outlook;
 mod overlap;

@@ -54,7 +54,7 @@ fn what_was_taken_over_is_said() {
         .prints("1 Message-ID taken over from old.json, 1 known already, 1 unusable (empty)\n");
     // No run has said whose ledger it is.
     desk.run(&["status"]).prints(
-        "sync_state.db: no run has used this ledger yet\n  not running\n\n  delivered          0\n  pending            0\n  failed             0\n",
+        "NOT RUNNING: sync_state.db\n  no run has used this ledger yet\n\n  delivered          0\n  pending            0\n  failed             0\n",
     );
 }
 
@@ -252,8 +252,8 @@ fn a_ledger_that_cannot_be_used_is_left_as_it_is() {
     desk.run(&["import-state", "script.json", "--state-file", "no/such.db"])
         .fails(
             1,
-            "no/such.db: the ledger cannot be made: No such file or directory (os error 2)",
-            "is the directory there, and may you write in it?",
+            "no/such.db: the folder no for the ledger does not exist",
+            "`mkdir -p no` makes it; or give another path with --state-file or `state_file`",
         );
     // Only `run` brings an older one up to date.
     let path = desk.path("sync_state.db");

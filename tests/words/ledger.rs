@@ -172,8 +172,8 @@ fn what_is_no_ledger_is_left_alone() {
     all_refuse(
         &desk,
         1,
-        "sync_state.db: the ledger cannot be read: Is a directory (os error 21)",
-        "give the path of a file with --state-file or `state_file`",
+        "sync_state.db: this is a folder, expected a file for the ledger",
+        PATH_HINT,
     );
 
     fs::remove_dir(desk.path("sync_state.db")).unwrap();
@@ -332,31 +332,6 @@ fn an_open_transaction_is_waited_for_and_then_named() {
         "{:?}",
         began.elapsed()
     );
-}
-
-#[test]
-fn the_folder_must_be_there_and_writable() {
-    let desk = desk();
-    let hint = "is the directory there, and may you write in it?";
-    desk.run(&[&RUN[..], &["--state-file", "no/such.db"]].concat())
-        .fails(
-            1,
-            "no/such.db.lock: the ledger's lock cannot be made: No such file or directory (os error 2)",
-            hint,
-        );
-    let folder = desk.path("locked");
-    fs::create_dir(&folder).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-    // Root may write everywhere: then there is nothing to see.
-    if File::create(folder.join("x")).is_err() {
-        desk.run(&[&RUN[..], &["--state-file", "locked/sync_state.db"]].concat())
-            .fails(
-                1,
-                "locked/sync_state.db.lock: the ledger's lock cannot be made: Permission denied (os error 13)",
-                hint,
-            );
-    }
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

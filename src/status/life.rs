@@ -1,0 +1,95 @@
+//! What a run is doing, as far as its signs of life, its lock and its troubles tell: the first line of
+//! `status`, which monitors and people read alone.
+//!
+//! Its first word is one of `RUNNING`, `PAUSED`, `TROUBLE`, `STARTING`, `NOT RUNNING`; what follows, up to
+//! the first colon, says a little more; then comes which account goes into which. These words stay. `state`
+//! of `status --json` is the first word in small letters.
+
+use chrono::TimeDelta;
+
+use crate::ledger::{Part, Summary};
+use crate::message::{Time, parse_time};
+use crate::text::counted;
+
+/// A run gives a sign of life every 15 seconds; after this many without one it is not running.
+const ALIVE: TimeDelta = TimeDelta::seconds(60);
+
+/// Does a run go on? `held`: what its lock says, where that can be asked. A run that was killed has let go
+/// of it, while its last sign of life is still young.
+pub fn is_running(parts: &[Part], held: Option<bool>, now: Time) -> bool {
+    held != Some(false) && parts.iter().any(|part| lives(part, now))
+}
+
+/// Has it given a sign of life? One that came with its end is none.
+pub(super) fn lives(part: &Part, now: Time) -> bool {
+    // A sign from the future is of before the clock was set back.
+    let lately = now - ALIVE..=now + ALIVE;
+    part.ended_at.is_none() && parse_time(&part.beat_at).is_some_and(|at| lately.contains(&at))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Running,
+    /// By a limit, which goes by itself.
+    Paused,
+    Trouble,
+    /// It has its lock, and the ledger tells of no run.
+    Starting,
+    NotRunning,
+}
+
+impl State {
+    /// As `status --json` has it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Trouble => "trouble",
+            State::Starting => "starting",
+            State::NotRunning => "not_running",
+        }
+    }
+}
+
+/// The state, and the words for it.
+pub(super) fn state(s: &Summary, held: Option<bool>, now: Time) -> (State, String) {
+    let say = |state, words: &str| (state, words.to_string());
+    if !is_running(&s.parts, held, now) {
+        let goes_on = s.parts.iter().any(|p| p.ended_at.is_none());
+        return match held {
+            Some(true) if goes_on => say(State::Trouble, "TROUBLE, it gives no sign of life"),
+            Some(true) => say(State::Starting, "STARTING"),
+            _ => say(State::NotRunning, "NOT RUNNING"),
+        };
+    }
+    // The gravest comes first.
+    let trouble = s.parts.iter().find_map(|p| p.trouble.as_ref());
+    match trouble.map(|t| t.kind.as_str()) {
+        Some("needs_user") => return say(State::Trouble, "TROUBLE, it needs you"),
+        Some("throttled") if !hangs(s, now) => {
+            return say(State::Paused, "PAUSED, waiting for a limit to pass");
+        }
+        Some(kind) if kind != "throttled" => return say(State::Trouble, "TROUBLE, trying again"),
+        _ => {}
+    }
+    if hangs(s, now) {
+        return say(
+            State::Trouble,
+            "TROUBLE, a part of it gives no sign of life",
+        );
+    }
+    match s.failed {
+        0 => say(State::Running, "RUNNING, all is well"),
+        n => (
+            State::Running,
+            format!("RUNNING, but {} failed", counted(n, "message")),
+        ),
+    }
+}
+
+/// A part that should give signs of life and does not.
+fn hangs(s: &Summary, now: Time) -> bool {
+    s.parts
+        .iter()
+        .any(|part| part.ended_at.is_none() && !lives(part, now))
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity, header_hash, uid_set};
-use crate::reply::Fetched;
+use crate::response::Fetched;
 use crate::session::{
     Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Sent, Session, View,
 };

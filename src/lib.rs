@@ -31,7 +31,7 @@
 //! - A cursor moves only in the transaction that writes the rows it covers, and only past what was
 //!   counted: as many messages told of as the mailbox holds. All of it is compared with the rows at the
 //!   start and daily (`engine::watch`).
-//! - A row leaves `in_flight` only by a tagged reply about it, by resolution, or because its literal
+//! - A row leaves `in_flight` only by a tagged response about it, by resolution, or because its literal
 //!   certainly was not wholly handed to the socket. NO and BAD are never success; a timeout, a lost
 //!   connection or a "temporary" NO after the literal is unknown, never failed.
 //! - Absence counts only in a view of this moment.
@@ -58,7 +58,7 @@
 //! config     config.json -> checked values, Secret<T>, Masks, Intervals
 //! ledger     every SQL statement there is, behind verbs
 //! oauth      the token file, its renewal, and the sign-in that makes it
-//! reply      one response of a server, cut into tokens
+//! response   one response of a server, cut into tokens
 //! wire       bytes under the imap crate: TLS, deadlines, bounds, literals
 //! session    a signed-in IMAP session; refusals classified
 //! credentials  what a side is entered with; a refused token renewed once
@@ -86,7 +86,7 @@ pub mod ledger;
 
 pub mod oauth;
 
-pub mod reply;
+pub mod response;
 
 pub mod wire;
 

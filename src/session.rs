@@ -11,7 +11,7 @@ use log::warn;
 use crate::config::{Endpoint, Intervals, Secret};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::UidValidity;
-use crate::reply::{Fetched, Status, StatusText, Untagged, untagged};
+use crate::response::{Fetched, Status, StatusText, Untagged, untagged};
 use crate::text::counted;
 use crate::wire::{Answer, Wire};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::{Endpoint, Intervals};
 use crate::error::Result;
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
-use crate::reply::{Fetched, header_value};
+use crate::response::{Fetched, header_value};
 use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
 /// The mailbox that is read.

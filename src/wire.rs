@@ -5,7 +5,7 @@
 //! and kept for `session`; the crate itself is shown only that its command has been answered OK, NO
 //! or BAD, or that the server wants to hear more. So the crate's parser, which panics, overflows
 //! its stack or loses its place on lines that real servers send, never meets a server's byte.
-//! Not for what responses mean: that is `reply` and `session`.
+//! Not for what responses mean: that is `response` and `session`.
 
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use log::debug;
 
 use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Result, shown};
-use crate::reply::{Part, Status, StatusText, announced_literal, word};
+use crate::response::{Part, Status, StatusText, announced_literal, word};
 
 mod idle;
 mod literal;

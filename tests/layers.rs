@@ -17,11 +17,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oauth", &["config", "error", "message", "mount", "text"]),
     // It knows no IMAP.
     ("ledger", &["error", "message", "mount", "text"]),
-    ("reply", &["error", "message"]),
-    ("wire", &["config", "error", "message", "reply"]),
+    ("response", &["error", "message"]),
+    ("wire", &["config", "error", "message", "response"]),
     (
         "session",
-        &["config", "error", "message", "reply", "text", "wire"],
+        &["config", "error", "message", "response", "text", "wire"],
     ),
     // Passwords and tokens are turned into sign-ins here, for either side.
     (
@@ -31,9 +31,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The two ends never meet.
     (
         "source",
-        &["config", "error", "message", "reply", "session"],
+        &["config", "error", "message", "response", "session"],
     ),
-    ("gmail", &["config", "error", "message", "reply", "session"]),
+    (
+        "gmail",
+        &["config", "error", "message", "response", "session"],
+    ),
     (
         "engine",
         &[
@@ -60,8 +63,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "check",
         &[
-            "config", "error", "gmail", "ledger", "message", "oauth", "reply", "session", "source",
-            "status", "text", "wire",
+            "config", "error", "gmail", "ledger", "message", "oauth", "response", "session",
+            "source", "status", "text", "wire",
         ],
     ),
     // A size is written the same way in the configuration and in `--log-max-size`.

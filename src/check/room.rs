@@ -10,7 +10,7 @@ use super::sample::Sample;
 use crate::error::{Error, Fault, Result};
 use crate::ledger::Overlap;
 use crate::message::uid_set;
-use crate::reply::Fetched;
+use crate::response::Fetched;
 use crate::session::{Left, METADATA_MAX, Quota, SET_MAX, Session};
 use crate::text::{bytes_text, counted};
 

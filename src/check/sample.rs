@@ -4,7 +4,7 @@
 use crate::config::Since;
 use crate::error::Result;
 use crate::message::{Discovered, Time, Uid, uid_set};
-use crate::reply::Fetched;
+use crate::response::Fetched;
 use crate::session::{METADATA_MAX, SET_MAX, Session, View};
 use crate::text::thousands;
 

@@ -3,7 +3,7 @@
 use super::{Heard, Login, Phase, Session, capability_code, heard, refused, sign_in};
 use crate::config::{Endpoint, Intervals, Masks};
 use crate::error::{Error, Fault, Result};
-use crate::reply::{Status, StatusText};
+use crate::response::{Status, StatusText};
 use crate::wire::{Protection, Wire};
 
 /// A server that has greeted us.

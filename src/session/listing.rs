@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{FOUND_MAX, LISTED_MAX, MAILBOX_MAX, Phase, Session, View, fetched};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, Uid};
-use crate::reply::{Fetched, Untagged};
+use crate::response::{Fetched, Untagged};
 
 /// The messages of a view, each with its INTERNALDATE where that was asked for and can be read.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Phase, Session, quoted};
 use crate::error::Result;
-use crate::reply::Untagged;
+use crate::response::Untagged;
 
 /// More is no limit that anybody runs into, in whatever unit.
 const NO_LIMIT: u64 = 1 << 50;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::door;
 use crate::error::{Error, Fault};
-use crate::reply::Status;
+use crate::response::Status;
 
 /// A server that asks for more is asked again all the same.
 const DELAY_MAX: Duration = Duration::from_secs(24 * 3600);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{Heard, Login, Phase, capability_code, heard, judge, refusal};
 use crate::config::{Intervals, Masks, Secret};
 use crate::error::{Error, Fault, Result};
-use crate::reply::Untagged;
+use crate::response::Untagged;
 use crate::wire::{Answer, Wire};
 
 /// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2

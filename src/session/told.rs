@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::message::{Uid, UidValidity};
-use crate::reply::{Fetched, Untagged};
+use crate::response::{Fetched, Untagged};
 
 /// UIDVALIDITY and UIDNEXT, where STATUS tells both.
 pub(super) fn counts(untagged: &[Untagged]) -> Option<(UidValidity, u32)> {

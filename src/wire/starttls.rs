@@ -6,7 +6,7 @@ use super::socket::Socket;
 use super::{broken, read_greeting};
 use crate::config::Masks;
 use crate::error::{Error, Fault, Result, shown};
-use crate::reply::{Status, StatusText};
+use crate::response::{Status, StatusText};
 
 /// RFC 3501 6.2.1. Whatever was said before encryption is forgotten: capabilities are asked anew,
 /// and bytes that came along with the OK would be an attacker's.

@@ -158,7 +158,7 @@ fn take(session: &mut Session, step: char, says: &[u8], out: &mut String) -> boo
         uid_next_stated: true,
         exists: 3,
     };
-    let mut fetched = |(found, end): (Vec<imap_to_gmail::reply::Fetched>, Result<(), Error>)| {
+    let mut fetched = |(found, end): (Vec<imap_to_gmail::response::Fetched>, Result<(), Error>)| {
         for f in &found {
             for literal in [&f.body, &f.header].into_iter().flatten() {
                 let is_said =

@@ -6,7 +6,7 @@ use imap_to_gmail::error::{SHOWN_MAX, shown as shown_text, shown_within};
 use imap_to_gmail::message::{
     Flags, MessageId, Uid, canonical_hash, date_text, has_bare_line_end, with_crlf,
 };
-use imap_to_gmail::reply::{
+use imap_to_gmail::response::{
     Fetched, Part, Status, StatusText, Untagged, announced_literal, header_value, untagged,
 };
 use imap_to_gmail::session::{Phase, classify};

@@ -1,0 +1,38 @@
+# What a contributor types. Each recipe is a command that can be typed without `just`, too.
+
+# What there is
+default:
+    @just --list
+
+# Servers and real mail for the tests (as root, once)
+setup:
+    .ci/setup
+
+# All that must hold before a change lands
+check:
+    .ci/run
+
+# The tests but those that take minutes
+test *args:
+    cargo test {{args}}
+
+# The tests that take minutes: every crash point, real servers
+test-long:
+    cargo test -- --ignored
+
+# How the ledger does at a million rows
+bench:
+    cargo bench --bench ledger
+
+# Look for bytes that break something: `just fuzz session 600`
+fuzz target seconds="60":
+    tests/fuzz/run {{target}} {{seconds}}
+
+# The program between a mailbox and a Gmail that are played on this machine
+demo:
+    cargo run --release --example demo
+
+# Write anew what the golden tests hold, then read the difference
+words:
+    UPDATE_WORDS=1 cargo test --test words --test check --test mistakes
+    git diff --stat

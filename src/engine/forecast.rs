@@ -1,6 +1,7 @@
 //! The dry run: what a run would do, found out without writing anywhere. It asks what a run asks, of the same
 //! functions; only bytes it does not fetch, and says how many messages hang on those.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -104,6 +105,7 @@ impl Engine {
             .ledger
             .step(|l| l.present_mailbox(folder))?
             .history_below;
+        let mut nameless = self.ledger.step(|l| l.delivered_nameless())?;
         let mut to_send = Vec::new();
         let mut now = true;
         loop {
@@ -125,7 +127,7 @@ impl Engine {
                         u64::from(row.about.message_id.is_none() && row.about.size.is_some());
                 }
                 let decision = decide(row.about.size, known, limits);
-                let (plan, change) = self.planned(row, decision)?;
+                let (plan, change) = self.planned(row, decision, &mut nameless)?;
                 let size = row.about.size.unwrap_or(0);
                 match &plan {
                     Plan::Found => forecast.found += 1,
@@ -182,7 +184,13 @@ impl Engine {
         self.ledger.step(|l| l.claim(claim, Utc::now()))
     }
 
-    fn planned(&self, row: &Row, decision: Decision) -> Result<(Plan, Change)> {
+    /// `nameless`: size and Date of messages without a name that came before.
+    fn planned(
+        &self,
+        row: &Row,
+        decision: Decision,
+        nameless: &mut HashSet<(Option<u64>, Option<String>)>,
+    ) -> Result<(Plan, Change)> {
         let delivered = |proof, place| Change::Delivered {
             proof,
             place,
@@ -195,9 +203,11 @@ impl Engine {
             Decision::Refuse(error) => (Plan::Refuse(error), later),
             Decision::Fetch { copies } => {
                 // Of what is not told nothing can be recognised before its bytes are there.
-                let unsure = copies
-                    || row.about.size.is_none()
-                    || self.ledger.step(|l| l.may_have_a_twin(row))?;
+                let twin = match &row.about.message_id {
+                    Some(_) => self.ledger.step(|l| l.may_have_a_twin(row))?,
+                    None => !nameless.insert((row.about.size, row.about.date.clone())),
+                };
+                let unsure = copies || twin || row.about.size.is_none();
                 let plan = match unsure {
                     true => Plan::SendUnlessThere,
                     false => Plan::Send,

@@ -1,6 +1,8 @@
 //! Whose copy is it? What the ledger knows of rows that share a name or bytes, of messages of the target
 //! that vouch for rows already, and of copies that were sent and are still to be looked at.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
@@ -87,22 +89,32 @@ impl Ledger {
         })
     }
 
-    /// May this row have the bytes of one that is delivered, or that this run has tried? Bytes hold the name
-    /// and the date, or lack both.
+    /// May this row, which has a name, have the bytes of one that is delivered, or that this run has tried?
+    /// Bytes hold the name and the date.
     pub fn may_have_a_twin(&self, row: &Row) -> Result<bool> {
-        const BEFORE: &str = "m.superseded_by IS NULL AND m.id <> ?1
-            AND (m.status = 'delivered' OR m.id IN (SELECT id FROM temp.tried))";
-        self.read(|db| match &row.about.message_id {
-            Some(id) => db
-                .prepare_cached(&format!(
-                    "SELECT EXISTS (SELECT 1 FROM message m WHERE m.message_id_hash = ?2 AND m.date_header IS ?3 AND {BEFORE})"
-                ))?
-                .query_row(params![row.id, id.hash, row.about.date], |r| r.get(0)),
-            None => db
-                .prepare_cached(&format!(
-                    "SELECT EXISTS (SELECT 1 FROM message m WHERE m.message_id_hash IS NULL AND m.size IS ?2 AND m.date_header IS ?3 AND {BEFORE})"
-                ))?
-                .query_row(params![row.id, row.about.size, row.about.date], |r| r.get(0)),
+        let Some(message_id) = &row.about.message_id else {
+            return Ok(false);
+        };
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE {RIVAL}
+                                   AND (m.status = 'delivered' OR m.id IN (SELECT id FROM temp.tried)))"
+            ))?
+            .query_row(params![message_id.hash, row.about.date, row.id], |r| {
+                r.get(0)
+            })
+        })
+    }
+
+    /// Size and Date of each delivered row without a name: what has other ones has other bytes.
+    pub fn delivered_nameless(&self) -> Result<HashSet<(Option<u64>, Option<String>)>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT m.size, m.date_header FROM message m
+                  WHERE m.message_id_hash IS NULL AND m.status = 'delivered' AND m.superseded_by IS NULL",
+            )?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect()
         })
     }
 

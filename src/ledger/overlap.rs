@@ -71,7 +71,8 @@ impl Ledger {
     pub fn has_delivered_nothing(&self) -> Result<bool> {
         self.read(|db| {
             db.query_row(
-                "SELECT NOT EXISTS (SELECT 1 FROM message WHERE status = 'delivered') AND NOT EXISTS (SELECT 1 FROM imported)",
+                "SELECT NOT EXISTS (SELECT 1 FROM message WHERE status = 'delivered' AND superseded_by IS NULL)
+                    AND NOT EXISTS (SELECT 1 FROM imported)",
                 [],
                 |r| r.get(0),
             )

@@ -129,6 +129,31 @@ fn names_come_unescaped_from_lists() {
 }
 
 #[test]
+fn a_quota_is_read_as_far_as_it_makes_sense() {
+    let figures = |text: &str| match line(text) {
+        Some(Untagged::Quota { root, resources }) => Some((root, resources)),
+        _ => None,
+    };
+    let storage = |used, all| (b"STORAGE".to_vec(), used, all);
+    assert_eq!(
+        figures("* QUOTA \"\" (STORAGE 450 15728640)"),
+        Some((Vec::new(), vec![storage(450, 15_728_640)]))
+    );
+    assert_eq!(
+        figures("* QUOTA x (STORAGE -1 5 MESSAGE 99999999999999999999 9 STORAGE 1 2 odd)"),
+        Some((b"x".to_vec(), vec![storage(1, 2)]))
+    );
+    assert_eq!(figures("* QUOTA \"\" ()"), Some((Vec::new(), Vec::new())));
+    for text in ["* QUOTA", "* QUOTA ()", "* QUOTA \"\" 5 6", "* QUOTA x (("] {
+        assert_eq!(figures(text), None, "{text}");
+    }
+    assert!(
+        matches!(line("* QUOTAROOT INBOX \"\" \"User\""), Some(Untagged::QuotaRoots(roots)) if roots == [b"".to_vec(), b"User".to_vec()])
+    );
+    assert!(line("* QUOTAROOT").is_none());
+}
+
+#[test]
 fn codes_are_found_in_status_texts() {
     let s = StatusText::parse(b"OK [APPENDUID 641429830 111](Success)").expect("status");
     assert_eq!(s.append_uid(), Some((641_429_830, 111)));
@@ -182,29 +207,4 @@ fn odd_headers_are_read() {
     );
     assert_eq!(header_value(b"\r\n", "date"), None);
     assert!(header_value(&b"=?a?b?".repeat(300_000), "date").is_none());
-}
-
-#[test]
-fn a_quota_is_read_as_far_as_it_makes_sense() {
-    let figures = |text: &str| match line(text) {
-        Some(Untagged::Quota { root, resources }) => Some((root, resources)),
-        _ => None,
-    };
-    let storage = |used, all| (b"STORAGE".to_vec(), used, all);
-    assert_eq!(
-        figures("* QUOTA \"\" (STORAGE 450 15728640)"),
-        Some((Vec::new(), vec![storage(450, 15_728_640)]))
-    );
-    assert_eq!(
-        figures("* QUOTA x (STORAGE -1 5 MESSAGE 99999999999999999999 9 STORAGE 1 2 odd)"),
-        Some((b"x".to_vec(), vec![storage(1, 2)]))
-    );
-    assert_eq!(figures("* QUOTA \"\" ()"), Some((Vec::new(), Vec::new())));
-    for text in ["* QUOTA", "* QUOTA ()", "* QUOTA \"\" 5 6", "* QUOTA x (("] {
-        assert_eq!(figures(text), None, "{text}");
-    }
-    assert!(
-        matches!(line("* QUOTAROOT INBOX \"\" \"User\""), Some(Untagged::QuotaRoots(roots)) if roots == [b"".to_vec(), b"User".to_vec()])
-    );
-    assert!(line("* QUOTAROOT").is_none());
 }

@@ -48,6 +48,14 @@ const LINEAR: &[(&str, &str)] = &[
         "once for each time that the source has new UIDs",
     ),
     (
+        "SELECT count(*), count(*) FILTER (WHERE held)",
+        "once in a ledger's life, of what waits then",
+    ),
+    (
+        "SELECT m.size, m.date_header FROM message m",
+        "a dry run, once: those without a name, in that index",
+    ),
+    (
         UNSTABLE,
         "with each look at a mailbox that has other UIDs each time",
     ),
@@ -84,6 +92,11 @@ const ONLY_LOOKS: &[(&str, &str, &str)] = &[
         "SCAN m",
         UNSTABLE,
         "with each look at a mailbox that has other UIDs each time",
+    ),
+    (
+        "INDEX message_delivered",
+        "SELECT NOT EXISTS (SELECT 1 FROM message WHERE status",
+        "whether there is one",
     ),
     (
         "(mailbox_id=?)",
@@ -180,6 +193,9 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.trouble("watch", Some(&trouble), now).unwrap();
     l.trouble("watch", None, now).unwrap();
     l.is_untouched().unwrap();
+    l.has_delivered_nothing().unwrap();
+    l.delivered_nameless().unwrap();
+    l.overlap(now - TimeDelta::days(10_000)).unwrap();
 
     // A look.
     let mailbox = l.mailbox(INBOX).unwrap().unwrap();
@@ -254,6 +270,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
             l.index_hits(id, row.about.date.as_deref()).unwrap();
         }
         l.has_rivals(row).unwrap();
+        l.may_have_a_twin(row).unwrap();
         l.has_unknown_rivals(row).unwrap();
         l.unhashed_rivals(row).unwrap();
         l.imported_vouches(row.id).unwrap();
@@ -542,6 +559,7 @@ fn every_statement_of_the_sources_is_among_those() {
         include_str!("../deliver.rs"),
         include_str!("../import.rs"),
         include_str!("../index.rs"),
+        include_str!("../overlap.rs"),
         include_str!("../people.rs"),
         include_str!("../watch.rs"),
     ];

@@ -30,6 +30,7 @@ mod index;
 mod inherit;
 mod inspect;
 mod lock;
+mod pace;
 mod people;
 mod watch;
 
@@ -41,6 +42,7 @@ pub use index::IndexMailbox;
 pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write, read};
 pub use lock::{Lock, beside, is_held, lock};
+pub use pace::{Count, History};
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 

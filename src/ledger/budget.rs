@@ -38,6 +38,13 @@ impl Room {
         self.sent.saturating_add(batch).saturating_add(size) <= most
     }
 
+    /// How many days pass before the last of so many bytes of history may go, where nothing else is sent.
+    pub fn days(self, bytes: u64) -> u64 {
+        let a_day = (self.limit - self.limit / KEPT).max(1);
+        let days = self.sent.saturating_add(bytes).div_ceil(a_day);
+        days.saturating_sub(1)
+    }
+
     pub(super) fn of(db: &Connection, limit: u64, now: Time) -> rusqlite::Result<Room> {
         let sent = uploaded_in_a_day(db, now)?;
         Ok(Room { limit, sent })
@@ -119,6 +126,11 @@ impl Ledger {
             )?;
             Ok(())
         })
+    }
+
+    /// How much of a daily limit is used now.
+    pub fn room(&self, limit: u64, now: Time) -> Result<Room> {
+        self.read(|db| Room::of(db, limit, now))
     }
 
     /// Bytes sent to the target in the last 24 hours.

@@ -10,6 +10,7 @@ use crate::error::Fault;
 use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time};
 
 mod inherit;
+mod pace;
 mod plans;
 mod turns;
 mod vouching;

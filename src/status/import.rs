@@ -115,10 +115,14 @@ impl Import {
             out += &format!(" ({percent} %)");
         }
         if all.bytes >= 50_000 {
+            let (unit, name) = match all.bytes {
+                1_000_000_000.. => (1e9, "GB"),
+                _ => (1e6, "MB"),
+            };
             out += &format!(
-                ", {:.1} of {at_least}{:.1} MB",
-                done.bytes as f64 / 1e6,
-                all.bytes as f64 / 1e6
+                ", {:.1} of {at_least}{:.1} {name}",
+                done.bytes as f64 / unit,
+                all.bytes as f64 / unit
             );
         }
         if self.listing {

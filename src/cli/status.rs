@@ -17,8 +17,8 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     let outline = config.map(|config| Outline::of(config, Utc::now()));
     // A configuration that no run would take may still lead to a ledger.
     let path = ledger_path(&args.ledger).or_else(|e| {
-        let places = outline.iter().flat_map(|o| o.ledgers.iter());
-        places.cloned().find(|place| place.exists()).ok_or(e)
+        let mut places = outline.iter().flat_map(|o| o.ledgers.iter());
+        places.find(|place| place.exists()).cloned().ok_or(e)
     })?;
     let asked = Asked {
         state_file: &path,

@@ -25,3 +25,7 @@ CREATE INDEX imported_vouched_for ON imported (vouched_for) WHERE vouched_for IS
 
 -- New mail that waits, newest first: under a daily limit of bytes it goes before everything else.
 CREATE INDEX message_waiting ON message (mailbox_id, source_uid) WHERE status = 'pending';
+
+-- With the size: how far an import has come is counted in bytes too.
+DROP INDEX message_delivered;
+CREATE INDEX message_delivered ON message (proof, delivered_at, superseded_by, size) WHERE status = 'delivered' AND superseded_by IS NULL;

@@ -15,9 +15,8 @@ use clap::{CommandFactory as _, Parser};
 use crate::config::{self, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::import_state;
-use crate::ledger::{self, Ledger};
-use crate::status::Report;
-use crate::text::{WIDTH, counted, shell_word, thousands};
+use crate::ledger::Ledger;
+use crate::text::{WIDTH, counted, thousands};
 
 mod args;
 mod auth;
@@ -25,8 +24,9 @@ mod check;
 mod dry_run;
 mod progress;
 mod run;
+mod status;
 
-use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs, StatusArgs};
+use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs};
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
@@ -52,7 +52,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         (None, Some(args)) | (Some(Command::Run(args)), _) => run::run(&args, times),
         (Some(Command::Auth(args)), _) => auth::auth(&args, &times),
         (Some(Command::Check(args)), _) => Ok(check::check(&args, &times)),
-        (Some(Command::Status(args)), _) => status(&args),
+        (Some(Command::Status(args)), _) => status::status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),
         (None, None) => Err(Error::usage("nothing to do").hint(HELP_HINT)),
@@ -149,38 +149,6 @@ fn ledger_path(args: &LedgerArgs) -> Result<PathBuf> {
         Some(config) => config::state_file(config),
         None => Ok(config::DEFAULT_LEDGER.into()),
     }
-}
-
-/// The command with the files that it was given.
-fn command_line(command: &str, args: &LedgerArgs) -> String {
-    let files = [
-        ("--config", &args.config),
-        ("--state-file", &args.state_file),
-    ];
-    let files = files
-        .into_iter()
-        .filter_map(|(option, file)| Some((option, file.as_ref()?)))
-        .map(|(option, file)| format!(" {option} {}", shell_word(&file.display().to_string())));
-    format!("imap-to-gmail {command}{}", files.collect::<String>())
-}
-
-fn status(args: &StatusArgs) -> Result<u8> {
-    let path = ledger_path(&args.ledger)?;
-    let report = ledger::read(&path, |ledger| {
-        Report::new(ledger, &path, args.failed, Utc::now())
-    });
-    let report = report.map_err(|e| match ledger::owner_alone_reads(&path) {
-        Some(owner) => e.hint(format!(
-            "`sudo -u {owner} {}` reads it",
-            command_line("status", &args.ledger)
-        )),
-        None => e,
-    })?;
-    match args.json {
-        true => say(&format!("{}\n", report.json())),
-        false => say(&report.text(columns())),
-    }
-    Ok(0)
 }
 
 fn retry_failed(args: &RetryArgs) -> Result<u8> {

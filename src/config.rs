@@ -19,12 +19,14 @@ mod intervals;
 mod json;
 mod key;
 mod mask;
+mod outline;
 
 pub use draft::Draft;
 pub use intervals::Intervals;
 pub use json::{json_place, plain_json_error};
 pub use key::{Key, Secret};
 pub use mask::Masks;
+pub use outline::Outline;
 
 use json::read_object;
 

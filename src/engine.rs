@@ -65,7 +65,7 @@ use reader::Reader;
 use sessions::Sessions;
 use sign_in::Door;
 use state::Closed;
-pub use tally::{Before, Count, Progress, Tally};
+pub use tally::{Before, Progress, Tally};
 use unresolved::Unresolved;
 
 /// Longer than any run.

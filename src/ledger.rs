@@ -31,6 +31,7 @@ mod inherit;
 mod inspect;
 mod lock;
 mod overlap;
+mod pace;
 mod people;
 mod watch;
 
@@ -43,6 +44,7 @@ pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write, read};
 pub use lock::{Lock, beside, is_held, lock};
 pub use overlap::Overlap;
+pub use pace::{Count, History};
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use watch::{MailboxRow, Progress};
 

@@ -1,6 +1,11 @@
 //! Where the log goes: stdout, stderr, syslog, or a file that is rotated (`rotate`). One line per
 //! event, readable alone: time, level, sentence.
 //!
+//! The time is UTC and says so (`Z`), as in the ledger: lines sort, also over the night in which the clocks
+//! change, and can be laid beside the log of a server elsewhere. Who reads them by `journalctl` or
+//! `docker logs -t` has the time of the place in front of them. What is told to a person at a desk
+//! (`status`, `check`) says both.
+//!
 //! Not for what is logged, and not for what is kept out of it: a secret is masked where it is known
 //! (`wire::mask`), a server's words are made printable where they are read.
 

@@ -15,7 +15,10 @@ use crate::ledger::{self, FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Su
 use crate::message::{Time, parse_time, time_text};
 use crate::text::{Page, bytes_text, counted, minute, span, thousands};
 
+mod import;
 mod life;
+
+use import::Import;
 
 pub use life::is_running;
 
@@ -34,6 +37,7 @@ pub struct Report {
     summary: Summary,
     /// Whether a run holds the ledger, where that can be asked.
     held: Option<bool>,
+    import: Option<Import>,
     reasons: Reasons,
     /// What failed, and what is put off.
     failed: Option<(Vec<FailedRow>, Vec<PutOffRow>)>,
@@ -42,9 +46,19 @@ pub struct Report {
     now: Time,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub state_file: &'a Path,
+    /// Each failed message too, and each that is put off.
+    pub with_failed: bool,
+    /// The daily limit of the configuration, where it has one: an import may take days because of it.
+    pub upload_limit: Option<u64>,
+}
+
 impl Report {
-    /// `with_failed`: each failed message too, and each that is put off.
-    pub fn new(ledger: &Ledger, state_file: &Path, with_failed: bool, now: Time) -> Result<Report> {
+    pub fn new(ledger: &Ledger, asked: &Asked<'_>, now: Time) -> Result<Report> {
+        let state_file = asked.state_file;
         let midnight = midnight(now);
         let before = ledger::is_held(state_file);
         let mut summary = ledger.summary(midnight, now)?;
@@ -54,13 +68,17 @@ impl Report {
             // ... nor one that has just ended.
             summary = ledger.summary(midnight, now)?;
         }
+        let parts = &summary.parts;
+        let since = running_since(parts, held, now).and_then(parse_time);
+        let limit = asked.upload_limit;
         Ok(Report {
             route: ledger.route()?,
+            import: Import::of(ledger, &summary.backlog, since, limit, now)?,
             state_file: safe(&state_file.display().to_string()),
             summary,
             held,
             reasons: ledger.reasons(REASONS)?,
-            failed: match with_failed {
+            failed: match asked.with_failed {
                 true => Some((ledger.failed()?, ledger.put_off()?)),
                 false => None,
             },
@@ -105,6 +123,11 @@ impl Report {
             "pending_bytes": s.backlog.bytes,
             "backoff": s.backlog.later,
             "next_attempt_at": text(&s.backlog.next_attempt_at),
+            "import": self.import.as_ref().map(|i| json!({
+                "done": i.done().messages, "done_bytes": i.done().bytes,
+                "all": i.all().messages, "all_bytes": i.all().bytes,
+                "listing": i.listing, "seconds_left": i.seconds_left(),
+            })),
             "failure_reasons": self.reasons.all,
             "failures": self.reasons.commonest.iter().map(|(reason, n)| {
                 json!({ "error": safe(reason), "messages": n })
@@ -141,6 +164,10 @@ impl Report {
         self.life(&mut out);
         out.blank();
         self.counts(&mut out);
+        if let Some(import) = &self.import {
+            out.blank();
+            out.add("  so far: ", "  ", &import.text());
+        }
         self.failures(&mut out);
         let several = self.troubles().nth(1).is_some();
         for (part, trouble) in self.troubles() {
@@ -354,11 +381,7 @@ impl Report {
     }
 
     fn running_since(&self) -> Option<&str> {
-        let parts = self.alive().then_some(&self.summary.parts)?.iter();
-        parts
-            .filter(|p| life::lives(p, self.now))
-            .map(|p| p.started_at.as_str())
-            .min()
+        running_since(&self.summary.parts, self.held, self.now)
     }
 
     fn last_sign_of_life(&self) -> Option<&str> {
@@ -379,6 +402,14 @@ impl Report {
             n => format!("in {}", span(n)),
         }
     }
+}
+
+fn running_since(parts: &[Part], held: Option<bool>, now: Time) -> Option<&str> {
+    let parts = is_running(parts, held, now).then_some(parts)?.iter();
+    parts
+        .filter(|p| life::lives(p, now))
+        .map(|p| p.started_at.as_str())
+        .min()
 }
 
 /// A failed message, so that a person recognises it.

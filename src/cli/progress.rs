@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use log::info;
 
 use crate::config::{Config, Since};
-use crate::engine::{Before, Count, Engine, Progress};
+use crate::engine::{Before, Engine, Progress};
 use crate::error::shown;
+use crate::ledger::Count;
 use crate::ledger::Room;
 use crate::logging::Bottom;
 use crate::text::{bytes_text, counted, span, thousands};

@@ -10,10 +10,9 @@ use log::warn;
 use super::budget::{days, too_big};
 use super::decide::{self, Decision, Limits, decide};
 use super::index::TargetIndex;
-use super::tally::Count;
 use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
-use crate::ledger::{Change, Claim, Overlap, Proof, Room, Row};
+use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row};
 use crate::message::Time;
 
 /// What a run would do.

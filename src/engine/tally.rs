@@ -8,30 +8,11 @@ use chrono::Utc;
 use super::Engine;
 use super::daemon::route;
 use crate::error::Result;
-use crate::ledger::{Backlog, Change, Proof, Row, Trouble, Verification};
+use crate::ledger::{Backlog, Change, Count, Proof, Row, Trouble, Verification};
 use crate::message::{Time, parse_time, time_text};
 
 /// Different reasons that are told apart; a run with more has no common ones.
 const REASONS_MAX: usize = 50;
-
-/// Messages, and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    pub messages: u64,
-    pub bytes: u64,
-}
-
-impl Count {
-    pub(super) fn add(&mut self, bytes: u64) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    fn take(&mut self, bytes: u64) {
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-}
 
 /// What became of messages in this run.
 #[derive(Clone, Debug)]

@@ -38,11 +38,11 @@ impl Room {
         self.sent.saturating_add(batch).saturating_add(size) <= most
     }
 
-    /// How many days pass until the last of so many bytes may go that were there before the first look.
+    /// How many days pass before the last of so many bytes of history may go, where nothing else is sent.
     pub fn days(self, bytes: u64) -> u64 {
-        let for_all = self.limit - self.limit / KEPT;
-        let all = bytes.saturating_add(self.sent);
-        all.div_ceil(for_all.max(1)).saturating_sub(1)
+        let a_day = (self.limit - self.limit / KEPT).max(1);
+        let days = self.sent.saturating_add(bytes).div_ceil(a_day);
+        days.saturating_sub(1)
     }
 
     pub(super) fn of(db: &Connection, limit: u64, now: Time) -> rusqlite::Result<Room> {
@@ -126,6 +126,11 @@ impl Ledger {
             )?;
             Ok(())
         })
+    }
+
+    /// How much of a daily limit is used now.
+    pub fn room(&self, limit: u64, now: Time) -> Result<Room> {
+        self.read(|db| Room::of(db, limit, now))
     }
 
     /// Bytes sent to the target in the last 24 hours.

@@ -35,8 +35,8 @@ impl Ledger {
                 .prepare_cached(&format!(
                     "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
                                      (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
-                            EXISTS (SELECT 1 FROM message m WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}),
-                            EXISTS (SELECT 1 FROM message m WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}),
+                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
                                        AND m.status = 'delivered' AND m.proof = 'appended' AND m.verified_at IS NULL)"
                 ))?
                 .query_row(params![sha256, id], |r| {

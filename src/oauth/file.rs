@@ -307,6 +307,11 @@ pub(super) fn ends_soon(name: &Path, map: &Map<String, Value>, now: Time) -> Opt
 mod tests {
     use super::*;
 
+    /// By the clock of the place where this is tried.
+    fn here(time: &str) -> String {
+        expiry(time).map(minute).unwrap_or_default()
+    }
+
     fn said(token: Value, now: &str) -> Option<String> {
         let Value::Object(map) = token else {
             return None;
@@ -318,7 +323,10 @@ mod tests {
     fn a_sign_in_that_may_end_by_itself_is_told_of_two_days_before() {
         let token = |scopes: Value| json!({"scopes": scopes, "consented_at": "2026-01-01T12:00:00.000000Z"});
         let google = token(json!([GOOGLE_SCOPE]));
-        let testing = "t.json: if its Google client is still in \"Testing\", this sign-in ends on 2026-01-08 12:00 UTC";
+        let testing = format!(
+            "t.json: if its Google client is still in \"Testing\", this sign-in ends on {}",
+            here("2026-01-08T12:00:00Z")
+        );
         for (now, told) in [
             ("2025-12-31T00:00:00Z", false),
             ("2026-01-01T12:00:00Z", false),
@@ -329,7 +337,7 @@ mod tests {
             ("2026-01-08T12:00:00Z", false),
             ("2026-03-01T00:00:00Z", false),
         ] {
-            let want = told.then(|| testing.to_string());
+            let want = told.then(|| testing.clone());
             assert_eq!(said(google.clone(), now), want, "{now}");
         }
         let sixth = "2026-01-07T00:00:00Z";
@@ -350,8 +358,11 @@ mod tests {
             "refresh_token_expires_at": "2026-02-01T12:00:00Z"});
         assert_eq!(said(token.clone(), "2026-01-07T00:00:00Z"), None);
         assert_eq!(
-            said(token, "2026-01-31T00:00:00Z").as_deref(),
-            Some("t.json: Google ends this sign-in on 2026-02-01 12:00 UTC")
+            said(token, "2026-01-31T00:00:00Z"),
+            Some(format!(
+                "t.json: Google ends this sign-in on {}",
+                here("2026-02-01T12:00:00Z")
+            ))
         );
     }
 }

@@ -203,6 +203,7 @@ impl Route {
                 "--quiet",
             ])
             .env(CHILD, json!(self.run_args(extra)).to_string())
+            .env("TZ", "UTC")
             .envs(self.env.iter().map(|(k, v)| (*k, v)))
             .current_dir(self.dir.path());
         command
@@ -237,6 +238,8 @@ impl Route {
     pub fn command(&self, args: &[&str]) -> Ran {
         ran(Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
             .args(args)
+            // Times are told by the clock of the place.
+            .env("TZ", "UTC")
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .output()

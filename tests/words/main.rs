@@ -8,6 +8,7 @@
 
 mod config;
 mod dist;
+mod doubts;
 mod import;
 mod ledger;
 mod life;
@@ -17,6 +18,7 @@ mod places;
 mod readers;
 mod retry;
 mod secrets;
+mod so_far;
 mod status;
 mod text_files;
 mod token;

@@ -32,6 +32,11 @@ impl Book {
         ledger
             .first_look(FolderId(1), UidValidity(1), 1, "7d", day(1))
             .unwrap();
+        // Nothing was there.
+        let mailbox = ledger.present_mailbox(FolderId(1)).unwrap();
+        ledger
+            .record(mailbox.id, &[], Progress::HistoryDone, day(1))
+            .unwrap();
         Book {
             ledger,
             path: path.into(),
@@ -140,7 +145,7 @@ NOT RUNNING: sync_state.db
          \"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
          \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
          \"troubles\":[],\"state\":\"not_running\",\"running_since\":null,\
-         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\
          \"failure_reasons\":0,\"failures\":[],\
          \"failed_messages\":[],\"put_off_messages\":[]}]}\n",
     );
@@ -166,7 +171,7 @@ NOT RUNNING: user@example.org into you@gmail.com
          \"running\":false,\"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
          \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
          \"troubles\":[],\"state\":\"not_running\",\"running_since\":null,\
-         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\
          \"failure_reasons\":0,\"failures\":[]}]}\n",
     );
 }
@@ -261,7 +266,7 @@ hint: sign in again
          \"since\":\"2024-11-11T10:00:00Z\"},\"troubles\":[{\"kind\":\"needs_user\",\
          \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\
          \"since\":\"2024-11-11T10:00:00Z\",\"part\":\"run\"}],\"state\":\"not_running\",\"running_since\":null,\
-         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":4096,\"backoff\":2,\"next_attempt_at\":NEXT,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"pending_bytes\":4096,\"backoff\":2,\"next_attempt_at\":NEXT,\"import\":null,\
          \"failure_reasons\":2,\"failures\":[{\"error\":\"imap.gmail.com:993 refuses this message: [CANNOT] no\",\"messages\":1},\
          {\"error\":\"the message has 40000000 bytes, the target takes at most 36700160\",\"messages\":1}]}]}\n"
             .replace("NEXT", &next),
@@ -644,7 +649,8 @@ fn what_a_person_must_do_is_said_first() {
 fn other_files_are_looked_at_when_asked_for() {
     let desk = Desk::new();
     drop(Book::new(&desk.path("elsewhere.db")));
-    desk.file("config.json", "{\"state_file\": \"elsewhere.db\"}");
+    let config = crate::config::with("state_file", "elsewhere.db");
+    desk.file("config.json", config.to_string());
     for args in [
         &["status", "--state-file", "elsewhere.db", "--json"][..],
         &["status", "--config", "config.json", "--json"],

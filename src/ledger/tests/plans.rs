@@ -20,6 +20,10 @@ const LINEAR: &[(&str, &str)] = &[
         "`status` counts, in an index alone",
     ),
     (
+        "SELECT count(*), coalesce(sum(size), 0) FROM message WHERE status = 'delivered'",
+        "`status` counts during an import, in an index alone",
+    ),
+    (
         "SELECT count(*), coalesce(sum(size), 0), count(*) FILTER",
         "`status` and progress add up what waits, in an index alone",
     ),
@@ -372,6 +376,12 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.summary(now, now).unwrap();
     l.reasons(5).unwrap();
     l.backlog(now).unwrap();
+    l.history(now, now).unwrap();
+    // All of it is listed again.
+    let long_ago = now - TimeDelta::days(9000);
+    l.reconsider_start(mailbox.id, "all", long_ago).unwrap();
+    assert!(l.history(now, now).unwrap().unwrap().listing);
+    l.room(1 << 30, now).unwrap();
     l.parts().unwrap();
     l.under_way().unwrap();
     let present = l.present_mailbox(INBOX).unwrap();
@@ -560,6 +570,7 @@ fn every_statement_of_the_sources_is_among_those() {
         include_str!("../import.rs"),
         include_str!("../index.rs"),
         include_str!("../overlap.rs"),
+        include_str!("../pace.rs"),
         include_str!("../people.rs"),
         include_str!("../watch.rs"),
     ];

@@ -1,0 +1,88 @@
+//! `status`: which ledger is meant, and whether it is the one of the configuration.
+
+use std::path::Path;
+
+use chrono::Utc;
+
+use super::args::{LedgerArgs, StatusArgs};
+use super::{columns, ledger_path, say, say_aside};
+use crate::config::Outline;
+use crate::error::Result;
+use crate::ledger::{self, Route};
+use crate::status::{Asked, Report};
+use crate::text::{WIDTH, counted, shell_word, wrapped};
+
+pub(super) fn status(args: &StatusArgs) -> Result<u8> {
+    let config = args.ledger.config.as_ref();
+    let outline = config.map(|config| Outline::of(config, Utc::now()));
+    // A configuration that no run would take may still lead to a ledger.
+    let path = ledger_path(&args.ledger).or_else(|e| {
+        let mut places = outline.iter().flat_map(|o| o.ledgers.iter());
+        places.find(|place| place.exists()).cloned().ok_or(e)
+    })?;
+    let asked = Asked {
+        state_file: &path,
+        with_failed: args.failed,
+        upload_limit: outline.as_ref().and_then(|o| o.upload_limit_per_day),
+    };
+    let read = ledger::read(&path, |ledger| {
+        let route = ledger.route()?;
+        Ok((route, Report::new(ledger, &asked, Utc::now())?))
+    });
+    let (route, report) = read.map_err(|e| match ledger::owner_alone_reads(&path) {
+        Some(owner) => e.hint(format!(
+            "`sudo -u {owner} {}` reads it",
+            command_line("status", &args.ledger)
+        )),
+        None => e,
+    })?;
+    if let (Some(config), Some(outline)) = (config, &outline) {
+        for doubt in doubts(config, outline, route.as_ref(), &path) {
+            say_aside(&wrapped(WIDTH, "warning: ", "  ", &doubt));
+        }
+    }
+    match args.json {
+        true => say(&format!("{}\n", report.json())),
+        false => say(&report.text(columns())),
+    }
+    Ok(0)
+}
+
+/// Why no run would take the configuration, or would not take this ledger with it.
+fn doubts(config: &Path, outline: &Outline, route: Option<&Route>, ledger: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    if let Some(first) = outline.mistakes.first() {
+        let more = match outline.mistakes.len() - 1 {
+            0 => String::new(),
+            n => format!(", and {}", counted(n, "other mistake")),
+        };
+        out.push(format!(
+            "no run can begin with this configuration: {first}{more}; `imap-to-gmail check --config {}` says what to do. Shown is the ledger {}",
+            shell_word(&config.display().to_string()),
+            ledger.display()
+        ));
+    }
+    if let (Some(source), Some(target), Some(found)) = (&outline.source, &outline.target, route) {
+        let configured = Route::new(&source.0, &source.1, &target.0, &target.1);
+        if let Err(e) = found.must_be(&configured, ledger) {
+            out.push(format!(
+                "{e}: no run would use it with {}",
+                config.display()
+            ));
+        }
+    }
+    out
+}
+
+/// The command with the files that it was given.
+fn command_line(command: &str, args: &LedgerArgs) -> String {
+    let files = [
+        ("--config", &args.config),
+        ("--state-file", &args.state_file),
+    ];
+    let files = files
+        .into_iter()
+        .filter_map(|(option, file)| Some((option, file.as_ref()?)))
+        .map(|(option, file)| format!(" {option} {}", shell_word(&file.display().to_string())));
+    format!("imap-to-gmail {command}{}", files.collect::<String>())
+}

@@ -1,0 +1,78 @@
+//! What a configuration says of its route, as much of it as is right: for who looks at a ledger and runs
+//! nothing. No password is read, no command run.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Map;
+
+use super::{Endpoint, KEYS, Reader, read_object};
+use crate::error::{Error, Result};
+use crate::message::Time;
+
+/// User and host.
+type Side = (String, String);
+
+pub struct Outline {
+    /// Why a run would not take it.
+    pub mistakes: Vec<Error>,
+    pub source: Option<Side>,
+    pub target: Option<Side>,
+    pub upload_limit_per_day: Option<u64>,
+    /// Where its ledger may lie, the likeliest first: also where nothing can be read in it.
+    pub ledgers: Vec<PathBuf>,
+}
+
+impl Outline {
+    pub fn of(path: &Path, now: Time) -> Outline {
+        let mut mistakes = Vec::new();
+        let m = &mut mistakes;
+        let map = right(read_object(path), m);
+        let whole = map.is_some();
+        let map = map.unwrap_or_else(Map::new);
+        let read = Reader { path, map: &map };
+        // One that is not there was mistyped, and leads nowhere.
+        let ledgers = path.exists().then(|| read.state_file().ok()).flatten();
+        let ledgers = ledgers.into_iter().collect();
+        if !whole {
+            return Outline {
+                mistakes,
+                source: None,
+                target: None,
+                upload_limit_per_day: None,
+                ledgers,
+            };
+        }
+        right(read.known_keys(), m);
+        let host = |endpoint: Endpoint| endpoint.host;
+        let source = right(read.user("source_user"), m).zip(right(read.source().map(host), m));
+        let target = right(read.user("target_user"), m).zip(right(read.target().map(host), m));
+        for side in ["source", "target"] {
+            right(read.one_of(&forms(side)), m);
+        }
+        right(read.since(now), m);
+        right(read.connections(), m);
+        right(read.state_file(), m);
+        Outline {
+            source,
+            target,
+            upload_limit_per_day: right(read.upload_limit(), m).flatten(),
+            ledgers,
+            mistakes,
+        }
+    }
+}
+
+/// The forms in which a password or token is given.
+fn forms(side: &str) -> Vec<&'static str> {
+    let of_side = |key: &&&str| key.starts_with(side);
+    let secret = |key: &&&str| key.contains("_pass") || key.ends_with("_token_file");
+    KEYS.iter()
+        .filter(of_side)
+        .filter(secret)
+        .copied()
+        .collect()
+}
+
+fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> {
+    part.map_err(|e| mistakes.push(e)).ok()
+}

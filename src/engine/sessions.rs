@@ -36,6 +36,10 @@ impl Sessions {
         self.pool().at_work > 0
     }
 
+    pub(super) fn any_idle(&self) -> bool {
+        !self.pool().idle.is_empty()
+    }
+
     /// One that waits and can still be used, and for how long it has waited.
     pub(super) fn take_idle(&self) -> Option<(Account, Duration)> {
         let (account, since) = self.pool().idle.pop()?;

@@ -30,6 +30,7 @@ mod inherit;
 mod inspect;
 mod lock;
 mod people;
+mod place;
 mod watch;
 
 pub use budget::Room;
@@ -41,6 +42,7 @@ pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write};
 pub use lock::{Lock, beside, lock};
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
+pub use place::{Chosen, choose};
 pub use watch::{MailboxRow, Progress};
 
 use lock::Identity;

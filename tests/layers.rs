@@ -13,7 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mount", &[]),
     ("error", &[]),
     ("message", &["error"]),
-    ("config", &["error", "message", "text"]),
+    // A configuration that was mounted alone has no folder of its own.
+    ("config", &["error", "message", "mount", "text"]),
     ("oauth", &["config", "error", "message", "mount", "text"]),
     // It knows no IMAP.
     ("ledger", &["error", "message", "mount", "text"]),

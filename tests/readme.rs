@@ -178,7 +178,7 @@ fn the_table_of_keys_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("config.json");
     fs::write(&config, "{\"zzzzzzzzzzzzzzzzzzzz\": 1}").unwrap();
-    let error = imap_to_gmail::config::state_file(&config).unwrap_err();
+    let error = imap_to_gmail::config::ledger_place(&config).unwrap_err();
     let hint = error.hint.unwrap();
     let known: BTreeSet<String> = hint
         .strip_prefix("the keys are ")

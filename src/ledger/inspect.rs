@@ -35,10 +35,17 @@ pub fn inspect(path: &Path, now: Time) -> Result<Option<Inspection>> {
     if size(path).unwrap_or(0) == 0 {
         return Ok(None);
     }
+    untouched(path, |ledger| contents(ledger, now))
+}
+
+/// Reads in a ledger without leaving a trace.
+pub(super) fn untouched<T>(path: &Path, read: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     let way = Way::to(path);
-    match look(path, &way, now) {
+    match look(path, &way, &read) {
         // A run has begun meanwhile, and nothing holds of what was taken for unchanging.
-        Err(_) if way == Way::Quiet && Way::to(path) != Way::Quiet => look(path, &Way::Beside, now),
+        Err(_) if way == Way::Quiet && Way::to(path) != Way::Quiet => {
+            look(path, &Way::Beside, &read)
+        }
         end => end,
     }
 }
@@ -97,21 +104,21 @@ fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|m| m.len())
 }
 
-fn look(path: &Path, way: &Way, now: Time) -> Result<Option<Inspection>> {
+fn look<T>(path: &Path, way: &Way, read: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
     match way {
         Way::Quiet => {
             let uri = unchanging(path);
             let flags = read_only | OpenFlags::SQLITE_OPEN_URI;
-            contents(&Ledger::connect_as(&uri, path, flags)?, now)
+            read(&Ledger::connect_as(&uri, path, flags)?)
         }
-        Way::Beside => contents(&Ledger::connect(path, read_only)?, now),
+        Way::Beside => read(&Ledger::connect(path, read_only)?),
         Way::Copied => {
             let scratch = tempfile::tempdir()
                 .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
             let copy = Ledger::copy_to(path, scratch.path())?;
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-            contents(&Ledger::connect_as(&copy, path, flags)?, now)
+            read(&Ledger::connect_as(&copy, path, flags)?)
         }
     }
 }

@@ -12,6 +12,7 @@ mod faults;
 mod outage;
 mod outlook;
 mod patience;
+mod places;
 mod progress;
 mod stage;
 mod tokens;

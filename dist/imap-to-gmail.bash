@@ -65,13 +65,17 @@ _imap__to__gmail() {
 
     case "${cmd}" in
         imap__to__gmail)
-            opts="-h -V --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help --version run auth check status retry-failed import-state help"
+            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help --version run auth check status retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -103,7 +107,7 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__auth)
-            opts="-h --credentials --token-file --no-browser --port --config --provider --device --help"
+            opts="-c -h --credentials --token-file --no-browser --port --config --provider --device --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -125,6 +129,10 @@ _imap__to__gmail() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --provider)
                     COMPREPLY=($(compgen -W "google microsoft other" -- "${cur}"))
                     return 0
@@ -137,13 +145,17 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__check)
-            opts="-h --config --json --help"
+            opts="-c -h --config --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -267,13 +279,17 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__import__subcmd__state)
-            opts="-h --config --state-file --help"
+            opts="-c -h --config --state-file --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -289,13 +305,17 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__retry__subcmd__failed)
-            opts="-h --config --state-file --skip --help"
+            opts="-c -h --config --state-file --skip --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -311,13 +331,17 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__run)
-            opts="-h --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help"
+            opts="-c -h --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -349,13 +373,17 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__status)
-            opts="-h --config --state-file --json --failed --help"
+            opts="-c -h --config --state-file --json --failed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::config::{Draft, Intervals, Key, Secret};
 use crate::error::{Error, Fault};
-use crate::ledger::Route;
-use crate::text::Page;
+use crate::ledger::{Route, choose};
+use crate::text::{Page, wrapped};
 
 mod files;
 mod ledger;
@@ -43,6 +43,8 @@ pub struct Finding {
     pub outcome: Outcome,
     pub message: String,
     pub hint: Option<String>,
+    /// Lines of a file, as they are.
+    pub excerpt: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ impl Finding {
             outcome,
             message: message.into(),
             hint: None,
+            excerpt: None,
         }
     }
 
@@ -103,6 +106,7 @@ impl Finding {
     fn problem(name: &str, e: &Error, hint: &str) -> Finding {
         Finding {
             hint: Some(e.hint.clone().unwrap_or_else(|| hint.into())),
+            excerpt: e.excerpt.clone(),
             ..Finding::new(name, Outcome::Problem(e.fault), e.message.clone())
         }
     }
@@ -142,10 +146,13 @@ impl Finding {
             &rest,
             &format!("{name}: {message}"),
         );
-        if let Some(hint) = &self.hint {
-            out.add(&rest, &rest, &format!("hint: {hint}"));
+        let mut text = out.text();
+        for line in self.excerpt.iter().flat_map(|lines| lines.lines()) {
+            text += &format!("{rest}{line}\n");
         }
-        let text = out.text();
+        if let Some(hint) = &self.hint {
+            text += &wrapped(width, &rest, &rest, &format!("hint: {hint}"));
+        }
         match text.strip_prefix(result) {
             Some(behind) if coloured => {
                 format!("\x1b[{}m{result}\x1b[0m{behind}", self.outcome.colour())
@@ -163,7 +170,7 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
         command: times.command.min(PATIENCE),
         ..times.clone()
     };
-    let draft = match Draft::load(path, Utc::now()) {
+    let mut draft = match Draft::load(path, Utc::now()) {
         Ok(draft) => draft,
         Err(e) => {
             tell(Finding::problem("configuration", &e, ""));
@@ -175,6 +182,7 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
         }
     };
     configuration(path, &draft).into_iter().for_each(&mut *tell);
+    places(&mut draft).into_iter().for_each(&mut *tell);
     files::permissions(&draft).into_iter().for_each(&mut *tell);
     let (ledger, before) = ledger::findings(&draft, route(&draft).as_ref());
     ledger.into_iter().for_each(&mut *tell);
@@ -236,6 +244,27 @@ fn tokens(
     if asked && !told {
         tell(Finding::skipped(CLOCK, "no token endpoint told the time"));
     }
+}
+
+/// Where files were found that are not where the configuration has them. The ledger is looked for there too.
+fn places(draft: &mut Draft) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut notes = draft.moved.clone();
+    if let (Some(route), Some(ledger)) = (route(draft), &mut draft.ledger) {
+        match choose(&ledger.path, &ledger.older, || Ok(route)) {
+            Ok(chosen) => {
+                ledger.path = chosen.path;
+                notes.extend(chosen.notes);
+            }
+            Err(e) => found.push(Finding::problem("places", &e, "")),
+        }
+    }
+    found.extend(
+        notes
+            .into_iter()
+            .map(|note| Finding::warning("places", note.message, note.hint)),
+    );
+    found
 }
 
 fn configuration(path: &Path, draft: &Draft) -> Vec<Finding> {

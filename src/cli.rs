@@ -5,17 +5,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use chrono::Utc;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser};
 
-use crate::config::{self, Intervals};
-use crate::error::{Error, Fault, Result};
+use crate::config::{self, Accounts, Intervals};
+use crate::error::{Error, Fault, Note, Result};
 use crate::import_state;
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger, Route};
 use crate::text::{WIDTH, counted, thousands};
 
 mod args;
@@ -25,6 +24,7 @@ mod dry_run;
 mod progress;
 mod run;
 mod status;
+mod usage;
 
 use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs};
 
@@ -43,9 +43,14 @@ pub fn command() -> clap::Command {
 /// Does what the command line says and returns the exit status: 0 done, 1 failed, 2 wrong usage,
 /// 3 rows failed or pending, 4 a person must act.
 pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(slip) = usage::slip(&args) {
+        say_error(&slip);
+        return exit_status(slip.fault);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(e) => return usage(&e),
+        Err(e) => return usage::usage(&e),
     };
     let end = match (cli.command, cli.run) {
         // How the Python script was called.
@@ -82,18 +87,20 @@ fn say_error(e: &Error) {
         Fault::Usage => HELP_HINT,
         _ => "nothing is lost: the next run goes on from here; `run --debug` logs more",
     });
+    let excerpt = e.excerpt.as_ref().map(|lines| format!("\n{lines}"));
+    let excerpt = excerpt.unwrap_or_default();
     // Nobody is left to tell when stderr is closed.
-    let _ = write!(std::io::stderr(), "error: {e}\n\nhint: {hint}\n");
+    let _ = write!(io::stderr(), "error: {e}\n{excerpt}\nhint: {hint}\n");
 }
 
 /// Data for stdout; a reader that has seen enough (`| head`) is no error.
 fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// How wide the terminal is that shows the data; beside one, what every terminal has.
 fn columns() -> usize {
-    let wide = rustix::termios::tcgetwinsize(std::io::stdout());
+    let wide = rustix::termios::tcgetwinsize(io::stdout());
     match wide.map(|size| usize::from(size.ws_col)) {
         Ok(0) | Err(_) => WIDTH,
         Ok(wide) => wide.clamp(NARROWEST, WIDEST),
@@ -102,42 +109,15 @@ fn columns() -> usize {
 
 /// Beside the data and the log, for who looks at the terminal.
 fn say_aside(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// What clap found wrong, in our form; help and version as they are.
-fn usage(e: &clap::Error) -> u8 {
-    if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        say(&e.to_string());
-        return 0;
-    }
-    let text = e.to_string();
-    let sentence = text.split("\n\n").next().unwrap_or_default();
-    let sentence: Vec<&str> = sentence.lines().map(str::trim).collect();
-    let sentence = sentence.join(" ");
-    let near = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .iter()
-        .find_map(|kind| match e.get(*kind) {
-            Some(ContextValue::String(s)) => Some(s.clone()),
-            Some(ContextValue::Strings(s)) => s.first().cloned(),
-            _ => None,
-        });
-    let mut error = Error::usage(sentence.strip_prefix("error: ").unwrap_or(&sentence));
-    if matches!(
-        e.kind(),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        error.message = "nothing to do".into();
-    }
-    error.hint = Some(match near {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if e.kind() == ErrorKind::ArgumentConflict => {
-            "options come after the command, like `imap-to-gmail status --config FILE`".into()
-        }
-        None => HELP_HINT.into(),
-    });
-    say_error(&error);
-    2
+/// The configuration in the current folder, where there is one: an unreadable one is.
+fn usual_config() -> Option<PathBuf> {
+    let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+    let usual = PathBuf::from(args::CONFIG);
+    let found = std::fs::symlink_metadata(&usual);
+    (!found.is_err_and(|e| absent(&e))).then_some(usual)
 }
 
 /// Which ledger is meant.
@@ -145,9 +125,21 @@ fn ledger_path(args: &LedgerArgs) -> Result<PathBuf> {
     if let Some(path) = &args.state_file {
         return Ok(path.clone());
     }
-    match &args.config {
-        Some(config) => config::state_file(config),
-        None => Ok(config::DEFAULT_LEDGER.into()),
+    let Some(config) = args.config.clone().or_else(usual_config) else {
+        return Ok(config::DEFAULT_LEDGER.into());
+    };
+    let (place, accounts) = config::ledger_place(&config)?;
+    let chosen = ledger::choose(&place.path, &place.older, || {
+        let Accounts { source, target } = accounts?;
+        Ok(Route::new(&source.0, &source.1, &target.0, &target.1))
+    })?;
+    say_notes(&chosen.notes);
+    Ok(chosen.path)
+}
+
+fn say_notes<'n>(notes: impl IntoIterator<Item = &'n Note>) {
+    for note in notes {
+        say_aside(&format!("warning: {note}\n"));
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Note, Result, shown};
 use crate::message::Time;
 
 mod command;
@@ -20,6 +20,8 @@ mod json;
 mod key;
 mod mask;
 mod outline;
+mod place;
+mod value;
 
 pub use draft::Draft;
 pub use intervals::Intervals;
@@ -27,8 +29,11 @@ pub use json::{json_place, plain_json_error};
 pub use key::{Key, Secret};
 pub use mask::Masks;
 pub use outline::Outline;
+pub use place::{Accounts, DEFAULT_LEDGER, LedgerPlace, ledger_place};
+pub use value::bytes;
 
-use json::read_object;
+use json::{BACKSLASH_HINT, read_object};
+use value::{number_in_quotes, value_text};
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +99,9 @@ pub struct Config {
     pub connections: usize,
     /// Bytes sent in any 24 hours at most.
     pub upload_limit_per_day: Option<u64>,
-    pub state_file: PathBuf,
+    pub ledger: LedgerPlace,
+    /// What was found where earlier versions looked for it.
+    pub moved: Vec<Note>,
 }
 
 const KEYS: &[&str] = &[
@@ -121,24 +128,17 @@ const KEYS: &[&str] = &[
     "state_file",
 ];
 
-/// The ledger, where nothing else is said.
-pub const DEFAULT_LEDGER: &str = "sync_state.db";
+/// Under the second name Google's mail is known where the first belonged to somebody else.
+const GMAILS: &[&str] = &["imap.gmail.com", "imap.googlemail.com"];
 
 const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 
 const QUOTES_HINT: &str =
     "text stands in quotation marks, also when it is all digits; numbers stand without";
 
-const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
+const NULL_HINT: &str = "null says nothing: leave the key out to have what it is by default";
 
-/// The `state_file` of the configuration at `path`, without a look at the rest: no password is
-/// read and no command run.
-pub fn state_file(path: &Path) -> Result<PathBuf> {
-    let map = read_object(path)?;
-    let reader = Reader { path, map: &map };
-    reader.known_keys()?;
-    reader.state_file()
-}
+const TLS_HINT: &str = "\"implicit\" is what most servers offer at port 993, \"starttls\" what they offer at port 143; without the key it is \"implicit\"";
 
 /// One side of a route, as a sign-in there needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +147,8 @@ pub struct Account {
     pub user: String,
     /// Where its token is kept, if it is entered with one.
     pub token_file: Option<PathBuf>,
+    /// What was found where earlier versions looked for it.
+    pub moved: Vec<Note>,
 }
 
 /// The `source` or `target` of the configuration at `path`, without a look at the rest: no password
@@ -161,9 +163,8 @@ pub fn account(path: &Path, side: &str) -> Result<Account> {
             side => reader.endpoint(side, reader.required(&format!("{side}_server"))?)?,
         },
         user: reader.user(&format!("{side}_user"))?,
-        token_file: reader
-            .text(&format!("{side}_token_file"))?
-            .map(PathBuf::from),
+        token_file: reader.file(&format!("{side}_token_file"))?,
+        moved: reader.moved(side),
     })
 }
 
@@ -194,7 +195,8 @@ impl Reader<'_> {
             since: self.since(now)?,
             connections: self.connections()?,
             upload_limit_per_day: self.upload_limit()?,
-            state_file: self.state_file()?,
+            ledger: self.ledger()?,
+            moved: self.moved(""),
         })
     }
 
@@ -205,12 +207,6 @@ impl Reader<'_> {
     fn target(&self) -> Result<Endpoint> {
         let host = self.text("target_server")?;
         self.endpoint("target", host.unwrap_or_else(|| "imap.gmail.com".into()))
-    }
-
-    fn state_file(&self) -> Result<PathBuf> {
-        Ok(self
-            .text("state_file")?
-            .map_or_else(|| DEFAULT_LEDGER.into(), PathBuf::from))
     }
 
     fn error(&self, key: &str, what: impl fmt::Display) -> Error {
@@ -241,22 +237,42 @@ impl Reader<'_> {
         match self.map.get(key) {
             None => Ok(None),
             Some(Value::String(s)) if s.trim().is_empty() => {
-                Err(self.error(key, "got an empty string, expected some text"))
+                Err(self.error(key, "got empty text, expected some"))
             }
-            Some(Value::String(s)) if s.contains(['\0', '\r', '\n']) => Err(self.error(
-                key,
-                "got text with a line break or NUL in it, expected one line",
-            )),
+            Some(Value::String(s)) if s.contains(['\0', '\r', '\n']) => Err(self
+                .error(
+                    key,
+                    "got text with a line break or NUL in it, expected one line",
+                )
+                .hint(BACKSLASH_HINT)),
             Some(Value::String(s)) => Ok(Some(s.clone())),
+            Some(Value::Null) => Err(self.error(key, "got null, expected text").hint(NULL_HINT)),
             Some(other) => Err(self
-                .error(key, format!("got {}, expected a string", kind(other)))
+                .error(key, format!("got {}, expected text", kind(other)))
                 .hint(QUOTES_HINT)),
         }
     }
 
     /// Who copies an address often copies a blank with it.
     fn user(&self, key: &str) -> Result<String> {
-        Ok(self.required(key)?.trim().to_string())
+        let user = self.required(key)?.trim().to_string();
+        if key == "target_user" && self.is_into_gmail() && !user.contains('@') {
+            let what = format!(
+                "got `{}`, expected a whole address like you@gmail.com",
+                shown(user.as_bytes())
+            );
+            return Err(self
+                .error(key, what)
+                .hint("Gmail knows an account by its whole address, with what comes after the @"));
+        }
+        Ok(user)
+    }
+
+    /// As far as its name tells, before anything is connected to.
+    fn is_into_gmail(&self) -> bool {
+        let host = self.text("target_server").ok().flatten();
+        let host = host.map(|host| host.trim().trim_end_matches('.').to_lowercase());
+        host.is_none_or(|host| GMAILS.contains(&&*host))
     }
 
     fn required(&self, key: &str) -> Result<String> {
@@ -305,19 +321,19 @@ impl Reader<'_> {
             ))
         })?;
         let tls_key = format!("{side}_tls");
-        let tls = match self.text(&tls_key)?.as_deref() {
-            None | Some("implicit") => Tls::Implicit,
-            Some("starttls") => Tls::StartTls,
-            Some("none") => Tls::None,
-            Some(other) => {
-                return Err(self.error(
-                    &tls_key,
-                    format!(
-                        "got `{}`, expected \"implicit\", \"starttls\" or \"none\"",
-                        shown(other.as_bytes())
-                    ),
-                ));
-            }
+        let tls = match self.map.get(&tls_key) {
+            None => Tls::Implicit,
+            Some(value) => match value.as_str() {
+                Some("implicit") => Tls::Implicit,
+                Some("starttls") => Tls::StartTls,
+                Some("none") => Tls::None,
+                _ => {
+                    let got = value_text(value);
+                    let what =
+                        format!("got {got}, expected \"implicit\", \"starttls\" or \"none\"");
+                    return Err(self.error(&tls_key, what).hint(TLS_HINT));
+                }
+            },
         };
         if tls == Tls::None && !is_this_machine(&host) {
             return Err(self
@@ -340,112 +356,20 @@ impl Reader<'_> {
                         &port_key,
                         format!("got {}, expected a number from 1 to 65535", value_text(v)),
                     )
-                    .hint(format!(
-                        "without `{port_key}` it is 993, or 143 with \"starttls\" or \"none\""
-                    ))
+                    .hint(number_in_quotes(v).unwrap_or_else(|| {
+                        format!(
+                            "without `{port_key}` it is 993, or 143 with \"starttls\" or \"none\""
+                        )
+                    }))
                 })?,
         };
-        let ca_file = self.text(&format!("{side}_ca_file"))?.map(PathBuf::from);
+        let ca_file = self.file(&format!("{side}_ca_file"))?;
         Ok(Endpoint {
             host,
             port,
             tls,
             ca_file,
         })
-    }
-
-    fn since(&self, now: Time) -> Result<Since> {
-        let Some(text) = self.text("since")? else {
-            return Ok(Since::Days(7));
-        };
-        let wrong = |got: &str| {
-            self.error(
-                "since",
-                format!(
-                    "got `{}`, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"",
-                    shown(got.as_bytes())
-                ),
-            )
-            .hint(SINCE_HINT)
-        };
-        if text == "all" {
-            return Ok(Since::All);
-        }
-        if let Some(days) = text.strip_suffix('d') {
-            return match days.parse::<u32>() {
-                Ok(n) if n <= 36_500 && days.bytes().all(|b| b.is_ascii_digit()) => {
-                    Ok(Since::Days(n))
-                }
-                _ => Err(wrong(&text)),
-            };
-        }
-        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| wrong(&text))?;
-        if date > now.date_naive() {
-            return Err(self
-                .error(
-                    "since",
-                    format!("got {date}, which lies in the future, expected a day that has begun"),
-                )
-                .hint(SINCE_HINT));
-        }
-        Ok(Since::Date(date))
-    }
-
-    fn upload_limit(&self) -> Result<Option<u64>> {
-        let Some(value) = self.map.get("upload_limit_per_day") else {
-            return Ok(None);
-        };
-        let bytes = match value {
-            Value::String(s) => bytes(s),
-            Value::Number(n) => n.as_u64(),
-            _ => None,
-        };
-        match bytes {
-            Some(n) if n > 0 => Ok(Some(n)),
-            _ => Err(self
-                .error(
-                    "upload_limit_per_day",
-                    format!(
-                        "got {}, expected a size like \"450M\" or \"2G\"",
-                        value_text(value)
-                    ),
-                )
-                .hint("Google lets Workspace accounts upload 500 MB a day by IMAP")),
-        }
-    }
-
-    fn connections(&self) -> Result<usize> {
-        match self.map.get("connections") {
-            None => Ok(3),
-            Some(v) => match v.as_u64() {
-                Some(n @ 1..=10) => Ok(n as usize),
-                _ => Err(self
-                    .error(
-                        "connections",
-                        format!("got {}, expected a number from 1 to 10", value_text(v)),
-                    )
-                    .hint("Gmail allows 15 connections to an account, all of its mail programs together")),
-            },
-        }
-    }
-}
-
-/// `100K`, `10M`, `1G` (powers of 1024) or bare bytes.
-pub fn bytes(text: &str) -> Option<u64> {
-    let (digits, factor) = match text.trim().strip_suffix(['K', 'M', 'G', 'k', 'm', 'g']) {
-        Some(digits) => (
-            digits,
-            match text.trim().as_bytes().last()? {
-                b'K' | b'k' => 1 << 10,
-                b'M' | b'm' => 1 << 20,
-                _ => 1 << 30,
-            },
-        ),
-        None => (text.trim(), 1),
-    };
-    match digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => digits.parse::<u64>().ok()?.checked_mul(factor),
-        false => None,
     }
 }
 
@@ -480,19 +404,11 @@ fn is_this_machine(host: &str) -> bool {
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "true or false",
+        Value::Bool(true) => "true",
+        Value::Bool(false) => "false",
         Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
         Value::Object(_) => "an object",
-    }
-}
-
-/// A number or string as typed, anything else by its kind.
-fn value_text(value: &Value) -> String {
-    match value {
-        Value::Number(n) => n.to_string(),
-        Value::String(s) => format!("the string \"{}\"", shown(s.as_bytes())),
-        other => kind(other).to_string(),
     }
 }

@@ -48,6 +48,8 @@ pub struct Error {
     pub fault: Fault,
     pub message: String,
     pub hint: Option<String>,
+    /// The line of a file that is meant, with what points at the place: for a screen, in lines of their own.
+    pub excerpt: Option<String>,
     /// How long the server asked us to wait, when it said so.
     pub delay: Option<Duration>,
     /// A server refused who we say we are: with a token, one more try with a renewed one is due. Or a
@@ -63,6 +65,19 @@ pub struct Error {
     pub own_limit: bool,
 }
 
+/// What a person should know, though nothing was kept from working by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub message: String,
+    pub hint: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.message, self.hint)
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -71,6 +86,7 @@ impl Error {
             fault,
             message: message.into(),
             hint: None,
+            excerpt: None,
             delay: None,
             credentials_refused: false,
             goodbye: false,

@@ -96,11 +96,19 @@ pub fn read(path: &Path) -> Result<StateFile> {
     })
 }
 
-/// The script's state file beside a ledger that knows nothing yet, neither of it nor of any mail.
-pub fn left_beside(ledger: &Ledger) -> Result<Option<PathBuf>> {
-    let path = ledger.path().with_file_name(USUAL_NAME);
-    let there = path != ledger.path() && path.is_file();
-    Ok((there && ledger.is_untouched()?).then_some(path))
+/// The script's state file beside a ledger, or in the current folder, where the script had it, if the
+/// ledger knows nothing yet, neither of it nor of any mail.
+pub fn left_behind(ledger: &Ledger) -> Result<Option<PathBuf>> {
+    let places = [
+        ledger.path().with_file_name(USUAL_NAME),
+        PathBuf::from(USUAL_NAME),
+    ];
+    let mut places = places.into_iter();
+    let there = places.find(|path| path != ledger.path() && path.is_file());
+    Ok(match there {
+        Some(path) if ledger.is_untouched()? => Some(path),
+        _ => None,
+    })
 }
 
 /// serde's sentence about a value of the wrong kind, in our form.

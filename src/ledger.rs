@@ -33,6 +33,7 @@ mod lock;
 mod overlap;
 mod pace;
 mod people;
+mod place;
 mod watch;
 
 pub use budget::Room;
@@ -46,6 +47,7 @@ pub use lock::{Lock, beside, is_held, lock};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
+pub use place::{Chosen, choose};
 pub use watch::{MailboxRow, Progress};
 
 use lock::Identity;

@@ -15,7 +15,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("folder", &["error"]),
     ("place", &["error", "text"]),
     ("message", &["error"]),
-    ("config", &["error", "message", "text"]),
+    // A configuration that was mounted alone has no folder of its own.
+    ("config", &["error", "message", "mount", "text"]),
     (
         "oauth",
         &["config", "error", "message", "mount", "place", "text"],

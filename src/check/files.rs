@@ -20,9 +20,9 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
     let name = "permissions";
     let mut files = draft.secret_files.clone();
     // It tells who wrote what, and to whom.
-    if let Some(ledger) = &draft.state_file {
+    if let Some(ledger) = &draft.ledger {
         for suffix in ["", "-wal", "-shm", ".lock"] {
-            files.push(ledger::beside(ledger, suffix));
+            files.push(ledger::beside(&ledger.path, suffix));
         }
     }
     files.retain(|f| f.exists());

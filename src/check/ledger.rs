@@ -43,7 +43,7 @@ impl Before {
 
 pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, Before) {
     let name = "ledger";
-    let Some(path) = &draft.state_file else {
+    let Some(path) = draft.ledger.as_ref().map(|ledger| &ledger.path) else {
         let why = "the configuration does not say where it is";
         let skipped = [name, "disk"].map(|n| Finding::skipped(n, why));
         return (skipped.into(), Before::default());
@@ -83,9 +83,9 @@ fn belongs(inspection: Option<&Inspection>, route: Option<&Route>, draft: &Draft
     match (
         inspection.and_then(|i| i.route.as_ref()),
         route,
-        &draft.state_file,
+        &draft.ledger,
     ) {
-        (Some(found), Some(route), Some(path)) => found.must_be(route, path),
+        (Some(found), Some(route), Some(ledger)) => found.must_be(route, &ledger.path),
         _ => Ok(()),
     }
 }

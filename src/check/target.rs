@@ -61,7 +61,10 @@ pub(super) fn findings(
     tell(uidplus(rest[2], &session));
     tell(size_limit(rest[3], &session));
     let all_mail = all_mail.as_deref().unwrap_or(INBOX);
-    let (user, ledger) = (user.map_or("", |u| u), draft.state_file.as_deref());
+    let (user, ledger) = (
+        user.map_or("", |u| u),
+        draft.ledger.as_ref().map(|l| &*l.path),
+    );
     room(
         rest[4],
         &mut session,

@@ -7,6 +7,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::logging;
 
+/// The configuration, where none is named.
+pub(super) const CONFIG: &str = "config.json";
+/// In seconds.
+const DAY: u64 = 86_400;
+
 /// Copies the mail of another account into Gmail: complete, once each.
 #[derive(Parser, Debug)]
 #[command(
@@ -57,18 +62,19 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
     /// The configuration (JSON)
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,
-    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
+    /// The ledger [default: the configuration's `state_file`, else sync_state.db beside the
+    /// configuration]
     #[arg(long, value_name = "FILE")]
     pub(super) state_file: Option<PathBuf>,
     /// Try everything that waits once, then end
     #[arg(long)]
     pub(super) once: bool,
-    /// Seconds between looks where the source does not tell of new mail by itself
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    /// How often to look where the source does not tell of new mail by itself: 60 or 60s, 5min, 1h
+    #[arg(long, value_name = "TIME", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) poll_interval: u64,
-    /// Look every --poll-interval seconds, even where the source could tell (IDLE)
+    /// Look every --poll-interval, even where the source could tell (IDLE)
     #[arg(long)]
     pub(super) no_idle: bool,
     /// Only say what would be done; nothing is written
@@ -109,7 +115,7 @@ impl RunArgs {
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
     /// The configuration (JSON)
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,
     /// As JSON
     #[arg(long)]
@@ -118,10 +124,11 @@ pub(super) struct CheckArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct LedgerArgs {
-    /// The configuration, for its `state_file`
-    #[arg(long, value_name = "FILE")]
+    /// The configuration, which says where the ledger is [default: config.json, where there is one]
+    #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The ledger [default: the configuration's `state_file`, else sync_state.db]
+    /// The ledger itself; the configuration is not read then [default: sync_state.db, where there is
+    /// no configuration either]
     #[arg(long, value_name = "FILE")]
     pub(super) state_file: Option<PathBuf>,
 }
@@ -146,7 +153,7 @@ pub(super) struct RetryArgs {
     #[arg(long)]
     pub(super) skip: bool,
     /// Ids as `status --failed` shows them; none means all
-    #[arg(value_name = "ID", value_parser = message_id)]
+    #[arg(value_name = "ID", value_parser = message_id, allow_negative_numbers = true)]
     pub(super) ids: Vec<i64>,
 }
 
@@ -160,7 +167,30 @@ pub(super) struct ImportArgs {
 }
 
 fn message_id(typed: &str) -> std::result::Result<i64, &'static str> {
-    typed
-        .parse()
-        .map_err(|_| "expected a number, as `imap-to-gmail status --failed` shows it")
+    let id = typed.parse().ok().filter(|id| *id >= 0);
+    id.ok_or("expected a number, as `imap-to-gmail status --failed` shows it")
+}
+
+/// What `auth --port` takes.
+pub(super) fn port(typed: &str) -> std::result::Result<u16, &'static str> {
+    let port = typed.parse().ok().filter(|port| *port > 0);
+    port.ok_or("expected a port, a number from 1 to 65535")
+}
+
+/// A span of time in seconds, or with its unit.
+fn seconds(typed: &str) -> std::result::Result<u64, &'static str> {
+    let digits = typed.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match typed[digits.len()..].trim_start() {
+        "" | "s" => Some(1),
+        "m" | "min" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let number = digits.parse::<u64>().ok();
+    let number = number.filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+    number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .filter(|seconds| (1..=DAY).contains(seconds))
+        .ok_or("expected a time from one second to one day, like 60 or 60s, 5min or 1h")
 }

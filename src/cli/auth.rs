@@ -14,7 +14,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::say;
+use super::args::port;
+use super::{say, say_notes, usual_config};
 use crate::config::{self, Account, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::oauth::{Client, Consent, Device, Grant, PUBLISH, Provider, TESTING_LIFE, TokenPlace};
@@ -33,10 +34,11 @@ pub(super) struct AuthArgs {
     #[arg(long)]
     no_browser: bool,
     /// Where the browser comes back to on 127.0.0.1 [default: a port that is free]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     port: Option<u16>,
-    /// The configuration, for the account and its token file; the token is tried there
-    #[arg(long, value_name = "FILE")]
+    /// The configuration, for the account and its token file; the token is tried there [default:
+    /// config.json, where there is one]
+    #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Whose account it is
     #[arg(long, value_enum, default_value = "google")]
@@ -76,11 +78,16 @@ pub(super) fn auth(args: &AuthArgs, times: &Intervals) -> Result<u8> {
         Provider::Google => "target",
         Provider::Microsoft | Provider::Other => "source",
     };
-    let account = match &args.config {
+    let config = args.config.clone().or_else(usual_config);
+    let account = match &config {
         Some(config) => Some(config::account(config, side)?),
         None => None,
     };
-    let path = token_file(args, account.as_ref(), side)?;
+    let path = match &args.token_file {
+        Some(path) => path.clone(),
+        None => token_file(account.as_ref().zip(config.as_deref()), side)?,
+    };
+    say_notes(account.iter().flat_map(|account| &account.moved));
     let place = TokenPlace::new(&path)?;
     let user = account.as_ref().map(|a| a.user.as_str());
     let finish = |grant: Grant| finish(&client, account.as_ref(), place, &grant, times);
@@ -112,22 +119,19 @@ pub(super) fn auth(args: &AuthArgs, times: &Intervals) -> Result<u8> {
     Ok(0)
 }
 
-fn token_file(args: &AuthArgs, account: Option<&Account>, side: &str) -> Result<PathBuf> {
-    if let Some(path) = &args.token_file {
-        return Ok(path.clone());
-    }
-    match (account, &args.config) {
-        (Some(account), Some(config)) => account.token_file.clone().ok_or_else(|| {
-            Error::usage(format!(
-                "{}: there is no `{side}_token_file` in it",
-                config.display()
-            ))
-            .hint(format!(
-                "put `\"{side}_token_file\": \"token.json\"` there in place of the password, or give --token-file"
-            ))
-        }),
-        _ => Ok("token.json".into()),
-    }
+fn token_file(account: Option<(&Account, &Path)>, side: &str) -> Result<PathBuf> {
+    let Some((account, config)) = account else {
+        return Ok("token.json".into());
+    };
+    account.token_file.clone().ok_or_else(|| {
+        Error::usage(format!(
+            "{}: there is no `{side}_token_file` in it",
+            config.display()
+        ))
+        .hint(format!(
+            "put `\"{side}_token_file\": \"token.json\"` there in place of the password, or give --token-file"
+        ))
+    })
 }
 
 /// Proves the token where it can, writes it, and says what is so now.

@@ -17,22 +17,31 @@ use crate::config::{Config, Intervals};
 use crate::engine::{Ended, Engine, Watch, changed_at};
 use crate::error::{Error, Result};
 use crate::import_state;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
-use crate::text::{WIDTH, counted, wrapped};
+use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let config_of = changed_at(&args.config);
     let config = Config::load(&args.config, Utc::now())?;
-    let path = args
-        .state_file
-        .clone()
-        .unwrap_or_else(|| config.state_file.clone());
+    let chosen = match &args.state_file {
+        Some(path) => Chosen {
+            path: path.clone(),
+            notes: Vec::new(),
+        },
+        None => ledger::choose(&config.ledger.path, &config.ledger.older, || {
+            Ok(route(&config))
+        })?,
+    };
+    let path = chosen.path;
     let bottom = match args.dry_run {
         true => None,
         false => Bottom::new(),
     };
     let log = logging::start(&args.log_options(bottom.clone()))?;
+    for note in config.moved.iter().chain(&chosen.notes) {
+        log::warn!("{note}");
+    }
     if args.dry_run {
         return dry_run(config, times, &path, args, |ledger| {
             mention_script(ledger, args)
@@ -126,9 +135,18 @@ fn hangup_ends_us() -> bool {
     ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) == 0)
 }
 
+fn route(config: &Config) -> Route {
+    Route::new(
+        &config.source_user,
+        &config.source.host,
+        &config.target_user,
+        &config.target.host,
+    )
+}
+
 /// Who comes from the Python script learns of `import-state` before anything is sent twice.
 fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
-    if let Some(file) = import_state::left_beside(ledger)? {
+    if let Some(file) = import_state::left_behind(ledger)? {
         let (option, value) = match &args.state_file {
             Some(path) => ("--state-file", path),
             None => ("--config", &args.config),
@@ -136,7 +154,7 @@ fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
         log::warn!(
             "{0} is not taken over yet: `imap-to-gmail import-state {0} {option} {1}` makes known what the Python script had copied",
             file.display(),
-            value.display()
+            shell_word(&value.display().to_string())
         );
     }
     Ok(())

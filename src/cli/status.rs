@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::Utc;
 
 use super::args::{LedgerArgs, StatusArgs};
-use super::{columns, ledger_path, say, say_aside};
+use super::{columns, ledger_path, say, say_aside, usual_config};
 use crate::config::Outline;
 use crate::error::Result;
 use crate::ledger::{self, Route};
@@ -13,12 +13,13 @@ use crate::status::{Asked, Report};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
-    let config = args.ledger.config.as_ref();
-    let outline = config.map(|config| Outline::of(config, Utc::now()));
+    let config = args.ledger.config.clone().or_else(usual_config);
+    let config = config.filter(|_| args.ledger.state_file.is_none());
+    let outline = config.as_ref().map(|c| Outline::of(c, Utc::now()));
     // A configuration that no run would take may still lead to a ledger.
     let path = ledger_path(&args.ledger).or_else(|e| {
-        let mut places = outline.iter().flat_map(|o| o.ledgers.iter());
-        places.find(|place| place.exists()).cloned().ok_or(e)
+        let probable = outline.as_ref().and_then(|o| o.probable_ledger.clone());
+        probable.filter(|place| place.exists()).ok_or(e)
     })?;
     let asked = Asked {
         state_file: &path,
@@ -36,7 +37,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
         )),
         None => e,
     })?;
-    if let (Some(config), Some(outline)) = (config, &outline) {
+    if let (Some(config), Some(outline)) = (&config, &outline) {
         for doubt in doubts(config, outline, route.as_ref(), &path) {
             say_aside(&wrapped(WIDTH, "warning: ", "  ", &doubt));
         }

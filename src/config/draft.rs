@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Endpoint, Key, Reader, Since, read_object};
-use crate::error::{Error, Result};
+use super::{Endpoint, Key, LedgerPlace, Reader, Since, read_object};
+use crate::error::{Error, Note, Result};
 use crate::message::Time;
 
 /// As much of a configuration as is right.
@@ -18,7 +18,9 @@ pub struct Draft {
     pub target_user: Option<String>,
     pub target_key: Option<Key>,
     pub since: Option<Since>,
-    pub state_file: Option<PathBuf>,
+    pub ledger: Option<LedgerPlace>,
+    /// What was found where earlier versions looked for it.
+    pub moved: Vec<Note>,
     /// The files that hold secrets: those it names, and itself where it has one in it.
     pub secret_files: Vec<PathBuf>,
 }
@@ -42,7 +44,8 @@ impl Draft {
             target_user: right(read.user("target_user"), m),
             target_key: right(read.target_key(), m),
             since: right(read.since(now), m),
-            state_file: right(read.state_file(), m),
+            ledger: right(read.ledger(), m),
+            moved: read.moved(""),
             secret_files: secret_files(&read),
             mistakes: Vec::new(),
         };
@@ -68,7 +71,7 @@ fn secret_files(read: &Reader<'_>) -> Vec<PathBuf> {
         "target_pass_file",
         "target_token_file",
     ] {
-        files.extend(read.text(key).ok().flatten().map(PathBuf::from));
+        files.extend(read.file(key).ok().flatten());
     }
     files
 }

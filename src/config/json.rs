@@ -2,48 +2,75 @@
 //! wrong: a key that is given twice, of which a parser would ignore one.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
+use std::str;
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::{EXAMPLE_HINT, kind};
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result};
 use crate::text;
+
+mod excerpt;
+mod mistake;
+mod tokens;
+mod unread;
+
+use excerpt::excerpt;
+use mistake::Mistake;
+use tokens::tokens;
 
 /// What a key that stands there twice is called on its way through serde.
 const TWICE: &str = "given twice: ";
 
+pub(super) const BACKSLASH_HINT: &str = "in JSON a backslash and the letter after it stand for something else: write \\\\ for one that is meant, and \\\" for a quotation mark within text";
+
 pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
-    let bytes = fs::read(path).map_err(|e| {
-        Error::usage(format!("{}: cannot be read: {e}", path.display())).hint(
-            "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one",
-        )
-    })?;
+    let bytes = unread::bytes(path)?;
     let bytes = text::plain(&bytes).ok_or_else(|| {
         Error::usage(format!("{}: {}", path.display(), text::UTF_16)).hint(text::UTF_16_HINT)
     })?;
-    let Object(map) = serde_json::from_slice(bytes).map_err(|e| wrong(path, &e, bytes))?;
+    let text = match str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(e) => {
+            let read = &bytes[..e.valid_up_to()];
+            let text = str::from_utf8(read).unwrap_or_default();
+            let mistake = Mistake::no_utf_8(text.len());
+            return Err(mistake.error(path, text, text.len()));
+        }
+    };
+    if text.trim().is_empty() {
+        return Err(
+            Error::usage(format!("{}: the file is empty", path.display())).hint(EXAMPLE_HINT),
+        );
+    }
+    let Object(map) = serde_json::from_str(text).map_err(|e| wrong(path, &e, text))?;
     Ok(map)
 }
 
-fn wrong(path: &Path, e: &serde_json::Error, text: &[u8]) -> Error {
-    let (line, column) = json_place(e, text);
-    let what = plain_json_error(e);
-    if let Some(key) = what.strip_prefix(TWICE) {
-        let column = start_of_key(text, line, column);
-        return Error::usage(format!(
-            "{}: line {line}, column {column}: `{}` is given twice",
-            path.display(),
-            shown(key.as_bytes())
-        ))
-        .hint("one of them would be ignored: delete the one that does not hold");
+/// What stands for `key` in a file that may be no JSON, if anything does. None where nothing can be read.
+pub(super) fn probable_text(path: &Path, key: &str) -> Option<Option<String>> {
+    let bytes = unread::bytes(path).ok()?;
+    let text = String::from_utf8_lossy(text::plain(&bytes)?);
+    let all = tokens(&text);
+    let value = all.windows(3).find_map(|three| match three {
+        [name, colon, value] if colon.is(b':') && text[name.inner(&text)] == *key => Some(value),
+        _ => None,
+    });
+    let value = value.filter(|value| value.kind == tokens::Kind::Text(true));
+    Some(value.and_then(|value| serde_json::from_str(&text[value.start..value.end]).ok()))
+}
+
+fn wrong(path: &Path, e: &serde_json::Error, text: &str) -> Error {
+    let at = place(e, text);
+    if let Some(key) = plain_json_error(e).strip_prefix(TWICE) {
+        return Mistake::twice(key, text, at).error(path, text, at);
     }
     if e.is_data() {
         // No object. The sentence about that would have what stands there in it.
-        return match serde_json::from_slice::<Value>(text) {
+        return match serde_json::from_str::<Value>(text) {
             Err(e) => wrong(path, &e, text),
             Ok(other) => Error::usage(format!(
                 "{}: got {}, expected an object like {{\"source_server\": ...}}",
@@ -53,58 +80,44 @@ fn wrong(path: &Path, e: &serde_json::Error, text: &[u8]) -> Error {
             .hint(EXAMPLE_HINT),
         };
     }
-    let (what, hint) = match misunderstood(line_of(text, line), column) {
-        Some((Misunderstood::Comment, column)) => (
-            format!("line {line}, column {column}: a comment"),
-            "JSON has no comments: take them out",
-        ),
-        Some((Misunderstood::Quote(quote), column)) => (
-            format!("line {line}, column {column}: the quotation mark {quote}"),
-            "JSON knows only the straight quotation mark (\"): word processors and web pages put others in its place",
-        ),
-        None => (
-            format!("line {line}, column {column}: {what}"),
-            "a comma too many or too few, or a missing quotation mark, is the usual cause",
-        ),
-    };
-    Error::usage(format!("{}: not JSON at {what}", path.display())).hint(hint)
+    Mistake::of(e, text, at).error(path, text, at)
 }
 
-/// What people write that is no JSON.
-enum Misunderstood {
-    Comment,
-    Quote(char),
-}
-
-/// What stands at this column of a line, if it is that, and its column. A text that began with a
-/// straight quotation mark and ended with another one goes on to the end of its line.
-fn misunderstood(line: &[u8], column: usize) -> Option<(Misunderstood, usize)> {
-    let here = String::from_utf8_lossy(line.get(column - 1..)?);
-    if here.starts_with('#') || here.starts_with("//") || here.starts_with("/*") {
-        return Some((Misunderstood::Comment, column));
+impl Mistake {
+    /// `sure`: what stands before it was read.
+    fn error(&self, path: &Path, text: &str, sure: usize) -> Error {
+        let start = text[..self.at].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[self.at..]
+            .find('\n')
+            .map_or(text.len(), |n| self.at + n);
+        let line = text[..start].matches('\n').count() + 1;
+        let column = text[start..self.at].chars().count() + 1;
+        let what = match self.is_json {
+            true => "at",
+            false => "not JSON at",
+        };
+        let mut error = Error::usage(format!(
+            "{}: {what} line {line}, column {column}: {}",
+            path.display(),
+            self.what
+        ))
+        .hint(&*self.hint);
+        let cut = tokens(text);
+        error.excerpt = Some(excerpt(text, &cut, (line, start..end), self.at, sure));
+        error
     }
-    let first = here.chars().next();
-    if let Some(quote) = first.filter(|c| is_quote(*c) || *c == '\'') {
-        return Some((Misunderstood::Quote(quote), column));
+}
+
+/// The byte at which serde_json gave up.
+fn place(e: &serde_json::Error, text: &str) -> usize {
+    let (line, column) = byte_place(e, text.as_bytes());
+    let mut lines = text.split('\n').take(line - 1);
+    let before: usize = lines.by_ref().map(|l| l.len() + 1).sum();
+    let mut at = (before + column - 1).min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
     }
-    let before = String::from_utf8_lossy(line.get(..column - 1)?);
-    let open = before.matches('"').count() % 2 == 1;
-    let at = before.rfind(is_quote).filter(|_| open && first.is_none())?;
-    let quote = before[at..].chars().next()?;
-    Some((Misunderstood::Quote(quote), at + 1))
-}
-
-/// In any of the shapes that typesetters know.
-fn is_quote(c: char) -> bool {
-    matches!(c, '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}' | '\u{2039}' | '\u{203a}' | '\u{300c}'..='\u{300f}' | '\u{ff02}')
-}
-
-/// serde_json stops behind the key.
-fn start_of_key(text: &[u8], line: usize, column: usize) -> usize {
-    let line = line_of(text, line);
-    let line = &line[..line.len().min(column)];
-    let mut quotes = (0..line.len()).rev().filter(|&at| line[at] == b'"');
-    quotes.nth(1).map_or(column, |at| at + 1)
+    at
 }
 
 fn line_of(text: &[u8], line: usize) -> &[u8] {
@@ -112,12 +125,24 @@ fn line_of(text: &[u8], line: usize) -> &[u8] {
     lines.nth(line.saturating_sub(1)).unwrap_or_default()
 }
 
-/// Line and column as editors count them; to serde_json a line break is column 0 of the next line.
-pub fn json_place(e: &serde_json::Error, text: &[u8]) -> (usize, usize) {
+/// To serde_json a line break is column 0 of the next line.
+fn byte_place(e: &serde_json::Error, text: &[u8]) -> (usize, usize) {
     match (e.line(), e.column()) {
         (line @ 2.., 0) => (line - 1, line_of(text, line - 1).len() + 1),
-        (line, column) => (line, column.max(1)),
+        (line, column) => (line.max(1), column.max(1)),
     }
+}
+
+/// Line and column as editors count them, in characters.
+pub fn json_place(e: &serde_json::Error, text: &[u8]) -> (usize, usize) {
+    let (line, column) = byte_place(e, text);
+    let before = line_of(text, line);
+    let before = &before[..before.len().min(column - 1)];
+    let missing = column - 1 - before.len();
+    (
+        line,
+        String::from_utf8_lossy(before).chars().count() + missing + 1,
+    )
 }
 
 /// serde_json's sentence without the position that it appends.

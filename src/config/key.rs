@@ -2,9 +2,9 @@
 //! named here: `oauth` reads it, each time anew.
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
 
 use serde_json::Value;
 use zeroize::Zeroize;
@@ -13,6 +13,9 @@ use super::command::{self, Failure};
 use super::{Reader, kind};
 use crate::error::{Result, shown};
 use crate::text;
+
+/// More than a password, alone on the first line, could need.
+const FILE_MAX: usize = 64 << 10;
 
 /// A password or token. It never shows itself, and is wiped when it goes.
 #[derive(Clone, PartialEq)]
@@ -63,20 +66,23 @@ impl Reader<'_> {
             "source_token_file",
         ])?;
         Ok(match key {
-            "source_token_file" => Key::TokenFile(self.required(key)?.into()),
+            "source_token_file" => Key::TokenFile(self.required_file(key)?),
             "source_pass_command" => Key::Password(self.command_output(key)?),
             "source_pass_file" => Key::Password(self.first_line_of(key)?),
-            _ => Key::Password(Secret::new(self.required(key)?)),
+            _ => Key::Password(self.typed(key)?),
         })
     }
 
     pub(super) fn target_key(&self) -> Result<Key> {
         let key = self.one_of(&["target_token_file", "target_pass", "target_pass_file"])?;
         let password = match key {
-            "target_token_file" => return Ok(Key::TokenFile(self.required(key)?.into())),
+            "target_token_file" => return Ok(Key::TokenFile(self.required_file(key)?)),
             "target_pass_file" => self.first_line_of(key)?,
-            _ => Secret::new(self.required(key)?),
+            _ => self.typed(key)?,
         };
+        if !self.is_into_gmail() {
+            return Ok(Key::Password(password));
+        }
         // Google shows app passwords in four groups of four letters (gmail.md 8.1).
         let joined: String = password
             .reveal()
@@ -86,40 +92,60 @@ impl Reader<'_> {
         Ok(Key::Password(Secret::new(joined)))
     }
 
+    /// A password that stands in the configuration itself.
+    fn typed(&self, key: &str) -> Result<Secret<String>> {
+        let password = Secret::new(self.required(key)?);
+        if password.reveal().contains(char::is_control) {
+            return Err(self
+                .error(
+                    key,
+                    "got text with a control character in it, expected none",
+                )
+                .hint(super::json::BACKSLASH_HINT));
+        }
+        Ok(password)
+    }
+
     fn first_line_of(&self, key: &str) -> Result<Secret<String>> {
-        let path = self.required(key)?;
+        let named = self.required(key)?;
+        let path = self.required_file(key)?;
+        let shown = path.display();
         let hint = "the file must hold the password, alone on its first line";
         let unreadable = |e: io::Error| {
             // What names no file and looks like none may be the password itself, put here by mistake.
-            let may_be_it = !path.contains(['/', '.']) && !Path::new(&path).exists();
-            let named = if may_be_it {
-                "the file that it names"
+            let may_be_it = !named.contains(['/', '.']) && !path.exists();
+            let what = if may_be_it {
+                "the file that it names".into()
             } else {
-                &path
+                shown.to_string()
             };
-            self.error(key, format!("{named} cannot be read: {e}"))
+            self.error(key, format!("{what} cannot be read: {e}"))
                 .hint(hint)
         };
-        let bytes = Secret::new(fs::read(&path).map_err(unreadable)?);
+        let mut bytes = Secret::new(Vec::with_capacity(FILE_MAX));
+        File::open(&path)
+            // A device may have no end.
+            .and_then(|file| file.take(FILE_MAX as u64).read_to_end(bytes.reveal_mut()))
+            .map_err(unreadable)?;
         let plain = text::plain(bytes.reveal()).ok_or_else(|| {
-            self.error(key, format!("{path} {}", text::UTF_16))
+            self.error(key, format!("{shown} {}", text::UTF_16))
                 .hint(text::UTF_16_HINT)
         })?;
         let text = String::from_utf8(plain.to_vec())
-            .map_err(|_| self.error(key, format!("{path} is not UTF-8")).hint(hint))?;
+            .map_err(|_| self.error(key, format!("{shown} is not UTF-8")).hint(hint))?;
         first_line(&Secret::new(text)).ok_or_else(|| {
             self.error(
                 key,
-                format!("the first line of {path} is empty, expected the password"),
+                format!("the first line of {shown} is empty, expected the password"),
             )
             .hint(hint)
         })
     }
 
     fn command_output(&self, key: &str) -> Result<Secret<String>> {
-        const ARGV: &str = "an array of strings like [\"pass\", \"show\", \"mail\"]";
+        const ARGV: &str = "a list of texts like [\"pass\", \"show\", \"mail\"]";
         let hint = "run the command by hand: it must end with 0 and print the password, alone on its first line";
-        let argv: Vec<String> = match self.map.get(key) {
+        let mut argv: Vec<String> = match self.map.get(key) {
             Some(Value::Array(items)) if !items.is_empty() => items
                 .iter()
                 .map(|v| v.as_str().map(str::to_string))
@@ -127,11 +153,11 @@ impl Reader<'_> {
                 .ok_or_else(|| {
                     self.error(
                         key,
-                        format!("got an array with something else in it, expected {ARGV}"),
+                        format!("got a list with something else in it, expected {ARGV}"),
                     )
                 })?,
             Some(Value::Array(_)) => {
-                return Err(self.error(key, format!("got an empty array, expected {ARGV}")));
+                return Err(self.error(key, format!("got an empty list, expected {ARGV}")));
             }
             Some(other) => {
                 return Err(self.error(key, format!("got {}, expected {ARGV}", kind(other))));
@@ -141,10 +167,11 @@ impl Reader<'_> {
         // The arguments may hold a secret, also where they were put into one string with the name.
         let name = argv[0].split_whitespace().next().unwrap_or_default();
         let name = shown(name.as_bytes());
+        argv[0] = self.program(key, &argv[0])?;
         let printed = command::printed(&argv, command::PATIENCE).map_err(|end| match end {
             Failure::NotRun(e) => self
                 .error(key, format!("`{name}` cannot be run: {e}"))
-                .hint("the program comes first, then each argument as a string of its own; no shell is involved"),
+                .hint("the program comes first, then each argument as a text of its own; no shell is involved"),
             Failure::Ended(status) => self
                 .error(key, format!("`{name}` ended with {status}"))
                 .hint(hint),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Map;
 
-use super::{Endpoint, KEYS, Reader, read_object};
+use super::{Endpoint, KEYS, Reader, place, read_object};
 use crate::error::{Error, Result};
 use crate::message::Time;
 
@@ -18,8 +18,8 @@ pub struct Outline {
     pub source: Option<Side>,
     pub target: Option<Side>,
     pub upload_limit_per_day: Option<u64>,
-    /// Where its ledger may lie, the likeliest first: also where nothing can be read in it.
-    pub ledgers: Vec<PathBuf>,
+    /// Where its ledger seems to lie, also where nothing else can be read in it.
+    pub probable_ledger: Option<PathBuf>,
 }
 
 impl Outline {
@@ -30,16 +30,14 @@ impl Outline {
         let whole = map.is_some();
         let map = map.unwrap_or_else(Map::new);
         let read = Reader { path, map: &map };
-        // One that is not there was mistyped, and leads nowhere.
-        let ledgers = path.exists().then(|| read.state_file().ok()).flatten();
-        let ledgers = ledgers.into_iter().collect();
+        let probable_ledger = place::probable_ledger(path);
         if !whole {
             return Outline {
                 mistakes,
                 source: None,
                 target: None,
                 upload_limit_per_day: None,
-                ledgers,
+                probable_ledger,
             };
         }
         right(read.known_keys(), m);
@@ -51,12 +49,12 @@ impl Outline {
         }
         right(read.since(now), m);
         right(read.connections(), m);
-        right(read.state_file(), m);
+        right(read.ledger(), m);
         Outline {
             source,
             target,
             upload_limit_per_day: right(read.upload_limit(), m).flatten(),
-            ledgers,
+            probable_ledger,
             mistakes,
         }
     }

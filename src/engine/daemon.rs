@@ -256,7 +256,7 @@ impl Engine {
         let of_its_own = "other accounts need a ledger of their own: name one with `state_file`, and restart imap-to-gmail; or change the configuration back";
         let now = self.setup();
         if route(&config) != route(&now.config) {
-            let elsewhere = config.state_file != now.config.state_file;
+            let elsewhere = config.ledger.path != now.config.ledger.path;
             let begun = self.ledger.step(|l| l.has_begun())?;
             let hint = if begun && !elsewhere {
                 of_its_own
@@ -265,7 +265,7 @@ impl Engine {
             };
             return Err(unused("it names other accounts or servers").hint(hint));
         }
-        if config.state_file != now.config.state_file {
+        if config.ledger.path != now.config.ledger.path {
             return Err(unused("its `state_file` is another ledger").hint(restart));
         }
         Ok(config)

@@ -141,7 +141,7 @@ fn the_address_may_be_pasted_and_pasted_wrongly_first() {
 
 #[test]
 fn without_a_configuration_it_says_what_it_could_not_try() {
-    let desk = Desk::new();
+    let desk = Desk::new().without_config();
     let mut signing = desk.auth(&[
         "--credentials",
         "client_secret.json",

@@ -268,7 +268,7 @@ fn files_of_other_providers() {
 
 #[test]
 fn microsoft_needs_a_client_id_alone() {
-    let desk = Desk::new();
+    let desk = Desk::new().without_config();
     desk.write(
         "client_secret.json",
         &json!({"client_id": "00000000-1111", "tenant": "consumers"}),
@@ -293,7 +293,7 @@ fn microsoft_needs_a_client_id_alone() {
 
 #[test]
 fn another_provider_in_full() {
-    let desk = Desk::new();
+    let desk = Desk::new().without_config();
     desk.write(
         "client_secret.json",
         &json!({

@@ -64,6 +64,12 @@ impl Desk {
         desk
     }
 
+    /// Without config.json, which would be taken though nobody named it.
+    pub(crate) fn without_config(self) -> Desk {
+        fs::remove_file(self.path("config.json")).unwrap();
+        self
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.route.dir.path().join(name)
     }

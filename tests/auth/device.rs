@@ -27,7 +27,8 @@ pub(crate) fn desk() -> Desk {
             ..Knobs::default()
         },
         ..Options::default()
-    });
+    })
+    .without_config();
     desk.write(
         "microsoft.json",
         &json!({

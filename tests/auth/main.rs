@@ -12,6 +12,7 @@ mod desk;
 mod device;
 mod echoed;
 mod mounted;
+mod older;
 mod places;
 mod strays;
 

@@ -166,7 +166,7 @@ fn only_this_machine_is_listened_to() {
 
 #[test]
 fn what_is_pasted_at_a_terminal_is_not_shown() {
-    let desk = Desk::new();
+    let desk = Desk::new().without_config();
     let program = env!("CARGO_BIN_EXE_imap-to-gmail");
     let sign_in = format!(
         "{program} auth {} --no-browser; stty -a",

@@ -12,6 +12,7 @@ mod desk;
 mod found;
 mod ledger;
 mod mounted;
+mod places;
 mod room;
 mod screens;
 mod servers;

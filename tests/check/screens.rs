@@ -128,9 +128,11 @@ fn no_configuration() {
     assert_eq!(
         ran.out,
         "\
-problem  configuration: config.json: not JSON at line 2, column 19: expected `:`
-         hint: a comma too many or too few, or a missing quotation mark, is the
-         usual cause
+problem  configuration: config.json: not JSON at line 2, column 18: a colon is
+         missing
+           2 |   \"source_server\" \"***
+             |                  ^
+         hint: between a key and its value stands a colon: \"connections\": 3
 skipped  everything else: it stands in the configuration
 
 1 problem, no warnings

@@ -31,10 +31,10 @@ fn a_file_that_is_no_configuration_is_told_with_its_place() {
     for (content, cause) in [
         (
             &b"{\"source_server\": \"a\",\n}"[..],
-            "config.json: not JSON at line 2, column 1",
+            "config.json: not JSON at line 1, column 22",
         ),
-        (b"[]", "got an array, expected an object"),
-        (b"", "the file ends too early"),
+        (b"[]", "got a list, expected an object"),
+        (b"", "the file is empty"),
     ] {
         let stage = right();
         fs::write(stage.config_file(), content).unwrap();
@@ -48,7 +48,7 @@ fn a_file_that_is_no_configuration_is_told_with_its_place() {
     let stage = right();
     let ran = stage.command(&["check", "--config", "nowhere.json", "--json"]);
     let amiss = ["configuration problem", "everything_else skipped"];
-    Checked::read(&ran).finds(2, &amiss, "nowhere.json: cannot be read", "--config");
+    Checked::read(&ran).finds(2, &amiss, "nowhere.json: there is no such file", "--config");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod outage;
 mod outlook;
 mod overlap;
 mod patience;
+mod places;
 mod progress;
 mod sign_in;
 mod stage;

@@ -11,8 +11,9 @@ use crate::{Desk, Ran};
 pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 const QUOTES_HINT: &str =
     "text stands in quotation marks, also when it is all digits; numbers stand without";
-const JSON_HINT: &str =
-    "a comma too many or too few, or a missing quotation mark, is the usual cause";
+const NULL_HINT: &str = "null says nothing: leave the key out to have what it is by default";
+const TLS_HINT: &str = "\"implicit\" is what most servers offer at port 993, \"starttls\" what they offer at port 143; without the key it is \"implicit\"";
+const BACKSLASH_HINT: &str = "in JSON a backslash and the letter after it stand for something else: write \\\\ for one that is meant, and \\\" for a quotation mark within text";
 const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
 
 /// A configuration without mistake. The secrets in it are easy to find where they must not be.
@@ -91,7 +92,10 @@ fn what_is_left_out_has_the_value_that_most_people_want() {
     );
     assert_eq!(config.since, Since::Days(7));
     assert_eq!(config.connections, 3);
-    assert_eq!(config.state_file.to_str(), Some("sync_state.db"));
+    assert_eq!(
+        config.ledger.path.file_name(),
+        Some("sync_state.db".as_ref())
+    );
     assert!(config.source.ca_file.is_none() && config.target.ca_file.is_none());
     let Key::Password(password) = &config.target_key else {
         panic!("no password");
@@ -103,11 +107,12 @@ fn what_is_left_out_has_the_value_that_most_people_want() {
 #[test]
 fn text_must_be_text_on_one_line() {
     let kinds = [
-        (json!(null), "null"),
-        (json!(true), "true or false"),
-        (json!(7351), "a number"),
-        (json!(["HUSH"]), "an array"),
-        (json!({"HUSH": "HUSH"}), "an object"),
+        (json!(null), "null", NULL_HINT),
+        (json!(true), "true", QUOTES_HINT),
+        (json!(false), "false", QUOTES_HINT),
+        (json!(7351), "a number", QUOTES_HINT),
+        (json!(["HUSH"]), "a list", QUOTES_HINT),
+        (json!({"HUSH": "HUSH"}), "an object", QUOTES_HINT),
     ];
     for key in [
         "source_server",
@@ -115,29 +120,27 @@ fn text_must_be_text_on_one_line() {
         "source_pass",
         "source_pass_file",
         "source_token_file",
-        "source_tls",
         "source_ca_file",
         "target_user",
         "target_token_file",
         "target_pass",
         "target_pass_file",
         "target_server",
-        "target_tls",
         "target_ca_file",
         "since",
         "state_file",
     ] {
-        for (value, kind) in &kinds {
-            refused(
-                with(key, value.clone()),
-                &format!("`{key}`: got {kind}, expected a string"),
-                QUOTES_HINT,
-            );
+        for (value, kind, hint) in &kinds {
+            if key == "since" && value.is_number() {
+                continue;
+            }
+            let sentence = format!("`{key}`: got {kind}, expected text");
+            refused(with(key, value.clone()), &sentence, hint);
         }
         for empty in ["", " \t"] {
             refused(
                 with(key, empty),
-                &format!("`{key}`: got an empty string, expected some text"),
+                &format!("`{key}`: got empty text, expected some"),
                 EXAMPLE_HINT,
             );
         }
@@ -145,9 +148,16 @@ fn text_must_be_text_on_one_line() {
             refused(
                 with(key, text),
                 &format!("`{key}`: got text with a line break or NUL in it, expected one line"),
-                EXAMPLE_HINT,
+                BACKSLASH_HINT,
             );
         }
+    }
+    for key in ["source_pass", "target_pass"] {
+        refused(
+            with(key, "HU\u{8}SH"),
+            &format!("`{key}`: got text with a control character in it, expected none"),
+            BACKSLASH_HINT,
+        );
     }
 }
 
@@ -264,9 +274,9 @@ fn servers_are_names_and_ports_are_numbers() {
             (json!(65536), "65536"),
             (json!(-1), "-1"),
             (json!(993.5), "993.5"),
-            (json!("993"), "the string \"993\""),
+            (json!("imaps"), "the text \"imaps\""),
             (json!(null), "null"),
-            (json!([993]), "an array"),
+            (json!([993]), "a list"),
         ] {
             refused(
                 with(&key, value),
@@ -274,6 +284,11 @@ fn servers_are_names_and_ports_are_numbers() {
                 &format!("without `{key}` it is 993, or 143 with \"starttls\" or \"none\""),
             );
         }
+        refused(
+            with(&key, "993"),
+            &format!("`{key}`: got the text \"993\", expected a number from 1 to 65535"),
+            "numbers stand without quotation marks: write 993",
+        );
         for port in [1, 65535] {
             let config = accepted(with(&key, port));
             let endpoint = if side == "source" {
@@ -290,11 +305,21 @@ fn servers_are_names_and_ports_are_numbers() {
 fn only_this_machine_is_spoken_to_in_clear() {
     for side in ["source", "target"] {
         let key = format!("{side}_tls");
-        for word in ["ssl", "TLS", "Implicit", "off"] {
+        for (value, got) in [
+            (json!("ssl"), "the text \"ssl\""),
+            (json!("TLS"), "the text \"TLS\""),
+            (json!("Implicit"), "the text \"Implicit\""),
+            (json!(""), "the text \"\""),
+            (json!(true), "true"),
+            (json!(false), "false"),
+            (json!(null), "null"),
+            (json!(1), "1"),
+            (json!(["none"]), "a list"),
+        ] {
             refused(
-                with(&key, word),
-                &format!("`{key}`: got `{word}`, expected \"implicit\", \"starttls\" or \"none\""),
-                EXAMPLE_HINT,
+                with(&key, value),
+                &format!("`{key}`: got {got}, expected \"implicit\", \"starttls\" or \"none\""),
+                TLS_HINT,
             );
         }
         for (word, tls, port) in [
@@ -385,6 +410,11 @@ fn since_says_how_far_back() {
     ] {
         assert_eq!(accepted(with("since", text)).since, since, "{text}");
     }
+    refused(
+        with("since", 30),
+        "`since`: got the number 30, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"",
+        "for so many days write \"30d\"",
+    );
     // The day itself has begun, its next day has not.
     let (desk, _lock) = desk();
     desk.file("config.json", with("since", "2024-01-31").to_string());
@@ -403,8 +433,8 @@ fn connections_stay_within_what_gmail_allows() {
         (json!(11), "11"),
         (json!(-1), "-1"),
         (json!(2.5), "2.5"),
-        (json!("3"), "the string \"3\""),
-        (json!(true), "true or false"),
+        (json!("all"), "the text \"all\""),
+        (json!(true), "true"),
     ] {
         refused(
             with("connections", value),
@@ -412,54 +442,22 @@ fn connections_stay_within_what_gmail_allows() {
             "Gmail allows 15 connections to an account, all of its mail programs together",
         );
     }
+    refused(
+        with("connections", "3"),
+        "`connections`: got the text \"3\", expected a number from 1 to 10",
+        "numbers stand without quotation marks: write 3",
+    );
     for n in [1, 10] {
         assert_eq!(accepted(with("connections", n)).connections, n);
     }
 }
 
 #[test]
-fn the_place_of_a_json_mistake_is_named() {
+fn a_configuration_is_an_object() {
     let (desk, _lock) = desk();
-    for (text, what) in [
-        (&b""[..], "line 1, column 1: the file ends too early"),
-        (
-            b"{\n  \"source_pass\": \"HUSH\"\n",
-            "line 2, column 24: the file ends too early",
-        ),
-        (
-            b"{\n  \"source_pass\": \"HUSH\",\n}",
-            "line 3, column 1: trailing comma",
-        ),
-        (
-            b"{\n  \"source_pass\": \"HUSH\"\n  \"since\": 1}",
-            "line 3, column 3: expected `,` or `}`",
-        ),
-        (
-            b"{\n  \"source_pass\": HUSH}",
-            "line 2, column 18: expected value",
-        ),
-        (
-            b"{\n  \"source_pass\": \"HUSH\n  \"since\": 1}",
-            "line 2, column 23: control character (\\u0000-\\u001F) found while parsing a string",
-        ),
-        (
-            b"{\"source_pass\": \"HUSH\\x\"}",
-            "line 1, column 23: invalid escape",
-        ),
-        (
-            b"{\"source_pass\": \"HUSH\xff\"}",
-            "line 1, column 22: invalid unicode code point",
-        ),
-        (b"{} HUSH", "line 1, column 4: trailing characters"),
-        (b"source_pass = HUSH", "line 1, column 1: expected value"),
-    ] {
-        desk.file("config.json", text);
-        desk.run(&["run", "--config", "config.json", "--once"])
-            .fails(2, &format!("config.json: not JSON at {what}"), JSON_HINT);
-    }
     for (text, got) in [
-        ("[]", "an array"),
-        ("\"HUSH\"", "a string"),
+        ("[]", "a list"),
+        ("\"HUSH\"", "text"),
         ("5", "a number"),
         ("null", "null"),
     ] {
@@ -477,29 +475,63 @@ fn the_place_of_a_json_mistake_is_named() {
     );
 }
 
+/// Google shows an app password in groups of four letters; elsewhere a blank is a part of the password.
 #[test]
-fn a_configuration_that_is_not_there_is_told_how_to_make() {
-    let desk = Desk::new();
-    let hint = "give the path of your configuration with --config; `cp config.json.example config.json` makes a first one";
-    for args in [
-        &["run", "--once", "--config", "nowhere.json"][..],
-        &["--once", "--config", "nowhere.json"],
-        &["run", "--dry-run", "--config", "nowhere.json"],
-        &["status", "--config", "nowhere.json"],
-        &["retry-failed", "--config", "nowhere.json"],
+fn blanks_are_no_part_of_a_password_for_gmail_alone() {
+    let (desk, _lock) = desk();
+    desk.file("pass", "HUSH HUSH\n");
+    let into = |host: &str, key: &str, value: &str| {
+        let mut config = with(key, value);
+        config["target_server"] = json!(host);
+        match accepted(config).target_key {
+            Key::Password(password) => password.reveal().clone(),
+            Key::TokenFile(_) => panic!("no password"),
+        }
+    };
+    let file = desk.path("pass");
+    let file = file.to_str().unwrap();
+    for gmail in [
+        "imap.gmail.com",
+        "IMAP.Gmail.com",
+        "imap.gmail.com.",
+        " imap.googlemail.com ",
     ] {
-        desk.run(args).fails(
-            2,
-            "nowhere.json: cannot be read: No such file or directory (os error 2)",
-            hint,
+        assert_eq!(
+            into(gmail, "target_pass", " HU SH\u{a0}"),
+            "HUSH",
+            "{gmail}"
+        );
+        assert_eq!(into(gmail, "target_pass_file", file), "HUSHHUSH", "{gmail}");
+    }
+    for other in [
+        "imap.example.org",
+        "imap.gmail.com.example.org",
+        "localhost",
+    ] {
+        assert_eq!(
+            into(other, "target_pass", " HU SH\u{a0}"),
+            " HU SH\u{a0}",
+            "{other}"
+        );
+        assert_eq!(
+            into(other, "target_pass_file", file),
+            "HUSH HUSH",
+            "{other}"
         );
     }
-    desk.run(&["run", "--once", "--config", "."]).fails(
-        2,
-        ".: cannot be read: Is a directory (os error 21)",
-        hint,
+}
+
+#[test]
+fn gmail_knows_an_account_by_its_whole_address() {
+    refused(
+        with("target_user", " you "),
+        "`target_user`: got `you`, expected a whole address like you@gmail.com",
+        "Gmail knows an account by its whole address, with what comes after the @",
     );
-    assert_eq!(desk.files(), [""; 0], "nothing is made");
+    let mut config = with("target_user", "you");
+    config["target_server"] = json!("imap.example.org");
+    assert_eq!(accepted(config).target_user, "you");
+    assert_eq!(accepted(with("source_user", "you")).source_user, "you");
 }
 
 #[test]

@@ -4,16 +4,18 @@
 //! Nothing here speaks to a server that could be slow or absent; where a run would get as far as that, the ledger's
 //! lock is held, so that "the configuration is right" shows as "another one is running".
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod config;
 mod dist;
 mod doubts;
+mod excerpts;
 mod import;
 mod ledger;
 mod life;
 mod locks;
 mod man;
+mod paths;
 mod places;
 mod readers;
 mod retry;
@@ -22,6 +24,8 @@ mod so_far;
 mod status;
 mod text_files;
 mod token;
+mod typed;
+mod unread;
 mod waiting;
 
 use std::fs;
@@ -149,6 +153,13 @@ impl Ran {
         self.says(0, out, "");
     }
 
+    /// The same, with the line of a file that is meant.
+    #[track_caller]
+    pub(crate) fn points(&self, status: i32, sentence: &str, lines: &str, hint: &str) {
+        let said = format!("error: {sentence}\n\n{lines}\nhint: {hint}\n");
+        self.says(status, "", &said);
+    }
+
     /// It failed and said so in one sentence, with one hint.
     #[track_caller]
     pub(crate) fn fails(&self, status: i32, sentence: &str, hint: &str) {
@@ -214,78 +225,6 @@ fn help_is_what_the_files_say() {
     assert_eq!(written, expected, "one file for each command");
     desk.run(&["--version"])
         .prints(&format!("imap-to-gmail {}\n", env!("CARGO_PKG_VERSION")));
-}
-
-#[test]
-fn a_command_line_that_means_nothing_is_wrong_usage() {
-    let desk = Desk::new();
-    let cases: &[(&[&str], &str, &str)] = &[
-        (&[], "nothing to do", HELP_HINT),
-        (
-            &["--bogus"],
-            "unexpected argument '--bogus' found",
-            HELP_HINT,
-        ),
-        (
-            &["status", "--jsn"],
-            "unexpected argument '--jsn' found",
-            "did you mean `--json`?",
-        ),
-        (
-            &["statsu"],
-            "unrecognized subcommand 'statsu'",
-            "did you mean `status`?",
-        ),
-        (
-            &["fetchmail"],
-            "unrecognized subcommand 'fetchmail'",
-            HELP_HINT,
-        ),
-        (
-            &["run", "INBOX"],
-            "unexpected argument 'INBOX' found",
-            HELP_HINT,
-        ),
-        (
-            &["run"],
-            "the following required arguments were not provided: --config <FILE>",
-            HELP_HINT,
-        ),
-        (
-            &["--once"],
-            "the following required arguments were not provided: --config <FILE>",
-            HELP_HINT,
-        ),
-        (
-            &["run", "--config"],
-            "a value is required for '--config <FILE>' but none was supplied",
-            HELP_HINT,
-        ),
-        (
-            &["--config", "config.json", "status"],
-            "the subcommand 'status' cannot be used with '--config <FILE>'",
-            "options come after the command, like `imap-to-gmail status --config FILE`",
-        ),
-        (
-            &["retry-failed", "all"],
-            "invalid value 'all' for '[ID]...': expected a number, as `imap-to-gmail status --failed` shows it",
-            HELP_HINT,
-        ),
-        (
-            &["retry-failed", "99999999999999999999"],
-            "invalid value '99999999999999999999' for '[ID]...': expected a number, as `imap-to-gmail status --failed` shows it",
-            HELP_HINT,
-        ),
-        (
-            &["retry-failed", "-5"],
-            "unexpected argument '-5' found",
-            HELP_HINT,
-        ),
-    ];
-    for (args, sentence, hint) in cases {
-        desk.run(args).fails(2, sentence, hint);
-    }
-    assert_eq!(desk.files(), [""; 0], "nothing is made");
 }
 
 const LOG_HINT: &str =

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::config::{EXAMPLE_HINT, accepted, desk, refused, run, with};
 
-const ARGV: &str = "an array of strings like [\"pass\", \"show\", \"mail\"]";
+const ARGV: &str = "a list of texts like [\"pass\", \"show\", \"mail\"]";
 const COMMAND_HINT: &str =
     "run the command by hand: it must end with 0 and print the password, alone on its first line";
 const FILE_HINT: &str = "the file must hold the password, alone on its first line";
@@ -64,9 +64,9 @@ fn password_files_hold_the_password_on_their_first_line() {
 fn password_commands_print_the_password_and_end_with_0() {
     let key = "source_pass_command";
     for (value, got) in [
-        (json!("echo HUSH"), "a string"),
-        (json!([]), "an empty array"),
-        (json!(["echo", 5]), "an array with something else in it"),
+        (json!("echo HUSH"), "text"),
+        (json!([]), "an empty list"),
+        (json!(["echo", 5]), "a list with something else in it"),
         (json!({"echo": "HUSH"}), "an object"),
         (json!(null), "null"),
     ] {
@@ -85,7 +85,7 @@ fn password_commands_print_the_password_and_end_with_0() {
             &format!(
                 "`{key}`: `no-such-program` cannot be run: No such file or directory (os error 2)"
             ),
-            "the program comes first, then each argument as a string of its own; no shell is involved",
+            "the program comes first, then each argument as a text of its own; no shell is involved",
         );
     }
     for (argv, what) in [

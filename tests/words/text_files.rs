@@ -7,8 +7,6 @@ use serde_json::{Value, json};
 use crate::config::{accepted, desk, refused, right, run, with};
 use crate::{Desk, Ran};
 
-const COMMENTS: &str = "JSON has no comments: take them out";
-const QUOTES: &str = "JSON knows only the straight quotation mark (\"): word processors and web pages put others in its place";
 const ENCODING: &str = "save it as UTF-8 (in Windows' Notepad: \"Save as\", \"Encoding\"; in PowerShell: `Set-Content -Encoding utf8`)";
 
 fn utf16(text: &str, big: bool, mark: bool) -> Vec<u8> {
@@ -81,95 +79,6 @@ fn utf_16_is_called_what_it_is() {
             2,
             "config.json: `source_pass_file`: pass is UTF-16, expected UTF-8",
             ENCODING,
-        );
-    }
-}
-
-#[test]
-fn comments_and_typographic_quotation_marks_are_named_with_their_place() {
-    for (text, what, hint) in [
-        (
-            "{\n  // mine\n  \"source_user\": \"x\"}",
-            "line 2, column 3: a comment",
-            COMMENTS,
-        ),
-        (
-            "# mine\n{\"source_user\": \"x\"}",
-            "line 1, column 1: a comment",
-            COMMENTS,
-        ),
-        (
-            "{\"source_user\": \"x\", /* mine */ \"since\": 1}",
-            "line 1, column 22: a comment",
-            COMMENTS,
-        ),
-        (
-            "{\"source_user\": \"x\" // mine\n}",
-            "line 1, column 21: a comment",
-            COMMENTS,
-        ),
-        (
-            "{\"source_user\": \"x\"}\n// mine",
-            "line 2, column 1: a comment",
-            COMMENTS,
-        ),
-        (
-            "{\n  \u{201c}source_user\u{201d}: \"x\"}",
-            "line 2, column 3: the quotation mark \u{201c}",
-            QUOTES,
-        ),
-        (
-            "{\"source_user\": \u{201e}x\u{201c}}",
-            "line 1, column 17: the quotation mark \u{201e}",
-            QUOTES,
-        ),
-        (
-            "{\"source_user\": \u{2019}x\u{2019}}",
-            "line 1, column 17: the quotation mark \u{2019}",
-            QUOTES,
-        ),
-        (
-            "{'source_user': 'x'}",
-            "line 1, column 2: the quotation mark '",
-            QUOTES,
-        ),
-        // It began straight and ends where the next straight one stands.
-        (
-            "{\"source_user\": \"x\u{201d},\n \"since\": \"7d\"}",
-            "line 1, column 19: the quotation mark \u{201d}",
-            QUOTES,
-        ),
-    ] {
-        let (desk, _lock) = desk();
-        run(&desk, text).fails(2, &format!("config.json: not JSON at {what}"), hint);
-    }
-    // Within a text each of them is a character like others.
-    let user = "\u{201c}x\u{201d} // # 'y'";
-    assert_eq!(accepted(with("source_user", user)).source_user, user);
-}
-
-#[test]
-fn a_key_that_is_given_twice_is_a_mistake_with_its_place() {
-    let (desk, _lock) = desk();
-    for (text, what) in [
-        (
-            "{\n  \"source_user\": \"a\",\n  \"source_user\": \"b\"\n}",
-            "line 3, column 3: `source_user`",
-        ),
-        (
-            "{\"since\": \"1d\", \"source_pass\": \"HUSH\", \"source_pass\": \"HUSH\"}",
-            "line 1, column 40: `source_pass`",
-        ),
-        // However it is written.
-        (
-            "{\"since\": \"1d\", \"sinc\\u0065\": \"2d\"}",
-            "line 1, column 17: `since`",
-        ),
-    ] {
-        run(&desk, text).fails(
-            2,
-            &format!("config.json: {what} is given twice"),
-            "one of them would be ignored: delete the one that does not hold",
         );
     }
 }

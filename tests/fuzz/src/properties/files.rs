@@ -46,7 +46,8 @@ fn text<'a>(map: &'a Map<String, Value>, key: &str) -> &'a str {
 /// An error can be printed, and a value of the file that must not be shown is not.
 fn assert_error(error: &Error, secrets: &[&str]) {
     let hint = error.hint.as_deref().unwrap_or_default();
-    for text in [error.message.as_str(), hint] {
+    let excerpt = error.excerpt.as_deref().unwrap_or_default();
+    for text in [error.message.as_str(), hint, &excerpt.replace('\n', "")] {
         assert_printable(text, 2000);
         for secret in secrets.iter().filter(|s| s.len() >= 12) {
             assert!(!text.contains(*secret), "{text}");
@@ -130,7 +131,7 @@ pub(super) fn config(data: &[u8]) {
     let path = file("config.json", data);
     let map = map.unwrap_or_default();
     let passwords = secrets(&map, &["source_pass", "target_pass"]);
-    let state_file = config::state_file(&path);
+    let ledger = config::ledger_place(&path);
     let config = match Config::load(&path, now()) {
         Ok(config) => config,
         Err(e) => {
@@ -142,8 +143,8 @@ pub(super) fn config(data: &[u8]) {
     assert!(Config::load(&path, now()).is_ok_and(|again| again == config));
     assert_same(
         "the ledger",
-        state_file.ok().as_ref(),
-        Some(&config.state_file),
+        ledger.ok().map(|(place, _)| place).as_ref(),
+        Some(&config.ledger),
     );
     assert!((1..=10).contains(&config.connections));
     assert!(config.upload_limit_per_day.is_none_or(|n| n > 0));

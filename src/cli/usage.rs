@@ -1,0 +1,94 @@
+//! A command line that means nothing: what clap found wrong, in our form, and what was meant.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::{HELP_HINT, command, say, say_aside, say_error};
+use crate::error::Error;
+
+/// An option that was typed with one hyphen, as other programs have them: clap would take `-config`
+/// for `-c onfig`.
+pub(super) fn slip(args: &[OsString]) -> Option<Error> {
+    let root = command();
+    let known = |name: &str| {
+        let mut commands = root.get_subcommands().chain([&root]);
+        commands.any(|c| c.get_arguments().any(|arg| arg.get_long() == Some(name)))
+    };
+    let typed = args.iter().skip(1).filter_map(|arg| arg.to_str());
+    let arg = typed.take_while(|arg| *arg != "--").find(|arg| {
+        let name = arg.strip_prefix('-').unwrap_or_default();
+        let name = name.split('=').next().unwrap_or_default();
+        name.len() > 1 && known(name)
+    })?;
+    Some(
+        Error::usage(format!("unexpected argument '{arg}' found"))
+            .hint(format!("did you mean `-{arg}`?")),
+    )
+}
+
+/// Help and version are as clap has them.
+pub(super) fn usage(e: &clap::Error) -> u8 {
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            say(&e.to_string());
+            return 0;
+        }
+        // A service whose arguments were lost must not look as if all were done.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            say_aside(&e.to_string());
+            return 2;
+        }
+        _ => {}
+    }
+    let text = e.to_string();
+    let sentence = text.split("\n\n").next().unwrap_or_default();
+    let sentence: Vec<&str> = sentence.lines().map(str::trim).collect();
+    let sentence = sentence.join(" ");
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
+    say_error(&Error::usage(sentence).hint(meant(e)));
+    2
+}
+
+/// What may have been meant instead.
+fn meant(e: &clap::Error) -> String {
+    if let Some(file) = configuration(e) {
+        return format!("did you mean `--config {file}`?");
+    }
+    let near = [
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedValue,
+    ];
+    let near = near.iter().find_map(|kind| match e.get(*kind) {
+        Some(ContextValue::String(s)) => Some(s.clone()),
+        // The likeliest comes last.
+        Some(ContextValue::Strings(s)) => s.last().cloned(),
+        _ => None,
+    });
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if e.kind() == ErrorKind::ArgumentConflict => {
+            "options come after the command, like `imap-to-gmail status --config FILE`".into()
+        }
+        None => HELP_HINT.into(),
+    }
+}
+
+/// A file that stands alone, where an option or a command is expected.
+fn configuration(e: &clap::Error) -> Option<&str> {
+    let alone = match e.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        // `retry-failed` takes ids there.
+        ErrorKind::ValueValidation => ContextKind::InvalidValue,
+        _ => return None,
+    };
+    let Some(ContextValue::String(typed)) = e.get(alone) else {
+        return None;
+    };
+    let is_option = typed.starts_with('-')
+        || matches!(e.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with("--"));
+    (!is_option && (typed.ends_with(".json") || Path::new(typed).is_file())).then_some(typed)
+}

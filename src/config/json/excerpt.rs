@@ -1,0 +1,162 @@
+//! A line of a configuration for people to look at, with a caret below the place that is meant. What
+//! may be a secret is not shown: only what is known to be none is. Foreign text cannot move the cursor,
+//! and what is long is cut around the caret.
+
+use std::ops::Range;
+
+use textwrap::core::display_width;
+
+use super::super::KEYS;
+use super::tokens::{Kind, Token, is_invisible};
+use crate::error::shown;
+
+/// Columns that a line and what stands before it have room in.
+const ROOM: usize = 64;
+/// Of them, those before the caret where a line is cut.
+const BEFORE: usize = 40;
+
+/// Keys whose values a person may see: neither secrets nor where they are.
+const HARMLESS: &[&str] = &[
+    "source_server",
+    "source_user",
+    "source_port",
+    "source_tls",
+    "target_server",
+    "target_user",
+    "target_port",
+    "target_tls",
+    "since",
+    "connections",
+    "upload_limit_per_day",
+];
+
+/// Part of a line: what is shown for the bytes from `start` on.
+struct Piece {
+    start: usize,
+    shown: String,
+    masked: bool,
+}
+
+/// Line `number` of `text`, which spans these bytes, with a caret below the byte `at`. What stands
+/// before `sure` was read as JSON.
+pub(super) fn excerpt(
+    text: &str,
+    tokens: &[Token],
+    (number, line): (usize, Range<usize>),
+    at: usize,
+    sure: usize,
+) -> String {
+    let secret = secrets(text, tokens, sure);
+    let mut pieces: Vec<Piece> = Vec::new();
+    let end = line.start + text[line.clone()].trim_end().len();
+    for (offset, c) in text[line.start..end].char_indices() {
+        let start = line.start + offset;
+        let hidden = secret.iter().any(|bytes| bytes.contains(&start));
+        if hidden && pieces.last().is_some_and(|p| p.masked) {
+            continue;
+        }
+        pieces.push(Piece {
+            start,
+            shown: match (hidden, c) {
+                (true, _) => "***".into(),
+                // One column, as in the line of the caret.
+                (false, '\t') => " ".into(),
+                (false, c) if is_invisible(c) => c.escape_unicode().to_string(),
+                (false, c) => shown(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            },
+            masked: hidden,
+        });
+    }
+    let caret = match at >= end {
+        true => pieces.len(),
+        // Within what is hidden: at its beginning.
+        false => pieces.partition_point(|p| p.start <= at).saturating_sub(1),
+    };
+    drawn(number, &pieces, caret)
+}
+
+/// The line, cut to what there is room for, and the caret below its piece `at`.
+fn drawn(number: usize, pieces: &[Piece], at: usize) -> String {
+    let width = |pieces: &[Piece]| {
+        pieces
+            .iter()
+            .map(|p| display_width(&p.shown))
+            .sum::<usize>()
+    };
+    let mut from = 0;
+    // The beginning is left out only where it would push the place out of sight.
+    if width(&pieces[..at]) > BEFORE && width(pieces) > ROOM {
+        while width(&pieces[from..at]) > BEFORE {
+            from += 1;
+        }
+    }
+    let mut to = pieces.len();
+    while to > at && width(&pieces[from..to]) > ROOM {
+        to -= 1;
+    }
+    let text = |pieces: &[Piece]| pieces.iter().map(|p| &*p.shown).collect::<String>();
+    let cut = |there: bool| if there { "…" } else { "" };
+    let (begun, ended) = (cut(from > 0), cut(to < pieces.len()));
+    let number = number.to_string();
+    let margin = " ".repeat(number.len());
+    let column = " ".repeat(display_width(begun) + width(&pieces[from..at]));
+    let line = format!("{begun}{}{ended}", text(&pieces[from..to]));
+    format!("  {number} | {line}\n  {margin} | {column}^\n")
+}
+
+/// The bytes that are not shown: whatever is no name of a key, no value of a harmless one, and no sign
+/// of JSON's.
+fn secrets(text: &str, tokens: &[Token], sure: usize) -> Vec<Range<usize>> {
+    let mut hidden: Vec<Range<usize>> = Vec::new();
+    let mut key = "";
+    let mut lists = 0;
+    for (i, token) in tokens.iter().enumerate() {
+        let mut inner = token.inner(text);
+        let word = &text[inner.clone()];
+        // A quotation mark of another kind may stand between.
+        let before = tokens[..i]
+            .iter()
+            .rfind(|t| !matches!(t.kind, Kind::Other(c) if c != '='));
+        let is_value = before.is_some_and(|t| t.is(b':') || t.kind == Kind::Other('='));
+        let is_key = !is_value && tokens.get(i + 1).is_some_and(|t| t.is(b':'));
+        let is_shown = match token.kind {
+            Kind::Mark(mark) => {
+                match mark {
+                    b',' | b'}' => key = "",
+                    b'[' => lists += 1,
+                    b']' => lists -= 1,
+                    _ => {}
+                }
+                true
+            }
+            // Where nothing stands between, it may belong to what is hidden.
+            Kind::Other(_) => hidden.last().is_none_or(|bytes| bytes.end != token.start),
+            Kind::Comment => {
+                inner.start = inner.end - word.trim_start().len();
+                inner.is_empty()
+            }
+            Kind::Word if word.trim_matches('-').is_empty() => true,
+            _ if KEYS.contains(&word) => {
+                let before = std::mem::replace(&mut key, word);
+                !is_value || HARMLESS.contains(&before)
+            }
+            // What was read as a key is one; behind the mistake it may be a part of a password.
+            _ if is_key => {
+                key = "";
+                token.end <= sure && lists == 0
+            }
+            // Where a quotation mark is missing, more than a value may be in it.
+            _ => is_value && HARMLESS.contains(&key) && !word.contains([':', '"', '\'']),
+        };
+        if !is_shown {
+            // Behind the mistake nobody knows what belongs together.
+            let line = text[inner.start..].lines().next().unwrap_or_default();
+            let end = match inner.start >= sure {
+                true => inner.start + line.trim_end().len(),
+                false => inner.end,
+            };
+            hidden.push(inner.start..end);
+        }
+    }
+    hidden
+}

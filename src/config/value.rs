@@ -1,0 +1,128 @@
+//! Values that are neither a server nor a secret: how far back, how many, how much.
+
+use chrono::NaiveDate;
+use serde_json::Value;
+
+use super::{Reader, Since, kind};
+use crate::error::{Result, shown};
+use crate::message::Time;
+
+const SINCE: &str = "days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"";
+const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
+
+impl Reader<'_> {
+    pub(super) fn since(&self, now: Time) -> Result<Since> {
+        if let Some(Value::Number(days)) = self.map.get("since") {
+            return Err(self
+                .error("since", format!("got the number {days}, expected {SINCE}"))
+                .hint(format!("for so many days write \"{days}d\"")));
+        }
+        let Some(text) = self.text("since")? else {
+            return Ok(Since::Days(7));
+        };
+        let wrong = |got: &str| {
+            self.error(
+                "since",
+                format!("got `{}`, expected {SINCE}", shown(got.as_bytes())),
+            )
+            .hint(SINCE_HINT)
+        };
+        if text == "all" {
+            return Ok(Since::All);
+        }
+        if let Some(days) = text.strip_suffix('d') {
+            return match days.parse::<u32>() {
+                Ok(n) if n <= 36_500 && days.bytes().all(|b| b.is_ascii_digit()) => {
+                    Ok(Since::Days(n))
+                }
+                _ => Err(wrong(&text)),
+            };
+        }
+        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| wrong(&text))?;
+        if date > now.date_naive() {
+            return Err(self
+                .error(
+                    "since",
+                    format!("got {date}, which lies in the future, expected a day that has begun"),
+                )
+                .hint(SINCE_HINT));
+        }
+        Ok(Since::Date(date))
+    }
+
+    pub(super) fn upload_limit(&self) -> Result<Option<u64>> {
+        let Some(value) = self.map.get("upload_limit_per_day") else {
+            return Ok(None);
+        };
+        let bytes = match value {
+            Value::String(s) => bytes(s),
+            Value::Number(n) => n.as_u64(),
+            _ => None,
+        };
+        match bytes {
+            Some(n) if n > 0 => Ok(Some(n)),
+            _ => Err(self
+                .error(
+                    "upload_limit_per_day",
+                    format!(
+                        "got {}, expected a size like \"450M\" or \"2G\"",
+                        value_text(value)
+                    ),
+                )
+                .hint("Google lets Workspace accounts upload 500 MB a day by IMAP")),
+        }
+    }
+
+    pub(super) fn connections(&self) -> Result<usize> {
+        match self.map.get("connections") {
+            None => Ok(3),
+            Some(v) => match v.as_u64() {
+                Some(n @ 1..=10) => Ok(n as usize),
+                _ => Err(self
+                    .error(
+                        "connections",
+                        format!("got {}, expected a number from 1 to 10", value_text(v)),
+                    )
+                    .hint(number_in_quotes(v).unwrap_or_else(|| {
+                        "Gmail allows 15 connections to an account, all of its mail programs together".into()
+                    }))),
+            },
+        }
+    }
+}
+
+/// `100K`, `10M`, `1G` (powers of 1024) or bare bytes.
+pub fn bytes(text: &str) -> Option<u64> {
+    let (digits, factor) = match text.trim().strip_suffix(['K', 'M', 'G', 'k', 'm', 'g']) {
+        Some(digits) => (
+            digits,
+            match text.trim().as_bytes().last()? {
+                b'K' | b'k' => 1 << 10,
+                b'M' | b'm' => 1 << 20,
+                _ => 1 << 30,
+            },
+        ),
+        None => (text.trim(), 1),
+    };
+    match digits.bytes().all(|b| b.is_ascii_digit()) {
+        true => digits.parse::<u64>().ok()?.checked_mul(factor),
+        false => None,
+    }
+}
+
+/// A number or string as typed, anything else by its kind.
+pub(super) fn value_text(value: &Value) -> String {
+    match value {
+        Value::Number(n) => n.to_string(),
+        Value::String(s) => format!("the text \"{}\"", shown(s.as_bytes())),
+        other => kind(other).to_string(),
+    }
+}
+
+/// What to do about a number that was typed as text.
+pub(super) fn number_in_quotes(value: &Value) -> Option<String> {
+    let number: u64 = value.as_str()?.trim().parse().ok()?;
+    Some(format!(
+        "numbers stand without quotation marks: write {number}"
+    ))
+}

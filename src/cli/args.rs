@@ -127,7 +127,7 @@ pub(super) struct LedgerArgs {
     /// The configuration, which says where the ledger is [default: config.json, where there is one]
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// The ledger itself; the configuration is not read then [default: sync_state.db, where there is
+    /// The ledger itself, whatever the configuration says [default: sync_state.db, where there is
     /// no configuration either]
     #[arg(long, value_name = "FILE")]
     pub(super) state_file: Option<PathBuf>,

@@ -13,8 +13,13 @@ use crate::status::{Asked, Report};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
-    let config = args.ledger.config.clone().or_else(usual_config);
-    let config = config.filter(|_| args.ledger.state_file.is_none());
+    let named = args.ledger.config.clone();
+    let config = named.or_else(|| match args.ledger.state_file {
+        Some(_) => None,
+        None => usual_config(),
+    });
+    // What comes through a pipe can be read only once.
+    let config = config.filter(|config| config.is_file());
     let outline = config.as_ref().map(|c| Outline::of(c, Utc::now()));
     // A configuration that no run would take may still lead to a ledger.
     let path = ledger_path(&args.ledger).or_else(|e| {

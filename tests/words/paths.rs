@@ -371,15 +371,14 @@ fn a_ledger_of_others_in_the_current_folder_is_left_alone() {
 fn a_configuration_that_names_no_accounts_says_where_its_ledger_is_all_the_same() {
     let place = Place::new(&json!({"source_user": "x"}));
     drop(make(&place.0.path("etc/sync_state.db"), 1));
-    assert_eq!(
-        place.ledger("etc/config.json"),
-        ("etc/sync_state.db".into(), String::new())
+    let (ledger, warning) = place.ledger("etc/config.json");
+    assert_eq!(ledger, "etc/sync_state.db");
+    assert!(
+        warning.starts_with("warning: no run can begin with this configuration:"),
+        "{warning}"
     );
     drop(make(&place.0.path("sync_state.db"), 1));
-    assert_eq!(
-        place.ledger("etc/config.json"),
-        ("etc/sync_state.db".into(), String::new())
-    );
+    assert_eq!(place.ledger("etc/config.json").0, "etc/sync_state.db");
     fs::remove_file(place.0.path("etc/sync_state.db")).unwrap();
     place.run(&["status", "-c", "etc/config.json"]).fails(
         2,

@@ -241,10 +241,11 @@ fn status_finds_the_ledger_of_a_configuration_that_has_become_wrong() {
             ran.out.contains(&format!("\"state_file\":\"{ledger}\"")),
             "{ran:?}"
         );
+        let told = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(
-            ran.err,
+            told,
             format!(
-                "warning: config.json: {what}; this is of the ledger that it seems to name, {ledger}\n"
+                "warning: no run can begin with this configuration: config.json: {what}; `imap-to-gmail check --config config.json` says what to do. Shown is the ledger {ledger}"
             )
         );
     };
@@ -256,7 +257,7 @@ fn status_finds_the_ledger_of_a_configuration_that_has_become_wrong() {
     looks(
         "{\"sinse\": 3, \"state_file\": \"state/mail.db\"}",
         "state/mail.db",
-        "unknown key `sinse`",
+        "unknown key `sinse`, and 5 other mistakes",
     );
     // Without a word about it, it lies where it does by default; if it does.
     desk.file("config.json", "{");

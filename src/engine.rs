@@ -387,7 +387,6 @@ impl Engine {
             times: &self.times,
         })?;
         self.note_target(&account, &without);
-        self.state().entrance.is_open();
         Ok(account)
     }
 

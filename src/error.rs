@@ -130,9 +130,14 @@ const OUT_OF_REACH: &str = "nothing is lost; if it lasts: is the server up, is t
 
 /// One line out of several sentences: a server's words often end with a stop of their own.
 fn joined(parts: &[&str]) -> String {
-    let parts = parts.iter().map(|p| p.trim_end_matches(['.', ';', ' ']));
-    let parts: Vec<&str> = parts.filter(|p| !p.is_empty()).collect();
-    parts.join("; ")
+    let mut out = String::new();
+    for part in parts.iter().map(|p| p.trim_end_matches(['.', ';', ' '])) {
+        if !(out.is_empty() || part.is_empty()) {
+            out += if out.ends_with(['?', '!']) { " " } else { "; " };
+        }
+        out += part;
+    }
+    out
 }
 
 impl fmt::Display for Error {
@@ -193,6 +198,8 @@ mod tests {
         let e = Error::connection("a server: NO failed.").hint("look there");
         assert_eq!(e.then("trying again"), "a server: NO failed; trying again");
         assert_eq!(e.in_full(""), "a server: NO failed; hint: look there");
+        let e = Error::connection("is it there?");
+        assert_eq!(e.then("looking again"), "is it there? looking again");
         let e = Error::connection("out of reach");
         assert_eq!(
             e.in_full("next try in 5 s"),

@@ -444,16 +444,22 @@ impl Ledger {
             .map_err(|e| self.explain(&e))
     }
 
-    /// Makes it this route's ledger, or makes sure that it is.
+    /// Has the source been looked at?
+    pub fn has_begun(&self) -> Result<bool> {
+        self.read(|db| db.query_row("SELECT count(*) > 0 FROM mailbox", [], |r| r.get(0)))
+    }
+
+    /// Makes it this route's ledger, or makes sure that it is. Before the first look nothing in it is any
+    /// account's: a name that was mistyped until now may be mended.
     ///
     /// # Errors
     /// `Fatal` when it is another's.
     pub fn belong_to(&mut self, route: &Route, now: Time) -> Result<()> {
         match self.route()? {
-            Some(found) => found.must_be(route, &self.path),
-            None => self.write(|t| {
+            Some(found) if found == *route || self.has_begun()? => found.must_be(route, &self.path),
+            _ => self.write(|t| {
                 t.execute(
-                    "INSERT INTO route VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+                    "INSERT OR REPLACE INTO route VALUES (1, ?1, ?2, ?3, ?4, ?5)",
                     params![
                         route.source_user,
                         route.source_server,

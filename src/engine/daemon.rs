@@ -258,19 +258,26 @@ impl Engine {
         let unused = |why: &str| {
             Error::new(
                 Fault::NeedsUser,
-                format!("the changed configuration is not used: {why}"),
+                format!("the changed configuration is not used, the one before still holds: {why}"),
             )
         };
         let config = config.map_err(|e| {
-            let hint = e.hint.as_deref().unwrap_or("mend the file");
-            unused(&e.message).hint(format!(
-                "{hint}; until then it goes on with what it read before"
-            ))
+            let mut error = unused(&e.message);
+            error.hint = e.hint;
+            error
         })?;
-        let restart = "restart imap-to-gmail for it, or change it back; until then it goes on with what it read before";
+        let restart = "restart imap-to-gmail for it, or change it back";
+        let of_its_own = "other accounts need a ledger of their own: name one with `state_file`, and restart imap-to-gmail; or change the configuration back";
         let now = self.setup();
         if route(&config) != route(&now.config) {
-            return Err(unused("it is for other accounts").hint(restart));
+            let elsewhere = config.state_file != now.config.state_file;
+            let begun = self.ledger.step(|l| l.has_begun())?;
+            let hint = if begun && !elsewhere {
+                of_its_own
+            } else {
+                restart
+            };
+            return Err(unused("it names other accounts or servers").hint(hint));
         }
         if config.state_file != now.config.state_file {
             return Err(unused("its `state_file` is another ledger").hint(restart));

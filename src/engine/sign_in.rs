@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -15,9 +16,9 @@ use crate::gmail::{Account, DELIVERY};
 /// What is known of the way into the target.
 #[derive(Default)]
 pub(super) struct Door {
-    /// When it last let us in, or took a message.
+    /// When it last took a message, or would have taken one.
     open_at: Option<Instant>,
-    /// It did not at the last try, which no pass has answered for yet.
+    /// The last try failed, which no pass has answered for yet.
     refused: Option<Error>,
     /// The access token is good, and cannot be renewed when it has run out.
     ends: Option<Error>,
@@ -26,7 +27,6 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn is_open(&mut self) {
         self.open_at = Some(Instant::now());
-        self.refused = None;
     }
 
     /// What is told while mail still flows.
@@ -58,30 +58,31 @@ impl Engine {
         door.open_at.is_none_or(|at| at.elapsed() >= most)
     }
 
-    /// To be done beside the look at the source, where that is waited for anyway.
+    /// To be done beside the look at the source, where that is waited for anyway: what it finds goes through
+    /// this session.
     pub(super) fn sign_in_beside(&self) -> Option<Task> {
-        let beside = self.once.load(Ordering::Relaxed) && self.sign_in_is_due();
-        beside.then(|| -> Task {
-            Box::new(|e: &Engine| {
-                e.sign_in();
-                Ok(())
-            })
-        })
+        let once = self.once.load(Ordering::Relaxed);
+        if !once || !self.state().warm.is_empty() || !self.sign_in_is_due() {
+            return None;
+        }
+        Some(Box::new(|e: &Engine| {
+            let end = e.open_account();
+            let mut state = e.state();
+            match end {
+                Ok(account) => state.warm.push((account, Instant::now())),
+                Err(error) => state.entrance.refused = Some(error),
+            }
+            Ok(())
+        }))
     }
 
-    /// For a pass that has nothing to deliver: the target lets us in.
+    /// For a pass that has nothing to deliver: the target would take it.
     pub(super) fn signed_in(self: &Arc<Engine>) -> Result<()> {
-        if self.sign_in_is_due() {
-            self.all(vec![Box::new(|e: &Engine| {
-                e.sign_in();
-                // Mail that came meanwhile goes through this session.
-                if !e.once.load(Ordering::Relaxed) && !e.work_is_due()? {
-                    e.let_go_of_all();
-                }
-                Ok(())
-            })])?;
+        self.not_refused()?;
+        if !self.sign_in_is_due() {
+            return Ok(());
         }
-        self.not_refused()
+        self.all(vec![Box::new(Engine::try_the_door)])
     }
 
     /// The refusal of the last try, which is trouble now.
@@ -89,35 +90,38 @@ impl Engine {
         self.state().entrance.refused.take().map_or(Ok(()), Err)
     }
 
-    fn sign_in(&self) {
-        let end = self.enter_and_look();
-        let mut state = self.state();
-        match end {
-            Ok(account) => state.warm.push((account, Instant::now())),
-            Err(e) => {
-                // Also where it let us in and does not open the mailbox.
-                state.entrance.open_at = None;
-                state.entrance.refused = Some(e);
-            }
+    fn try_the_door(&self) -> Result<()> {
+        let once = self.once.load(Ordering::Relaxed);
+        if !once {
+            self.renew();
         }
-    }
-
-    fn enter_and_look(&self) -> Result<Account> {
-        self.renew();
-        let mut account = self.open_account()?;
+        let beside = once.then(|| self.state().warm.pop()).flatten();
+        let mut account = match beside {
+            Some((account, _)) => account,
+            None => self.open_account()?,
+        };
+        if self.work_is_due()? {
+            // It has come meanwhile, and shows the rest.
+            account.wait();
+            self.state().warm.push((account, Instant::now()));
+            return Ok(());
+        }
+        // No work goes through this session any more: the index looks into each mailbox anew.
         account.view(DELIVERY, false)?;
-        account.wait();
-        Ok(account)
+        self.state().entrance.is_open();
+        if once {
+            account.logout();
+        } else {
+            // Saying goodbye may take a while, and nobody waits for it.
+            let _ = thread::Builder::new().spawn(move || account.logout());
+        }
+        Ok(())
     }
 
     /// A token that is good for an hour more says nothing of the time after it. Each `--once` would renew it
     /// again; the next one that finds it run out will say.
     fn renew(&self) {
-        if self.once.load(Ordering::Relaxed) {
-            return;
-        }
-        let end = self.setup().target.renew(Utc::now());
-        let ends = match end {
+        let ends = match self.setup().target.renew(Utc::now()) {
             Ok(()) => None,
             Err(e) if e.fault == Fault::NeedsUser => Some(e),
             Err(e) => {

@@ -20,6 +20,7 @@ pub struct Inspection {
     pub version: i64,
     /// Of an older program: the next run brings it up to date. No more is looked at then.
     pub outdated: bool,
+    /// None before the first look, when it may still become another one's.
     pub route: Option<Route>,
     pub summary: Summary,
     /// The source has been looked at: what the first run takes is decided.
@@ -154,10 +155,9 @@ fn contents(ledger: &Ledger, now: Time) -> Result<Option<Inspection>> {
         begun: true,
     };
     if !outdated {
-        found.route = ledger.route()?;
+        found.begun = ledger.has_begun()?;
+        found.route = ledger.route()?.filter(|_| found.begun);
         found.summary = ledger.summary(now, now)?;
-        found.begun =
-            ledger.read(|db| db.query_row("SELECT count(*) > 0 FROM mailbox", [], |r| r.get(0)))?;
     }
     Ok(Some(found))
 }

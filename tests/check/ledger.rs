@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use chrono::Utc;
 use imap_to_gmail::ledger::{Ledger, Route};
+use imap_to_gmail::message::UidValidity;
 
 use super::desk::{Checked, check, contents, right};
 use crate::common::eventually;
@@ -71,6 +72,11 @@ fn a_ledger_of_another_route() {
         "localhost",
     );
     ledger.belong_to(&other, Utc::now()).unwrap();
+    // Before its first look it may still become anybody's.
+    assert_eq!(check(&stage).status, 0);
+    ledger
+        .first_look("INBOX", UidValidity(1), 1, "7d", Utc::now())
+        .unwrap();
     drop(ledger);
     let cause = "this ledger is for other@example.org (localhost) into user@gmail.com";
     check(&stage).finds(

@@ -209,6 +209,33 @@ fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
     );
 }
 
+/// Who mistyped the server's name mends it, and goes on with the ledger that is there.
+#[test]
+fn accounts_may_be_mended_until_the_first_look() {
+    let mut stage = Stage::new();
+    stage
+        .set("source_server", "127.0.0.1")
+        .set("source_port", nobody());
+    let told = Told::by(&stage, &[]);
+    told.says("127.0.0.1:");
+    let port = stage.source.port();
+    stage
+        .set("source_server", "localhost")
+        .set("source_port", port);
+    let unused = told.says("the changed configuration is not used");
+    assert!(
+        unused.contains("; hint: restart imap-to-gmail for it"),
+        "{unused}"
+    );
+    told.end();
+    stage.mails(1);
+    stage.run_until_done(1);
+    stage.set("source_server", "127.0.0.1");
+    let ran = stage.run();
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert!(ran.err.contains("this ledger is for "), "{}", ran.err);
+}
+
 /// A port on which nobody listens.
 fn nobody() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -318,7 +345,10 @@ fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
     for (bad, words) in [
         ("{\"source_user\": ".to_string(), "config.json"),
         (other("conections", "3"), "conections"),
-        (other("source_user", "somebody@else"), "other accounts"),
+        (
+            other("source_user", "somebody@else"),
+            "other accounts or servers",
+        ),
         (other("state_file", "elsewhere.db"), "another ledger"),
     ] {
         std::fs::write(stage.config_file(), bad).unwrap();
@@ -334,7 +364,8 @@ fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
         assert_eq!(trouble["kind"], "needs_user");
         let message = trouble["message"].as_str().unwrap();
         assert!(
-            message.starts_with("the changed configuration is not used: "),
+            message
+                .starts_with("the changed configuration is not used, the one before still holds: "),
             "{message}"
         );
         assert!(trouble["hint"].is_string(), "{trouble}");

@@ -174,6 +174,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     for _ in 0..2 {
         l.belong_to(&route, now).unwrap();
     }
+    l.has_begun().unwrap();
     l.run_begins(&["watch"], now).unwrap();
     l.beat(&["watch"], now).unwrap();
     let trouble = Error::new(Fault::NeedsUser, "x");

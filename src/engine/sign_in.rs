@@ -11,7 +11,7 @@ use log::debug;
 
 use super::{Engine, Task};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::{Account, DELIVERY};
+use crate::gmail::DELIVERY;
 
 /// What is known of the way into the target.
 #[derive(Default)]

@@ -60,11 +60,10 @@ fn a_dead_sign_in_ends_a_run_that_finds_nothing_with_4() {
             let trouble = trouble(&stage);
             assert_eq!(trouble["kind"], "needs_user", "{trouble}");
             assert!(trouble["message"].as_str().unwrap().contains(words));
-            assert_eq!(
-                stage.status()["pending"],
-                mails,
-                "what is there is recorded"
-            );
+            // What is there is recorded; a Gmail whose INBOX does not open takes mail all the same.
+            let status = stage.status();
+            let known = status["pending"].as_u64().zip(status["delivered"].as_u64());
+            assert_eq!(known.map(|(p, d)| p + d), Some(mails as u64), "{status}");
         }
     }
 }

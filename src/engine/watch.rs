@@ -47,15 +47,18 @@ pub(super) struct Looked {
 impl Looked {
     /// How many messages came, where that is known.
     pub(super) fn say(&self) {
-        let what = |one| match self.new {
-            0 => format!("no {one}s"),
-            n => counted(n, one),
-        };
         match (self.matching, self.first) {
             (true, _) => {}
-            (false, true) => info!("{} to copy in {MAILBOX}", what("message")),
-            (false, false) => info!("{} in {MAILBOX}", what("new message")),
+            (false, true) => info!("{} to copy in {MAILBOX}", several(self.new, "message")),
+            (false, false) => info!("{} in {MAILBOX}", several(self.new, "new message")),
         }
+    }
+}
+
+fn several(n: usize, one: &str) -> String {
+    match n {
+        0 => format!("no {one}s"),
+        n => counted(n, one),
     }
 }
 
@@ -170,7 +173,7 @@ fn mailbox(ledger: &Shared, view: &View, reused: bool, look: Look) -> Result<Mai
                 };
                 info!(
                     "first look at {MAILBOX}: {}; taking over {what}",
-                    counted(view.exists, "message")
+                    several(view.exists as usize, "message")
                 );
                 l.first_look(MAILBOX, view.uid_validity, view.uid_next, &text, start)?;
             }

@@ -458,11 +458,6 @@ impl Ledger {
             .map_err(|e| self.explain(&e))
     }
 
-    /// Has the source been looked at?
-    pub fn has_begun(&self) -> Result<bool> {
-        self.read(|db| db.query_row("SELECT count(*) > 0 FROM mailbox", [], |r| r.get(0)))
-    }
-
     /// Makes it this route's ledger, or makes sure that it is. Before the first look nothing in it is any
     /// account's: a name that was mistyped until now may be mended.
     ///

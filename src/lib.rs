@@ -40,6 +40,7 @@
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
 //! - One message's fault holds up and charges no other; a connection's or an account's fault charges
 //!   none (`engine::piecemeal` finds out whose it is).
+//! - A target that lets us in no more does not wait for mail to show it (`engine::sign_in`).
 //! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
 //!
 //! Deliberately absent: async, an event bus, traits with one implementation, mocks, a clock trait.

@@ -163,7 +163,10 @@ fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
     }
     let limited = days * 86_400;
     if limited > left as u64 {
-        out += &format!(", {} left by `upload_limit_per_day`", span(limited));
+        out += &format!(
+            ", about {} left (`upload_limit_per_day`)",
+            counted(days, "day")
+        );
     } else if left > 0.0 {
         out += &format!(", {} left", span(left as u64));
     }

@@ -5,6 +5,7 @@ use chrono::Utc;
 use super::Engine;
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{Claim, Room, Row};
+use crate::text::bytes_text;
 
 /// Why a message of so many bytes is not sent, if so. `takes`: what the target takes at most; `a_day`:
 /// `upload_limit_per_day`.
@@ -64,7 +65,8 @@ pub(super) fn limit_reached(limit: u64) -> Error {
     let mut error = Error::new(
         Fault::Throttled,
         format!(
-            "the upload limit of {limit} bytes in 24 hours (`upload_limit_per_day`) is reached"
+            "the upload limit of {} in 24 hours (`upload_limit_per_day`) is reached",
+            bytes_text(limit)
         ),
     )
     .hint("the rest follows as the hours pass, new mail first; nothing is lost");

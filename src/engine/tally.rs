@@ -28,7 +28,6 @@ pub struct Tally {
     pub reasons: Vec<(String, u64)>,
     /// How long there was work under way.
     pub at_work: Duration,
-    pub begun: Instant,
     begun_at: Time,
 }
 
@@ -41,7 +40,6 @@ impl Tally {
             gone: Count::default(),
             reasons: Vec::new(),
             at_work: Duration::ZERO,
-            begun: Instant::now(),
             // As the ledger keeps times.
             begun_at: parse_time(&time_text(Utc::now())).unwrap_or_default(),
         }

@@ -47,15 +47,22 @@ pub(super) struct Looked {
 impl Looked {
     /// How many messages came, where that is known.
     pub(super) fn say(&self, folder: &Folder) {
-        let what = |one| match self.new {
-            0 => format!("no {one}s"),
-            n => counted(n, one),
-        };
         match (self.matching, self.first) {
             (true, _) => {}
-            (false, true) => info!("{} to copy in {}", what("message"), folder.name()),
-            (false, false) => info!("{} in {}", what("new message"), folder.name()),
+            (false, true) => info!(
+                "{} to copy in {}",
+                several(self.new, "message"),
+                folder.name()
+            ),
+            (false, false) => info!("{} in {}", several(self.new, "new message"), folder.name()),
         }
+    }
+}
+
+fn several(n: usize, one: &str) -> String {
+    match n {
+        0 => format!("no {one}s"),
+        n => counted(n, one),
     }
 }
 
@@ -183,7 +190,7 @@ fn mailbox(
                 info!(
                     "first look at {}: {}; taking over {what}",
                     folder.name(),
-                    counted(view.exists, "message")
+                    several(view.exists as usize, "message")
                 );
                 l.first_look(folder.id, view.uid_validity, view.uid_next, &text, start)?;
             }

@@ -186,3 +186,28 @@ fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<u64> {
         |r| r.get(0),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Room;
+
+    #[test]
+    fn what_was_there_before_leaves_a_tenth_of_each_day() {
+        for (sent, bytes, days) in [
+            (0, 90, 0),
+            (0, 91, 1),
+            (0, 180, 1),
+            (0, 181, 2),
+            (90, 1, 1),
+            (45, 45, 0),
+            (100, 900, 11),
+        ] {
+            assert_eq!(
+                Room { limit: 100, sent }.days(bytes),
+                days,
+                "{sent} {bytes}"
+            );
+        }
+        assert_eq!(Room { limit: 1, sent: 0 }.days(3), 2);
+    }
+}

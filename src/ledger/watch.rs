@@ -92,6 +92,11 @@ impl Ledger {
         })
     }
 
+    /// Has the source been looked at?
+    pub fn has_begun(&self) -> Result<bool> {
+        self.read(|db| db.query_row("SELECT count(*) > 0 FROM mailbox", [], |r| r.get(0)))
+    }
+
     /// Begins with a mailbox: what is there now below `uid_next` is history, wanted from `start` on.
     pub fn first_look(
         &mut self,

@@ -329,7 +329,7 @@ impl Waiting {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let config = json!({
             "source_server": "localhost", "source_port": server.local_addr().unwrap().port(), "source_tls": "none",
-            "source_user": "u", "source_pass": "correct-horse-battery", "target_user": "t", "target_pass": "x",
+            "source_user": "u", "source_pass": "correct-horse-battery", "target_user": "t@gmail.com", "target_pass": "x",
         });
         fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
         let child = Command::new("sh")

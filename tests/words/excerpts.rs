@@ -276,6 +276,24 @@ fn whatever_is_wrong_no_secret_is_shown() {
     assert!(refused > 5000, "{refused}");
 }
 
+/// However long a file is and whatever is in it, what is wrong is found in a moment.
+#[test]
+fn a_long_line_is_looked_at_once() {
+    let desk = crate::Desk::new();
+    let file = desk.path("config.json");
+    for piece in [
+        ";", "x ", "\"a ", "\"a\" ", "\u{201c}", "{", "[", "/*", "a=", ":", ",", "\u{300}",
+    ] {
+        for start in ["", "{", "{\"since\": "] {
+            let text = format!("{start}{}", piece.repeat(900_000 / piece.len()));
+            fs::write(&file, text).unwrap();
+            let error = ledger_place(&file).unwrap_err();
+            let shown = error.excerpt.unwrap();
+            assert!(shown.len() < 500, "{shown}");
+        }
+    }
+}
+
 /// `check` shows the line too, and tells programs the place.
 #[test]
 fn a_check_shows_the_line_too() {

@@ -46,12 +46,14 @@ pub(super) fn excerpt(
     at: usize,
     sure: usize,
 ) -> String {
-    let secret = secrets(text, tokens, sure);
+    let secret = secrets(text, tokens, line.end, sure);
+    let mut secret = secret.iter().peekable();
     let mut pieces: Vec<Piece> = Vec::new();
     let end = line.start + text[line.clone()].trim_end().len();
     for (offset, c) in text[line.start..end].char_indices() {
         let start = line.start + offset;
-        let hidden = secret.iter().any(|bytes| bytes.contains(&start));
+        while secret.next_if(|bytes| bytes.end <= start).is_some() {}
+        let hidden = secret.peek().is_some_and(|bytes| bytes.start <= start);
         if hidden && pieces.last().is_some_and(|p| p.masked) {
             continue;
         }
@@ -83,14 +85,14 @@ fn drawn(number: usize, pieces: &[Piece], at: usize) -> String {
             .map(|p| display_width(&p.shown))
             .sum::<usize>()
     };
-    let mut from = 0;
+    // However long a line is, no more of it than this can be shown.
+    let (mut from, mut to) = (at.saturating_sub(ROOM), pieces.len().min(at + ROOM));
     // The beginning is left out only where it would push the place out of sight.
-    if width(&pieces[..at]) > BEFORE && width(pieces) > ROOM {
+    if from > 0 || width(&pieces[from..to]) > ROOM {
         while width(&pieces[from..at]) > BEFORE {
             from += 1;
         }
     }
-    let mut to = pieces.len();
     while to > at && width(&pieces[from..to]) > ROOM {
         to -= 1;
     }
@@ -105,18 +107,16 @@ fn drawn(number: usize, pieces: &[Piece], at: usize) -> String {
 }
 
 /// The bytes that are not shown: whatever is no name of a key, no value of a harmless one, and no sign
-/// of JSON's.
-fn secrets(text: &str, tokens: &[Token], sure: usize) -> Vec<Range<usize>> {
+/// of JSON's. Those up to the end of the line that is shown.
+fn secrets(text: &str, tokens: &[Token], line_end: usize, sure: usize) -> Vec<Range<usize>> {
     let mut hidden: Vec<Range<usize>> = Vec::new();
     let mut key = "";
     let mut lists = 0;
-    for (i, token) in tokens.iter().enumerate() {
+    let mut before: Option<&Token> = None;
+    let shown = tokens.iter().take_while(|t| t.start < line_end);
+    for (i, token) in shown.enumerate() {
         let mut inner = token.inner(text);
         let word = &text[inner.clone()];
-        // A quotation mark of another kind may stand between.
-        let before = tokens[..i]
-            .iter()
-            .rfind(|t| !matches!(t.kind, Kind::Other(c) if c != '='));
         let is_value = before.is_some_and(|t| t.is(b':') || t.kind == Kind::Other('='));
         let is_key = !is_value && tokens.get(i + 1).is_some_and(|t| t.is(b':'));
         let is_shown = match token.kind {
@@ -148,14 +148,17 @@ fn secrets(text: &str, tokens: &[Token], sure: usize) -> Vec<Range<usize>> {
             // Where a quotation mark is missing, more than a value may be in it.
             _ => is_value && HARMLESS.contains(&key) && !word.contains([':', '"', '\'']),
         };
-        if !is_shown {
+        if !is_shown && inner.start >= sure {
             // Behind the mistake nobody knows what belongs together.
-            let line = text[inner.start..].lines().next().unwrap_or_default();
-            let end = match inner.start >= sure {
-                true => inner.start + line.trim_end().len(),
-                false => inner.end,
-            };
-            hidden.push(inner.start..end);
+            hidden.push(inner.start..line_end);
+            break;
+        }
+        if !is_shown {
+            hidden.push(inner);
+        }
+        // A quotation mark of another kind may stand between a colon and its value.
+        if !matches!(token.kind, Kind::Other(c) if c != '=') {
+            before = Some(token);
         }
     }
     hidden

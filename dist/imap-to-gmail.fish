@@ -71,7 +71,7 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l c
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l json -d 'As JSON'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l failed -d 'Each message too that failed or is put off, with its id and the reason'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s h -l help -d 'Print help'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l config -d 'The configuration, for its `state_file`' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l skip -d 'Give them up for good instead'

@@ -224,3 +224,23 @@ fn a_disk_that_is_full_at_the_first_run_is_said_in_plain_words() {
     }
     assert!(full > 5, "{full}");
 }
+
+#[test]
+fn a_full_disk_keeps_nobody_from_reading_the_ledger() {
+    let desk = Desk::new();
+    drop(Book::new(&desk.path("sync_state.db")));
+    fs::create_dir(desk.path("small")).unwrap();
+    let script = "mount -t tmpfs -o size=1m tmpfs small && cp sync_state.db small/ &&
+        ! cat /dev/zero 2> /dev/null > small/rest && exec \"$0\" status --state-file small/sync_state.db";
+    let Some(mut command) = mounts::in_private_mounts(script) else {
+        return;
+    };
+    let ran = output(command.arg(env!("CARGO_BIN_EXE_imap-to-gmail")), &desk);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(ran.stdout), text(ran.stderr));
+    assert_eq!((ran.status.code(), &*err), (Some(0), ""), "{out}");
+    assert!(
+        out.starts_with("NOT RUNNING: user@example.org into"),
+        "{out}"
+    );
+}

@@ -11,22 +11,31 @@ use crate::error::{Error, Result};
 use crate::place::{FULL, FilePlace, Want};
 use crate::text;
 
+/// For one that is there: a new one beside it would send mail again that has no Message-ID.
+const MOVE_IT: &str = "move it, with its -wal file if it has one, and say where it is with --state-file or `state_file`; a new ledger would not know what was sent";
 pub(super) const OTHER_PLACE: &str = "give another path with --state-file or `state_file`";
 
 pub(super) fn place(path: &Path) -> FilePlace<'_> {
+    let there = match fs::metadata(path) {
+        Ok(m) => m.is_file() && m.len() > 0,
+        Err(e) => !is_absent(&e),
+    };
     FilePlace {
         what: "ledger",
         path,
-        or: OTHER_PLACE,
+        or: if there { MOVE_IT } else { OTHER_PLACE },
     }
 }
 
-/// What may not be looked at is not taken for absent.
+/// What may not be looked at is not.
+fn is_absent(e: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&e.kind())
+}
+
 pub(super) fn must_be_there(path: &Path) -> Result<()> {
-    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     match fs::metadata(path) {
         Ok(_) => Ok(()),
-        Err(e) if absent.contains(&e.kind()) => Err(Error::fatal(format!(
+        Err(e) if is_absent(&e) => Err(Error::fatal(format!(
             "{}: there is no ledger here",
             path.display()
         ))

@@ -75,12 +75,8 @@ fn the_first_line_says_alone_whether_all_is_well() {
     says(&desk, "NOT RUNNING", "not_running", false);
     let text = desk.run(&["status"]).out().to_string();
     let second = text.lines().nth(1).unwrap();
-    assert!(
-        ["just now", "1 s ago", "2 s ago"]
-            .map(|t| format!("  the last run ended {t}"))
-            .contains(&second.to_string()),
-        "{text}"
-    );
+    let age = second.strip_prefix("  the last run ended ").unwrap();
+    assert!(age == "just now" || age.ends_with(" s ago"), "{text}");
 }
 
 #[test]

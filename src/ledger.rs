@@ -4,8 +4,7 @@
 //! transaction; what it needs to know about the moment is passed in. It knows no IMAP: UIDs and
 //! hashes are numbers and bytes to it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -18,8 +17,7 @@ use rusqlite::{
 
 use crate::error::{Error, Result};
 use crate::message::{Time, time_text};
-use crate::place::{FULL, FilePlace, Want};
-use crate::text;
+use crate::place::Want;
 
 mod budget;
 mod claim;
@@ -34,6 +32,7 @@ mod overlap;
 mod pace;
 mod people;
 mod place;
+mod refusal;
 mod watch;
 
 pub use budget::Room;
@@ -50,7 +49,10 @@ pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble}
 pub use place::{Chosen, choose};
 pub use watch::{MailboxRow, Progress};
 
+pub use refusal::owner_alone_reads;
+
 use lock::Identity;
+use refusal::{OTHER_PLACE, damaged, explain, must_be_there, place, refuse_strangers};
 
 /// Marks the file as one of ours: "i2gm".
 const APPLICATION_ID: i32 = 0x6932_676d;
@@ -71,8 +73,6 @@ pub fn migrations() -> &'static [(&'static str, &'static str)] {
 
 /// How long another's transaction is waited for.
 const BUSY: Duration = Duration::from_secs(10);
-
-const OTHER_PLACE: &str = "give another path with --state-file or `state_file`";
 
 /// The two accounts that a ledger belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -506,97 +506,6 @@ impl Ledger {
     fn explain(&self, e: &rusqlite::Error) -> Error {
         explain(e, &self.path)
     }
-}
-
-fn place(path: &Path) -> FilePlace<'_> {
-    FilePlace {
-        what: "ledger",
-        path,
-        or: OTHER_PLACE,
-    }
-}
-
-/// What may not be looked at is not taken for absent.
-fn must_be_there(path: &Path) -> Result<()> {
-    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
-    match fs::metadata(path) {
-        Ok(_) => Ok(()),
-        Err(e) if absent.contains(&e.kind()) => Err(Error::fatal(format!(
-            "{}: there is no ledger here",
-            path.display()
-        ))
-        .hint("the first `imap-to-gmail run` makes it; --state-file or --config says where it is")),
-        Err(e) => Err(place(path).refused(Want::Read, &e)),
-    }
-}
-
-/// How `sudo -u` is to call the owner of what keeps a reader from the ledger at `path`.
-pub fn owner_alone_reads(path: &Path) -> Option<String> {
-    ["", "-wal", "-shm", "-journal"]
-        .into_iter()
-        .find_map(|suffix| place(&beside(path, suffix)).owner())
-}
-
-fn damaged(path: &Path, what: &str) -> Error {
-    Error::fatal(format!("{}: the ledger is damaged: {what}", path.display())).hint(
-        "keep a copy of it, then try `sqlite3 LEDGER .recover`; a new ledger would find what the target has by Message-ID",
-    )
-}
-
-/// What SQLite could not do, for people.
-fn explain(e: &rusqlite::Error, at: &Path) -> Error {
-    let path = at.display();
-    match e.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(at, &e.to_string()),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            Error::fatal(format!("{path}: another program keeps the ledger locked"))
-                .hint("does a `sqlite3` shell have a transaction open?")
-        }
-        _ if is_full(e) => Error::fatal(format!("{path}: {}", FULL[0])).hint(FULL[1]),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            // SQLite does not say which of its files, nor why.
-            match may_write(at) {
-                Err(found) => found,
-                Ok(()) => Error::fatal(format!("{path}: the ledger cannot be written: {e}"))
-                    .hint("may you write the file and its folder?"),
-            }
-        }
-        _ => Error::fatal(format!("{path}: the ledger failed: {e}"))
-            .hint("is the disk in order? `sqlite3 LEDGER 'PRAGMA integrity_check'` looks at the file; nothing was half written"),
-    }
-}
-
-/// SQLite knows of a full disk only where it writes; where it makes room for its shared memory it
-/// calls it a failure of the disk.
-fn is_full(e: &rusqlite::Error) -> bool {
-    let extended = e.sqlite_error().map(|e| e.extended_code);
-    e.sqlite_error_code() == Some(ErrorCode::DiskFull)
-        || extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE)
-}
-
-/// A JSON file here is the predecessor's state file; anything else that is no database is refused
-/// before SQLite sees it.
-fn refuse_strangers(path: &Path) -> Result<()> {
-    let Ok(file) = File::open(path) else {
-        return Ok(());
-    };
-    let mut head = Vec::new();
-    file.take(64)
-        .read_to_end(&mut head)
-        .map_err(|e| place(path).refused(Want::Read, &e))?;
-    let plain = text::plain(&head).unwrap_or(&head);
-    if matches!(plain.trim_ascii_start(), [b'{' | b'[', ..]) {
-        return Err(Error::usage(format!(
-            "{}: a JSON file, expected a ledger (SQLite)",
-            path.display()
-        ))
-        .hint("if it is the state file of the Python script, take it over once with `imap-to-gmail import-state` and give the ledger another name"));
-    }
-    if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") {
-        return Err(Error::fatal(format!("{}: not a ledger, and not a database at all", path.display()))
-            .hint("give another path with --state-file or `state_file`; if this was the ledger, it is damaged"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

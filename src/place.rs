@@ -104,6 +104,17 @@ impl FilePlace<'_> {
             format!("the folder {}", name(&culprit))
         };
         let mode = fs::metadata(&culprit).map_or(0, |m| m.permissions().mode() & 0o7777);
+        // One in which other things lie is not to change its owner for this.
+        let fresh = fs::read_dir(&culprit).is_ok_and(|mut all| all.next().is_none());
+        let give = if fresh {
+            format!(
+                "make it yours (`sudo chown {} {}`), or ",
+                login(me).trim_matches(['\'', '#']),
+                quoted(&culprit)
+            )
+        } else {
+            String::new()
+        };
         (
             format!(
                 "the {what} cannot be {done}: {thing} belongs to {} (mode {mode:o}), and you are {}",
@@ -111,11 +122,9 @@ impl FilePlace<'_> {
                 user(me)
             ),
             format!(
-                "do this as {} (`sudo -u {} imap-to-gmail ...`), or make it yours (`sudo chown {} {}`); or {}",
+                "{give}do this as {} (`sudo -u {} imap-to-gmail ...`); or {}",
                 user(owner),
                 login(owner),
-                login(me).trim_matches('\''),
-                quoted(&culprit),
                 self.or
             ),
         )

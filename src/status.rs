@@ -38,6 +38,7 @@ pub struct Report {
     /// Whether a run holds the ledger, where that can be asked.
     held: Option<bool>,
     import: Option<Import>,
+    files: String,
     reasons: Reasons,
     /// What failed, and what is put off.
     failed: Option<(Vec<FailedRow>, Vec<PutOffRow>)>,
@@ -52,6 +53,8 @@ pub struct Asked<'a> {
     pub state_file: &'a Path,
     /// Each failed message too, and each that is put off.
     pub with_failed: bool,
+    /// What a command must be given to mean this ledger: ` --config elsewhere.json`.
+    pub files: &'a str,
     /// The daily limit of the configuration, where it has one: an import may take days because of it.
     pub upload_limit: Option<u64>,
 }
@@ -78,6 +81,7 @@ impl Report {
             summary,
             held,
             reasons: ledger.reasons(REASONS)?,
+            files: safe(asked.files),
             failed: match asked.with_failed {
                 true => Some((ledger.failed()?, ledger.put_off()?)),
                 false => None,
@@ -270,9 +274,10 @@ impl Report {
             _ => Some("the next run tries them".into()),
         };
         let sent = s.last_delivered_at.as_deref();
+        let files = &self.files;
         let tell = match &self.failed {
-            None => "`imap-to-gmail status --failed` says which",
-            Some(_) => "`imap-to-gmail retry-failed` tries them again",
+            None => format!("`imap-to-gmail status --failed{files}` says which"),
+            Some(_) => format!("`imap-to-gmail retry-failed{files}` tries them again"),
         };
         let midnight = match self.midnight.time() == NaiveTime::MIN {
             true => "since midnight (UTC)".to_string(),
@@ -299,18 +304,15 @@ impl Report {
                 next.map(|t| {
                     let next = format!("next attempt {}", self.when(t));
                     match &self.failed {
-                        None => format!("{next}; `imap-to-gmail status --failed` says why"),
+                        None => {
+                            format!("{next}; `imap-to-gmail status --failed{files}` says why")
+                        }
                         Some(_) => next,
                     }
                 }),
             ),
             ("in flight", s.in_flight, false, None),
-            (
-                "failed",
-                s.failed,
-                true,
-                (s.failed > 0).then(|| tell.to_string()),
-            ),
+            ("failed", s.failed, true, (s.failed > 0).then_some(tell)),
             ("skipped", s.skipped, false, None),
             ("gone", s.gone, false, None),
         ] {

@@ -349,7 +349,7 @@ fn imports_run_downward_and_each_thing_has_its_place() {
         let (path, text) = sources.iter().find(|(path, _)| path == name).unwrap();
         imports(path, &tokens(text))
     };
-    assert!(of("cli/run.rs").contains("engine") && of("cli.rs").contains("status"));
+    assert!(of("cli/run.rs").contains("engine") && of("cli/status.rs").contains("status"));
     assert!(of("session.rs").contains("wire") && of("ledger/deliver.rs").contains("message"));
 }
 

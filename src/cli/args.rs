@@ -49,6 +49,10 @@ pub(super) enum Command {
     /// something else is out of order. No mail is sent. May be used while `run` is running.
     Check(CheckArgs),
     /// Say what has been delivered, what waits, and what is wrong
+    ///
+    /// The first line says alone whether all is well. It begins with RUNNING, PAUSED (a limit is waited
+    /// for, and it goes on by itself), TROUBLE, STARTING or NOT RUNNING. The exit status is 0 whatever it
+    /// says. Who may read the ledger and not write it may ask too.
     Status(StatusArgs),
     /// Give failed messages another try, or give them up for good
     RetryFailed(RetryArgs),

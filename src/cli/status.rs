@@ -26,9 +26,11 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
         let probable = outline.as_ref().and_then(|o| o.probable_ledger.clone());
         probable.filter(|place| place.exists()).ok_or(e)
     })?;
+    let files = typed(&args.ledger);
     let asked = Asked {
         state_file: &path,
         with_failed: args.failed,
+        files: &files,
         upload_limit: outline.as_ref().and_then(|o| o.upload_limit_per_day),
     };
     let read = ledger::read(&path, |ledger| {
@@ -37,8 +39,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     });
     let (route, report) = read.map_err(|e| match ledger::owner_alone_reads(&path) {
         Some(owner) => e.hint(format!(
-            "`sudo -u {owner} {}` reads it",
-            command_line("status", &args.ledger)
+            "`sudo -u {owner} imap-to-gmail status{files}` reads it"
         )),
         None => e,
     })?;
@@ -80,15 +81,15 @@ fn doubts(config: &Path, outline: &Outline, route: Option<&Route>, ledger: &Path
     out
 }
 
-/// The command with the files that it was given.
-fn command_line(command: &str, args: &LedgerArgs) -> String {
+/// The files that were given, as they are to be given again.
+fn typed(args: &LedgerArgs) -> String {
     let files = [
         ("--config", &args.config),
         ("--state-file", &args.state_file),
     ];
-    let files = files
+    files
         .into_iter()
         .filter_map(|(option, file)| Some((option, file.as_ref()?)))
-        .map(|(option, file)| format!(" {option} {}", shell_word(&file.display().to_string())));
-    format!("imap-to-gmail {command}{}", files.collect::<String>())
+        .map(|(option, file)| format!(" {option} {}", shell_word(&file.display().to_string())))
+        .collect()
 }

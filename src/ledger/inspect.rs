@@ -67,9 +67,21 @@ pub(super) fn untouched<T>(path: &Path, read: impl Fn(&Ledger) -> Result<T>) -> 
 /// whose it is.
 pub fn read<T>(path: &Path, work: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     must_be_there(path)?;
+    let mut refused = None;
     if can_write(path).is_ok() {
-        return work(&Ledger::open_existing(path)?);
+        // A full disk, on which SQLite cannot make its files beside it, is no reason not to read.
+        match Ledger::open_existing(path) {
+            Ok(ledger) => return work(&ledger),
+            Err(e) => refused = Some(e),
+        }
     }
+    match read_only(path, work) {
+        Err(e) => Err(refused.unwrap_or(e)),
+        done => done,
+    }
+}
+
+fn read_only<T>(path: &Path, work: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let file = beside(path, suffix);
         if let Err(e) = can(&file, Access::READ_OK)

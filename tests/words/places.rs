@@ -143,11 +143,7 @@ fn what_belongs_to_another_user_is_said_so() {
     fs::set_permissions(desk.path("config.json"), Permissions::from_mode(0o644)).unwrap();
     fs::create_dir(desk.path("logs")).unwrap();
     let folder = desk.path(".").canonicalize().unwrap().display().to_string();
-    let mend = |what: &str| {
-        format!(
-            "do this as root (`sudo -u root imap-to-gmail ...`), or make it yours (`sudo chown nobody {what}`)"
-        )
-    };
+    let mend = "do this as root (`sudo -u root imap-to-gmail ...`)";
     let Some((status, _, err)) = as_nobody(&desk, &RUN) else {
         return;
     };
@@ -159,7 +155,7 @@ fn what_belongs_to_another_user_is_said_so() {
                 &format!(
                     "sync_state.db: the ledger cannot be written: the folder {folder} belongs to root (mode 755), and you are nobody"
                 ),
-                &format!("{}; or {LEDGER_OR}", mend(&folder))
+                &format!("{mend}; or {LEDGER_OR}")
             )
         )
     );
@@ -171,7 +167,7 @@ fn what_belongs_to_another_user_is_said_so() {
             2,
             error(
                 "logs/imap.log: the log cannot be written: the folder logs belongs to root (mode 755), and you are nobody",
-                &format!("{}; or {LOG_OR}", mend("logs"))
+                &format!("make it yours (`sudo chown nobody logs`), or {mend}; or {LOG_OR}")
             )
         )
     );
@@ -185,9 +181,14 @@ fn what_belongs_to_another_user_is_said_so() {
     drop(Book::new(&desk.path("sync_state.db")));
     let (status, _, err) = as_nobody(&desk, &["retry-failed"]).unwrap();
     assert_eq!(status, 1);
-    assert!(
-        err.contains("sync_state.db: the ledger cannot be written: it belongs to root (mode 600), and you are nobody"),
-        "{err}"
+    assert_eq!(
+        err,
+        error(
+            "sync_state.db: the ledger cannot be written: it belongs to root (mode 600), and you are nobody",
+            &format!(
+                "{mend}; or move it, with its -wal file if it has one, and say where it is with --state-file or `state_file`; a new ledger would not know what was sent"
+            )
+        )
     );
 }
 
@@ -223,4 +224,24 @@ fn a_disk_that_is_full_at_the_first_run_is_said_in_plain_words() {
         assert!(err.ends_with(&said), "{size} kB: {err}");
     }
     assert!(full > 5, "{full}");
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_from_reading_the_ledger() {
+    let desk = Desk::new();
+    drop(Book::new(&desk.path("sync_state.db")));
+    fs::create_dir(desk.path("small")).unwrap();
+    let script = "mount -t tmpfs -o size=1m tmpfs small && cp sync_state.db small/ &&
+        ! cat /dev/zero 2> /dev/null > small/rest && exec \"$0\" status --state-file small/sync_state.db";
+    let Some(mut command) = mounts::in_private_mounts(script) else {
+        return;
+    };
+    let ran = output(command.arg(env!("CARGO_BIN_EXE_imap-to-gmail")), &desk);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(ran.stdout), text(ran.stderr));
+    assert_eq!((ran.status.code(), &*err), (Some(0), ""), "{out}");
+    assert!(
+        out.starts_with("NOT RUNNING: user@example.org into"),
+        "{out}"
+    );
 }

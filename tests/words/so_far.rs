@@ -111,12 +111,12 @@ fn a_run_of_a_few_minutes_is_measured_by_these() {
     let (desk, mut ledger) = desk(Progress::HistoryDone);
     // Of an earlier run.
     delivered(&desk, 1..=1000, 6);
-    delivered(&desk, 1001..=1300, 1);
+    delivered(&desk, 1001..=1110, 1);
     ledger.run_begins(&["watch"], ago(3)).unwrap();
     ledger.beat(&["watch"], Utc::now()).unwrap();
     let told = said(&desk, &[]);
     assert!(
-        told.ends_with("; about 37 min left at the pace of the last 3 min"),
+        told.ends_with("; about 1 h left at the pace of the last 3 min"),
         "{told}"
     );
     // Nothing is guessed from seconds.

@@ -71,7 +71,7 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s c
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l json -d 'As JSON'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l failed -d 'Each message too that failed or is put off, with its id and the reason'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s h -l help -d 'Print help'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -s c -l config -d 'The configuration, which says where the ledger is [default: config.json, where there is one]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l skip -d 'Give them up for good instead'

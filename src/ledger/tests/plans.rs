@@ -377,6 +377,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.summary(now, now).unwrap();
     l.reasons(5).unwrap();
     l.backlog(now).unwrap();
+    l.folder().unwrap();
     l.history(now, now).unwrap();
     // All of it is listed again.
     let long_ago = now - TimeDelta::days(9000);

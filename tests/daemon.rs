@@ -359,7 +359,8 @@ fn a_quiet_time_writes_no_log_and_opens_nothing() {
     // Several looks, and longer than sessions are kept.
     std::thread::sleep(Duration::from_secs(9));
     let (_, log, _) = running.end();
-    let lines: Vec<&str> = log.lines().collect();
+    let how_far = |l: &&str| l.contains(" of 1 message, ");
+    let lines: Vec<&str> = log.lines().filter(|l| !how_far(l)).collect();
     // Three at the start, two of the first look, one of the message, two at the end.
     assert!(lines.len() <= 8, "{log}");
     let looks = world

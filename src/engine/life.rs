@@ -73,6 +73,7 @@ impl Engine {
             _ => None,
         };
         self.waits_for_a_person(part, trouble);
+        let held_up = trouble.is_some();
         let trouble = trouble.or(notice.as_ref()).map(Error::advised);
         let (news, worst) = self.ledger.step(|l| {
             let news = l.trouble(part, trouble.as_ref(), Utc::now())?;
@@ -84,7 +85,8 @@ impl Engine {
         })?;
         let said = self.said(part, trouble.is_some(), news);
         match (&trouble, said) {
-            (Some(e), Some(lasted)) => {
+            // What a person should know although all goes on is said once.
+            (Some(e), Some(lasted)) if news || held_up => {
                 let still = match news {
                     true => String::new(),
                     false => format!("still, after {}: ", span(lasted.as_secs())),
@@ -95,7 +97,7 @@ impl Engine {
                     _ => warn!("{line}"),
                 }
             }
-            (Some(e), None) => debug!("{}", e.then(&next_try(e, again))),
+            (Some(e), _) => debug!("{}", e.then(&next_try(e, again))),
             (None, Some(lasted)) if news => info!(
                 "{}: all is well again after {}",
                 named(part),

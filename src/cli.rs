@@ -18,7 +18,7 @@ use crate::error::{Error, Fault, Result};
 use crate::import_state;
 use crate::ledger::Ledger;
 use crate::status::Report;
-use crate::text::{WIDTH, counted, thousands};
+use crate::text::{WIDTH, counted, shell_word, thousands};
 
 mod args;
 mod auth;
@@ -192,10 +192,24 @@ fn verdict(findings: &[Finding]) -> String {
     format!("{problems}, {warnings}")
 }
 
+/// The options with which the ledger was named, for the next command.
+fn files(args: &LedgerArgs) -> String {
+    let files = [
+        ("--config", &args.config),
+        ("--state-file", &args.state_file),
+    ];
+    files
+        .into_iter()
+        .filter_map(|(option, file)| Some((option, file.as_ref()?)))
+        .map(|(option, file)| format!(" {option} {}", shell_word(&file.display().to_string())))
+        .collect()
+}
+
 fn status(args: &StatusArgs) -> Result<u8> {
     let path = ledger_path(&args.ledger)?;
     let ledger = Ledger::open_existing(&path)?;
-    let report = Report::new(&ledger, &path, args.failed, Utc::now())?;
+    let report =
+        Report::new(&ledger, &path, args.failed, Utc::now())?.named_by(&files(&args.ledger));
     match args.json {
         true => say(&format!("{}\n", report.json())),
         false => say(&report.text(columns())),

@@ -36,6 +36,8 @@ pub fn is_alive(parts: &[Part], now: Time) -> bool {
 pub struct Report {
     route: Option<Route>,
     state_file: String,
+    /// The options that name the ledger, as they were typed.
+    files: String,
     summary: Summary,
     reasons: Reasons,
     /// What failed, and what is put off.
@@ -52,6 +54,7 @@ impl Report {
         Ok(Report {
             route: ledger.route()?,
             state_file: safe(&state_file.display().to_string()),
+            files: String::new(),
             summary: ledger.summary(midnight, now)?,
             reasons: ledger.reasons(REASONS)?,
             failed: match with_failed {
@@ -61,6 +64,13 @@ impl Report {
             midnight,
             now,
         })
+    }
+
+    /// `files`: the options with which the ledger was named, for commands that are shown.
+    #[must_use]
+    pub fn named_by(mut self, files: &str) -> Report {
+        self.files = safe(files);
+        self
     }
 
     pub fn json(&self) -> Value {
@@ -227,8 +237,11 @@ impl Report {
         };
         let sent = s.last_delivered_at.as_deref();
         let tell = match &self.failed {
-            None => "`imap-to-gmail status --failed` says which",
-            Some(_) => "`imap-to-gmail retry-failed` tries them again",
+            None => format!("`imap-to-gmail status --failed{}` says which", self.files),
+            Some(_) => format!(
+                "`imap-to-gmail retry-failed{}` tries them again",
+                self.files
+            ),
         };
         let midnight = match self.midnight.time() == NaiveTime::MIN {
             true => "since midnight (UTC)".to_string(),
@@ -255,18 +268,16 @@ impl Report {
                 next.map(|t| {
                     let next = format!("next attempt {}", self.when(t));
                     match &self.failed {
-                        None => format!("{next}; `imap-to-gmail status --failed` says why"),
+                        None => format!(
+                            "{next}; `imap-to-gmail status --failed{}` says why",
+                            self.files
+                        ),
                         Some(_) => next,
                     }
                 }),
             ),
             ("in flight", s.in_flight, false, None),
-            (
-                "failed",
-                s.failed,
-                true,
-                (s.failed > 0).then(|| tell.to_string()),
-            ),
+            ("failed", s.failed, true, (s.failed > 0).then_some(tell)),
             ("skipped", s.skipped, false, None),
             ("gone", s.gone, false, None),
         ] {

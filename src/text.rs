@@ -74,6 +74,15 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
+/// A word of a command line as a shell must be given it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// Text of several paragraphs, in lines of at most so many columns.
 pub struct Page {
     width: usize,
@@ -161,6 +170,20 @@ mod tests {
             ("2026-11-29T00:20:00+05:30", "2026-11-29 00:20 (18:50 UTC)"),
         ] {
             assert_eq!(minute_at(at(text).to_utc(), &at(text)), told);
+        }
+    }
+
+    #[test]
+    fn a_file_is_named_as_a_shell_must_be_given_it() {
+        for (typed, word) in [
+            ("config.json", "config.json"),
+            ("/etc/mail/größer.json", "/etc/mail/größer.json"),
+            ("my mail.json", "'my mail.json'"),
+            ("it's.json", r"'it'\''s.json'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(typed), word);
         }
     }
 

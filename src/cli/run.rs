@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger};
 use crate::logging::{self, Bottom};
-use crate::text::{WIDTH, bytes_text, counted, wrapped};
+use crate::text::{WIDTH, bytes_text, counted, shell_word, wrapped};
 
 /// support.google.com/a/answer/1071518, seen 2026-11.
 const GMAIL_PER_DAY: u64 = 500_000_000;
@@ -103,8 +103,9 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             last(
                 Level::Warn,
                 &format!(
-                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed` says why",
-                    counted(pending, "message")
+                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed {}` says why",
+                    counted(pending, "message"),
+                    ledger_option(args)
                 ),
             );
             3
@@ -126,17 +127,23 @@ fn dry_run(config: Config, times: Intervals, path: &Path, args: &RunArgs) -> Res
 /// Who comes from the Python script learns of `import-state` before anything is sent twice.
 fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
     if let Some(file) = import_state::left_beside(ledger)? {
-        let (option, value) = match &args.state_file {
-            Some(path) => ("--state-file", path),
-            None => ("--config", &args.config),
-        };
         log::warn!(
-            "{0} is not taken over yet: `imap-to-gmail import-state {0} {option} {1}` makes known what the Python script had copied",
+            "{} is not taken over yet: `imap-to-gmail import-state {} {}` makes known what the Python script had copied",
             file.display(),
-            value.display()
+            shell_word(&file.display().to_string()),
+            ledger_option(args)
         );
     }
     Ok(())
+}
+
+/// The option that names the ledger of this run, for the next command.
+fn ledger_option(args: &RunArgs) -> String {
+    let (option, file) = match &args.state_file {
+        Some(path) => ("--state-file", path),
+        None => ("--config", &args.config),
+    };
+    format!("{option} {}", shell_word(&file.display().to_string()))
 }
 
 fn forecast_text(f: &Forecast, target: &str) -> String {

@@ -74,7 +74,7 @@ pub(crate) fn accepted(config: Value) -> Config {
     run(&desk, config).fails(
         1,
         "sync_state.db: another imap-to-gmail is running with this ledger",
-        "`imap-to-gmail status` shows it; one process per ledger is enough",
+        "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
     );
     Config::load(&desk.path("config.json"), Utc::now()).unwrap()
 }

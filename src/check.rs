@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::config::{Draft, Intervals, Key, Secret};
+use crate::config::{Draft, Endpoint, Intervals, Key, Secret};
 use crate::error::{Error, Fault};
 use crate::ledger::{Route, choose};
 use crate::text::{Page, wrapped};
@@ -28,6 +28,9 @@ mod token;
 /// What a server, a name server and the token endpoint are given for one answer: a check of what
 /// does not answer at all ends within a minute.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a server that has taken the connection is given to say who it is: what is no IMAP server is told
+/// within ten seconds.
+const GREETING_PATIENCE: Duration = Duration::from_secs(9);
 /// The finding about the clock.
 const CLOCK: &str = "clock";
 /// How the message of a finding begins that was skipped.
@@ -167,6 +170,7 @@ impl Finding {
 pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     let times = Intervals {
         connect: times.connect.min(PATIENCE),
+        greeting: times.greeting.min(GREETING_PATIENCE),
         command: times.command.min(PATIENCE),
         ..times.clone()
     };
@@ -208,8 +212,8 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
             target::findings(draft, times, before, &at_target, &to_come, &mut tell);
         });
         let keys = [
-            ("source", &draft.source_key, source_access),
-            ("target", &draft.target_key, target_access),
+            ("source", &draft.source_key, &draft.source, source_access),
+            ("target", &draft.target_key, &draft.target, target_access),
         ];
         tokens(keys, times, tell);
         source_told.into_iter().for_each(&mut *tell);
@@ -223,17 +227,18 @@ type Access = Result<Secret<String>, String>;
 /// Tries the token files, hands over what they are good for, and says what their endpoints tell of the
 /// clock: certificates are judged by it, too.
 fn tokens(
-    keys: [(&str, &Option<Key>, Sender<Access>); 2],
+    keys: [(&str, &Option<Key>, &Option<Endpoint>, Sender<Access>); 2],
     times: &Intervals,
     tell: &mut dyn FnMut(Finding),
 ) {
     let (mut asked, mut told) = (false, false);
-    for (side, key, access) in keys {
+    for (side, key, endpoint, access) in keys {
         let Some(Key::TokenFile(path)) = key else {
             continue;
         };
         asked = true;
-        let tried = token::tried(side, path, times, &mut |finding| {
+        let origin = endpoint.as_ref().map(|e| &e.origin);
+        let tried = token::tried(side, path, origin, times, &mut |finding| {
             // Either endpoint may tell the time.
             if finding.name != CLOCK || !std::mem::replace(&mut told, true) {
                 tell(finding);

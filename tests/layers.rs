@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["error", "folder", "message", "mount", "place", "text"],
     ),
     ("response", &["error", "message"]),
-    ("wire", &["config", "error", "message", "response"]),
+    ("wire", &["config", "error", "message", "response", "text"]),
     (
         "session",
         &["config", "error", "message", "response", "text", "wire"],

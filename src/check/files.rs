@@ -8,7 +8,7 @@ use super::{Finding, folder_of};
 use crate::config::Draft;
 use crate::error::Error;
 use crate::ledger;
-use crate::text::bytes_text;
+use crate::text::{bytes_text, shell_word};
 
 /// Below this the ledger soon has no room to grow.
 const LITTLE: u64 = 100_000_000;
@@ -34,7 +34,7 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
             found.push(Finding::warning(
                 name,
                 format!("others on this machine can read or change {shown} (mode {mode:o})"),
-                format!("`chmod 600 {shown}`"),
+                format!("`chmod 600 {}`", shell_word(&shown.to_string())),
             ));
         }
         let folder = folder_of(file);
@@ -50,7 +50,7 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
             found.push(Finding::warning(
                 name,
                 format!("others on this machine can replace the files in {shown} (mode {mode:o})"),
-                format!("`chmod o-w {shown}`"),
+                format!("`chmod o-w {}`", shell_word(&shown.to_string())),
             ));
         }
     }

@@ -118,8 +118,9 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             last(
                 Level::Warn,
                 &format!(
-                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed` says why",
-                    counted(pending, "message")
+                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed {}` says why",
+                    counted(pending, "message"),
+                    ledger_option(args)
                 ),
             );
             3
@@ -147,15 +148,21 @@ fn route(config: &Config) -> Route {
 /// Who comes from the Python script learns of `import-state` before anything is sent twice.
 fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
     if let Some(file) = import_state::left_behind(ledger)? {
-        let (option, value) = match &args.state_file {
-            Some(path) => ("--state-file", path),
-            None => ("--config", &args.config),
-        };
         log::warn!(
-            "{0} is not taken over yet: `imap-to-gmail import-state {0} {option} {1}` makes known what the Python script had copied",
+            "{} is not taken over yet: `imap-to-gmail import-state {} {}` makes known what the Python script had copied",
             file.display(),
-            shell_word(&value.display().to_string())
+            shell_word(&file.display().to_string()),
+            ledger_option(args)
         );
     }
     Ok(())
+}
+
+/// The option that names the ledger of this run, for the next command.
+fn ledger_option(args: &RunArgs) -> String {
+    let (option, file) = match &args.state_file {
+        Some(path) => ("--state-file", path),
+        None => ("--config", &args.config),
+    };
+    format!("{option} {}", shell_word(&file.display().to_string()))
 }

@@ -13,6 +13,7 @@ use super::{OTHER_PLACE, refuse_strangers};
 use crate::error::{Error, Result};
 use crate::mount::is_mounted_alone;
 use crate::place::{FilePlace, Want};
+use crate::text::shell_word;
 
 /// More links than this lead in a circle (as the kernel has it).
 const LINKS_MAX: usize = 40;
@@ -68,7 +69,10 @@ pub fn lock(path: &Path) -> Result<Lock> {
             "{}: another imap-to-gmail is running with this ledger",
             path.display()
         ))
-        .hint("`imap-to-gmail status` shows it; one process per ledger is enough")),
+        .hint(format!(
+            "`imap-to-gmail status --state-file {}` shows it; one process per ledger is enough",
+            shell_word(&path.display().to_string())
+        ))),
         Err(TryLockError::Error(e)) => Err(Error::fatal(format!(
             "{}: cannot be locked: {e}",
             lock.path.display()
@@ -169,11 +173,12 @@ pub(super) fn must_have_one_name(path: &Path) -> Result<()> {
     let file = fs::metadata(path).ok().filter(Metadata::is_file);
     let names = file.map_or(1, |m| m.nlink());
     let shown = path.display();
+    let word = shell_word(&shown.to_string());
     if names > 1 {
         return Err(Error::fatal(format!(
             "{shown}: the ledger has {names} names (hard links), expected one"
         ))
-        .hint(format!("by another name a second run could use it at the same time: delete the other names, or make this one a file of its own (`cp {shown} copy && mv copy {shown}`)")));
+        .hint(format!("by another name a second run could use it at the same time: delete the other names, or make this one a file of its own (`cp {word} copy && mv copy {word}`)")));
     }
     if is_mounted_alone(path) {
         return Err(Error::fatal(format!(

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Ledger, deliver};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, time_text};
+use crate::text::shell_word;
 
 /// What there is, and what goes on.
 #[derive(Clone, Debug, Default)]
@@ -233,8 +234,10 @@ impl Ledger {
                 Some(other) => format!("message {id} is {other}, expected a failed one"),
                 None => format!("there is no message {id}"),
             };
-            return Err(Error::usage(found)
-                .hint("`imap-to-gmail status --failed` lists the failed messages and their ids"));
+            return Err(Error::usage(found).hint(format!(
+                "`imap-to-gmail status --failed --state-file {}` lists the failed messages and their ids",
+                shell_word(&self.path.display().to_string())
+            )));
         }
         let change = match skip {
             true => "UPDATE message SET status = 'skipped' WHERE status = 'failed' AND superseded_by IS NULL AND ?1 = ?1",

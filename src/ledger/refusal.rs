@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::{beside, may_write};
+use super::{beside, import, may_write};
 use crate::error::{Error, Result};
 use crate::place::{FULL, FilePlace, Want};
 use crate::text;
@@ -104,7 +104,7 @@ pub(super) fn refuse_strangers(path: &Path) -> Result<()> {
             "{}: a JSON file, expected a ledger (SQLite)",
             path.display()
         ))
-        .hint("if it is the state file of the Python script, take it over once with `imap-to-gmail import-state` and give the ledger another name"));
+        .hint(import::taken_over(path)));
     }
     if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") {
         return Err(Error::fatal(format!("{}: not a ledger, and not a database at all", path.display()))

@@ -17,6 +17,7 @@ mod room;
 mod screens;
 mod servers;
 mod settings;
+mod strangers;
 mod terminal;
 mod token;
 

@@ -67,7 +67,7 @@ fn how_many_messages_is_said_in_words_that_fit() {
     assert_eq!(ran.status, 3, "{}", ran.err);
     for words in [
         "2 messages to copy in INBOX\n",
-        "ended with 1 message waiting and 0 failed; `imap-to-gmail status --failed` says why\n",
+        "ended with 1 message waiting and 0 failed; `imap-to-gmail status --failed --config /",
         "first look at INBOX: 2 messages; ",
     ] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);

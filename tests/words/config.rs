@@ -74,7 +74,7 @@ pub(crate) fn accepted(config: Value) -> Config {
     run(&desk, config).fails(
         1,
         "sync_state.db: another imap-to-gmail is running with this ledger",
-        "`imap-to-gmail status` shows it; one process per ledger is enough",
+        "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
     );
     Config::load(&desk.path("config.json"), Utc::now()).unwrap()
 }
@@ -562,7 +562,7 @@ fn a_certificate_file_without_certificates_is_wrong() {
         ran.fails(
             2,
             &format!("{name}: no certificates can be read from it: {what}"),
-            "`source_ca_file` and `target_ca_file` take a PEM file: -----BEGIN CERTIFICATE-----",
+            "`source_ca_file` takes a PEM file: -----BEGIN CERTIFICATE-----",
         );
     }
 }

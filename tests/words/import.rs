@@ -246,7 +246,7 @@ fn a_ledger_that_cannot_be_used_is_left_as_it_is() {
         .fails(
             2,
             "script.json: a JSON file, expected a ledger (SQLite)",
-            "if it is the state file of the Python script, take it over once with `imap-to-gmail import-state` and give the ledger another name",
+            "if it is the state file of the Python script, `imap-to-gmail import-state script.json --state-file script.db` makes a ledger of it once; name that as `state_file` in the configuration",
         );
     assert_eq!(fs::read_to_string(desk.path("script.json")).unwrap(), STATE);
     desk.run(&["import-state", "script.json", "--state-file", "no/such.db"])

@@ -124,7 +124,7 @@ fn an_empty_file_is_an_empty_ledger() {
 
 #[test]
 fn the_state_file_of_the_script_is_recognised() {
-    let hint = "if it is the state file of the Python script, take it over once with `imap-to-gmail import-state` and give the ledger another name";
+    let hint = "if it is the state file of the Python script, `imap-to-gmail import-state sync_state.db --state-file sync_state.ledger.db` makes a ledger of it once; name that as `state_file` in the configuration";
     for json in ["{\"a\": 1}", "\n  [\"<1@example.org>\"]"] {
         let desk = desk();
         desk.file("sync_state.db", json);
@@ -291,7 +291,7 @@ fn one_run_has_the_ledger() {
     desk.run(&RUN).fails(
         1,
         "sync_state.db: another imap-to-gmail is running with this ledger",
-        "`imap-to-gmail status` shows it; one process per ledger is enough",
+        "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
     );
     // The others work beside it.
     desk.run(&["status"]).out();

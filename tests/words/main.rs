@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod commands;
 mod config;
 mod dist;
 mod doubts;
@@ -344,7 +345,7 @@ fn sizes_and_numbers_of_log_files_are_understood_or_refused() {
             run(option, value).fails(
                 1,
                 "sync_state.db: another imap-to-gmail is running with this ledger",
-                "`imap-to-gmail status` shows it; one process per ledger is enough",
+                "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
             );
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::Desk;
 use crate::status::{book, day};
 
-const HINT: &str = "`imap-to-gmail status --failed` lists the failed messages and their ids";
+const HINT: &str = "`imap-to-gmail status --failed --state-file sync_state.db` lists the failed messages and their ids";
 
 /// Failed: 1, 2 and 5; gone: 3; pending: 4; and 6 failed in an older incarnation, which 5 stands for.
 fn desk() -> Desk {

@@ -183,7 +183,7 @@ fn says_today(ran: &Ran, out: &str) {
 }
 
 /// One message in each state, and what an older incarnation knew, which does not count.
-fn everything() -> Desk {
+pub(crate) fn everything() -> Desk {
     let (desk, mut b) = book();
     b.ledger.run_begins(&["run"], day(1)).unwrap();
     b.settled("<1@x>", day(1), &delivered(Proof::Appended));

@@ -11,7 +11,13 @@ const CONFIG: &str = "my config.json";
 /// The ledger of everything, and a configuration whose name has a blank.
 fn desk() -> Desk {
     let desk = everything();
-    let config = json!({"source_server": "imap.example.org", "state_file": "sync_state.db"});
+    let config = json!({
+        "source_server": "imap.example.org",
+        "source_user": "user@example.org",
+        "source_pass": "password",
+        "target_user": "you@gmail.com",
+        "target_pass": "abcd efgh ijkl mnop",
+    });
     desk.file(CONFIG, config.to_string());
     desk
 }

@@ -4,7 +4,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
@@ -33,23 +35,45 @@ fn output(command: &mut Command, desk: &Desk) -> Output {
         .unwrap()
 }
 
+/// The program in a folder that everybody may look into: the one that it was built in may be closed to others.
+/// It is copied by a process of its own: whatever this one had open for writing, a child that another test starts at
+/// that moment would have too, and the kernel runs no such file.
+fn program() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
+            .arg(folder.path())
+            .status();
+        assert!(copied.unwrap().success());
+        folder
+    });
+    folder.path()
+}
+
 #[allow(clippy::print_stdout)]
-/// Status, stdout and stderr of the program, run by nobody; None where this is not root, which is said.
-pub(crate) fn as_nobody(desk: &Desk, args: &[&str]) -> Option<(i32, String, String)> {
-    fs::set_permissions(desk.path("."), Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
+/// Status, stdout and stderr of the program, run by this user; None where this is not root, which is said.
+pub(crate) fn as_user(desk: &Desk, user: u32, args: &[&str]) -> Option<(i32, String, String)> {
     if !rustix::process::geteuid().is_root() {
         assert!(!in_ci(), "this needs root");
         println!("not tried: only root can be somebody else");
         return None;
     }
-    let ran = output(command.args(args).uid(NOBODY).gid(NOBODY), desk);
+    fs::set_permissions(desk.path("."), Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(program().join("imap-to-gmail"));
+    let ran = output(command.args(args).uid(user).gid(user), desk);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Some((
         ran.status.code().unwrap(),
         text(ran.stdout),
         text(ran.stderr),
     ))
+}
+
+pub(crate) fn as_nobody(desk: &Desk, args: &[&str]) -> Option<(i32, String, String)> {
+    as_user(desk, NOBODY, args)
 }
 
 fn error(sentence: &str, hint: &str) -> String {

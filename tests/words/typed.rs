@@ -6,7 +6,8 @@ use crate::config::{desk, right};
 use crate::{Desk, HELP_HINT};
 
 const RUNNING: &str = "sync_state.db: another imap-to-gmail is running with this ledger";
-const RUNNING_HINT: &str = "`imap-to-gmail status` shows it; one process per ledger is enough";
+const RUNNING_HINT: &str =
+    "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough";
 const IDS: &str = "expected a number, as `imap-to-gmail status --failed` shows it";
 const TIMES: &str = "expected a time from one second to one day, like 60 or 60s, 5min or 1h";
 

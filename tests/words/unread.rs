@@ -1,11 +1,11 @@
 //! A configuration that cannot be read: why, and what to do about just that.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
-use std::process::Command;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use crate::Desk;
 use crate::config::right;
+use crate::places::as_user;
 
 const PATH_HINT: &str = "give the path of your configuration with --config";
 
@@ -97,25 +97,11 @@ fn one_without_end_is_not_read_to_its_end() {
     assert!(ran.status.is_some(), "{ran:?}");
 }
 
-/// Runs it as somebody who is nobody; None where only root could.
-fn as_nobody(desk: &Desk, args: &[&str]) -> Option<String> {
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        eprintln!("not tried, because only root can become another user");
-        return None;
-    }
-    let program = desk.path("program");
-    // The folder that it was built in may be closed to others.
-    fs::copy(env!("CARGO_BIN_EXE_imap-to-gmail"), &program).unwrap();
-    fs::set_permissions(desk.path(""), Permissions::from_mode(0o755)).unwrap();
-    let out = Command::new("setpriv")
-        .args(["--reuid=54321", "--regid=54321", "--clear-groups"])
-        .arg(&program)
-        .args(args)
-        .current_dir(desk.path(""))
-        .output()
-        .unwrap();
-    assert_eq!(out.status.code(), Some(2));
-    Some(String::from_utf8(out.stderr).unwrap())
+/// What a run says to a user without a name; None where only root could become one.
+fn as_stranger(desk: &Desk, args: &[&str]) -> Option<String> {
+    let (status, _, err) = as_user(desk, 54321, args)?;
+    assert_eq!(status, 2, "{err}");
+    Some(err)
 }
 
 #[test]
@@ -124,7 +110,7 @@ fn one_of_another_user_is_told_whose_it_is_and_who_asks() {
     desk.file("config.json", right().to_string());
     let file = desk.path("config.json");
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    let Some(said) = as_nobody(&desk, &["run"]) else {
+    let Some(said) = as_stranger(&desk, &["run"]) else {
         return;
     };
     assert_eq!(
@@ -135,7 +121,7 @@ fn one_of_another_user_is_told_whose_it_is_and_who_asks() {
     // Of its own, and closed all the same.
     chown(&file, Some(54321), None).unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
-    let said = as_nobody(&desk, &["run"]).unwrap();
+    let said = as_stranger(&desk, &["run"]).unwrap();
     assert_eq!(
         said,
         "error: config.json: you (user 54321) may not read it: it belongs to you and has mode 0\n\n\
@@ -143,7 +129,7 @@ fn one_of_another_user_is_told_whose_it_is_and_who_asks() {
     );
     fs::create_dir(desk.path("closed")).unwrap();
     fs::set_permissions(desk.path("closed"), Permissions::from_mode(0o700)).unwrap();
-    let said = as_nobody(&desk, &["run", "--config", "closed/config.json"]).unwrap();
+    let said = as_stranger(&desk, &["run", "--config", "closed/config.json"]).unwrap();
     assert_eq!(
         said,
         "error: closed/config.json: you (user 54321) may not look into its folder: closed belongs to root and has mode 700\n\n\

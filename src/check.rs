@@ -26,6 +26,9 @@ mod token;
 /// What a server, a name server and the token endpoint are given for one answer: a check of what
 /// does not answer at all ends within a minute.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What a server that has taken the connection is given to say who it is: what is no IMAP server is told
+/// within ten seconds.
+const GREETING_PATIENCE: Duration = Duration::from_secs(9);
 /// The finding about the clock.
 const CLOCK: &str = "clock";
 /// Where text stands that belongs to a finding.
@@ -134,6 +137,7 @@ impl Finding {
 pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     let times = Intervals {
         connect: times.connect.min(PATIENCE),
+        greeting: times.greeting.min(GREETING_PATIENCE),
         command: times.command.min(PATIENCE),
         ..times.clone()
     };

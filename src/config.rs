@@ -15,46 +15,21 @@ use crate::message::Time;
 
 mod command;
 mod draft;
+mod endpoint;
 mod intervals;
 mod json;
 mod key;
 mod mask;
 
 pub use draft::Draft;
+pub use endpoint::{Endpoint, Origin, Side, Tls};
 pub use intervals::Intervals;
 pub use json::{json_place, plain_json_error};
 pub use key::{Key, Secret};
 pub use mask::Masks;
 
+use endpoint::GMAIL;
 use json::read_object;
-
-/// How a connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// TLS from the first byte (RFC 8314).
-    Implicit,
-    /// Plain text first, then STARTTLS (RFC 3501 6.2.1); a server without it is refused.
-    StartTls,
-    /// No protection: only to this machine itself.
-    None,
-}
-
-/// Where a server is and how to reach it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Endpoint {
-    pub host: String,
-    pub port: u16,
-    pub tls: Tls,
-    /// Replaces the built-in roots.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Endpoint {
-    /// `imap.example.org:993`, for people.
-    pub fn name(&self) -> String {
-        format!("{}:{}", shown(self.host.as_bytes()), self.port)
-    }
-}
 
 /// How far back the first sync reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +178,7 @@ impl Reader<'_> {
 
     fn target(&self) -> Result<Endpoint> {
         let host = self.text("target_server")?;
-        self.endpoint("target", host.unwrap_or_else(|| "imap.gmail.com".into()))
+        self.endpoint("target", host.unwrap_or_else(|| GMAIL.into()))
     }
 
     fn state_file(&self) -> Result<PathBuf> {
@@ -350,6 +325,7 @@ impl Reader<'_> {
             port,
             tls,
             ca_file,
+            origin: self.origin(side),
         })
     }
 

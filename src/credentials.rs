@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::config::{Key, Secret};
+use crate::config::{Key, Origin, Secret};
 use crate::error::{Error, Result};
 use crate::message::Time;
 use crate::oauth::{Access, Tokens};
@@ -25,9 +25,16 @@ enum Means {
 }
 
 impl Credentials {
-    /// `limit`: for one exchange with a token endpoint. `others` may use the same token file: its
+    /// `limit`: for one exchange with a token endpoint; `origin`: what the configuration says of this side.
+    /// `others` may use the same token file: its
     /// tokens are one then, also across a change of the configuration, and no renewal is lost.
-    pub fn new(user: &str, key: &Key, limit: Duration, others: &[&Credentials]) -> Credentials {
+    pub fn new(
+        user: &str,
+        key: &Key,
+        origin: &Origin,
+        limit: Duration,
+        others: &[&Credentials],
+    ) -> Credentials {
         let means = match key {
             Key::Password(password) => Means::Password(password.clone()),
             Key::TokenFile(path) => {
@@ -37,7 +44,7 @@ impl Credentials {
                     .find(|tokens| tokens.path() == path);
                 Means::Tokens(match known {
                     Some(tokens) => Arc::clone(tokens),
-                    None => Arc::new(Tokens::new(path, limit)),
+                    None => Arc::new(Tokens::new(path, limit).named_by(origin)),
                 })
             }
         };

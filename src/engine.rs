@@ -91,10 +91,12 @@ impl Setup {
         let (user, key) = (&config.source_user, &config.source_key);
         let others: Vec<&Credentials> =
             before.iter().flat_map(|b| [&b.source, &b.target]).collect();
-        let source = Credentials::new(user, key, times.command, &others);
+        let origin = &config.source.origin;
+        let source = Credentials::new(user, key, origin, times.command, &others);
         let (user, key) = (&config.target_user, &config.target_key);
         let others: Vec<&Credentials> = others.into_iter().chain([&source]).collect();
-        let target = Credentials::new(user, key, times.command, &others);
+        let origin = &config.target.origin;
+        let target = Credentials::new(user, key, origin, times.command, &others);
         Arc::new(Setup {
             config,
             source,

@@ -20,7 +20,7 @@ use log::{info, warn};
 use oauth2::TokenResponse as _;
 use serde_json::{Map, Value};
 
-use crate::config::{Secret, json_place};
+use crate::config::{Origin, Secret, json_place};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, sha256};
 use crate::text;
@@ -51,8 +51,6 @@ use file::Written;
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
 /// What is said to last longer is renewed all the same: Google's tokens last an hour.
 const LIFE_MAX: TimeDelta = TimeDelta::days(365);
-const SIGN_IN: &str =
-    "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
 
 /// An access token, good for now as far as we know.
 #[derive(Clone, Debug)]
@@ -67,6 +65,7 @@ pub struct Access {
 /// One token file.
 pub struct Tokens {
     path: PathBuf,
+    origin: Origin,
     limit: Duration,
     held: Mutex<Held>,
     seen: Mutex<Seen>,
@@ -109,6 +108,10 @@ impl Tokens {
     pub fn new(path: &Path, limit: Duration) -> Tokens {
         Tokens {
             path: path.to_path_buf(),
+            origin: Origin {
+                token_file: Some(path.to_path_buf()),
+                ..Origin::default()
+            },
             limit,
             held: Mutex::default(),
             seen: Mutex::new(Seen {
@@ -117,6 +120,21 @@ impl Tokens {
             }),
             ahead: Mutex::default(),
         }
+    }
+
+    /// Where in which configuration the file is named: for words about how to sign in again.
+    #[must_use]
+    pub fn named_by(mut self, origin: &Origin) -> Tokens {
+        self.origin = origin.clone();
+        self
+    }
+
+    /// How a person signs in again; the provider is the file's, where that can be read.
+    fn sign_in(&self, provider: Option<Provider>) -> String {
+        format!(
+            "sign in again with {}; the new token is picked up by itself",
+            self.origin.sign_in(provider.map(Provider::name))
+        )
     }
 
     pub fn path(&self) -> &Path {
@@ -166,7 +184,7 @@ impl Tokens {
             return Ok(access);
         }
         if !contents.can_renew() {
-            return Err(self.cannot_renew());
+            return Err(self.cannot_renew(&contents));
         }
         let _alone = self.alone();
         let mut tried: Option<(String, Error)> = None;
@@ -245,7 +263,7 @@ impl Tokens {
                 Fault::NeedsUser,
                 format!("the token file cannot be read: {e}"),
             )
-            .hint(SIGN_IN)
+            .hint(self.sign_in(None))
         })?;
         let bytes = Secret::new(bytes);
         let text = text::plain(bytes.reveal()).ok_or_else(|| {
@@ -258,18 +276,19 @@ impl Tokens {
                 Fault::NeedsUser,
                 format!("not JSON at line {line}, column {column}"),
             )
-            .hint(SIGN_IN)
+            .hint(self.sign_in(None))
         })?;
         let Value::Object(map) = value else {
             return Err(self
                 .error(Fault::NeedsUser, "there is no `token` in it")
-                .hint(SIGN_IN));
+                .hint(self.sign_in(None)));
         };
         self.contents(map, sha256(bytes.reveal()))
     }
 
     fn contents(&self, map: Map<String, Value>, hash: [u8; 32]) -> Result<Contents> {
-        Contents::new(map, hash).map_err(|what| self.error(Fault::NeedsUser, what).hint(SIGN_IN))
+        Contents::new(map, hash)
+            .map_err(|what| self.error(Fault::NeedsUser, what).hint(self.sign_in(None)))
     }
 
     /// Puts what the endpoint gave into the file, or where that cannot be, into memory; only then may
@@ -371,7 +390,9 @@ impl Tokens {
     /// What a person should know of this sign-in that will end soon.
     pub fn ends_soon(&self, now: Time) -> Option<Error> {
         // A file that cannot be read is an error where the token is needed.
-        file::ends_soon(&self.path, &self.read().ok()?.map, now)
+        let contents = self.read().ok()?;
+        let sign_in = self.origin.sign_in(Some(contents.provider().name()));
+        file::ends_soon(&self.path, &contents.map, &sign_in, now)
     }
 }
 

@@ -20,11 +20,12 @@ mod door;
 mod greeted;
 mod id;
 mod listing;
+mod provider;
 mod refusal;
 mod sign_in;
 mod told;
 
-pub use crate::wire::Sent;
+pub use crate::wire::{Peer, Sent};
 pub use append::Appended;
 pub use greeted::Greeted;
 pub use listing::List;
@@ -519,12 +520,8 @@ fn judge(wire: &Wire, phase: Phase, answer: Answer) -> Heard {
 }
 
 fn refused(wire: &Wire, phase: Phase, status: &StatusText) -> Error {
-    classify(
-        phase,
-        status.status,
-        &wire.name(),
-        &wire.words(&status.words),
-    )
+    let words = wire.words(&status.words);
+    classify(phase, status.status, &wire.peer(), &words)
 }
 
 fn capability_code(status: &StatusText) -> Option<Vec<String>> {

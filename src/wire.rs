@@ -13,20 +13,25 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-use crate::config::{Endpoint, Masks, Tls};
+use crate::config::{Endpoint, Intervals, Masks, Tls};
 use crate::error::{Error, Result, shown};
 use crate::reply::{Part, Status, StatusText, announced_literal, word};
 
+mod certificate;
 mod idle;
 mod literal;
 mod socket;
 mod starttls;
+mod stranger;
+mod stream;
 mod tls;
+mod unreachable;
 
 use idle::Idle;
 pub use literal::Sent;
 use socket::Socket;
 pub use socket::addresses;
+use stream::Stream;
 pub use tls::{Protection, Voucher};
 
 /// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
@@ -62,6 +67,14 @@ enum Continuation {
     Idle(Idle),
 }
 
+/// The other end of a connection, for words about it.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub endpoint: Endpoint,
+    /// Whom it was asked to let in.
+    pub user: String,
+}
+
 /// What a server said to one command, beside the tagged line.
 #[derive(Default)]
 pub struct Answer {
@@ -79,6 +92,7 @@ struct Core {
     stream: Stream,
     /// Which server this is, for people: `imap.example.org:993`.
     name: String,
+    peer: Peer,
     inbox: Vec<u8>,
     inbox_at: usize,
     /// What the crate has written and not yet flushed.
@@ -111,44 +125,50 @@ struct Core {
 }
 
 impl Wire {
-    /// Connects, protects the connection and reads the greeting. All of it within `limit`. What the
-    /// masks know is shown of nothing that the server says.
+    /// Connects, protects the connection and reads the greeting, each in its time. What the masks know
+    /// is shown of nothing that the server says.
     ///
     /// # Errors
     /// `Connection` when the server is out of reach; `NeedsUser` when its certificate is refused
     /// or it has no STARTTLS.
     pub fn connect(
         endpoint: &Endpoint,
-        limit: Duration,
+        times: &Intervals,
         masks: Masks,
     ) -> Result<(Wire, StatusText)> {
-        let name = endpoint.name();
-        let deadline = Instant::now() + limit;
+        let last = Instant::now() + times.connect;
         let tls = match endpoint.tls {
             Tls::None => None,
             Tls::Implicit | Tls::StartTls => Some(tls::Client::new(endpoint)?),
         };
+        let tcp = socket::dial(endpoint, last)?;
+        let reached = Instant::now();
         let mut socket = Socket {
-            tcp: socket::dial(endpoint, &name, deadline)?,
-            deadline,
+            tcp,
+            deadline: last.min(reached + times.greeting),
         };
+        if endpoint.tls != Tls::Implicit {
+            stranger::await_greeting(&mut socket, endpoint, times.hush)?;
+        }
         let mut greeting = None;
         let stream = match (endpoint.tls, tls) {
-            (Tls::Implicit, Some(tls)) => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
+            (Tls::Implicit, Some(tls)) => {
+                Stream::Tls(Box::new(tls.handshake(socket, endpoint, &masks)?))
+            }
             (Tls::StartTls, Some(tls)) => {
-                let first = greeting.insert(starttls::starttls(&mut socket, &name, &masks)?);
+                let first = greeting.insert(starttls::starttls(&mut socket, endpoint, &masks)?);
                 match first.status {
-                    Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, &name)?)),
+                    Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, endpoint, &masks)?)),
                     // It has not begun TLS: `session` says why and goes no further.
                     _ => Stream::Plain(socket),
                 }
             }
             _ => Stream::Plain(socket),
         };
-        let mut core = Core::new(stream, name, masks);
+        let mut core = Core::new(stream, endpoint, masks);
         let greeting = match greeting {
             Some(greeting) => greeting,
-            None => core.greeting()?,
+            None => core.greeting(reached)?,
         };
         Ok((Wire(Arc::new(Mutex::new(core))), greeting))
     }
@@ -182,9 +202,10 @@ impl Wire {
         core.continuation = Continuation::Idle(Idle::new(grace, exists));
     }
 
-    /// The next command signs in: it is logged as `shown` and may be asked for more.
-    pub fn sign_in(&self, shown: &'static str) {
+    /// The next command signs this user in: it is logged as `shown` and may be asked for more.
+    pub fn sign_in(&self, user: &str, shown: &'static str) {
         let mut core = self.core();
+        core.peer.user = user.to_string();
         core.continuation = Continuation::Challenge(0);
         core.logged_as = Some(shown);
     }
@@ -222,6 +243,10 @@ impl Wire {
     /// `host:port`.
     pub fn name(&self) -> String {
         self.core().name.clone()
+    }
+
+    pub fn peer(&self) -> Peer {
+        self.core().peer.clone()
     }
 
     /// What protects the connection to this endpoint, if anything does.
@@ -277,10 +302,14 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Core {
-    fn new(stream: Stream, name: String, masks: Masks) -> Core {
+    fn new(stream: Stream, endpoint: &Endpoint, masks: Masks) -> Core {
         Core {
             stream,
-            name,
+            name: endpoint.name(),
+            peer: Peer {
+                endpoint: endpoint.clone(),
+                user: String::new(),
+            },
             inbox: Vec::new(),
             inbox_at: 0,
             outbox: Vec::new(),
@@ -315,12 +344,20 @@ impl Core {
         })
     }
 
-    fn greeting(&mut self) -> Result<StatusText> {
-        let line = self
-            .line()
-            .map_err(|e| Error::connection(format!("{} sent no greeting: {e}", self.name)))?;
+    fn greeting(&mut self, reached: Instant) -> Result<StatusText> {
+        let endpoint = self.peer.endpoint.clone();
+        let line = match self.line() {
+            Ok(line) => line,
+            Err(e) if e.kind() == io::ErrorKind::TimedOut && self.inbox.is_empty() => {
+                return Err(stranger::silent(&endpoint, reached.elapsed()));
+            }
+            Err(e) => {
+                let called = endpoint.called();
+                return Err(Error::connection(format!("{called} sent no greeting: {e}")));
+            }
+        };
         self.log("S:", &line);
-        read_greeting(&line, &self.name, &self.masks)
+        read_greeting(&line, &endpoint, &self.masks)
     }
 
     /// Sends what the crate flushed: a command line, or an answer to a challenge.
@@ -621,49 +658,8 @@ fn broken(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-fn read_greeting(line: &[u8], name: &str, masks: &Masks) -> Result<StatusText> {
+fn read_greeting(line: &[u8], endpoint: &Endpoint, masks: &Masks) -> Result<StatusText> {
     line.strip_prefix(b"* ")
         .and_then(StatusText::parse)
-        .ok_or_else(|| {
-            Error::connection(format!(
-                "{name} greets with something that is not IMAP: {}",
-                masks.apply(&shown(line))
-            ))
-            .hint("is this the port of the IMAP server, and is the kind of encryption right?")
-        })
-}
-
-enum Stream {
-    Plain(Socket),
-    Tls(Box<tls::Protected>),
-}
-
-impl Stream {
-    fn socket(&self) -> &Socket {
-        match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => &tls.sock,
-        }
-    }
-
-    fn deadline(&mut self) -> &mut Instant {
-        match self {
-            Stream::Plain(socket) => &mut socket.deadline,
-            Stream::Tls(tls) => &mut tls.sock.deadline,
-        }
-    }
-
-    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(socket) => socket.read(buf),
-            Stream::Tls(tls) => tls::receive(tls, buf),
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Plain(socket) => socket.write_all(bytes),
-            Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
-        }
-    }
+        .ok_or_else(|| stranger::greets_otherwise(endpoint, line, masks))
 }

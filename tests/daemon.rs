@@ -230,7 +230,7 @@ fn a_new_token_and_a_new_password_are_picked_up() {
     eventually("the source's password is asked for", || {
         world.status()["trouble"]["message"]
             .as_str()
-            .is_some_and(|m| m.contains("refused the sign-in"))
+            .is_some_and(|m| m.contains("refused ") && m.contains("(`source_pass`)"))
     });
     world.set("source_pass", "pw");
     arrives(&world, 2);
@@ -441,7 +441,7 @@ fn the_system_is_told_that_all_is_well_and_what_is_not() {
     };
     told("READY=1");
     plant(&world, 0);
-    told("STATUS=localhost");
+    told("STATUS=the target refused ");
     told("WATCHDOG=1");
     world
         .target

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // It knows no IMAP.
     ("ledger", &["error", "message", "mount", "text"]),
     ("reply", &["error", "message"]),
-    ("wire", &["config", "error", "message", "reply"]),
+    ("wire", &["config", "error", "message", "reply", "text"]),
     (
         "session",
         &["config", "error", "message", "reply", "text", "wire"],

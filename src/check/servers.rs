@@ -72,7 +72,7 @@ pub(super) fn enter(
         }),
         // A token can be tried also where there is nothing to sign in to.
         (user, Some(Key::TokenFile(path))) => {
-            let token = token::tried(side, path, times, tell);
+            let token = token::tried(side, path, endpoint.map(|e| &e.origin), times, tell);
             user.ok_or_else(nobody)
                 .and_then(|user| token.map(|token| Login::Token { user, token }))
         }

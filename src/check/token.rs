@@ -5,7 +5,7 @@ use std::path::Path;
 use chrono::{TimeDelta, Utc};
 
 use super::{CLOCK, Finding, PATIENCE};
-use crate::config::{Intervals, Secret};
+use crate::config::{Intervals, Origin, Secret};
 use crate::message::Time;
 use crate::oauth::{Keeping, Proof, Renewal, Tokens};
 use crate::text::minute;
@@ -19,11 +19,16 @@ const TRY_AGAIN: &str = "try again later; is this machine online?";
 pub(super) fn tried(
     side: &str,
     path: &Path,
+    origin: Option<&Origin>,
     times: &Intervals,
     tell: &mut dyn FnMut(Finding),
 ) -> Result<Secret<String>, String> {
     let (name, now) = (format!("{side}_token"), Utc::now());
-    let proof = match Tokens::new(path, times.command.min(PATIENCE)).prove(now) {
+    let mut tokens = Tokens::new(path, times.command.min(PATIENCE));
+    if let Some(origin) = origin {
+        tokens = tokens.named_by(origin);
+    }
+    let proof = match tokens.prove(now) {
         Ok(proof) => proof,
         Err(e) => {
             tell(Finding::problem(&name, &e, TRY_AGAIN));
@@ -56,7 +61,10 @@ fn finding(name: &str, path: &Path, proof: &Proof, now: Time) -> Finding {
             return Finding::warning(
                 name,
                 format!("{file}: {held}, and there is no `refresh_token` to renew it with"),
-                "sign in again: with a refresh token nobody has to do that every hour",
+                format!(
+                    "{}; with a refresh token nobody has to do that every hour",
+                    proof.sign_in
+                ),
             );
         }
         Renewal::NotTried => {

@@ -182,11 +182,11 @@ fn prove(account: &Account, grant: &Grant, path: &Path, times: &Intervals) -> Re
             format!("this sign-in does not open the mail of {user}: {e}"),
         )
         .hint(format!(
-            "it was probably of another account: run `imap-to-gmail auth` again and choose {user}; nothing was written to {path}"
+            "it was probably of another account: run the same command again and choose {user}; nothing was written to {path}"
         ))),
         Err(e) => {
             let hint = e.hint.clone().unwrap_or_else(|| {
-                "run `imap-to-gmail auth` again when the server is in reach".into()
+                "run the same command again when the server is in reach".into()
             });
             Err(e.hint(format!("{hint}; nothing was written to {path}")))
         }

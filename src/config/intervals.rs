@@ -7,6 +7,11 @@ use std::time::Duration;
 pub struct Intervals {
     /// To connect, shake hands and be greeted.
     pub connect: Duration,
+    /// For TLS and the greeting alone, counted from the connection: a server that is under load or has just
+    /// been started takes its time, and a person who tries a setting does not wait so long.
+    pub greeting: Duration,
+    /// After so much silence of a server that is to greet in clear it is asked whether it speaks TLS.
+    pub hush: Duration,
     /// For the answer to a command that moves little; failed sign-ins can be slow (servers.md 3.14).
     pub command: Duration,
     /// For the answer to an APPEND, counted from its last byte (gmail.md 3.9).
@@ -60,6 +65,8 @@ impl Default for Intervals {
         let s = Duration::from_secs;
         Intervals {
             connect: s(30),
+            greeting: s(30),
+            hush: s(4),
             command: s(90),
             append: s(300),
             all_mail: s(300),

@@ -54,14 +54,18 @@ pub enum Key {
     TokenFile(PathBuf),
 }
 
+/// The keys of a configuration that lead to one.
+pub(super) const SOURCE: &[&str] = &[
+    "source_pass",
+    "source_pass_file",
+    "source_pass_command",
+    "source_token_file",
+];
+pub(super) const TARGET: &[&str] = &["target_token_file", "target_pass", "target_pass_file"];
+
 impl Reader<'_> {
     pub(super) fn source_key(&self) -> Result<Key> {
-        let key = self.one_of(&[
-            "source_pass",
-            "source_pass_file",
-            "source_pass_command",
-            "source_token_file",
-        ])?;
+        let key = self.one_of(SOURCE)?;
         Ok(match key {
             "source_token_file" => Key::TokenFile(self.required(key)?.into()),
             "source_pass_command" => Key::Password(self.command_output(key)?),
@@ -71,7 +75,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn target_key(&self) -> Result<Key> {
-        let key = self.one_of(&["target_token_file", "target_pass", "target_pass_file"])?;
+        let key = self.one_of(TARGET)?;
         let password = match key {
             "target_token_file" => return Ok(Key::TokenFile(self.required(key)?.into())),
             "target_pass_file" => self.first_line_of(key)?,

@@ -26,6 +26,17 @@ pub enum Provider {
     Other,
 }
 
+impl Provider {
+    /// As `auth --provider` knows it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Provider::Google => "google",
+            Provider::Microsoft => "microsoft",
+            Provider::Other => "other",
+        }
+    }
+}
+
 /// Without this scope Microsoft's IMAP takes no token (gmail.md 8.2).
 const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 /// What the credentials file of Microsoft's and others' clients may hold.

@@ -24,7 +24,7 @@ use crate::text::counted;
 
 /// A pasted address: no terminal gives a longer line than a quarter of this.
 const LINE_MAX: u64 = 16 << 10;
-const AGAIN: &str = "run `imap-to-gmail auth` again";
+const AGAIN: &str = "run the same command again";
 
 /// A sign-in that waits for a person.
 pub struct Consent {

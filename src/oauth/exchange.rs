@@ -176,7 +176,7 @@ impl Client {
             return Err(needs_user(format!(
                 "{name} gave a token that does not allow mail: the scope {mail} was not granted"
             ))
-            .hint("run `imap-to-gmail auth` again and leave the box for mail ticked"));
+            .hint("run the same command again and leave the box for mail ticked"));
         }
         let usable = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic());
         let access = Secret::new(reply.access_token().secret().clone());
@@ -184,7 +184,7 @@ impl Client {
             return Err(Error::connection(format!(
                 "{name} gave something else than an access token"
             ))
-            .hint("run `imap-to-gmail auth` again in a while"));
+            .hint("run the same command again in a while"));
         }
         let refresh = reply
             .refresh_token()
@@ -193,7 +193,7 @@ impl Client {
             .ok_or_else(|| {
                 needs_user(format!("{name} gave no refresh token, so this sign-in would end within the hour")).hint(
                     match self.provider {
-                        Provider::Google => "take this client's access away at https://myaccount.google.com/connections and run `imap-to-gmail auth` again",
+                        Provider::Google => "take this client's access away at https://myaccount.google.com/connections and run the same command again",
                         _ => "`scope` in the credentials file must ask for one, mostly with `offline_access`",
                     },
                 )
@@ -232,7 +232,7 @@ impl Client {
         let name = self.provider_name();
         let out_of_order = |what: String| {
             Error::connection(format!("{name} gives no token now: {what}"))
-                .hint("run `imap-to-gmail auth` again in a while")
+                .hint("run the same command again in a while")
         };
         match refusal::of_endpoint(e, http.status(), &self.masks(sent)) {
             Refusal::OutOfOrder(what) => out_of_order(what),

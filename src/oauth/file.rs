@@ -148,7 +148,7 @@ impl TokenPlace {
                 "{}: the token file cannot be written: {e}",
                 self.path.display()
             ))
-            .hint("mend that, or give another --token-file, and run `imap-to-gmail auth` again")
+            .hint("mend that, or give another --token-file, and run the same command again")
         })
     }
 }
@@ -263,7 +263,13 @@ fn folder(path: &Path) -> &Path {
 /// What a person should know of a sign-in that may end by itself: from two days before Google's
 /// stated end, or before the seventh day, on which that of a client left in "Testing" ends. A token
 /// that works after that day shows that its client is not.
-pub(super) fn ends_soon(name: &Path, map: &Map<String, Value>, now: Time) -> Option<Error> {
+/// `sign_in`: the command with which that is done again.
+pub(super) fn ends_soon(
+    name: &Path,
+    map: &Map<String, Value>,
+    sign_in: &str,
+    now: Time,
+) -> Option<Error> {
     let time = |key: &str| map.get(key).and_then(Value::as_str).and_then(expiry);
     let google = match map.get("scopes") {
         Some(Value::Array(scopes)) => scopes.iter().any(|s| s == GOOGLE_SCOPE),
@@ -283,13 +289,13 @@ pub(super) fn ends_soon(name: &Path, map: &Map<String, Value>, now: Time) -> Opt
     let error = |what: String| Error::new(Fault::NeedsUser, what);
     Some(match stated {
         Some(_) => error(format!("{name}: Google ends this sign-in on {day}")).hint(format!(
-            "run `imap-to-gmail auth` again before that; if the client is in \"Testing\": {PUBLISH}, and sign in once more"
+            "sign in again before that with {sign_in}; if the client is in \"Testing\": {PUBLISH} first"
         )),
         None => error(format!(
             "{name}: if its Google client is still in \"Testing\", this sign-in ends on {day}"
         ))
         .hint(format!(
-            "{PUBLISH}, and run `imap-to-gmail auth` once more; if it is published already, this goes by itself"
+            "{PUBLISH}, and then sign in once more with {sign_in}; if it is published already, this warning goes by itself"
         )),
     })
 }
@@ -302,7 +308,7 @@ mod tests {
         let Value::Object(map) = token else {
             return None;
         };
-        ends_soon(Path::new("t.json"), &map, expiry(now)?).map(|e| e.message)
+        ends_soon(Path::new("t.json"), &map, "", expiry(now)?).map(|e| e.message)
     }
 
     #[test]

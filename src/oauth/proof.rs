@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::Value;
 
 use super::contents::expiry;
-use super::{Access, Granted, Keeping, Provider, SIGN_IN, Tokens, file};
+use super::{Access, Granted, Keeping, Provider, Tokens, file};
 use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
@@ -26,6 +26,8 @@ pub struct Proof {
     pub consented_at: Option<Time>,
     /// What a person should know of a sign-in that will end soon.
     pub ends_soon: Option<Error>,
+    /// How a person signs in again.
+    pub sign_in: String,
     pub keeping: Keeping,
     /// Another refresh token may come with each renewal: what is not kept is lost.
     pub rotates: bool,
@@ -94,6 +96,7 @@ impl Tokens {
             renewal,
             consented_at,
             ends_soon: self.ends_soon(now),
+            sign_in: self.sign_in(Some(contents.provider())),
             keeping: file::keeping(&self.path),
             rotates: contents.provider() != Provider::Google,
             ahead: *self.ahead.lock().unwrap_or_else(PoisonError::into_inner),
@@ -105,6 +108,6 @@ impl Tokens {
             Fault::NeedsUser,
             format!("the token endpoint replaced the refresh token, and the new one cannot be written here: {e}"),
         )
-        .hint(SIGN_IN)
+        .hint(self.sign_in(Some(Provider::Google)))
     }
 }

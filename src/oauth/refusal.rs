@@ -7,12 +7,11 @@ use std::fmt::Display;
 
 use oauth2::{ErrorResponseType, RequestTokenError, StandardErrorResponse};
 
-use super::SIGN_IN;
 use super::client::Provider;
 use crate::config::{Masks, Secret};
 use crate::error::shown;
 
-const AGAIN: &str = "run `imap-to-gmail auth` again";
+const AGAIN: &str = "run the same command again";
 const ADMINISTRATOR: &str =
     "the account or its administrator does not allow this client to read mail";
 
@@ -88,8 +87,8 @@ impl Said {
 
     /// A person came back from the browser without a code.
     pub(super) fn hint_for_answer(&self, provider: Provider) -> String {
-        if let Some(hint) = self.of_microsoft() {
-            return hint.into();
+        if let Some(hint) = self.of_microsoft(AGAIN) {
+            return hint;
         }
         match &*self.code {
             "access_denied" if provider == Provider::Google => format!(
@@ -106,51 +105,54 @@ impl Said {
     }
 
     /// A code was to become a token. None where time may mend it.
-    pub(super) fn hint_for_code(&self) -> Option<&'static str> {
-        if let Some(hint) = self.of_microsoft() {
+    pub(super) fn hint_for_code(&self) -> Option<String> {
+        if let Some(hint) = self.of_microsoft(AGAIN) {
             return Some(hint);
         }
         Some(match &*self.code {
             "invalid_client" | "deleted_client" | "unauthorized_client" => {
-                "the client of the credentials file is wrong or gone: download its file anew, or make a new client"
+                "the client of the credentials file is wrong or gone: download its file anew, or make a new client".into()
             }
-            "access_denied" | "authorization_declined" => {
-                "run `imap-to-gmail auth` again and agree"
-            }
-            "admin_policy_enforced" | "org_internal" | "invalid_scope" => ADMINISTRATOR,
+            "access_denied" | "authorization_declined" => format!("{AGAIN} and agree"),
+            "admin_policy_enforced" | "org_internal" | "invalid_scope" => ADMINISTRATOR.into(),
             "redirect_uri_mismatch" => {
-                "the client does not let the browser come back to this machine: make one of type \"Desktop app\""
+                "the client does not let the browser come back to this machine: make one of type \"Desktop app\"".into()
             }
-            "expired_token" => "run `imap-to-gmail auth` again; the code must be entered in time",
+            "expired_token" => format!("{AGAIN}; the code must be entered in time"),
             "invalid_grant" => {
-                "the browser's answer was used before or is too old: run `imap-to-gmail auth` again"
+                format!("the browser's answer was used before or is too old: {AGAIN}")
             }
             "server_error" | "temporarily_unavailable" | "internal_failure" => return None,
-            _ => AGAIN,
+            _ => AGAIN.into(),
         })
     }
 
-    /// A token was to be renewed. None where time may mend it.
-    pub(super) fn hint_for_renewal(&self, provider: Provider) -> Option<String> {
-        if let Some(hint) = self.of_microsoft() {
-            return Some(hint.into());
+    /// A token was to be renewed; `sign_in`: how a person signs in again. None where time may mend it.
+    pub(super) fn hint_for_renewal(&self, provider: Provider, sign_in: &str) -> Option<String> {
+        if let Some(hint) = self.of_microsoft(sign_in) {
+            return Some(hint);
         }
         Some(match &*self.code {
             "invalid_grant" => match provider {
                 Provider::Google => format!(
-                    "{SIGN_IN} (a Google client left in \"Testing\" ends every sign-in after 7 days)"
+                    "{sign_in} (a Google client left in \"Testing\" ends every sign-in after 7 days)"
                 ),
                 Provider::Microsoft => format!(
-                    "{SIGN_IN} (a new password, or 90 days without use, end a sign-in with Microsoft)"
+                    "{sign_in} (a new password, or 90 days without use, end a sign-in with Microsoft)"
                 ),
-                Provider::Other => SIGN_IN.into(),
+                Provider::Other => sign_in.into(),
             },
             "invalid_client" | "deleted_client" | "unauthorized_client" => match provider {
-                Provider::Google => "its OAuth client is wrong or gone: make a new one in the Google Cloud console and sign in with it",
-                Provider::Microsoft => "its app registration in Microsoft Entra is wrong or gone, or its secret is: mend it or make a new one, and sign in with it",
-                Provider::Other => "its OAuth client is wrong or gone: make a new one with the provider and sign in with it",
-            }
-            .into(),
+                Provider::Google => format!(
+                    "its OAuth client is wrong or gone: make a new one in the Google Cloud console, and {sign_in}"
+                ),
+                Provider::Microsoft => format!(
+                    "its app registration in Microsoft Entra is wrong or gone, or its secret is: mend it or make a new one, and {sign_in}"
+                ),
+                Provider::Other => format!(
+                    "its OAuth client is wrong or gone: make a new one with the provider, and {sign_in}"
+                ),
+            },
             "access_denied" | "admin_policy_enforced" | "org_internal" | "invalid_scope" => {
                 ADMINISTRATOR.into()
             }
@@ -159,39 +161,39 @@ impl Said {
             | "invalid_rapt"
             | "interaction_required"
             | "login_required"
-            | "consent_required" => SIGN_IN.into(),
+            | "consent_required" => sign_in.into(),
             _ => return None,
         })
     }
 
     /// What Microsoft's own numbers say more exactly than the error that they come with
     /// (learn.microsoft.com/entra/identity-platform/reference-error-codes): of these a new sign-in
-    /// alone mends nothing.
-    fn of_microsoft(&self) -> Option<&'static str> {
+    /// alone mends nothing. `again`: how that is done where it is due all the same.
+    fn of_microsoft(&self, again: &str) -> Option<String> {
         let number = self.description.strip_prefix("AADSTS")?;
         let number = number.split(|c: char| !c.is_ascii_digit()).next()?;
         Some(match number {
             // Not assigned to the client; blocked by conditional access; consent wanted, of an
             // administrator.
-            "50105" | "53003" | "65001" | "90094" => ADMINISTRATOR,
+            "50105" | "53003" | "65001" | "90094" => ADMINISTRATOR.into(),
             // Conditional access wants a device that the organisation manages or finds in order.
             "53000" | "53001" | "530002" | "530003" => {
-                "the organisation lets only devices that it manages read its mail: its administrator must make an exception for this client (Conditional Access in Microsoft Entra); a new sign-in does not help"
+                "the organisation lets only devices that it manages read its mail: its administrator must make an exception for this client (Conditional Access in Microsoft Entra); a new sign-in does not help".into()
             }
             "50057" => {
-                "the account is disabled: its administrator must enable it; a new sign-in does not help before that"
+                "the account is disabled: its administrator must enable it; a new sign-in does not help before that".into()
             }
             // "The request body must contain the following parameter: 'scope'", "Application ... is
             // requesting a token for itself": the renewal did not say for what.
-            "900144" | "90009" => {
-                "the token file does not say what its token is for: `\"scopes\": [\"https://outlook.office.com/IMAP.AccessAsUser.All\", \"offline_access\"]` is missing in it, or names another resource; put it there, or run `imap-to-gmail auth --provider microsoft` again, which does"
-            }
-            "9002331" => {
-                "this app is for personal Microsoft accounts alone: put `\"tenant\": \"consumers\"` into the credentials file and run `imap-to-gmail auth` again, or let the app registration in Microsoft Entra take accounts of organisations too"
-            }
+            "900144" | "90009" => format!(
+                "the token file does not say what its token is for: `\"scopes\": [\"https://outlook.office.com/IMAP.AccessAsUser.All\", \"offline_access\"]` is missing in it, or names another resource; put it there, or have that done: {again}"
+            ),
+            "9002331" => format!(
+                "this app is for personal Microsoft accounts alone: let its registration in Microsoft Entra take accounts of organisations too, or put `\"tenant\": \"consumers\"` into the credentials file and {again}"
+            ),
             // "The request body must contain ... client_secret".
             "7000218" => {
-                "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; it is tried again by itself"
+                "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; it is tried again by itself".into()
             }
             _ => return None,
         })
@@ -210,6 +212,8 @@ fn sentence(description: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SIGN_IN: &str = "sign in again with `this`";
 
     fn said(code: &str, description: &str) -> Said {
         Said::new(code, description, &Masks::default())
@@ -245,13 +249,13 @@ mod tests {
                 "administrator",
             ),
         ] {
-            let hint = said(code, description).hint_for_renewal(provider);
+            let hint = said(code, description).hint_for_renewal(provider, SIGN_IN);
             let hint = hint.unwrap_or_default();
             assert!(hint.contains(part), "{provider:?} {code}: {hint}");
             assert_eq!(hint.contains("Google"), provider == Google, "{hint}");
         }
         assert_eq!(
-            said("temporarily_unavailable", "").hint_for_renewal(Microsoft),
+            said("temporarily_unavailable", "").hint_for_renewal(Microsoft, SIGN_IN),
             None
         );
     }
@@ -287,19 +291,19 @@ mod tests {
         ] {
             let said = said(code, description);
             let hints = [
-                said.hint_for_renewal(Provider::Microsoft),
-                said.hint_for_code().map(str::to_string),
+                said.hint_for_renewal(Provider::Microsoft, SIGN_IN),
+                said.hint_for_code(),
                 Some(said.hint_for_answer(Provider::Microsoft)),
             ];
             for hint in hints {
                 let hint = hint.unwrap_or_default();
                 assert!(hint.contains(part), "{description}: {hint}");
-                assert!(!hint.contains(SIGN_IN), "{hint}");
+                assert!(!hint.starts_with(SIGN_IN), "{hint}");
             }
         }
         // Another number that begins the same.
         let other = said("invalid_grant", "AADSTS530031: ...");
-        let hint = other.hint_for_renewal(Provider::Microsoft);
+        let hint = other.hint_for_renewal(Provider::Microsoft, SIGN_IN);
         assert!(hint.is_some_and(|h| h.contains("sign in again")));
     }
 

@@ -11,11 +11,11 @@ use oauth2::{
     TokenUrl,
 };
 
+use super::Tokens;
 use super::client::Provider;
 use super::contents::{Contents, is_token, same_scope};
 use super::exchange::Http;
 use super::refusal::{self, Refusal};
-use super::{SIGN_IN, Tokens};
 use crate::config::Secret;
 use crate::error::{Error, Fault, Result, shown};
 
@@ -25,7 +25,7 @@ impl Tokens {
         let (Some(refresh), Some(id)) =
             (contents.text("refresh_token"), contents.text("client_id"))
         else {
-            return Err(self.cannot_renew());
+            return Err(self.cannot_renew(contents));
         };
         let uri = contents.token_uri();
         let url = TokenUrl::new(uri.clone())
@@ -36,7 +36,7 @@ impl Tokens {
                     Fault::NeedsUser,
                     format!("`token_uri` is {}, expected https", shown(uri.as_bytes())),
                 )
-                .hint(SIGN_IN)
+                .hint(self.sign_in(Some(contents.provider())))
             })?;
         let mut client = BasicClient::new(ClientId::new(id))
             .set_auth_type(AuthType::RequestBody)
@@ -58,12 +58,12 @@ impl Tokens {
         }
     }
 
-    pub(super) fn cannot_renew(&self) -> Error {
+    pub(super) fn cannot_renew(&self, contents: &Contents) -> Error {
         self.error(
             Fault::NeedsUser,
             "its `token` is refused and there is no `refresh_token` in it",
         )
-        .hint(SIGN_IN)
+        .hint(self.sign_in(Some(contents.provider())))
     }
 
     /// Does the reply, where it names scopes, grant mail?
@@ -84,10 +84,11 @@ impl Tokens {
         if granted.is_empty() || wanted.is_empty() || wanted.iter().any(has) {
             return Ok(());
         }
-        let hint = match contents.provider() {
-            Provider::Google => "sign in again and leave the box for mail ticked",
-            Provider::Microsoft | Provider::Other => "sign in again and let it read mail by IMAP",
+        let how = match contents.provider() {
+            Provider::Google => "leave the box for mail ticked there",
+            Provider::Microsoft | Provider::Other => "let it read mail by IMAP there",
         };
+        let hint = format!("{}; {how}", self.sign_in(Some(contents.provider())));
         Err(self
             .error(
                 Fault::NeedsUser,
@@ -123,7 +124,10 @@ impl Tokens {
             Refusal::Refused(said) => said,
         };
         let words = said.words();
-        match said.hint_for_renewal(contents.provider()) {
+        match said.hint_for_renewal(
+            contents.provider(),
+            &self.sign_in(Some(contents.provider())),
+        ) {
             None => self.out_of_order(&words),
             Some(hint) => {
                 let mut error = self

@@ -1,8 +1,10 @@
 //! A refused sign-in: whose affair it is, and what a person can do about it, by the server's own
-//! words and the codes of RFC 5530.
+//! words, the codes of RFC 5530 and what is known of its provider.
 
 use super::Phase;
-use crate::error::{Error, Fault};
+use super::provider::{self, Entry};
+use crate::error::{Error, Fault, shown};
+use crate::wire::Peer;
 
 /// Refusals that say why: another way of saying the password changes nothing.
 const REASONS: &[&str] = &[
@@ -32,89 +34,147 @@ pub(super) fn may_be_of_the_mechanism(lower: &str) -> bool {
     !REASONS.iter().any(|code| lower.contains(code))
 }
 
-pub(super) fn refused(phase: Phase, server: &str, words: &str, lower: &str) -> Error {
+pub(super) fn refused(phase: Phase, peer: &Peer, words: &str, lower: &str) -> Error {
     let by_token = phase == Phase::SignInByToken;
+    let (endpoint, origin) = (&peer.endpoint, &peer.endpoint.origin);
+    let entry = match by_token {
+        // `auth` tries one also where the configuration has a password yet.
+        true => origin.key("token_file"),
+        false => origin.entry.into(),
+    };
     let error = Error::new(
         Fault::NeedsUser,
-        format!("{server} refused the sign-in: {words}"),
+        format!(
+            "{} refused {} (`{entry}`): {words}",
+            endpoint.whose(),
+            shown(peer.user.as_bytes())
+        ),
     );
-    if let Some(hint) = not_of_the_credentials(lower) {
+    if let Some(hint) = not_of_the_credentials(peer, lower) {
         return error.hint(hint);
     }
     let mut error = error.hint(if by_token {
-        token_hint(lower)
+        token_hint(peer, lower)
     } else {
-        password_hint(server, lower)
+        password_hint(peer, lower)
     });
     error.credentials_refused = true;
     error
 }
 
 /// What neither another password nor another token mends.
-fn not_of_the_credentials(lower: &str) -> Option<&'static str> {
+fn not_of_the_credentials(peer: &Peer, lower: &str) -> Option<String> {
+    let origin = &peer.endpoint.origin;
     let has = |code: &str| lower.contains(code);
     if has("[privacyrequired]") {
-        Some(
-            "the server takes this sign-in over an encrypted connection alone: use `\"implicit\"` or `\"starttls\"`",
-        )
+        Some(format!(
+            "the server takes this sign-in over an encrypted connection alone: put `\"{}\": \"implicit\"` or `\"starttls\"` into {}",
+            origin.key("tls"),
+            origin.file()
+        ))
     } else if has("[contactadmin]") {
-        Some("only the administrator of the server can mend this: show them what it says")
+        Some("only the administrator of the server can mend this: show them what it says".into())
     } else if has("[authorizationfailed]") {
-        Some(
-            "the server knows this user, who may not use the mailbox by IMAP: is it the user whose mailbox it is? Else ask the administrator of the server",
-        )
+        Some(format!(
+            "the server knows this user, who may not use the mailbox by IMAP: is `{}` in {} the user whose mailbox it is? Else ask the administrator of the server",
+            origin.key("user"),
+            origin.file()
+        ))
     } else {
         None
     }
 }
 
-fn password_hint(server: &str, lower: &str) -> &'static str {
-    let host = server.to_lowercase();
+fn password_hint(peer: &Peer, lower: &str) -> String {
+    let origin = &peer.endpoint.origin;
+    let (entry, file) = (origin.entry, origin.file());
+    let known = provider::of(&peer.endpoint.host);
     // gmail.md 8.2. Exchange says "LOGIN failed." of every password, so its name must tell.
-    let microsoft = lower.contains("basic authentication is disabled")
-        || ["outlook.", "office365.", "hotmail."]
-            .iter()
-            .any(|name| host.contains(name));
-    if microsoft {
-        return "Microsoft takes no password here, only a sign-in with OAuth: name its token file with `source_token_file` (at the target `target_token_file`)";
+    if lower.contains("basic authentication is disabled") || known == Some(Entry::Microsoft) {
+        return format!(
+            "Microsoft takes no password here, only a sign-in in a browser: put `\"{0}\": \"{1}\"` into {file} in place of `{entry}`, then {2}",
+            origin.key("token_file"),
+            format_args!("{}_token.json", origin.side.name()),
+            origin.sign_in(Some("microsoft"))
+        );
     }
+    if let Some(Entry::Password(advice)) = known
+        && of_the_account(lower).is_none()
+    {
+        return format!("{advice}, and put it into {file} (`{entry}`)");
+    }
+    let use_it = format!("use that in {file} (`{entry}`)");
     if lower.contains("application-specific password") {
-        return "this account has 2-Step Verification: make an app password and use that";
+        return format!("this account has 2-Step Verification: make an app password and {use_it}");
     }
     // mail.ru: "Application password is REQUIRED".
     let of_an_app = ["application password", "app password", "app-specific"];
     if of_an_app.iter().any(|w| lower.contains(w)) {
-        return "this provider takes no account password here: make an app password in the account's security settings and use that";
+        return format!(
+            "this provider takes no account password here: make an app password in the account's security settings and {use_it}"
+        );
     }
     if lower.contains("[expired]") {
-        return "the password has run out: set a new one at the provider, and put that into the configuration";
+        return format!(
+            "the password has run out: set a new one at the provider, and put that into {file} (`{entry}`)"
+        );
     }
-    of_the_account(lower).unwrap_or("check user name and password; nothing is lost meanwhile")
+    let check = format!(
+        "check user name and password in {file} (`{}`, `{entry}`)",
+        origin.key("user")
+    );
+    match (of_the_account(lower), known) {
+        (Some(OfTheAccount::Unsure), _) => {
+            format!("{check}, and whether IMAP is switched on in the account's settings")
+        }
+        (Some(OfTheAccount::Certain(hint)), _) => hint.into(),
+        (None, Some(Entry::SwitchedOn(advice))) => format!("{check}, and {advice}"),
+        (None, _) => format!("{check}; nothing is lost meanwhile"),
+    }
 }
 
-fn token_hint(lower: &str) -> &'static str {
+fn token_hint(peer: &Peer, lower: &str) -> String {
+    let origin = &peer.endpoint.origin;
     if lower.contains("mechanism") {
-        return "this server takes no tokens (XOAUTH2): use a password";
+        return format!(
+            "this server takes no tokens (XOAUTH2): use a password, `{}` in {}",
+            origin.key("pass"),
+            origin.file()
+        );
     }
-    of_the_account(lower).unwrap_or(
-        "sign in again, with the account that the user name in the configuration says; nothing is lost meanwhile",
+    if let Some(OfTheAccount::Certain(hint)) = of_the_account(lower) {
+        return hint.into();
+    }
+    format!(
+        "sign in again, with the account that `{}` in {} says: {}; nothing is lost meanwhile",
+        origin.key("user"),
+        origin.file(),
+        origin.sign_in(None)
     )
 }
 
-fn of_the_account(lower: &str) -> Option<&'static str> {
+/// What lies in the account's settings.
+enum OfTheAccount {
+    Certain(&'static str),
+    /// Yandex does not say which of both it is.
+    Unsure,
+}
+
+fn of_the_account(lower: &str) -> Option<OfTheAccount> {
     let imap_is_off = lower.contains("imap")
         && ["disabled", "not enabled", "yet to enable"]
             .iter()
             .any(|w| lower.contains(w));
     if lower.contains("web") && lower.contains("log") {
-        Some("open the account once in a web browser and confirm that the sign-in was you")
+        Some(OfTheAccount::Certain(
+            "open the account once in a web browser and confirm that the sign-in was you",
+        ))
     } else if imap_is_off && lower.contains("credentials or") {
-        // Yandex does not say which.
-        Some(
-            "check user name and password, and whether IMAP is switched on in the account's settings",
-        )
+        Some(OfTheAccount::Unsure)
     } else if imap_is_off {
-        Some("switch IMAP on in the account's settings, or ask its administrator to")
+        Some(OfTheAccount::Certain(
+            "switch IMAP on in the account's settings, or ask its administrator to",
+        ))
     } else {
         None
     }

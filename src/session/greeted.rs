@@ -20,7 +20,7 @@ impl Greeted {
     ///
     /// `masks`: what is about to be said to the server, which may have heard it before.
     pub fn connect(endpoint: &Endpoint, times: &Intervals, masks: Masks) -> Result<Greeted> {
-        let (wire, greeting) = Wire::connect(endpoint, times.connect, masks)?;
+        let (wire, greeting) = Wire::connect(endpoint, times, masks)?;
         match greeting.status {
             Status::Ok => Ok(Greeted {
                 wire,

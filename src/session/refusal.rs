@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::door;
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, shown};
 use crate::reply::Status;
+use crate::wire::Peer;
 
 /// A server that asks for more is asked again all the same.
 const DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -25,23 +26,28 @@ pub enum Phase {
     Append,
 }
 
-/// The fault behind `words`, which `server` said in a NO, BAD or BYE during `phase`.
-pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Error {
+/// The fault behind `words`, which `peer` said in a NO, BAD or BYE during `phase`.
+pub fn classify(phase: Phase, status: Status, peer: &Peer, words: &str) -> Error {
     let lower = words.to_lowercase();
+    let words = within_a_sentence(words);
+    let server = &*peer.endpoint.name();
     let has = |needles: &[&str]| needles.iter().any(|n| lower.contains(n));
 
     if let Some(error) = throttled(phase, server, words, &lower) {
         return error;
     }
     if has(&["authenticated but not connected"]) {
-        return not_connected(server, words);
+        return not_connected(peer, words);
     }
     let temporary = is_temporary(&lower);
     let not_understood = status == Status::Bad && !door::is_of_the_credentials(&lower);
     let lost = status == Status::Bye;
     let signing_in = matches!(phase, Phase::SignIn | Phase::SignInByToken);
     match phase {
-        Phase::Greeting => Error::connection(format!("{server} does not let us in now: {words}")),
+        Phase::Greeting => Error::connection(format!(
+            "{} does not let us in now: {words}",
+            peer.endpoint.called()
+        )),
         _ if lost => {
             let mut error = Error::connection(format!("{server} closed the connection: {words}"));
             error.goodbye = true;
@@ -49,9 +55,13 @@ pub fn classify(phase: Phase, status: Status, server: &str, words: &str) -> Erro
         }
         // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
         _ if signing_in && (temporary || not_understood || has(&["lookup failed"])) => {
-            Error::connection(format!("{server} could not sign us in: {words}"))
+            Error::connection(format!(
+                "{} could not sign {} in: {words}",
+                peer.endpoint.called(),
+                shown(peer.user.as_bytes())
+            ))
         }
-        Phase::SignIn | Phase::SignInByToken => door::refused(phase, server, words, &lower),
+        Phase::SignIn | Phase::SignInByToken => door::refused(phase, peer, words, &lower),
         Phase::Examine if temporary => {
             Error::connection(format!("{server} could not open the mailbox: {words}"))
         }
@@ -154,12 +164,29 @@ fn stated_delay(lower: &str) -> Option<Duration> {
 
 /// Exchange (gmail.md 8.2): the token is good, the mailbox does not open with it. It says so of any
 /// command, and now and then for no reason of ours.
-fn not_connected(server: &str, words: &str) -> Error {
-    Error::new(
+fn not_connected(peer: &Peer, words: &str) -> Error {
+    let (endpoint, origin) = (&peer.endpoint, &peer.endpoint.origin);
+    let user = origin.key("user");
+    let error = Error::new(
         Fault::NeedsUser,
-        format!("{server} knows the sign-in and does not open the mailbox: {words}"),
-    )
-    .hint("it may pass by itself; else sign in with the account that the user name in the configuration says, and switch IMAP on for it")
+        format!(
+            "{} knows the sign-in and does not open the mailbox: {words}",
+            endpoint.called()
+        ),
+    );
+    error.hint(format!(
+        "it may pass by itself; else switch IMAP on for the account that `{user}` in {} says, and sign in with that: {}",
+        origin.file(),
+        origin.sign_in(None)
+    ))
+}
+
+/// A server's words as a part of one of ours: without its full stop.
+fn within_a_sentence(words: &str) -> &str {
+    match words.strip_suffix('.') {
+        Some(rest) if !rest.ends_with('.') => rest,
+        _ => words,
+    }
 }
 
 fn append_refused(server: &str, words: &str, lower: &str) -> Error {
@@ -237,264 +264,4 @@ fn is_of_its_size(lower: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_refusal_is_known_by_its_words_and_the_phase() {
-        use Fault::{Connection, NeedsUser, Permanent, Throttled, Transient};
-        use Phase::{Append, Examine, Fetch, Greeting, SignIn, SignInByToken};
-        use Status::{Bad, Bye, No};
-        for (phase, status, words, fault) in [
-            (Greeting, Bye, "too many connections", Throttled),
-            (Greeting, Bye, "disconnected for inactivity", Connection),
-            (
-                SignIn,
-                No,
-                "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
-                NeedsUser,
-            ),
-            (SignIn, No, "LOGIN failed.", NeedsUser),
-            (
-                SignIn,
-                No,
-                "[UNAVAILABLE] Temporary authentication failure",
-                Connection,
-            ),
-            (
-                SignIn,
-                No,
-                "[LIMIT] Maximum number of connections from user+IP exceeded",
-                Throttled,
-            ),
-            (
-                SignIn,
-                No,
-                "[ALERT] Too many simultaneous connections. (Failure)",
-                Throttled,
-            ),
-            (
-                SignIn,
-                Bad,
-                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-                Throttled,
-            ),
-            (SignIn, Bad, "Could not parse command", Connection),
-            // Exchange Online (gmail.md 8.2).
-            (SignIn, No, "Basic authentication is disabled.", NeedsUser),
-            (SignInByToken, No, "AUTHENTICATE failed.", NeedsUser),
-            (
-                SignInByToken,
-                Bad,
-                "User is authenticated but not connected.",
-                NeedsUser,
-            ),
-            (
-                Examine,
-                Bad,
-                "User is authenticated but not connected.",
-                NeedsUser,
-            ),
-            (
-                Fetch,
-                Bad,
-                "User is authenticated but not connected.",
-                NeedsUser,
-            ),
-            (
-                Append,
-                Bad,
-                "User is authenticated but not connected.",
-                NeedsUser,
-            ),
-            (
-                SignInByToken,
-                Bad,
-                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-                Throttled,
-            ),
-            (
-                Examine,
-                Bad,
-                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-                Throttled,
-            ),
-            (
-                Append,
-                Bad,
-                "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-                Throttled,
-            ),
-            (
-                SignInByToken,
-                No,
-                "[LIMIT] Maximum number of connections from user+IP exceeded",
-                Throttled,
-            ),
-            (
-                SignInByToken,
-                No,
-                "[UNAVAILABLE] Temporary System Problem (Failure)",
-                Connection,
-            ),
-            (
-                Fetch,
-                Bye,
-                "Session invalidated - AccessTokenExpired",
-                Connection,
-            ),
-            (SignInByToken, Bye, "Connection is closed. 13", Connection),
-            (
-                Examine,
-                No,
-                "[NONEXISTENT] Mailbox doesn't exist: INBOX",
-                NeedsUser,
-            ),
-            (Examine, No, "System Error (Failure)", Connection),
-            (Fetch, No, "[SERVERBUG] Internal error occurred", Transient),
-            (
-                Fetch,
-                Bye,
-                "[OVERQUOTA] Account exceeded command or bandwidth limits.",
-                Throttled,
-            ),
-            (
-                Append,
-                No,
-                "[LIMIT] Mail size is larger than the maximum size allowed by server",
-                Permanent,
-            ),
-            (
-                Append,
-                No,
-                "[OVERQUOTA] Quota exceeded (mailbox for user is full)",
-                NeedsUser,
-            ),
-            (Append, No, "[OVERQUOTA] message too large", Permanent),
-            (
-                Append,
-                No,
-                "[TRYCREATE] Mailbox doesn't exist: INBOX",
-                Transient,
-            ),
-            (
-                Append,
-                No,
-                "[ALREADYEXISTS] Message already exists",
-                Transient,
-            ),
-            (Append, No, "Too many MIME parts", Transient),
-            (Append, No, "Too many simultaneous requests", Throttled),
-            (Append, Bad, "[TOOBIG] Message too large.", Permanent),
-            (
-                Append,
-                Bad,
-                "Invalid Arguments: Unable to parse message",
-                Permanent,
-            ),
-            (Append, No, "Can't save a zero byte message.", Permanent),
-            (
-                Append,
-                No,
-                "[UNAVAILABLE] Temporary System Problem",
-                Transient,
-            ),
-            (
-                Append,
-                No,
-                "Unable to append message to folder (Failure)",
-                Transient,
-            ),
-            (
-                Append,
-                Bye,
-                "Session expired, please login again.",
-                Connection,
-            ),
-        ] {
-            let error = classify(phase, status, "host:993", words);
-            assert_eq!(error.fault, fault, "{phase:?} {words}: {error}");
-            assert!(error.message.contains(words), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_to_do_about_a_refused_sign_in_fits_what_was_shown() {
-        let hint = |phase, server, words| {
-            let error = classify(phase, Status::No, server, words);
-            assert!(error.credentials_refused, "{words}");
-            error.hint.unwrap_or_default()
-        };
-        let (password, token) = (Phase::SignIn, Phase::SignInByToken);
-        for (phase, server, words, part) in [
-            (
-                password,
-                "mail.x:993",
-                "LOGIN failed.",
-                "user name and password",
-            ),
-            (
-                password,
-                "outlook.office365.com:993",
-                "LOGIN failed.",
-                "`source_token_file`",
-            ),
-            (
-                password,
-                "imap-mail.outlook.com:993",
-                "AUTHENTICATE failed.",
-                "`source_token_file`",
-            ),
-            (
-                password,
-                "mail.x:993",
-                "Basic authentication is disabled.",
-                "`source_token_file`",
-            ),
-            (
-                token,
-                "outlook.office365.com:993",
-                "AUTHENTICATE failed.",
-                "sign in again",
-            ),
-            (
-                token,
-                "imap.gmail.com:993",
-                "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
-                "sign in again",
-            ),
-            (
-                token,
-                "mail.x:993",
-                "Unsupported authentication mechanism.",
-                "use a password",
-            ),
-            (
-                token,
-                "imap.gmail.com:993",
-                "Your account is not enabled for IMAP use.",
-                "switch IMAP on",
-            ),
-            (
-                password,
-                "imap.gmail.com:993",
-                "Application-specific password required",
-                "app password",
-            ),
-        ] {
-            let hint = hint(phase, server, words);
-            assert!(hint.contains(part), "{server} {words}: {hint}");
-        }
-    }
-
-    #[test]
-    fn a_stated_delay_is_kept() {
-        let e = classify(
-            Phase::Fetch,
-            Status::Bad,
-            "h",
-            "Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-        );
-        assert_eq!(e.delay, Some(Duration::from_millis(92_415)));
-    }
-}
+mod tests;

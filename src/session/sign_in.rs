@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{Heard, Login, Phase, capability_code, heard, judge, refusal};
-use crate::config::{Intervals, Masks, Secret};
+use crate::config::{Endpoint, Intervals, Masks, Secret, Tls};
 use crate::error::{Error, Fault, Result};
 use crate::reply::Untagged;
 use crate::wire::{Answer, Wire};
@@ -70,17 +70,14 @@ pub(super) fn sign_in(
         }
         Login::Password { user, password } => {
             if offers("LOGINDISABLED") {
-                return Err(Error::new(
-                    Fault::NeedsUser,
-                    format!("{} takes no password on this connection", wire.name()),
-                )
-                .hint("use `\"implicit\"` or `\"starttls\"`; some providers take only OAuth, with a token file"));
+                return Err(no_password_here(&wire.peer().endpoint));
             }
             return log_in(client, wire, user, password, times);
         }
     };
     wire.expect(times.command, 0);
-    wire.sign_in(shown);
+    let (Login::Password { user, .. } | Login::Token { user, .. }) = login;
+    wire.sign_in(user, shown);
     let response = login.response();
     let done = if with_response {
         let command = Secret::new(format!(
@@ -123,6 +120,28 @@ pub(super) fn sign_in(
     }
 }
 
+fn no_password_here(endpoint: &Endpoint) -> Error {
+    let (called, origin) = (endpoint.called(), &endpoint.origin);
+    let hint = match endpoint.tls {
+        Tls::None => format!(
+            "put `\"{}\": \"starttls\"` (or \"implicit\", with port 993) into {}",
+            origin.key("tls"),
+            origin.file()
+        ),
+        Tls::StartTls | Tls::Implicit => format!(
+            "it lets in only who signs in with OAuth, whose token file is named as `{}` in {} in place of `{}`",
+            origin.key("token_file"),
+            origin.file(),
+            origin.entry
+        ),
+    };
+    Error::new(
+        Fault::NeedsUser,
+        format!("{called} takes no password on this connection"),
+    )
+    .hint(hint)
+}
+
 fn login_may_do(wire: &Wire, answer: &Answer) -> bool {
     let refused = answer.tagged.as_ref().filter(|_| answer.broken.is_none());
     refused.is_some_and(|s| refusal::login_may_do(&wire.words(&s.words)))
@@ -136,7 +155,7 @@ fn log_in(
     times: &Intervals,
 ) -> Result<SignedIn> {
     wire.expect(times.command, 0);
-    wire.sign_in("LOGIN (credentials)");
+    wire.sign_in(user, "LOGIN (credentials)");
     let done = client.login(user, password.reveal());
     finish_sign_in(wire, done, heard(wire, Phase::SignIn))
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::unreachable;
 use crate::config::Endpoint;
 use crate::error::{Error, Result};
 
@@ -15,14 +16,14 @@ use crate::error::{Error, Result};
 /// # Errors
 /// `Connection` when there is none.
 pub fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<IpAddr>> {
-    let name = endpoint.name();
-    let no_answer = Error::connection(format!("{name} has no address: no name server answered"));
     let (sender, receiver) = mpsc::channel();
-    let asked = (endpoint.clone(), name);
+    let asked = endpoint.clone();
     thread::spawn(move || {
-        let _ = sender.send(resolve(&asked.0, &asked.1));
+        let _ = sender.send(resolve(&asked));
     });
-    let found = receiver.recv_timeout(limit).map_err(|_| no_answer)??;
+    let found = receiver
+        .recv_timeout(limit)
+        .map_err(|_| unreachable::no_name_server(endpoint))??;
     let mut ips: Vec<IpAddr> = Vec::new();
     for address in found {
         if !ips.contains(&address.ip()) {
@@ -32,32 +33,31 @@ pub fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<IpAddr>> {
     Ok(ips)
 }
 
-fn resolve(endpoint: &Endpoint, name: &str) -> Result<Vec<SocketAddr>> {
+fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>> {
     let host = endpoint.host.trim_matches(['[', ']']);
     let found = (host, endpoint.port)
         .to_socket_addrs()
-        .map_err(|e| Error::connection(format!("{name} has no address: {e}")))?;
+        .map_err(|e| unreachable::no_address(endpoint, &e))?;
     Ok(found.collect())
 }
 
 /// An address that swallows what is sent to it (IPv6 without a way out) has its share of the time:
 /// enough is left for the others, and for the greeting.
-pub(super) fn dial(endpoint: &Endpoint, name: &str, deadline: Instant) -> Result<TcpStream> {
-    let addresses = resolve(endpoint, name)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
+pub(super) fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream> {
+    let addresses = resolve(endpoint)?;
+    let mut failed = Vec::new();
     for (shares, address) in (2..=addresses.len() as u32 + 1).rev().zip(&addresses) {
         let left = deadline.saturating_duration_since(Instant::now());
         match TcpStream::connect_timeout(address, left / shares) {
             Ok(tcp) => {
-                watch_over(&tcp).map_err(|e| Error::connection(format!("{name}: {e}")))?;
+                watch_over(&tcp)
+                    .map_err(|e| Error::connection(format!("{}: {e}", endpoint.called())))?;
                 return Ok(tcp);
             }
-            Err(e) => last = e,
+            Err(e) => failed.push((address.ip(), e)),
         }
     }
-    Err(Error::connection(format!(
-        "{name} cannot be reached: {last}"
-    )))
+    Err(unreachable::unreachable(endpoint, &failed))
 }
 
 /// Bytes that the system may hold of what we send and the peer has not confirmed: with what Linux adds
@@ -93,6 +93,30 @@ impl Socket {
     /// it when nobody of us is there any more.
     pub(super) fn abort_on_close(&self, abort: bool) -> io::Result<()> {
         socket2::SockRef::from(&self.tcp).set_linger(abort.then_some(Duration::ZERO))
+    }
+
+    /// Waits for the peer's first bytes, of which at most `buf` are looked at and none is taken. None where
+    /// there is nothing at that moment; an end is empty.
+    pub(super) fn overhear<'a>(
+        &self,
+        buf: &'a mut [u8],
+        until: Instant,
+    ) -> io::Result<Option<&'a [u8]>> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.tcp.set_read_timeout(Some(left))?;
+            match self.tcp.peek(buf) {
+                Ok(n) => return Ok(Some(&buf[..n])),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => match as_timeout(e) {
+                    e if e.kind() == io::ErrorKind::TimedOut => return Ok(None),
+                    e => return Err(e),
+                },
+            }
+        }
     }
 
     fn left(&self) -> io::Result<Duration> {
@@ -149,7 +173,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::Tls;
+    use crate::config::{Origin, Tls};
 
     #[test]
     fn little_is_under_way_when_a_process_ends() {
@@ -159,9 +183,10 @@ mod tests {
             port: listener.local_addr().unwrap().port(),
             tls: Tls::None,
             ca_file: None,
+            origin: Origin::default(),
         };
         let deadline = Instant::now() + Duration::from_secs(5);
-        let tcp = dial(&endpoint, "a server", deadline).unwrap();
+        let tcp = dial(&endpoint, deadline).unwrap();
         let held = socket2::SockRef::from(&tcp).send_buffer_size().unwrap();
         assert!(held <= 2 * UNDER_WAY_MAX, "{held}");
         let socket = Socket { tcp, deadline };

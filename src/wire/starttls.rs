@@ -4,23 +4,35 @@ use std::io::{self, Read, Write};
 
 use super::socket::Socket;
 use super::{broken, read_greeting};
-use crate::config::Masks;
+use crate::config::{Endpoint, Masks};
 use crate::error::{Error, Fault, Result, shown};
 use crate::reply::{Status, StatusText};
 
 /// RFC 3501 6.2.1. Whatever was said before encryption is forgotten: capabilities are asked anew,
 /// and bytes that came along with the OK would be an attacker's.
-pub(super) fn starttls(socket: &mut Socket, name: &str, masks: &Masks) -> Result<StatusText> {
-    let mut lines = PlainLines { socket, name };
+pub(super) fn starttls(
+    socket: &mut Socket,
+    endpoint: &Endpoint,
+    masks: &Masks,
+) -> Result<StatusText> {
+    let name = endpoint.called();
+    let mut lines = PlainLines {
+        socket,
+        name: &name,
+    };
     let first = lines.read()?;
-    let greeting = read_greeting(&first, name, masks)?;
+    let greeting = read_greeting(&first, endpoint, masks)?;
     if greeting.status != Status::Ok {
         return Ok(greeting);
     }
     let refused = |what: String| {
-        Error::new(Fault::NeedsUser, what).hint(
-            "if the server has an encrypted port, use `\"…_tls\": \"implicit\"` with it (993)",
-        )
+        let origin = &endpoint.origin;
+        Error::new(Fault::NeedsUser, what).hint(format!(
+            "if the server has a port that is encrypted from the first byte on (mostly 993), put it into {} as `{}`, with `\"{}\": \"implicit\"`",
+            origin.file(),
+            origin.key("port"),
+            origin.key("tls")
+        ))
     };
     lines.write("s1 CAPABILITY\r\n")?;
     let mut offered = false;

@@ -1,8 +1,7 @@
-//! TLS: which certificates are believed, and words for why one is not.
+//! TLS: the handshake, and which certificates are believed. Words for why one is not: `certificate`.
 
 use std::io::{self, Read as _};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,7 +13,8 @@ use rustls::{
 };
 
 use super::socket::Socket;
-use crate::config::Endpoint;
+use super::{certificate, stranger};
+use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::Time;
 
@@ -24,17 +24,24 @@ pub(super) type Protected = StreamOwned<ClientConnection, Socket>;
 pub(super) struct Client {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    refused: Refused,
 }
+
+/// The certificate that was not believed.
+type Refused = Arc<Mutex<Option<CertificateDer<'static>>>>;
 
 impl Client {
     pub(super) fn new(endpoint: &Endpoint) -> Result<Client> {
         let host = endpoint.host.trim_matches(['[', ']']).to_string();
         let name = ServerName::try_from(host).map_err(|_| {
+            let (key, file) = (endpoint.origin.key("server"), endpoint.origin.file());
             Error::usage(format!(
                 "{} is not a host name",
                 shown(endpoint.host.as_bytes())
             ))
-            .hint("the configuration's `source_server` and `target_server` take a name like imap.example.org")
+            .hint(format!(
+                "`{key}` in {file} takes a name like imap.example.org"
+            ))
         })?;
         let mut roots = RootCertStore::empty();
         let mut pinned = Vec::new();
@@ -46,7 +53,10 @@ impl Client {
                         "{}: no certificates can be read from it: {e}",
                         path.display()
                     ))
-                    .hint("`source_ca_file` and `target_ca_file` take a PEM file: -----BEGIN CERTIFICATE-----")
+                    .hint(format!(
+                        "`{}` takes a PEM file: -----BEGIN CERTIFICATE-----",
+                        endpoint.origin.key("ca_file")
+                    ))
                 };
                 for cert in
                     CertificateDer::pem_file_iter(path).map_err(|e| unreadable(e.to_string()))?
@@ -72,10 +82,12 @@ impl Client {
                     })?,
             ),
         };
+        let refused = Refused::default();
         let verifier = Verifier {
             roots,
             pinned,
             provider: Arc::clone(&provider),
+            refused: Arc::clone(&refused),
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -86,20 +98,46 @@ impl Client {
         Ok(Client {
             config: Arc::new(config),
             name,
+            refused,
         })
     }
 
     /// Shakes hands until the connection is protected, so that a refused certificate is told from
     /// a refused password.
-    pub(super) fn handshake(self, mut socket: Socket, name: &str) -> Result<Protected> {
+    pub(super) fn handshake(
+        self,
+        mut socket: Socket,
+        endpoint: &Endpoint,
+        masks: &Masks,
+    ) -> Result<Protected> {
         let mut tls = ClientConnection::new(self.config, self.name)
             .map_err(|e| Error::fatal(format!("TLS cannot be set up: {e}")))?;
+        let refused = |e: io::Error| {
+            let leaf = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refusal(&e, endpoint, leaf.as_ref())
+        };
+        while tls.wants_write() {
+            tls.write_tls(&mut socket).map_err(refused)?;
+        }
+        if endpoint.tls == Tls::Implicit {
+            stranger::await_tls(&mut socket, endpoint, masks)?;
+        }
         while tls.is_handshaking() {
-            tls.complete_io(&mut socket)
-                .map_err(|e| refusal(&e, name))?;
+            tls.complete_io(&mut socket).map_err(refused)?;
         }
         Ok(StreamOwned::new(tls, socket))
     }
+}
+
+/// The first bytes of a handshake with this server.
+pub(super) fn hello(endpoint: &Endpoint) -> Option<Vec<u8>> {
+    let client = Client::new(endpoint).ok()?;
+    let mut tls = ClientConnection::new(client.config, client.name).ok()?;
+    let mut bytes = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut bytes).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Reads, also where nothing can be sent any more: rustls's own stream then gives up without
@@ -130,6 +168,7 @@ struct Verifier {
     roots: Option<Arc<WebPkiServerVerifier>>,
     pinned: Vec<CertificateDer<'static>>,
     provider: Arc<rustls::crypto::CryptoProvider>,
+    refused: Refused,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -148,10 +187,15 @@ impl ServerCertVerifier for Verifier {
         {
             return Ok(ServerCertVerified::assertion());
         }
-        match &self.roots {
+        let end = match &self.roots {
             Some(roots) => roots.verify_server_cert(end_entity, intermediates, name, ocsp, now),
             None => Err(rustls::CertificateError::UnknownIssuer.into()),
+        };
+        if end.is_err() {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            *refused = Some(end_entity.clone().into_owned());
         }
+        end
     }
 
     fn verify_tls12_signature(
@@ -229,63 +273,31 @@ pub(super) fn protection(tls: &Protected, endpoint: &Endpoint) -> Protection {
             _ => "TLS 1.2",
         },
         voucher,
-        ends: leaf.and_then(ends),
+        ends: leaf.and_then(certificate::ends),
     }
 }
 
-/// When a certificate ends. Whoever is asked to believe it at the end of time says when it expired,
-/// before anything else about it is looked at: so nothing but rustls reads certificates here.
-fn ends(leaf: &CertificateDer<'_>) -> Option<Time> {
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .ok()?;
-    let name = ServerName::try_from("localhost").ok()?;
-    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
-    match verifier.verify_server_cert(leaf, &[], &name, &[], end_of_time) {
-        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::ExpiredContext {
-            not_after,
-            ..
-        })) => Time::from_timestamp(i64::try_from(not_after.as_secs()).ok()?, 0),
-        _ => None,
-    }
-}
-
-fn refusal(e: &io::Error, name: &str) -> Error {
+fn refusal(e: &io::Error, endpoint: &Endpoint, leaf: Option<&CertificateDer<'_>>) -> Error {
+    let called = endpoint.called();
     let inner = e
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            Error::new(Fault::NeedsUser, format!("the certificate of {name} is refused: {}", certificate_words(why)))
-                .hint("if the server is yours and signs its own certificate, name its PEM file as `source_ca_file` (or `target_ca_file`)")
-        }
-        Some(rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion)) => {
-            Error::new(Fault::NeedsUser, format!("{name} offers only TLS that is too old: TLS 1.2 is the least"))
-                .hint("ask its operator to switch TLS 1.2 or 1.3 on")
-        }
+        Some(rustls::Error::InvalidCertificate(why)) => certificate::refused(why, leaf, endpoint),
+        Some(
+            rustls::Error::PeerIncompatible(_)
+            | rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion),
+        ) => Error::new(
+            Fault::NeedsUser,
+            format!("{called} offers only TLS that is too old: TLS 1.2 is the least"),
+        )
+        .hint("ask its operator to switch TLS 1.2 or 1.3 on"),
         Some(rustls::Error::InvalidMessage(_)) => {
-            Error::connection(format!("{name} does not speak TLS on this port"))
-                .hint("`\"starttls\"` belongs to port 143, `\"implicit\"` to port 993")
+            let (key, file) = (endpoint.origin.key("tls"), endpoint.origin.file());
+            Error::connection(format!("{called} does not speak TLS where it is due")).hint(format!(
+                "`{key}` in {file} is \"starttls\" for port 143 and \"implicit\" for port 993"
+            ))
         }
-        _ => Error::connection(format!("TLS with {name} broke off: {e}")),
-    }
-}
-
-fn certificate_words(why: &rustls::CertificateError) -> String {
-    use rustls::CertificateError as C;
-    match why {
-        C::Expired | C::ExpiredContext { .. } => "it has expired".into(),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            "it is not valid yet; is this machine's clock right?".into()
-        }
-        // The second: an authority that was made anew under its old name.
-        C::UnknownIssuer | C::BadSignature => "it is signed by nobody we know".into(),
-        C::NotValidForName | C::NotValidForNameContext { .. } => {
-            "it is for another host name".into()
-        }
-        C::Revoked => "it has been revoked".into(),
-        other => shown(other.to_string().as_bytes()),
+        _ => Error::connection(format!("TLS with {called} broke off: {e}")),
     }
 }

@@ -16,7 +16,7 @@ const BOTH: &[&str] = &[
     "config.json",
 ];
 const OLD: &str = "{\"token\": \"old\", \"mine\": 1}";
-const AGAIN: &str = "run `imap-to-gmail auth` again";
+const AGAIN: &str = "run the same command again";
 
 /// The page and the end of a sign-in to which the person agreed; the old token file must be as it was.
 #[track_caller]
@@ -78,7 +78,7 @@ fn nobody_comes() {
     signing.end().says(
         4,
         "nobody has signed in within 1 s",
-        "run `imap-to-gmail auth` again when you are at a browser",
+        "run the same command again when you are at a browser",
     );
 }
 
@@ -88,16 +88,13 @@ fn another_account() {
     desk.google
         .token_trouble(TokenTrouble::OtherAccount("other@gmail.com".into()), 1);
     let (page, ended) = fails(&desk);
-    let server = format!("localhost:{}", desk.google.port());
     assert!(
         page.contains("this sign-in does not open the mail of user@gmail.com"),
         "{page}"
     );
     ended.says(
         4,
-        &format!(
-            "this sign-in does not open the mail of user@gmail.com: {server} refused the sign-in: [AUTHENTICATIONFAILED] Invalid credentials (Failure)"
-        ),
+        "this sign-in does not open the mail of user@gmail.com: the target refused user@gmail.com (`target_token_file`): [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
         &format!(
             "it was probably of another account: {AGAIN} and choose user@gmail.com; nothing was written to {}",
             desk.path("token.json").display()
@@ -150,13 +147,13 @@ fn tokens_that_are_of_no_use() {
             TokenTrouble::Scope("openid https://www.googleapis.com/auth/gmail.modify".into()),
             4,
             "Google gave a token that does not allow mail: the scope https://mail.google.com/ was not granted",
-            "run `imap-to-gmail auth` again and leave the box for mail ticked",
+            "run the same command again and leave the box for mail ticked",
         ),
         (
             TokenTrouble::NoRefresh,
             4,
             "Google gave no refresh token, so this sign-in would end within the hour",
-            "take this client's access away at https://myaccount.google.com/connections and run `imap-to-gmail auth` again",
+            "take this client's access away at https://myaccount.google.com/connections and run the same command again",
         ),
         (
             TokenTrouble::Status(
@@ -165,7 +162,7 @@ fn tokens_that_are_of_no_use() {
             ),
             1,
             "Google gave something else than an access token",
-            "run `imap-to-gmail auth` again in a while",
+            "run the same command again in a while",
         ),
     ] {
         desk.google.token_trouble(trouble, 1);
@@ -178,7 +175,7 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
     let desk = Desk::new();
     let client = "the client of the credentials file is wrong or gone: download its file anew, or make a new client";
     let account = "the account or its administrator does not allow this client to read mail";
-    let later = "run `imap-to-gmail auth` again in a while";
+    let later = "run the same command again in a while";
     let something =
         "Google gives no token now: the token endpoint answers with something else than a token";
     for (trouble, status, sentence, hint) in [
@@ -186,7 +183,7 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
             TokenTrouble::BadGrant,
             4,
             "Google gives no token: invalid_grant (Bad Request)".to_string(),
-            "the browser's answer was used before or is too old: run `imap-to-gmail auth` again",
+            "the browser's answer was used before or is too old: run the same command again",
         ),
         (
             TokenTrouble::InvalidClient,
@@ -268,7 +265,7 @@ fn an_endpoint_that_echoes_what_it_was_sent() {
     fails(&desk).1.says(
         4,
         "Google gives no token: invalid_grant (code *** then ***)",
-        "the browser's answer was used before or is too old: run `imap-to-gmail auth` again",
+        "the browser's answer was used before or is too old: run the same command again",
     );
 }
 
@@ -283,6 +280,6 @@ fn a_code_that_was_used_or_is_too_old() {
     signing.end().says(
         4,
         "Google gives no token: invalid_grant (Bad Request)",
-        "the browser's answer was used before or is too old: run `imap-to-gmail auth` again",
+        "the browser's answer was used before or is too old: run the same command again",
     );
 }

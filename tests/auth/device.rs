@@ -103,7 +103,7 @@ fn a_code_that_is_declined() {
     signing.end().says(
         4,
         "Microsoft gives no token: authorization_declined (AADSTS: see the error)",
-        "run `imap-to-gmail auth` again and agree",
+        "run the same command again and agree",
     );
     assert!(!desk.path("token.json").exists());
 }
@@ -117,7 +117,7 @@ fn a_code_that_runs_out() {
     signing.end().says(
         4,
         "Microsoft gives no token: expired_token (AADSTS: see the error)",
-        "run `imap-to-gmail auth` again; the code must be entered in time",
+        "run the same command again; the code must be entered in time",
     );
 }
 
@@ -145,7 +145,7 @@ fn providers_without_it_and_out_of_order() {
         DEVICE,
         1,
         "Microsoft gives no token now: the token endpoint answers with HTTP 502",
-        "run `imap-to-gmail auth` again in a while",
+        "run the same command again in a while",
     );
 }
 
@@ -183,6 +183,6 @@ fn microsoft_without_the_box_for_mail() {
     signing.end().says(
         4,
         "Microsoft gave a token that does not allow mail: the scope https://outlook.office.com/IMAP.AccessAsUser.All was not granted",
-        "run `imap-to-gmail auth` again and leave the box for mail ticked",
+        "run the same command again and leave the box for mail ticked",
     );
 }

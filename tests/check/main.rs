@@ -15,6 +15,7 @@ mod mounted;
 mod screens;
 mod servers;
 mod settings;
+mod strangers;
 mod token;
 
 #[test]

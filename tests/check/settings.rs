@@ -128,7 +128,7 @@ fn an_authority_that_is_no_certificate_is_a_mistake_of_the_configuration() {
             "source_idle skipped",
         ],
         "no certificates can be read from it",
-        "take a PEM file",
+        "takes a PEM file",
     );
 }
 

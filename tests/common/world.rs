@@ -410,6 +410,8 @@ pub fn quick() -> Intervals {
     let ms = Duration::from_millis;
     Intervals {
         connect: ms(5_000),
+        greeting: ms(10_000),
+        hush: ms(1_000),
         command: ms(10_000),
         append: ms(10_000),
         all_mail: ms(2_000),

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use imap_to_gmail::config::{Endpoint, Secret, Tls};
+use imap_to_gmail::config::{Endpoint, Origin, Secret, Tls};
 use imap_to_gmail::session::{Login, Session};
 
 use crate::common::dovecot::Dovecot;
@@ -449,6 +449,7 @@ fn a_session_sees_what_came_since_it_was_opened() {
         port: world.target.port(),
         tls: Tls::None,
         ca_file: None,
+        origin: Origin::default(),
     };
     let login = Login::Token {
         user: BOB.into(),

@@ -363,7 +363,10 @@ fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
     assert_eq!(child.wait().unwrap().code(), Some(4));
     thread.join().unwrap();
     let end = printed(&text.lock().unwrap());
-    assert!(end[0].starts_with("error: localhost:"), "{end:#?}");
+    assert!(
+        end[0].starts_with("error: the target refused user@gmail.com (`target_pass`): "),
+        "{end:#?}"
+    );
     assert!(end[1..].iter().any(|l| l.starts_with("hint: ")), "{end:#?}");
     let lines = end.iter().filter(|l| l.contains("messages"));
     assert_eq!(lines.count(), 0, "{end:#?}");

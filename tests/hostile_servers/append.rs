@@ -70,7 +70,7 @@ fn a_refusal_in_place_of_the_plus_keeps_its_words_and_sends_no_literal() {
         (
             "TAG BAD [TOOBIG] Message too large.",
             Fault::Permanent,
-            "[TOOBIG] Message too large.",
+            "[TOOBIG] Message too large",
         ),
         (
             "* NO [ALERT] nearly full\r\n* 4 EXISTS\r\nTAG NO [UNAVAILABLE] later",

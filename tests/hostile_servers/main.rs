@@ -17,3 +17,4 @@ mod script;
 mod secrets;
 mod sign_in;
 mod tls;
+mod words;

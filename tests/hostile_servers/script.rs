@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use imap_to_gmail::config::{Endpoint, Intervals, Secret, Tls};
+use imap_to_gmail::config::{Endpoint, Intervals, Origin, Secret, Tls};
 use imap_to_gmail::error::{Error, Fault, Result};
 use imap_to_gmail::session::{Login, Session};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -321,6 +321,7 @@ pub(crate) fn endpoint(port: u16) -> Endpoint {
         port,
         tls: Tls::None,
         ca_file: None,
+        origin: Origin::default(),
     }
 }
 

@@ -531,7 +531,7 @@ fn a_certificate_file_without_certificates_is_wrong() {
         ran.fails(
             2,
             &format!("{name}: no certificates can be read from it: {what}"),
-            "`source_ca_file` and `target_ca_file` take a PEM file: -----BEGIN CERTIFICATE-----",
+            "`source_ca_file` takes a PEM file: -----BEGIN CERTIFICATE-----",
         );
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Desk;
 
-const HINT: &str = "sign in again with `imap-to-gmail auth`; the new token is picked up by itself";
+const HINT: &str = "sign in again with `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the file of your OAuth client; the new token is picked up by itself";
 
 /// A source whose INBOX holds nothing that the ledger does not know.
 fn source() -> u16 {

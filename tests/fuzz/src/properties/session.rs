@@ -12,7 +12,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use imap_to_gmail::config::{Endpoint, Intervals, Secret, Tls};
+use imap_to_gmail::config::{Endpoint, Intervals, Origin, Secret, Tls};
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::message::{Flags, Time, UidValidity};
 use imap_to_gmail::session::{Appended, Login, Session, View};
@@ -109,6 +109,7 @@ fn play(steps: &str, says: &[u8], piece: usize) -> String {
         port: SERVER.port,
         tls: Tls::None,
         ca_file: None,
+        origin: Origin::default(),
     };
     let user = "user@example.org".to_string();
     let with_token = steps.starts_with('t');

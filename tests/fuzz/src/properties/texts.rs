@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use imap_to_gmail::config::{Endpoint, Origin, Tls};
 use imap_to_gmail::error::{SHOWN_MAX, shown as shown_text, shown_within};
 use imap_to_gmail::message::{
     Flags, MessageId, Uid, canonical_hash, date_text, has_bare_line_end, with_crlf,
@@ -9,6 +10,7 @@ use imap_to_gmail::message::{
 use imap_to_gmail::reply::{
     Fetched, Part, Status, StatusText, Untagged, announced_literal, header_value, untagged,
 };
+use imap_to_gmail::session::Peer;
 use imap_to_gmail::session::{Phase, classify};
 use imap_to_gmail::{config, logging};
 
@@ -139,8 +141,13 @@ pub(super) fn refusal(data: &[u8]) {
         return;
     }
     let words = shown_text(&status.words);
-    let error = classify(phase, status.status, "imap.example.org:993", &words);
-    assert!(error.message.contains(&words));
+    let error = classify(phase, status.status, &peer(), &words);
+    // Without its full stop.
+    assert!(
+        error
+            .message
+            .contains(words.strip_suffix('.').unwrap_or(&words))
+    );
     assert_printable(&error.message, SHOWN_MAX + 100);
     assert!(
         error
@@ -248,5 +255,18 @@ pub(super) fn size(data: &[u8]) {
     );
     if let Ok(n) = logging::max_files(text) {
         assert_same("--log-max-files", logging::max_files(&n.to_string()), Ok(n));
+    }
+}
+
+fn peer() -> Peer {
+    Peer {
+        endpoint: Endpoint {
+            host: "imap.example.org".into(),
+            port: 993,
+            tls: Tls::Implicit,
+            ca_file: None,
+            origin: Origin::default(),
+        },
+        user: "user@example.org".into(),
     }
 }

@@ -1,0 +1,203 @@
+//! A server as a configuration has it: where it is, how it is reached, and where in which configuration
+//! that stands, so that words about it can name what to change.
+
+use std::path::{Path, PathBuf};
+
+use super::{Reader, key};
+use crate::error::shown;
+use crate::text::shell_word;
+
+/// Where Gmail is.
+pub(super) const GMAIL: &str = "imap.gmail.com";
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// TLS from the first byte (RFC 8314).
+    Implicit,
+    /// Plain text first, then STARTTLS (RFC 3501 6.2.1); a server without it is refused.
+    StartTls,
+    /// No protection: only to this machine itself.
+    None,
+}
+
+/// Where a server is and how to reach it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    /// Replaces the built-in roots.
+    pub ca_file: Option<PathBuf>,
+    pub origin: Origin,
+}
+
+impl Endpoint {
+    /// `imap.example.org:993`, for people.
+    pub fn name(&self) -> String {
+        format!("{}:{}", shown(self.host.as_bytes()), self.port)
+    }
+
+    /// Whose server it is: `the source`, `Gmail`.
+    pub fn whose(&self) -> &'static str {
+        match self.origin.side {
+            Side::Source => "the source",
+            Side::Target if self.host.eq_ignore_ascii_case(GMAIL) => "Gmail",
+            Side::Target => "the target",
+        }
+    }
+
+    /// `the source imap.example.org:993`
+    pub fn called(&self) -> String {
+        match self.whose() {
+            "Gmail" => format!("Gmail ({})", self.name()),
+            whose => format!("{whose} {}", self.name()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    #[default]
+    Source,
+    Target,
+}
+
+impl Side {
+    /// As the keys of a configuration begin.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        }
+    }
+}
+
+/// How a configuration speaks of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    pub side: Side,
+    /// The key that holds, or leads to, what the server is entered with: `source_pass`.
+    pub entry: &'static str,
+    pub token_file: Option<PathBuf>,
+    /// The configuration, as it was typed.
+    pub file: PathBuf,
+}
+
+impl Default for Origin {
+    fn default() -> Origin {
+        Origin {
+            side: Side::Source,
+            entry: "source_pass",
+            token_file: None,
+            file: "config.json".into(),
+        }
+    }
+}
+
+impl Origin {
+    /// `source_port`
+    pub fn key(&self, what: &str) -> String {
+        format!("{}_{what}", self.side.name())
+    }
+
+    /// The configuration, as a shell must be given it.
+    pub fn file(&self) -> String {
+        word(&self.file)
+    }
+
+    /// The command by which a person signs in again, whole: `provider` is one that `auth` knows, or not
+    /// known.
+    pub fn sign_in(&self, provider: Option<&str>) -> String {
+        let provider = provider.unwrap_or(match self.side {
+            Side::Source => "microsoft",
+            Side::Target => "google",
+        });
+        // What the README and the provider call it. Where it lies nobody has told us.
+        let (client, options) = match provider {
+            "google" => ("client_secret.json", String::new()),
+            // A code to enter in any browser: this machine may have none.
+            "microsoft" => (
+                "microsoft.json",
+                "--provider microsoft --device ".to_string(),
+            ),
+            other => ("client.json", format!("--provider {other} ")),
+        };
+        // With a configuration `auth` signs in to Gmail as the target, and to others as the source.
+        let usual = (provider == "google") == (self.side == Side::Target);
+        let place = match &self.token_file {
+            Some(path) if !usual => format!("--token-file {}", word(path)),
+            _ => format!("--config {}", self.file()),
+        };
+        format!(
+            "`imap-to-gmail auth {options}--credentials {client} {place}`, where {client} is the file of your OAuth client"
+        )
+    }
+}
+
+impl Reader<'_> {
+    /// What stands there of a side, for words about it.
+    pub(super) fn origin(&self, side: &str) -> Origin {
+        let (side, forms) = match side {
+            "target" => (Side::Target, key::TARGET),
+            _ => (Side::Source, key::SOURCE),
+        };
+        let given = forms.iter().find(|key| self.map.contains_key(**key));
+        // What is wrong with it is said where it is needed.
+        let token_file = self.text(&format!("{}_token_file", side.name()));
+        Origin {
+            side,
+            entry: given.unwrap_or(&forms[0]),
+            token_file: token_file.ok().flatten().map(PathBuf::from),
+            file: self.path.to_path_buf(),
+        }
+    }
+}
+
+fn word(path: &Path) -> String {
+    shell_word(&path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_is_one_command_for_the_right_account() {
+        let of = |side, token: &str| Origin {
+            side,
+            token_file: Some(token.into()),
+            file: "my mail.json".into(),
+            ..Origin::default()
+        };
+        for (origin, provider, command) in [
+            (
+                of(Side::Target, "t.json"),
+                None,
+                "`imap-to-gmail auth --credentials client_secret.json --config 'my mail.json'`, where client_secret.json is the file of your OAuth client",
+            ),
+            (
+                of(Side::Source, "t.json"),
+                None,
+                "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config 'my mail.json'`, where microsoft.json is the file of your OAuth client",
+            ),
+            (
+                of(Side::Source, "t.json"),
+                Some("google"),
+                "`imap-to-gmail auth --credentials client_secret.json --token-file t.json`, where client_secret.json is the file of your OAuth client",
+            ),
+            (
+                of(Side::Source, "t.json"),
+                Some("other"),
+                "`imap-to-gmail auth --provider other --credentials client.json --config 'my mail.json'`, where client.json is the file of your OAuth client",
+            ),
+            (
+                of(Side::Target, "t.json"),
+                Some("microsoft"),
+                "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --token-file t.json`, where microsoft.json is the file of your OAuth client",
+            ),
+        ] {
+            assert_eq!(origin.sign_in(provider), command);
+        }
+    }
+}

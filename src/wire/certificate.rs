@@ -1,0 +1,350 @@
+//! What a server's certificate says, and words for why it is not believed. Nothing but rustls reads
+//! certificates here: it is asked questions to which what it refuses is the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
+
+use crate::config::{Endpoint, Tls};
+use crate::error::{Error, Fault, shown, shown_within};
+use crate::message::{Time, sha256};
+use crate::text::{minute, shell_word};
+
+/// Names of a certificate that are shown, and how much of each.
+const NAMES_MAX: usize = 5;
+const NAME_MAX: usize = 80;
+/// 2026-11-01. A clock that is behind it is wrong: this program is newer.
+const WRITTEN: i64 = 1_793_491_200;
+
+/// Why a certificate is refused: what is said of it, and what mends that.
+struct Words {
+    why: String,
+    hint: String,
+}
+
+/// `leaf`: the certificate, where it is itself that is not believed.
+pub(super) fn refused(
+    why: &CertificateError,
+    leaf: Option<&CertificateDer<'_>>,
+    endpoint: &Endpoint,
+) -> Error {
+    let Words { why, hint } = words(why, leaf, endpoint, Utc::now());
+    let called = endpoint.called();
+    Error::new(
+        Fault::NeedsUser,
+        format!("the certificate of {called} is refused: {why}"),
+    )
+    .hint(hint)
+}
+
+fn words(
+    why: &CertificateError,
+    leaf: Option<&CertificateDer<'_>>,
+    endpoint: &Endpoint,
+    now: Time,
+) -> Words {
+    use CertificateError as C;
+    match why {
+        C::ExpiredContext { not_after, .. } => out_of_date(
+            format!("it has expired: it was valid until {}", at(*not_after)),
+            now,
+            "it must be renewed at the server: if that is not yours, only its operator can do so",
+        ),
+        C::Expired => out_of_date(
+            "it has expired".into(),
+            now,
+            "it must be renewed at the server: if that is not yours, only its operator can do so",
+        ),
+        C::NotValidYetContext { not_before, .. } => out_of_date(
+            format!("it is not valid yet: it is valid from {}", at(*not_before)),
+            now,
+            "if the clock is right, the certificate must be made anew at the server",
+        ),
+        C::NotValidYet => out_of_date(
+            "it is not valid yet".into(),
+            now,
+            "if the clock is right, the certificate must be made anew at the server",
+        ),
+        C::NotValidForNameContext { presented, .. } => misnamed(presented, leaf, endpoint),
+        C::NotValidForName => misnamed(&[], leaf, endpoint),
+        // The second: an authority that was made anew under its old name.
+        C::UnknownIssuer | C::BadSignature => match leaf {
+            Some(leaf) => unknown(is_signed_by_itself(leaf), leaf, endpoint),
+            None => Words {
+                why: "the server shows it and does not have its key".into(),
+                hint: "somebody may be reading along; if the server is yours, its certificate and its key do not belong together".into(),
+            },
+        },
+        C::Revoked => Words {
+            why: "its authority has revoked it".into(),
+            hint: "it must be replaced at the server: if that is not yours, only its operator can do so".into(),
+        },
+        C::Other(other) if is_of_an_authority(other) => match leaf {
+            Some(leaf) => unknown(true, leaf, endpoint),
+            None => made_anew("it is the certificate of an authority", endpoint),
+        },
+        C::Other(other) if matches!(other.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion)) => {
+            made_anew("it has an old form (X.509 version 1) that is not taken any more", endpoint)
+        }
+        C::UnsupportedSignatureAlgorithmContext { .. }
+        | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            made_anew("it is signed in a way that is not taken any more (SHA-1, or a key that is too short)", endpoint)
+        }
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+            made_anew("it is made for something else than a server", endpoint)
+        }
+        C::BadEncoding => made_anew("it cannot be read", endpoint),
+        other => made_anew(&shown(other.to_string().as_bytes()), endpoint),
+    }
+}
+
+fn is_of_an_authority(other: &rustls::OtherError) -> bool {
+    matches!(
+        other.0.downcast_ref(),
+        Some(webpki::Error::CaUsedAsEndEntity)
+    )
+}
+
+fn at(moment: UnixTime) -> String {
+    time(moment).map_or_else(|| "a moment that no clock knows".into(), minute)
+}
+
+fn time(moment: UnixTime) -> Option<Time> {
+    Time::from_timestamp(i64::try_from(moment.as_secs()).ok()?, 0)
+}
+
+fn out_of_date(what: String, now: Time, otherwise: &str) -> Words {
+    let clock = format!("this machine's clock says {}", minute(now));
+    let set = "`sudo timedatectl set-ntp true` sets it by the network";
+    match now.timestamp() < WRITTEN {
+        true => Words {
+            why: format!("{what}, and {clock}, which is wrong: this program is newer than that"),
+            hint: format!("set the clock: {set}"),
+        },
+        false => Words {
+            why: format!("{what}, and {clock}"),
+            hint: format!("if the clock is wrong, {set}; {otherwise}"),
+        },
+    }
+}
+
+fn misnamed(names: &[String], leaf: Option<&CertificateDer<'_>>, endpoint: &Endpoint) -> Words {
+    let host = shown(endpoint.host.as_bytes());
+    let (key, file) = (endpoint.origin.key("server"), endpoint.origin.file());
+    let names = plain_names(names);
+    let why = match names.is_empty() {
+        true => format!("it is for another host name: it names no server, and `{key}` is {host}"),
+        false => format!(
+            "it is for another host name: it is for {}, and `{key}` is {host}",
+            listed(&names)
+        ),
+    };
+    let other_name = match names.iter().find(|name| !name.contains('*')) {
+        Some(name) => {
+            format!("if {name} is the same server, put `\"{key}\": \"{name}\"` into {file}; ")
+        }
+        None => String::new(),
+    };
+    Words {
+        why,
+        hint: format!("{other_name}{}", take_it_as_it_is(leaf, endpoint)),
+    }
+}
+
+fn unknown(by_itself: bool, leaf: &CertificateDer<'_>, endpoint: &Endpoint) -> Words {
+    let mut why = match by_itself {
+        true => "it is self-signed, so it is signed by nobody we know".to_string(),
+        false => "it is signed by nobody we know".into(),
+    };
+    if endpoint.ca_file.is_some() {
+        let key = endpoint.origin.key("ca_file");
+        why += &format!(", and it is none of those in `{key}`");
+    }
+    let names = names(leaf);
+    let whose = match names.is_empty() {
+        true => "it names no server".into(),
+        false => format!("it is for {}", listed(&names)),
+    };
+    let day = |t: Option<Time>| t.map(|t| t.format("%Y-%m-%d").to_string());
+    let valid = match (day(begins(leaf)), day(ends(leaf))) {
+        (Some(from), Some(until)) => format!(", valid from {from} until {until}"),
+        _ => String::new(),
+    };
+    Words {
+        why: format!("{why} ({whose}{valid})"),
+        hint: take_it_as_it_is(Some(leaf), endpoint),
+    }
+}
+
+/// Who owns the server can have the very certificate believed, whatever it says.
+fn take_it_as_it_is(leaf: Option<&CertificateDer<'_>>, endpoint: &Endpoint) -> String {
+    let origin = &endpoint.origin;
+    let (side, key, file) = (origin.side.name(), origin.key("ca_file"), origin.file());
+    let pem = format!("{side}.pem");
+    // Beside the configuration, as its keys are read.
+    let beside = origin.file.with_file_name(&pem);
+    let starttls = match endpoint.tls {
+        Tls::StartTls => " -starttls imap",
+        Tls::Implicit | Tls::None => "",
+    };
+    let fingerprint = leaf.map_or_else(String::new, |leaf| {
+        format!(
+            "; its SHA-256 fingerprint must be the one that the server's owner knows: {}",
+            fingerprint(leaf)
+        )
+    });
+    format!(
+        "if the server is yours, fetch its certificate with `openssl s_client -connect {}{starttls} </dev/null | openssl x509 -out {}` and put `\"{key}\": \"{pem}\"` into {file}{fingerprint}. If it is a provider's server, do not: somebody may be reading along",
+        shell_word(&endpoint.name()),
+        shell_word(&beside.display().to_string())
+    )
+}
+
+/// Nothing here mends it.
+fn made_anew(why: &str, endpoint: &Endpoint) -> Words {
+    let host = shown(endpoint.host.trim_matches(['[', ']']).as_bytes());
+    let kind = match host.parse::<std::net::IpAddr>() {
+        Ok(_) => "IP",
+        Err(_) => "DNS",
+    };
+    Words {
+        why: why.into(),
+        hint: format!(
+            "it must be made anew at the server; if that is yours: `openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -keyout key.pem -out cert.pem -subj {} -addext {}`",
+            shell_word(&format!("/CN={host}")),
+            shell_word(&format!("subjectAltName={kind}:{host}"))
+        ),
+    }
+}
+
+/// `AB:CD:...`, as openssl shows it.
+fn fingerprint(leaf: &CertificateDer<'_>) -> String {
+    let pairs: Vec<String> = sha256(leaf.as_ref())
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect();
+    pairs.join(":")
+}
+
+/// rustls tells them as `DnsName("mail.example.org")` and `IpAddress(192.0.2.1)`.
+fn plain_names(told: &[String]) -> Vec<String> {
+    let name = |told: &String| {
+        let inner = told
+            .strip_prefix("DnsName(\"")
+            .and_then(|rest| rest.strip_suffix("\")"))
+            .or_else(|| {
+                told.strip_prefix("IpAddress(")
+                    .and_then(|rest| rest.strip_suffix(')'))
+            })?;
+        Some(shown_within(inner.as_bytes(), NAME_MAX))
+    };
+    told.iter().filter_map(name).collect()
+}
+
+fn listed(names: &[String]) -> String {
+    let first: Vec<&str> = names.iter().take(NAMES_MAX).map(String::as_str).collect();
+    match (names.len().saturating_sub(NAMES_MAX), &first[..]) {
+        (0, [before @ .., last]) if !before.is_empty() => {
+            format!("{} and {last}", before.join(", "))
+        }
+        (0, _) => first.join(", "),
+        (more, _) => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// The names that a certificate is for: whoever asks whether it is for one that it cannot be for is told
+/// them all.
+fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
+    let told = || {
+        let parsed = ParsedCertificate::try_from(leaf).ok()?;
+        let nobody = ServerName::try_from("nobody.invalid").ok()?;
+        match rustls::client::verify_server_name(&parsed, &nobody) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                presented,
+                ..
+            })) => Some(plain_names(&presented)),
+            _ => None,
+        }
+    };
+    told().unwrap_or_default()
+}
+
+/// When a certificate ends: whoever is asked to believe it at the end of time says so.
+pub(super) fn ends(leaf: &CertificateDer<'_>) -> Option<Time> {
+    match believed(leaf, None, u64::MAX) {
+        Err(CertificateError::ExpiredContext { not_after, .. }) => time(not_after),
+        _ => None,
+    }
+}
+
+/// And when it begins: at the beginning of time.
+fn begins(leaf: &CertificateDer<'_>) -> Option<Time> {
+    match believed(leaf, None, 0) {
+        Err(CertificateError::NotValidYetContext { not_before, .. }) => time(not_before),
+        _ => None,
+    }
+}
+
+/// Does it vouch for itself? It is looked at within its time, which is asked for first.
+fn is_signed_by_itself(leaf: &CertificateDer<'_>) -> bool {
+    let Some(end) = ends(leaf).and_then(|end| u64::try_from(end.timestamp()).ok()) else {
+        return false;
+    };
+    !matches!(
+        believed(leaf, Some(leaf), end),
+        Err(CertificateError::UnknownIssuer | CertificateError::BadSignature)
+    )
+}
+
+/// Is it believed at this moment, with this authority or else the public ones? Its dates are looked at
+/// before anything else about it.
+fn believed(
+    leaf: &CertificateDer<'_>,
+    authority: Option<&CertificateDer<'_>>,
+    moment: u64,
+) -> Result<(), CertificateError> {
+    let mut roots = RootCertStore::empty();
+    match authority {
+        Some(authority) => roots
+            .add(authority.clone().into_owned())
+            .map_err(|_| CertificateError::UnknownIssuer)?,
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let asked = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|_| CertificateError::UnknownIssuer)?;
+    let name = ServerName::try_from("localhost").map_err(|_| CertificateError::NotValidForName)?;
+    let moment = UnixTime::since_unix_epoch(Duration::from_secs(moment));
+    match asked.verify_server_cert(leaf, &[], &name, &[], moment) {
+        Err(rustls::Error::InvalidCertificate(why)) => Err(why),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_what_is_wrong() {
+        let words = out_of_date("it is not valid yet".into(), Time::UNIX_EPOCH, "");
+        let told = minute(Time::UNIX_EPOCH);
+        assert_eq!(
+            words.why,
+            format!(
+                "it is not valid yet, and this machine's clock says {told}, which is wrong: this program is newer than that"
+            )
+        );
+        assert_eq!(
+            words.hint,
+            "set the clock: `sudo timedatectl set-ntp true` sets it by the network"
+        );
+    }
+}

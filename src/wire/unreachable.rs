@@ -1,0 +1,238 @@
+//! Words for a server that cannot be reached: which side's, what was tried, and what to look at.
+
+use std::io;
+use std::net::IpAddr;
+
+use crate::config::Endpoint;
+use crate::error::{Error, shown};
+use crate::text::shell_word;
+
+/// Addresses that are named.
+const NAMED_MAX: usize = 4;
+
+/// What kept a connection from coming about, in the order in which a person's attention is due: what was
+/// heard from the machine itself says most.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Refused,
+    NoAnswer,
+    NoHost,
+    NoWay,
+    Other,
+}
+
+fn kind(e: &io::Error) -> Kind {
+    match e.kind() {
+        io::ErrorKind::ConnectionRefused => Kind::Refused,
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Kind::NoAnswer,
+        io::ErrorKind::HostUnreachable => Kind::NoHost,
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::AddrNotAvailable => Kind::NoWay,
+        _ => Kind::Other,
+    }
+}
+
+pub(super) fn unreachable(endpoint: &Endpoint, failed: &[(IpAddr, io::Error)]) -> Error {
+    let called = endpoint.called();
+    let mut groups: Vec<(Kind, &io::Error, Vec<IpAddr>)> = Vec::new();
+    for (ip, e) in failed {
+        match groups.iter_mut().find(|(known, ..)| *known == kind(e)) {
+            Some((_, _, ips)) if ips.contains(ip) => {}
+            Some((_, _, ips)) => ips.push(*ip),
+            None => groups.push((kind(e), e, vec![*ip])),
+        }
+    }
+    groups.sort_by_key(|(kind, ..)| *kind);
+    let several = groups.iter().map(|(_, _, ips)| ips.len()).sum::<usize>() > 1;
+    let reasons: Vec<String> = groups
+        .iter()
+        .map(|(kind, e, ips)| {
+            let what = reason(*kind, e, endpoint.port);
+            match several {
+                true => format!("{what} (at {})", listed(ips)),
+                false => what,
+            }
+        })
+        .collect();
+    let reasons = match reasons.is_empty() {
+        true => "its name has no address".into(),
+        false => reasons.join("; "),
+    };
+    let worst = groups.first().map_or(Kind::Other, |(kind, ..)| *kind);
+    Error::connection(format!("{called} cannot be reached: {reasons}")).hint(hint(worst, endpoint))
+}
+
+fn reason(kind: Kind, e: &io::Error, port: u16) -> String {
+    match kind {
+        Kind::Refused => format!("nothing listens on port {port} (connection refused)"),
+        Kind::NoAnswer => format!("nobody answers on port {port} (connection timed out)"),
+        Kind::NoHost => "that machine does not answer (host is unreachable)".into(),
+        Kind::NoWay => "this machine has no way there (network is unreachable)".into(),
+        Kind::Other => e.to_string(),
+    }
+}
+
+fn hint(kind: Kind, endpoint: &Endpoint) -> String {
+    let origin = &endpoint.origin;
+    let (server, port, file) = (origin.key("server"), origin.key("port"), origin.file());
+    match kind {
+        Kind::Refused => format!(
+            "is `{port}` right in {file} ({}), and does the mail server run?",
+            ports(endpoint)
+        ),
+        Kind::NoAnswer => format!(
+            "are `{server}` and `{port}` right in {file} ({}), is that machine on, and does every firewall on the way let port {} through?",
+            ports(endpoint),
+            endpoint.port
+        ),
+        Kind::NoHost => {
+            format!("is that machine on and in the network, and is `{server}` right in {file}?")
+        }
+        Kind::NoWay | Kind::Other => {
+            format!("is this machine online, and are `{server}` and `{port}` right in {file}?")
+        }
+    }
+}
+
+/// Which port goes with which encryption.
+pub(super) fn ports(endpoint: &Endpoint) -> String {
+    format!(
+        "mostly 993, or 143 with `\"{}\": \"starttls\"`",
+        endpoint.origin.key("tls")
+    )
+}
+
+fn listed(ips: &[IpAddr]) -> String {
+    let named: Vec<String> = ips
+        .iter()
+        .take(NAMED_MAX)
+        .map(ToString::to_string)
+        .collect();
+    match ips.len().saturating_sub(NAMED_MAX) {
+        0 => named.join(" and "),
+        n => format!("{} and {n} more", named.join(", ")),
+    }
+}
+
+/// The name of a server that the system's resolver has no address for.
+pub(super) fn no_address(endpoint: &Endpoint, e: &io::Error) -> Error {
+    let said = e.to_string();
+    // EAI_AGAIN, in the C library's words.
+    if said.contains("Temporary failure") {
+        return no_name_server(endpoint);
+    }
+    let said = said
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&said);
+    let (host, origin) = (shown(endpoint.host.as_bytes()), &endpoint.origin);
+    Error::connection(format!(
+        "{} cannot be reached: {host} has no address ({said})",
+        endpoint.called()
+    ))
+    .hint(format!(
+        "is the name right (`{}` in {})? If it is: `getent hosts {}` shows an address where this machine finds one",
+        origin.key("server"),
+        origin.file(),
+        shell_word(&host)
+    ))
+}
+
+pub(super) fn no_name_server(endpoint: &Endpoint) -> Error {
+    let host = shown(endpoint.host.as_bytes());
+    Error::connection(format!(
+        "{} cannot be reached: no name server says what address {host} has",
+        endpoint.called()
+    ))
+    .hint(format!(
+        "is this machine online, and is its name server (DNS) the right one? `getent hosts {}` shows an address as soon as it works; the name is `{}` in {}",
+        shell_word(&host),
+        endpoint.origin.key("server"),
+        endpoint.origin.file()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Origin, Side, Tls};
+
+    fn endpoint(side: Side) -> Endpoint {
+        Endpoint {
+            host: "imap.example.org".into(),
+            port: 993,
+            tls: Tls::Implicit,
+            ca_file: None,
+            origin: Origin {
+                side,
+                ..Origin::default()
+            },
+        }
+    }
+
+    #[test]
+    fn each_way_to_be_out_of_reach_has_its_words() {
+        use io::ErrorKind as K;
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let (v4, v6) = (ip("192.0.2.1"), ip("2001:db8::1"));
+        for (side, failed, message, hint) in [
+            (
+                Side::Source,
+                vec![(v4, K::ConnectionRefused)],
+                "the source imap.example.org:993 cannot be reached: nothing listens on port 993 (connection refused)",
+                "is `source_port` right in config.json (mostly 993, or 143 with `\"source_tls\": \"starttls\"`), and does the mail server run?",
+            ),
+            (
+                Side::Target,
+                vec![(v6, K::TimedOut), (v4, K::TimedOut)],
+                "the target imap.example.org:993 cannot be reached: nobody answers on port 993 (connection timed out) (at 2001:db8::1 and 192.0.2.1)",
+                "are `target_server` and `target_port` right in config.json (mostly 993, or 143 with `\"target_tls\": \"starttls\"`), is that machine on, and does every firewall on the way let port 993 through?",
+            ),
+            (
+                Side::Source,
+                vec![(v6, K::NetworkUnreachable), (v4, K::ConnectionRefused)],
+                "the source imap.example.org:993 cannot be reached: nothing listens on port 993 (connection refused) (at 192.0.2.1); this machine has no way there (network is unreachable) (at 2001:db8::1)",
+                "is `source_port` right in config.json (mostly 993, or 143 with `\"source_tls\": \"starttls\"`), and does the mail server run?",
+            ),
+            (
+                Side::Source,
+                vec![(v4, K::HostUnreachable)],
+                "the source imap.example.org:993 cannot be reached: that machine does not answer (host is unreachable)",
+                "is that machine on and in the network, and is `source_server` right in config.json?",
+            ),
+            (
+                Side::Source,
+                vec![(v4, K::NetworkUnreachable)],
+                "the source imap.example.org:993 cannot be reached: this machine has no way there (network is unreachable)",
+                "is this machine online, and are `source_server` and `source_port` right in config.json?",
+            ),
+        ] {
+            let failed: Vec<_> = failed.into_iter().map(|(ip, k)| (ip, k.into())).collect();
+            let error = unreachable(&endpoint(side), &failed);
+            assert_eq!(error.message, message);
+            assert_eq!(error.hint.as_deref(), Some(hint));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_told_from_a_name_server_that_is_away() {
+        let said = |words: &str| {
+            let words = format!("failed to lookup address information: {words}");
+            no_address(&endpoint(Side::Source), &io::Error::other(words))
+        };
+        let unknown = said("Name or service not known");
+        assert_eq!(
+            unknown.message,
+            "the source imap.example.org:993 cannot be reached: imap.example.org has no address (Name or service not known)"
+        );
+        assert_eq!(
+            unknown.hint.as_deref(),
+            Some(
+                "is the name right (`source_server` in config.json)? If it is: `getent hosts imap.example.org` shows an address where this machine finds one"
+            )
+        );
+        let away = said("Temporary failure in name resolution");
+        assert_eq!(
+            away.message,
+            "the source imap.example.org:993 cannot be reached: no name server says what address imap.example.org has"
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! The right server spoken to in the wrong way: told within the time that a check has, with the key to change.
+
+use super::desk::{check, right};
+
+const NO_SOURCE: [&str; 4] = [
+    "source_connection problem",
+    "source_sign_in skipped",
+    "source_mailbox skipped",
+    "source_idle skipped",
+];
+
+#[test]
+fn a_port_for_tls_with_an_encryption_that_begins_later() {
+    for tls in ["starttls", "none"] {
+        let mut stage = right();
+        stage.set("source_tls", tls);
+        let cause = format!(
+            "encrypts from the first byte on, and `source_tls` is \"{tls}\", which begins without"
+        );
+        let mend = "put `\"source_tls\": \"implicit\"` into config.json";
+        check(&stage).finds(1, &NO_SOURCE, &cause, mend);
+    }
+}
+
+#[test]
+fn a_port_without_tls_with_an_encryption_that_begins_at_once() {
+    let mut stage = right();
+    let plain = super::servers::says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n");
+    stage.set("source_port", plain);
+    check(&stage).finds(
+        1,
+        &NO_SOURCE,
+        "does not speak TLS on this port: it greets as IMAP does without encryption: * OK [CAPABILITY IMAP4rev1 STARTTLS] ready",
+        "put `\"source_tls\": \"starttls\"` into config.json, which encrypts after the greeting; or 993 as `source_port`",
+    );
+}

@@ -1,0 +1,553 @@
+//! What a person is told at the door, to the letter: certificates, servers of another kind, refusals.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imap_to_gmail::config::{Endpoint, Intervals, Origin, Side, Tls};
+use imap_to_gmail::error::{Error, Fault};
+use imap_to_gmail::message::sha256;
+use imap_to_gmail::reply::Status;
+use imap_to_gmail::session::{Peer as Whom, Phase, Session, classify};
+use imap_to_gmail::text::minute;
+use rcgen::{CertificateParams, date_time_ymd};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection};
+
+use super::script::{PLAIN, Server, password, times};
+use super::tls::{Authority, leaf};
+
+fn endpoint(port: u16, tls: Tls, ca_file: Option<PathBuf>) -> Endpoint {
+    Endpoint {
+        host: "127.0.0.1".into(),
+        port,
+        tls,
+        ca_file,
+        origin: Origin {
+            file: "/etc/mail/my config.json".into(),
+            ..Origin::default()
+        },
+    }
+}
+
+/// The error with which opening a session there ends.
+fn error_at(endpoint: &Endpoint, times: &Intervals) -> Error {
+    let error = Session::open(endpoint, &password(), times).err().unwrap();
+    assert!(!error.message.ends_with('.'), "{error}");
+    error
+}
+
+/// Asserts both sentences, in which PORT stands for the port.
+#[track_caller]
+fn says(error: &Error, port: u16, message: &str, hint: &str) {
+    let filled = |text: &str| text.replace("PORT", &port.to_string());
+    assert_eq!(without_the_time(&error.message), filled(message));
+    assert_eq!(error.hint.as_deref().unwrap_or_default(), filled(hint));
+}
+
+/// What the clock says changes.
+fn without_the_time(message: &str) -> String {
+    const CLOCK: &str = "clock says ";
+    match message.split_once(CLOCK) {
+        Some((before, _)) => format!("{before}{CLOCK}NOW"),
+        None => message.into(),
+    }
+}
+
+/// A certificate, its key, and what openssl says of it.
+struct Made {
+    config: Arc<ServerConfig>,
+    fingerprint: String,
+}
+
+fn made(cert: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Made {
+    let pairs: Vec<String> = sha256(&cert).iter().map(|b| format!("{b:02X}")).collect();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], key)
+        .unwrap();
+    Made {
+        config: Arc::new(config),
+        fingerprint: pairs.join(":"),
+    }
+}
+
+/// As most manuals say to make one.
+fn by_openssl(dir: &Path) -> Made {
+    let done = Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=nas.local -keyout key.pem -out cert.pem".split(' '))
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    made(
+        CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap(),
+        PrivateKeyDer::from_pem_file(dir.join("key.pem")).unwrap(),
+    )
+}
+
+fn of(authority: &Authority, params: CertificateParams) -> Made {
+    let (cert, key) = authority.sign(params);
+    made(cert, key)
+}
+
+/// A server with TLS for any number of connections, that says nothing behind it.
+fn many(config: Arc<ServerConfig>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            let config = Arc::clone(&config);
+            std::thread::spawn(move || {
+                let mut tls = ServerConnection::new(config).unwrap();
+                while tls.complete_io(&mut tcp).is_ok_and(|(read, _)| read > 0) {}
+            });
+        }
+    });
+    port
+}
+
+fn refused(made: &Made, ca_file: Option<PathBuf>) -> (u16, Error) {
+    let port = many(Arc::clone(&made.config));
+    let error = error_at(&endpoint(port, Tls::Implicit, ca_file), &times());
+    assert_eq!(error.fault, Fault::NeedsUser, "{error}");
+    (port, error)
+}
+
+/// The hint for a server of one's own.
+fn take_it(made: &Made) -> String {
+    format!(
+        "if the server is yours, fetch its certificate with `openssl s_client -connect 127.0.0.1:PORT </dev/null | openssl x509 -out /etc/mail/source.pem` and put `\"source_ca_file\": \"source.pem\"` into '/etc/mail/my config.json'; its SHA-256 fingerprint must be the one that the server's owner knows: {}. If it is a provider's server, do not: somebody may be reading along",
+        made.fingerprint
+    )
+}
+
+#[test]
+fn the_commonest_self_signed_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = by_openssl(dir.path());
+    let today = chrono::Utc::now().date_naive();
+    let (port, error) = refused(&made, None);
+    let message = format!(
+        "the certificate of the source 127.0.0.1:PORT is refused: it is self-signed, so it is signed by nobody we know (it names no server, valid from {today} until {})",
+        today + chrono::TimeDelta::days(30)
+    );
+    says(&error, port, &message, &take_it(&made));
+
+    // What the hint says to type mends it.
+    let hint = error.hint.unwrap();
+    let command = hint.split('`').nth(1).unwrap();
+    let pem = dir.path().join("fetched.pem");
+    let command = command.replace("/etc/mail/source.pem", pem.to_str().unwrap());
+    let done = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let server = Server::start_with(Some(made.config), |peer| peer.welcome(PLAIN));
+    Session::open(
+        &endpoint(server.port, Tls::Implicit, Some(pem)),
+        &password(),
+        &times(),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_certificate_of_nobody_that_is_known() {
+    let (authority, other) = (Authority::new("a CA"), Authority::new("another CA"));
+    let mut params = leaf("mail.example.org");
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2040, 1, 1);
+    let made = of(&authority, params);
+    for (ca_file, more) in [
+        (None, ""),
+        (
+            Some(other.file()),
+            ", and it is none of those in `source_ca_file`",
+        ),
+    ] {
+        let (port, error) = refused(&made, ca_file);
+        let message = format!(
+            "the certificate of the source 127.0.0.1:PORT is refused: it is signed by nobody we know{more} (it is for mail.example.org, valid from 2020-01-01 until 2040-01-01)"
+        );
+        says(&error, port, &message, &take_it(&made));
+    }
+}
+
+#[test]
+fn a_certificate_at_the_wrong_time() {
+    let authority = Authority::new("a CA");
+    let (mut expired, mut early) = (leaf("127.0.0.1"), leaf("127.0.0.1"));
+    expired.not_before = date_time_ymd(2019, 1, 1);
+    expired.not_after = date_time_ymd(2020, 1, 1);
+    early.not_before = date_time_ymd(2200, 1, 1);
+    early.not_after = date_time_ymd(2201, 1, 1);
+    let day = |text: &str| minute(text.parse().unwrap());
+    for (params, what, otherwise) in [
+        (
+            expired,
+            format!(
+                "it has expired: it was valid until {}",
+                day("2020-01-01T00:00:00Z")
+            ),
+            "it must be renewed at the server: if that is not yours, only its operator can do so",
+        ),
+        (
+            early,
+            format!(
+                "it is not valid yet: it is valid from {}",
+                day("2200-01-01T00:00:00Z")
+            ),
+            "if the clock is right, the certificate must be made anew at the server",
+        ),
+    ] {
+        let made = of(&authority, params);
+        let (port, error) = refused(&made, Some(authority.file()));
+        says(
+            &error,
+            port,
+            &format!(
+                "the certificate of the source 127.0.0.1:PORT is refused: {what}, and this machine's clock says NOW"
+            ),
+            &format!(
+                "if the clock is wrong, `sudo timedatectl set-ntp true` sets it by the network; {otherwise}"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_certificate_for_another_name() {
+    let authority = Authority::new("a CA");
+    let seven: Vec<String> = (1..=7).map(|n| format!("m{n}.example.org")).collect();
+    for (names, told, other) in [
+        (
+            vec!["nas.local".to_string()],
+            "it is for nas.local",
+            Some("nas.local"),
+        ),
+        (
+            vec!["*.example.org".to_string(), "192.0.2.1".to_string()],
+            "it is for *.example.org and 192.0.2.1",
+            Some("192.0.2.1"),
+        ),
+        (
+            seven,
+            "it is for m1.example.org, m2.example.org, m3.example.org, m4.example.org, m5.example.org and 2 more",
+            Some("m1.example.org"),
+        ),
+        (vec![], "it names no server", None),
+    ] {
+        let mut params = leaf("x");
+        params.subject_alt_names = CertificateParams::new(names).unwrap().subject_alt_names;
+        let made = of(&authority, params);
+        let (port, error) = refused(&made, Some(authority.file()));
+        let other = other.map_or_else(String::new, |name| {
+            format!("if {name} is the same server, put `\"source_server\": \"{name}\"` into '/etc/mail/my config.json'; ")
+        });
+        says(
+            &error,
+            port,
+            &format!(
+                "the certificate of the source 127.0.0.1:PORT is refused: it is for another host name: {told}, and `source_server` is 127.0.0.1"
+            ),
+            &format!("{other}{}", take_it(&made)),
+        );
+    }
+}
+
+const OTHER_PORT: &str = "put the port of the IMAP server into '/etc/mail/my config.json' as `source_port` (mostly 993, or 143 with `\"source_tls\": \"starttls\"`)";
+
+#[test]
+fn a_server_of_another_kind_is_told_by_its_greeting() {
+    for (greeting, like) in [
+        (
+            "220 mail.example.org ESMTP",
+            "like an SMTP server (for mail that is sent), which is no IMAP",
+        ),
+        ("220 ProFTPD Server", "like an FTP server, which is no IMAP"),
+        ("+OK Dovecot ready.", "like a POP3 server, which is no IMAP"),
+        (
+            "SSH-2.0-OpenSSH_9.2",
+            "like an SSH server, which is no IMAP",
+        ),
+        (
+            "HTTP/1.1 400 Bad Request",
+            "like a web server, which is no IMAP",
+        ),
+        (
+            "\"IMPLEMENTATION\" \"Dovecot Pigeonhole\"",
+            "like a ManageSieve server (for mail filters), which is no IMAP",
+        ),
+        ("who is there?", "with something that is not IMAP"),
+    ] {
+        for tls in [Tls::None, Tls::StartTls, Tls::Implicit] {
+            let server = Server::start(move |peer| {
+                peer.say(format!("{greeting}\r\n"));
+                peer.wait_for_end();
+            });
+            let error = Session::open(&endpoint(server.port, tls, None), &password(), &times());
+            let error = error.err().unwrap();
+            let without = match tls {
+                Tls::Implicit => "does not speak TLS on this port: it ",
+                Tls::None | Tls::StartTls => "",
+            };
+            assert_eq!(error.fault, Fault::Connection);
+            says(
+                &error,
+                server.port,
+                &format!("the source 127.0.0.1:PORT {without}greets {like}: {greeting}"),
+                OTHER_PORT,
+            );
+            server.finish();
+        }
+    }
+}
+
+#[test]
+fn imap_without_encryption_where_tls_was_to_begin() {
+    let server = Server::start(|peer| {
+        peer.say("* OK \x1b[2J ready\r\n");
+        peer.wait_for_end();
+    });
+    let error = error_at(&endpoint(server.port, Tls::Implicit, None), &times());
+    says(
+        &error,
+        server.port,
+        "the source 127.0.0.1:PORT does not speak TLS on this port: it greets as IMAP does without encryption: * OK \\u{1b}[2J ready",
+        "put `\"source_tls\": \"starttls\"` into '/etc/mail/my config.json', which encrypts after the greeting; or 993 as `source_port`",
+    );
+    server.finish();
+}
+
+#[test]
+fn a_server_that_waits_for_tls_is_asked_whether_it_does() {
+    let authority = Authority::new("a CA");
+    let port = many(authority.server("127.0.0.1"));
+    let times = Intervals {
+        hush: Duration::from_millis(100),
+        ..times()
+    };
+    for (tls, name) in [(Tls::StartTls, "starttls"), (Tls::None, "none")] {
+        let error = error_at(&endpoint(port, tls, None), &times);
+        assert_eq!(error.fault, Fault::Connection);
+        says(
+            &error,
+            port,
+            &format!(
+                "the source 127.0.0.1:PORT encrypts from the first byte on, and `source_tls` is \"{name}\", which begins without"
+            ),
+            "put `\"source_tls\": \"implicit\"` into '/etc/mail/my config.json'",
+        );
+    }
+}
+
+#[test]
+fn nor_does_one_hide_it_that_serves_one_after_the_other() {
+    let authority = Authority::new("a CA");
+    let config = authority.server("127.0.0.1");
+    let server = Server::start(|peer| peer.protect(config));
+    let times = Intervals {
+        greeting: Duration::from_millis(300),
+        hush: Duration::from_millis(100),
+        ..times()
+    };
+    let error = error_at(&endpoint(server.port, Tls::StartTls, None), &times);
+    says(
+        &error,
+        server.port,
+        "the source 127.0.0.1:PORT encrypts from the first byte on, and `source_tls` is \"starttls\", which begins without",
+        "put `\"source_tls\": \"implicit\"` into '/etc/mail/my config.json'",
+    );
+    server.finish();
+}
+
+#[test]
+fn a_server_that_only_takes_its_time_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        // It is asked whether it speaks TLS, does not know what that is, and has time for the first one then.
+        let (mut asked, _) = listener.accept().unwrap();
+        let mut hello = [0; 3];
+        asked.read_exact(&mut hello).unwrap();
+        assert_eq!(hello[0], 22);
+        drop(asked);
+        say(&mut first, "* OK [CAPABILITY IMAP4rev1] hello\r\n");
+        let tag = heard(&mut first);
+        say(
+            &mut first,
+            &format!("{tag} OK [CAPABILITY IMAP4rev1] in\r\n"),
+        );
+        first
+    });
+    let times = Intervals {
+        hush: Duration::from_millis(100),
+        ..times()
+    };
+    Session::open(&endpoint(port, Tls::None, None), &password(), &times).unwrap();
+    server.join().unwrap();
+}
+
+fn say(tcp: &mut TcpStream, line: &str) {
+    tcp.write_all(line.as_bytes()).unwrap();
+}
+
+/// The tag of the next command.
+fn heard(tcp: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while tcp.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+    }
+    let line = String::from_utf8(line).unwrap();
+    line.split(' ').next().unwrap().into()
+}
+
+#[test]
+fn a_server_that_says_nothing_is_left_in_its_time() {
+    let authority = Authority::new("a CA");
+    let config = authority.server("127.0.0.1");
+    let times = Intervals {
+        greeting: Duration::from_millis(300),
+        hush: Duration::from_millis(100),
+        ..times()
+    };
+    // In clear, to the hello of TLS, and behind it, as a web server does.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let web = many(config);
+    for (port, tls) in [
+        (port, Tls::None),
+        (port, Tls::StartTls),
+        (port, Tls::Implicit),
+        (web, Tls::Implicit),
+    ] {
+        let error = error_at(&endpoint(port, tls, Some(authority.file())), &times);
+        assert_eq!(error.fault, Fault::Connection);
+        says(
+            &error,
+            port,
+            "the source 127.0.0.1:PORT does not answer as an IMAP server: it said nothing for 1 s",
+            "is `source_port` right in '/etc/mail/my config.json' (mostly 993, or 143 with `\"source_tls\": \"starttls\"`), and `source_server`? Where they are right the server is too busy, and is tried again by itself",
+        );
+    }
+}
+
+/// What a side that is entered so is told when it is refused.
+fn refusal(
+    side: Side,
+    entry: &'static str,
+    host: &str,
+    phase: Phase,
+    words: &str,
+) -> (String, String) {
+    let whom = Whom {
+        endpoint: Endpoint {
+            host: host.into(),
+            port: 993,
+            tls: Tls::Implicit,
+            ca_file: None,
+            origin: Origin {
+                side,
+                entry,
+                token_file: None,
+                file: "config.json".into(),
+            },
+        },
+        user: "m@example.test".into(),
+    };
+    let error = classify(phase, Status::No, &whom, words);
+    assert_eq!(error.fault, Fault::NeedsUser, "{error}");
+    (error.message, error.hint.unwrap())
+}
+
+#[test]
+fn a_refusal_names_side_account_and_key() {
+    use Phase::{SignIn, SignInByToken};
+    use Side::{Source, Target};
+    let failed = "[AUTHENTICATIONFAILED] Authentication failed.";
+    let check = |entry: &str| {
+        format!("check user name and password in config.json (`source_user`, `{entry}`)")
+    };
+    let microsoft = "Microsoft takes no password here, only a sign-in in a browser: put `\"source_token_file\": \"source_token.json\"` into config.json in place of `source_pass`, then `imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config config.json`, where microsoft.json is the file of your OAuth client";
+    for (side, entry, host, phase, message, hint) in [
+        (
+            Source,
+            "source_pass",
+            "mail.example.test",
+            SignIn,
+            "the source refused m@example.test (`source_pass`): ",
+            format!("{}; nothing is lost meanwhile", check("source_pass")),
+        ),
+        (
+            Source,
+            "source_pass_file",
+            "mail.example.test",
+            SignIn,
+            "the source refused m@example.test (`source_pass_file`): ",
+            format!("{}; nothing is lost meanwhile", check("source_pass_file")),
+        ),
+        (
+            Source,
+            "source_pass_command",
+            "imap.gmx.net",
+            SignIn,
+            "the source refused m@example.test (`source_pass_command`): ",
+            format!(
+                "{}, and switch IMAP on in GMX's settings (\"POP3 & IMAP\"), which it is not at first; with 2-factor sign-in GMX takes only an app password",
+                check("source_pass_command")
+            ),
+        ),
+        (
+            Source,
+            "source_pass",
+            "imap.mail.me.com",
+            SignIn,
+            "the source refused m@example.test (`source_pass`): ",
+            "iCloud takes only an app-specific password here, not the account's own: make one at https://account.apple.com, under \"Sign-In and Security\", and put it into config.json (`source_pass`)".into(),
+        ),
+        (
+            Source,
+            "source_pass",
+            "outlook.office365.com",
+            SignIn,
+            "the source refused m@example.test (`source_pass`): ",
+            microsoft.into(),
+        ),
+        (
+            Target,
+            "target_pass",
+            "imap.gmail.com",
+            SignIn,
+            "Gmail refused m@example.test (`target_pass`): ",
+            "Gmail takes only an app password here, not the account's own: make one at https://myaccount.google.com/apppasswords (2-Step Verification must be on), and put it into config.json (`target_pass`)".into(),
+        ),
+        (
+            Target,
+            "target_token_file",
+            "imap.gmail.com",
+            SignInByToken,
+            "Gmail refused m@example.test (`target_token_file`): ",
+            "sign in again, with the account that `target_user` in config.json says: `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the file of your OAuth client; nothing is lost meanwhile".into(),
+        ),
+        (
+            Target,
+            "target_pass_file",
+            "mail.example.test",
+            SignIn,
+            "the target refused m@example.test (`target_pass_file`): ",
+            "check user name and password in config.json (`target_user`, `target_pass_file`); nothing is lost meanwhile".into(),
+        ),
+    ] {
+        let (said, mend) = refusal(side, entry, host, phase, failed);
+        assert_eq!(said, format!("{message}[AUTHENTICATIONFAILED] Authentication failed"));
+        assert_eq!(mend, hint, "{host}");
+    }
+}

@@ -12,7 +12,7 @@ mod excerpts;
 mod import;
 mod ledger;
 mod locks;
-mod places;
+mod relative;
 mod retry;
 mod secrets;
 mod status;

@@ -101,11 +101,6 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
             _ => &stage.target,
         };
         let (user, secret) = (server.account().to_string(), server.password().to_string());
-        // As it is sent: without the blanks that Google shows.
-        let secret = match side {
-            "source" => secret,
-            _ => secret.replace(' ', ""),
-        };
         let all = forms(&user, &secret);
         let shouts = shouted(&all);
         let joined = said(&all);
@@ -168,9 +163,7 @@ fn a_refusal_to_sign_in_that_echoes_is_no_leak_either() {
             _ => &stage.target,
         };
         let user = server.account().to_string();
-        let secret = server
-            .password()
-            .replace(if side == "source" { "" } else { " " }, "");
+        let secret = server.password().to_string();
         let all = forms(&user, &secret);
         let joined = said(&all);
         let port = twist::changed(stage.port(side), move |line| {

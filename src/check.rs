@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::config::{Draft, Endpoint, Intervals, Key, Secret};
+use crate::config::{Draft, Intervals, Key, Secret};
 use crate::error::{Error, Fault};
 use crate::ledger::{Route, choose};
 use crate::text::{Page, wrapped};
@@ -211,11 +211,8 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
             };
             target::findings(draft, times, before, &at_target, &to_come, &mut tell);
         });
-        let keys = [
-            ("source", &draft.source_key, &draft.source, source_access),
-            ("target", &draft.target_key, &draft.target, target_access),
-        ];
-        tokens(keys, times, tell);
+        let sides = [("source", source_access), ("target", target_access)];
+        tokens(draft, sides, times, tell);
         source_told.into_iter().for_each(&mut *tell);
         target_told.into_iter().for_each(&mut *tell);
     });
@@ -227,12 +224,18 @@ type Access = Result<Secret<String>, String>;
 /// Tries the token files, hands over what they are good for, and says what their endpoints tell of the
 /// clock: certificates are judged by it, too.
 fn tokens(
-    keys: [(&str, &Option<Key>, &Option<Endpoint>, Sender<Access>); 2],
+    draft: &Draft,
+    sides: [(&str, Sender<Access>); 2],
     times: &Intervals,
     tell: &mut dyn FnMut(Finding),
 ) {
     let (mut asked, mut told) = (false, false);
-    for (side, key, endpoint, access) in keys {
+    for (side, access) in sides {
+        let (key, endpoint) = if side == "source" {
+            (&draft.source_key, &draft.source)
+        } else {
+            (&draft.target_key, &draft.target)
+        };
         let Some(Key::TokenFile(path)) = key else {
             continue;
         };

@@ -1,0 +1,135 @@
+//! What is typed, and what is written into the configuration.
+
+use crate::person::{Person, Said};
+
+pub(crate) fn all() -> Vec<Said> {
+    let mut out = typed();
+    out.extend(not_json());
+    out.extend(values());
+    out
+}
+
+fn typed() -> Vec<Said> {
+    let person = Person::new();
+    let elsewhere = Person::new();
+    std::fs::remove_file(elsewhere.path("config.json")).unwrap();
+    vec![
+        elsewhere.types("Started where no configuration is", "imap-to-gmail run"),
+        person.types(
+            "The configuration without its option",
+            "imap-to-gmail run config.json",
+        ),
+        person.types("A command that there is not", "imap-to-gmail start"),
+        person.types(
+            "An option that there is not",
+            "imap-to-gmail check --conf config.json",
+        ),
+        person.types(
+            "An interval in words",
+            "imap-to-gmail run --poll-interval 1minute30",
+        ),
+        person.types(
+            "A log size that is none",
+            "imap-to-gmail run --log sync.log --log-max-size 10MB/day",
+        ),
+    ]
+}
+
+fn not_json() -> Vec<Said> {
+    let check = |mistake, from: &str, to: &str| {
+        let person = Person::new();
+        person.edit(from, to);
+        person.types(mistake, "imap-to-gmail check")
+    };
+    let whole = |mistake, text: &[u8]| {
+        let person = Person::new();
+        person.file("config.json", text);
+        person.types(mistake, "imap-to-gmail check")
+    };
+    let wide: Vec<u8> = "{\"source_server\": \"imap.example.org\"}"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    vec![
+        whole("An empty configuration", b""),
+        whole(
+            "A configuration in YAML",
+            b"source_server: imap.example.org\nsource_user: ann@example.org\n",
+        ),
+        whole(
+            "A configuration that a Windows editor saved as UTF-16",
+            &[b"\xff\xfe", &wide[..]].concat(),
+        ),
+        check("A comma too many", "mnop\"\n", "mnop\",\n"),
+        check("A comma too few", "\"green tea\",", "\"green tea\""),
+        check(
+            "A comment",
+            "  \"source_server\"",
+            "  // my old provider\n  \"source_server\"",
+        ),
+        check(
+            "Quotation marks of a word processor",
+            "\"source_user\"",
+            "\u{201c}source_user\u{201d}",
+        ),
+        check(
+            "A backslash in a password",
+            "\"green tea\"",
+            "\"green\\tea\\q\"",
+        ),
+        check(
+            "A key twice",
+            "  \"source_user\"",
+            "  \"source_user\": \"bob@example.org\",\n  \"source_user\"",
+        ),
+    ]
+}
+
+fn values() -> Vec<Said> {
+    let check = |mistake, key: &str, json: &str| {
+        let mut person = Person::new();
+        person.set(key, json);
+        person.types(mistake, "imap-to-gmail check")
+    };
+    let example = Person::new();
+    example.file(
+        "config.json",
+        include_str!("../../config.json.example").replace(".example.org", ".example.invalid"),
+    );
+    let mut none = Person::new();
+    none.without("target_pass");
+    let mut gmail = Person::new();
+    gmail
+        .without("target_server")
+        .without("target_port")
+        .without("target_ca_file")
+        .set("target_user", "\"ann\"");
+    let mut remote = Person::new();
+    remote
+        .without("source_ca_file")
+        .without("source_port")
+        .set("source_server", "\"imap.example.invalid\"")
+        .set("source_tls", "\"none\"");
+    vec![
+        example.types(
+            "The example, without accounts of one's own",
+            "imap-to-gmail check",
+        ),
+        check("A key misspelt", "source_passwd", "\"green tea\""),
+        check("TLS switched on, one thinks", "source_tls", "true"),
+        check("A port in quotation marks", "source_port", "\"993\""),
+        check("A value left out", "source_user", "null"),
+        check("A number of days without a unit", "since", "\"7\""),
+        none.types("No way into Gmail", "imap-to-gmail check"),
+        check(
+            "Two forms of one password",
+            "source_pass_file",
+            "\"pass.txt\"",
+        ),
+        gmail.types("A Gmail address without its domain", "imap-to-gmail check"),
+        remote.types(
+            "A password that would cross the net in the clear",
+            "imap-to-gmail check",
+        ),
+    ]
+}

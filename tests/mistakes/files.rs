@@ -1,0 +1,106 @@
+//! Files and folders: missing, of another kind, in use.
+
+use std::process::Stdio;
+
+use crate::common::mounts::in_private_mounts;
+use crate::person::{Person, Said};
+
+pub(crate) fn all() -> Vec<Said> {
+    let mut out = Vec::new();
+    let mut one = |mistake, key: &str, json: &str, typed: &str| {
+        let mut person = Person::new();
+        person.set(key, json);
+        out.push(person.types(mistake, typed));
+    };
+    one(
+        "The ledger in a folder that does not exist",
+        "state_file",
+        "\"data/sync_state.db\"",
+        "imap-to-gmail run --once",
+    );
+    let mut script = Person::new();
+    script.file(
+        "sync_state.json",
+        "{\"synced_message_ids\": [\"<1@example.org>\"]}",
+    );
+    script.set("state_file", "\"sync_state.json\"");
+    out.push(script.types(
+        "The script's state as the ledger",
+        "imap-to-gmail run --once",
+    ));
+    let person = Person::new();
+    out.push(person.types(
+        "The log in a folder that does not exist",
+        "imap-to-gmail run --log logs/sync.log",
+    ));
+    out.push(person.types("Status before anything ran", "imap-to-gmail status"));
+    let mut person = Person::new();
+    person
+        .without("source_pass")
+        .set("source_pass_file", "\"pass.txt\"");
+    out.push(person.types("A password file that is not there", "imap-to-gmail check"));
+    let mut person = Person::new();
+    person
+        .without("source_pass")
+        .set("source_pass_command", "[\"pass\", \"show\", \"mail\"]");
+    out.push(person.types(
+        "A password manager that is not installed",
+        "imap-to-gmail check",
+    ));
+    let mut person = Person::new();
+    person
+        .without("target_pass")
+        .set("target_token_file", "\"token.json\"");
+    out.push(person.types("No sign-in yet", "imap-to-gmail run --once"));
+    let mut person = Person::new();
+    person.set("source_ca_file", "\"ca.pem\"");
+    out.push(person.types(
+        "A certificate file that is not there",
+        "imap-to-gmail check",
+    ));
+    let person = Person::new();
+    person.types("", "imap-to-gmail run --once");
+    out.push(person.types(
+        "The id of no failed message",
+        "imap-to-gmail retry-failed 99",
+    ));
+    out.push(person.types(
+        "Not the script's state file",
+        "imap-to-gmail import-state config.json",
+    ));
+    out.push(person.types(
+        "The download of another program as Google client",
+        "imap-to-gmail auth --credentials config.json",
+    ));
+    out.push(person.types("No Google client", "imap-to-gmail auth"));
+    out.push(person.while_it_runs("Started a second time", "imap-to-gmail run --once"));
+    let mut other = person;
+    other.set("source_user", "\"bob@example.org\"");
+    out.push(other.types(
+        "Another account with the ledger of the first",
+        "imap-to-gmail run --once",
+    ));
+    out.extend(full_disk());
+    out
+}
+
+/// None where this machine lets nobody mount.
+fn full_disk() -> Option<Said> {
+    let mut person = Person::new();
+    std::fs::create_dir(person.path("data")).unwrap();
+    person.set("state_file", "\"data/sync_state.db\"");
+    let fill = "mount -t tmpfs -o size=64k tmpfs data && { head -c 70000 /dev/zero > data/full 2>/dev/null; exec \"$0\" run --once; }";
+    let mut command = in_private_mounts(fill)?;
+    let output = command
+        .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
+        .current_dir(person.path(""))
+        .env("TZ", "UTC")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Some(person.said(
+        "The disk is full",
+        "imap-to-gmail run --once",
+        &String::from_utf8([output.stdout, output.stderr].concat()).unwrap(),
+    ))
+}

@@ -1,0 +1,159 @@
+//! Names, ports, encryption and certificates.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use chrono::NaiveDate;
+use gmail_stand_in::{Gmail, Options};
+
+use crate::common::{eventually, free_port};
+use crate::person::{Person, Said};
+
+const CHECK: &str = "imap-to-gmail check";
+const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN STARTTLS";
+
+pub(crate) fn all() -> Vec<Said> {
+    let mut out = Vec::new();
+    let mut person = Person::new();
+    // No name server is asked for a label of more than 63 letters.
+    let name = format!("\"imap.{}.org\"", "exampel".repeat(10));
+    person.set("source_server", &name);
+    out.push(person.types("A server's name misspelt", CHECK));
+    out.push(person.watches("The same, without a check", "imap-to-gmail run", "next try"));
+    let mut person = Person::new();
+    person.port("source_port", free_port(), 9930);
+    out.push(person.types("A port on which nobody listens", CHECK));
+
+    let mut person = Person::new();
+    person.port("source_port", says(b""), 443);
+    out.push(person.types("The port of a web server", CHECK));
+    let mut person = Person::new();
+    person.port(
+        "source_port",
+        says(b"220 mail.example.org ESMTP Postfix\r\n"),
+        25,
+    );
+    person
+        .set("source_tls", "\"none\"")
+        .without("source_ca_file");
+    out.push(person.types("The port for sending mail", CHECK));
+
+    let plain = Gmail::start(Options {
+        tls: false,
+        account: "ann@example.org".into(),
+        ..Options::plain(SOURCE)
+    });
+    let mut person = Person::new();
+    person.port("source_port", plain.port(), 143);
+    out.push(person.types("Port 143 with the encryption of 993", CHECK));
+    let mut person = Person::new();
+    person.set("source_tls", "\"starttls\"");
+    out.push(person.types("Port 993 with the encryption of 143", CHECK));
+    let mut person = Person::new();
+    person
+        .set("source_tls", "\"none\"")
+        .without("source_ca_file");
+    out.push(person.types("Port 993 without encryption", CHECK));
+    out.extend(certificates());
+    out
+}
+
+fn certificates() -> Vec<Said> {
+    let served = |mistake, change: &dyn Fn(&mut Options)| {
+        let mut options = Options::plain(SOURCE);
+        options.account = "ann@example.org".into();
+        options.password = "green tea".into();
+        change(&mut options);
+        Person::between(
+            options,
+            Options {
+                account: "ann@gmail.com".into(),
+                ..Options::default()
+            },
+        )
+        .types(mistake, CHECK)
+    };
+    let mut home = Person::new();
+    let server = SelfSigned::start(&home);
+    home.port("source_port", server.port, 9931)
+        .without("source_ca_file");
+    let mut unknown = Person::new();
+    unknown.without("source_ca_file");
+    vec![
+        home.types("A home server with a certificate of its own", CHECK),
+        unknown.types("A provider with an authority of its own", CHECK),
+        served("A certificate that has ended", &|o| {
+            o.certificate_ends = NaiveDate::from_ymd_opt(2024, 5, 1);
+        }),
+        served("A name that the certificate does not have", &|o| {
+            o.names = vec!["mail.example.org".into(), "imap.example.org".into()];
+        }),
+    ]
+}
+
+/// Whoever connects hears this, and then nothing more.
+fn says(greeting: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut tcp in listener.incoming().flatten() {
+            let _ = tcp.write_all(greeting);
+            open.push(tcp);
+        }
+    });
+    port
+}
+
+/// What the commonest recipe makes: `openssl req -x509`.
+struct SelfSigned {
+    child: Child,
+    port: u16,
+}
+
+impl SelfSigned {
+    fn start(person: &Person) -> SelfSigned {
+        let (key, pem) = (person.path("own.key"), person.path("own.pem"));
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&pem)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let port = free_port();
+        let child = Command::new("openssl")
+            .args(["s_server", "-quiet", "-accept", &port.to_string()])
+            .arg("-key")
+            .arg(&key)
+            .arg("-cert")
+            .arg(&pem)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("openssl listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        SelfSigned { child, port }
+    }
+}
+
+impl Drop for SelfSigned {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -109,11 +109,14 @@ const GMAILS: &[&str] = &["imap.gmail.com", "imap.googlemail.com"];
 const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 
 const QUOTES_HINT: &str =
-    "text stands in quotation marks, also when it is all digits; numbers stand without";
+    "write text in quotation marks, also when it is all digits; write numbers without";
 
-const NULL_HINT: &str = "null says nothing: leave the key out to have what it is by default";
+const INTO_GMAIL_HINT: &str = "choose one of them; the simplest is an app password as `target_pass`, which is made at https://myaccount.google.com/apppasswords; docs/google-client.md tells of the sign-in with a `target_token_file`";
 
-const TLS_HINT: &str = "\"implicit\" is what most servers offer at port 993, \"starttls\" what they offer at port 143; without the key it is \"implicit\"";
+const NULL_HINT: &str =
+    "write a value in quotation marks there, or delete the line if the key is not needed";
+
+const TLS_HINT: &str = "delete the line for a connection that is encrypted from the start (port 993, as most servers want it); write \"starttls\" only for port 143";
 
 /// One side of a route, as a sign-in there needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,6 +276,9 @@ impl Reader<'_> {
             .collect();
         match given[..] {
             [one] => Ok(one),
+            [] if forms[0].starts_with("target") && self.is_into_gmail() => {
+                Err(self.missing(forms).hint(INTO_GMAIL_HINT))
+            }
             [] => Err(self.missing(forms)),
             [first, second, ..] => Err(Error::usage(format!(
                 "{}: got both `{first}` and `{second}`, expected one of them",
@@ -314,9 +320,9 @@ impl Reader<'_> {
             return Err(self
                 .error(
                     &tls_key,
-                    format!("\"none\" would send the password to {} in clear", shown(host.as_bytes())),
+                    format!("\"none\" would send the password unencrypted to {}", shown(host.as_bytes())),
                 )
-                .hint("\"none\" is for a server on this machine (localhost, 127.x.x.x, ::1); use \"implicit\" or \"starttls\""));
+                .hint("delete the line for a connection that is encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)"));
         }
         let port_key = format!("{side}_port");
         let port = match self.map.get(&port_key) {

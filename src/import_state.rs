@@ -92,7 +92,8 @@ pub fn read(path: &Path) -> Result<StateFile> {
             }
         })?;
     ids.ok_or_else(|| {
-        wrong(format!("got no `synced_message_ids`, expected {EXPECTED}")).hint(WHICH_FILE_HINT)
+        wrong("this is not the Python script's state file: it has no `synced_message_ids`".into())
+            .hint(WHICH_FILE_HINT)
     })
 }
 

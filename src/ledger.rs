@@ -119,7 +119,7 @@ impl Route {
             configured.target_user,
             configured.target_server,
         ))
-        .hint("each pair of accounts needs a ledger of its own: give another path with `state_file`"))
+        .hint("is a name in the configuration mistyped? If not, these accounts need a ledger of their own, under another `state_file`; do not delete this one: it remembers what was copied"))
     }
 
     /// The source as people read it.

@@ -164,7 +164,7 @@ impl FilePlace<'_> {
 /// Sentence and hint.
 pub const FULL: [&str; 2] = [
     "the disk is full",
-    "make room, then start again: nothing is lost",
+    "make room (`df -h` shows which disk is full; do not delete the ledger), then start again: nothing is lost",
 ];
 
 /// Where links lead is where a file is made.

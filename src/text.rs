@@ -2,11 +2,13 @@
 //! what their editors and shells put in front of it, or make of it.
 
 use chrono::{DateTime, Local, TimeZone, Utc};
-use textwrap::{Options, WordSplitter};
+use textwrap::WordSeparator;
+use textwrap::core::{Word, display_width};
+use textwrap::wrap_algorithms::wrap_first_fit;
 
 /// What `plain` says no to.
 pub const UTF_16: &str = "is UTF-16, expected UTF-8";
-pub const UTF_16_HINT: &str = "save it as UTF-8 (in Windows' Notepad: \"Save as\", \"Encoding\"; in PowerShell: `Set-Content -Encoding utf8`)";
+pub const UTF_16_HINT: &str = "`iconv -f UTF-16 -t UTF-8` converts it; or in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"";
 
 /// `12,481`
 pub fn thousands(n: u64) -> String {
@@ -120,16 +122,56 @@ impl Page {
 }
 
 /// Lines of at most `width` columns: the first begins with `first`, the others with `rest`. A word that
-/// is longer than a line is broken.
+/// is longer than a line is broken, but for a command in backticks: it stays in one piece, on a line of
+/// its own if need be, because it is copied from here.
 pub fn wrapped(width: usize, first: &str, rest: &str, text: &str) -> String {
-    let options = Options::new(width)
-        .initial_indent(first)
-        .subsequent_indent(rest)
-        // A command stays in one piece: it may be copied from here.
-        .word_splitter(WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options)
-        .iter()
-        .map(|line| format!("{}\n", line.trim_end()))
+    let glued = glued(text);
+    let room = |indent: &str| width.saturating_sub(display_width(indent)).max(1);
+    let rooms = [room(first), room(rest)];
+    let words: Vec<Word<'_>> = WordSeparator::AsciiSpace
+        .find_words(&glued)
+        .flat_map(|word| {
+            if word.word.contains(GLUE) {
+                vec![word]
+            } else {
+                word.break_apart(rooms[0].min(rooms[1])).collect()
+            }
+        })
+        .collect();
+    let rooms = rooms.map(|room| room as f64);
+    let mut out = String::new();
+    for (n, line) in wrap_first_fit(&words, &rooms).into_iter().enumerate() {
+        out += if n == 0 { first } else { rest };
+        for (i, word) in line.iter().enumerate() {
+            out += word.word;
+            if i + 1 < line.len() {
+                out += word.whitespace;
+            }
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+    }
+    if out.is_empty() {
+        out.push('\n');
+    }
+    out.replace(GLUE, " ")
+}
+
+/// Stands for a blank within a command.
+const GLUE: char = '\u{a0}';
+
+fn glued(text: &str) -> String {
+    let mut inside = false;
+    let pairs = text.matches('`').count() / 2 * 2;
+    let mut seen = 0;
+    text.chars()
+        .map(|c| {
+            if c == '`' && seen < pairs {
+                seen += 1;
+                inside = !inside;
+            }
+            if inside && c == ' ' { GLUE } else { c }
+        })
         .collect()
 }
 
@@ -214,6 +256,17 @@ mod tests {
         ] {
             assert_eq!(span(days * 86_400 + 86_399), told);
         }
+    }
+
+    #[test]
+    fn a_command_stays_in_one_piece() {
+        let text = "words before it, `imap-to-gmail auth --config config.json` and after";
+        assert_eq!(
+            wrapped(30, "> ", "  ", text),
+            "> words before it,\n  `imap-to-gmail auth --config config.json`\n  and after\n"
+        );
+        // A single backtick opens nothing.
+        assert_eq!(wrapped(12, "", "", "a ` b c d e f"), "a ` b c d e\nf\n");
     }
 
     #[test]

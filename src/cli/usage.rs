@@ -8,6 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::{HELP_HINT, command, say, say_aside, say_error};
 use crate::error::Error;
 
+const CREDENTIALS_HINT: &str = "the file of an OAuth client is needed, which you make at Google and download (docs/google-client.md says how): `imap-to-gmail auth --credentials client_secret.json`";
+
 /// An option that was typed with one hyphen, as other programs have them: clap would take `-config`
 /// for `-c onfig`.
 pub(super) fn slip(args: &[OsString]) -> Option<Error> {
@@ -47,14 +49,33 @@ pub(super) fn usage(e: &clap::Error) -> u8 {
     let sentence: Vec<&str> = sentence.lines().map(str::trim).collect();
     let sentence = sentence.join(" ");
     let sentence = sentence.strip_prefix("error: ").unwrap_or(&sentence);
-    say_error(&Error::usage(sentence).hint(meant(e)));
+    let error = match (e.kind(), e.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(typed))) => {
+            Error::usage(format!("there is no command `{typed}`"))
+        }
+        _ => Error::usage(sentence),
+    };
+    say_error(&error.hint(meant(e)));
     2
 }
+
+/// What other programs call it.
+const RUN: [&str; 8] = [
+    "copy", "daemon", "fetch", "go", "once", "start", "sync", "watch",
+];
 
 /// What may have been meant instead.
 fn meant(e: &clap::Error) -> String {
     if let Some(file) = configuration(e) {
         return format!("did you mean `--config {file}`?");
+    }
+    if let Some(ContextValue::String(typed)) = e.get(ContextKind::InvalidSubcommand)
+        && RUN.contains(&&**typed)
+    {
+        return "did you mean `run`?".into();
+    }
+    if e.kind() == ErrorKind::MissingRequiredArgument && e.to_string().contains("--credentials") {
+        return CREDENTIALS_HINT.into();
     }
     let near = [
         ContextKind::SuggestedArg,

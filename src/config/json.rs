@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{EXAMPLE_HINT, kind};
 use crate::error::{Error, Result};
-use crate::text;
+use crate::text::{self, shell_word};
 
 mod excerpt;
 mod mistake;
@@ -43,7 +43,10 @@ pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
     };
     if text.trim().is_empty() {
         return Err(
-            Error::usage(format!("{}: the file is empty", path.display())).hint(EXAMPLE_HINT),
+            Error::usage(format!("{}: the file is empty", path.display())).hint(format!(
+                "`install -m 600 config.json.example {}` makes a complete one, in which your accounts are to be put",
+                shell_word(&path.display().to_string())
+            )),
         );
     }
     let Object(map) = serde_json::from_str(text).map_err(|e| wrong(path, &e, text))?;

@@ -12,7 +12,7 @@ use zeroize::Zeroize;
 use super::command::{self, Failure};
 use super::{Reader, kind};
 use crate::error::{Result, shown};
-use crate::text;
+use crate::text::{self, shell_word};
 
 /// More than a password, alone on the first line, could need.
 const FILE_MAX: usize = 64 << 10;
@@ -123,6 +123,13 @@ impl Reader<'_> {
             } else {
                 shown.to_string()
             };
+            let absent = path.symlink_metadata().is_err();
+            if e.kind() == io::ErrorKind::NotFound && absent && !may_be_it {
+                let file = shell_word(&shown.to_string());
+                return self.error(key, format!("{what} does not exist")).hint(format!(
+                    "`install -m 600 /dev/null {file}` makes it: then write the password on its first line"
+                ));
+            }
             self.error(key, format!("{what} cannot be read: {e}"))
                 .hint(hint)
         };
@@ -147,6 +154,7 @@ impl Reader<'_> {
     }
 
     fn command_output(&self, key: &str) -> Result<Secret<String>> {
+        const ARGV_HINT: &str = "the program comes first, then each argument as a text of its own; no shell is involved";
         const ARGV: &str = "a list of texts like [\"pass\", \"show\", \"mail\"]";
         let hint = "run the command by hand: it must end with 0 and print the password, alone on its first line";
         let mut argv: Vec<String> = match self.map.get(key) {
@@ -173,9 +181,19 @@ impl Reader<'_> {
         let name = shown(name.as_bytes());
         argv[0] = self.program(key, &argv[0])?;
         let printed = command::printed(&argv, command::PATIENCE).map_err(|end| match end {
+            Failure::NotRun(e) if e.kind() == io::ErrorKind::NotFound => self
+                .error(key, format!("the program `{name}` is not found"))
+                .hint(if argv[0].contains(char::is_whitespace) {
+                    ARGV_HINT.into()
+                } else {
+                    format!(
+                        "is it installed? `command -v {}` shows where: its whole path may stand first, like [\"/usr/bin/pass\", \"show\", \"mail\"]",
+                        shell_word(&name)
+                    )
+                }),
             Failure::NotRun(e) => self
                 .error(key, format!("`{name}` cannot be run: {e}"))
-                .hint("the program comes first, then each argument as a text of its own; no shell is involved"),
+                .hint(ARGV_HINT),
             Failure::Ended(status) => self
                 .error(key, format!("`{name}` ended with {status}"))
                 .hint(hint),

@@ -8,7 +8,7 @@ use crate::error::{Result, shown};
 use crate::message::Time;
 
 const SINCE: &str = "days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"";
-const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
+const SINCE_HINT: &str = "without `since` the first run copies the last 7 days";
 
 impl Reader<'_> {
     pub(super) fn since(&self, now: Time) -> Result<Since> {
@@ -25,7 +25,10 @@ impl Reader<'_> {
                 "since",
                 format!("got `{}`, expected {SINCE}", shown(got.as_bytes())),
             )
-            .hint(SINCE_HINT)
+            .hint(match got.trim().parse::<u32>() {
+                Ok(days) => format!("for so many days write \"{days}d\""),
+                Err(_) => SINCE_HINT.into(),
+            })
         };
         if text == "all" {
             return Ok(Since::All);
@@ -122,7 +125,5 @@ pub(super) fn value_text(value: &Value) -> String {
 /// What to do about a number that was typed as text.
 pub(super) fn number_in_quotes(value: &Value) -> Option<String> {
     let number: u64 = value.as_str()?.trim().parse().ok()?;
-    Some(format!(
-        "numbers stand without quotation marks: write {number}"
-    ))
+    Some(format!("write numbers without quotation marks: {number}"))
 }

@@ -26,7 +26,7 @@ pub(super) fn taken_over(script: &Path) -> String {
     };
     let [script, ledger] = [script, &ledger].map(|p| shell_word(&p.display().to_string()));
     format!(
-        "if it is the state file of the Python script, `imap-to-gmail import-state {script} --state-file {ledger}` makes a ledger of it once; name that as `state_file` in the configuration"
+        "is it the state file of the Python script? Then `imap-to-gmail import-state {script} --state-file {ledger}` makes a ledger from it, once; then give that as `state_file` in the configuration"
     )
 }
 

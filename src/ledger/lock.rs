@@ -70,7 +70,7 @@ pub fn lock(path: &Path) -> Result<Lock> {
             path.display()
         ))
         .hint(format!(
-            "`imap-to-gmail status --state-file {}` shows it; one process per ledger is enough",
+            "`imap-to-gmail status --state-file {}` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)",
             shell_word(&path.display().to_string())
         ))),
         Err(TryLockError::Error(e)) => Err(Error::fatal(format!(

@@ -39,7 +39,7 @@ pub(super) fn must_be_there(path: &Path) -> Result<()> {
             "{}: there is no ledger here",
             path.display()
         ))
-        .hint("the first `imap-to-gmail run` makes it; --state-file or --config says where it is")),
+        .hint("if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file")),
         Err(e) => Err(place(path).refused(Want::Read, &e)),
     }
 }

@@ -85,12 +85,7 @@ fn a_ledger_of_another_route() {
         .unwrap();
     drop(ledger);
     let cause = "this ledger is for other@example.org (localhost) into user@gmail.com";
-    check(&stage).finds(
-        1,
-        &["ledger problem"],
-        cause,
-        "another path with `state_file`",
-    );
+    check(&stage).finds(1, &["ledger problem"], cause, "under another `state_file`");
 }
 
 #[test]

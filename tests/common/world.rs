@@ -248,14 +248,20 @@ impl Route {
 
     /// `status --json`'s only route.
     pub fn status(&self) -> Value {
-        let ran = self.command(&["status", "--json"]);
+        let ledger = self.ledger_file();
+        let ran = self.command(&["status", "--json", "--state-file", ledger.to_str().unwrap()]);
         assert_eq!(ran.status, 0, "{ran:?}");
         serde_json::from_str::<Value>(&ran.out).unwrap()["routes"][0].take()
     }
 
     /// As `status`; null as long as there is no ledger to ask.
     pub fn status_soon(&self) -> Value {
-        match self.command(&["status", "--json"]) {
+        match self.command(&[
+            "status",
+            "--json",
+            "--state-file",
+            self.ledger_file().to_str().unwrap(),
+        ]) {
             ran if ran.status == 0 => self.status(),
             _ => Value::Null,
         }

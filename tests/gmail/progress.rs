@@ -67,7 +67,10 @@ fn a_run_sums_up_what_it_did() {
             "nothing waits, 4 messages delivered before, 1 failed",
             "no new messages in INBOX",
             "delivered no messages",
-            "ended with 0 messages waiting and 1 failed; `imap-to-gmail status --failed` says why",
+            &format!(
+                "ended with 0 messages waiting and 1 failed; `imap-to-gmail status --failed --config {}` says why",
+                stage.config_file().display()
+            ),
         ]
     );
 }

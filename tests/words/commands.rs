@@ -72,7 +72,7 @@ fn what_knows_only_the_ledger_names_that() {
     assert_eq!(
         error.hint.unwrap(),
         format!(
-            "`imap-to-gmail status --state-file '{}'` shows it; one process per ledger is enough",
+            "`imap-to-gmail status --state-file '{}'` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)",
             path.display()
         )
     );

@@ -10,11 +10,12 @@ use crate::{Desk, Ran};
 
 pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 const QUOTES_HINT: &str =
-    "text stands in quotation marks, also when it is all digits; numbers stand without";
-const NULL_HINT: &str = "null says nothing: leave the key out to have what it is by default";
-const TLS_HINT: &str = "\"implicit\" is what most servers offer at port 993, \"starttls\" what they offer at port 143; without the key it is \"implicit\"";
+    "write text in quotation marks, also when it is all digits; write numbers without";
+const NULL_HINT: &str =
+    "write a value in quotation marks there, or delete the line if the key is not needed";
+const TLS_HINT: &str = "delete the line for a connection that is encrypted from the start (port 993, as most servers want it); write \"starttls\" only for port 143";
 const BACKSLASH_HINT: &str = "in JSON a backslash and the letter after it stand for something else: write \\\\ for one that is meant, and \\\" for a quotation mark within text";
-const SINCE_HINT: &str = "without `since` the first run takes over the last 7 days";
+const SINCE_HINT: &str = "without `since` the first run copies the last 7 days";
 
 /// A configuration without mistake. The secrets in it are easy to find where they must not be.
 pub(crate) fn right() -> Value {
@@ -74,7 +75,7 @@ pub(crate) fn accepted(config: Value) -> Config {
     run(&desk, config).fails(
         1,
         "sync_state.db: another imap-to-gmail is running with this ledger",
-        "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
+        "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)",
     );
     Config::load(&desk.path("config.json"), Utc::now()).unwrap()
 }
@@ -174,7 +175,7 @@ fn what_is_required_must_be_there_in_one_form() {
     refused(
         without("target_pass"),
         "`target_token_file` or `target_pass` or `target_pass_file` is missing",
-        EXAMPLE_HINT,
+        "choose one of them; the simplest is an app password as `target_pass`, which is made at https://myaccount.google.com/apppasswords; docs/google-client.md tells of the sign-in with a `target_token_file`",
     );
     let forms = [
         ["source_pass", "source_pass_file"],
@@ -287,7 +288,7 @@ fn servers_are_names_and_ports_are_numbers() {
         refused(
             with(&key, "993"),
             &format!("`{key}`: got the text \"993\", expected a number from 1 to 65535"),
-            "numbers stand without quotation marks: write 993",
+            "write numbers without quotation marks: 993",
         );
         for port in [1, 65535] {
             let config = accepted(with(&key, port));
@@ -348,8 +349,8 @@ fn only_this_machine_is_spoken_to_in_clear() {
         ] {
             refused(
                 none(host),
-                &format!("`{key}`: \"none\" would send the password to {host} in clear"),
-                "\"none\" is for a server on this machine (localhost, 127.x.x.x, ::1); use \"implicit\" or \"starttls\"",
+                &format!("`{key}`: \"none\" would send the password unencrypted to {host}"),
+                "delete the line for a connection that is encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)",
             );
         }
         for host in [
@@ -392,7 +393,11 @@ fn since_says_how_far_back() {
             &format!(
                 "`since`: got `{text}`, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\""
             ),
-            SINCE_HINT,
+            match text {
+                "7" | "2024" => format!("for so many days write \"{text}d\""),
+                _ => SINCE_HINT.into(),
+            }
+            .as_str(),
         );
     }
     refused(
@@ -445,7 +450,7 @@ fn connections_stay_within_what_gmail_allows() {
     refused(
         with("connections", "3"),
         "`connections`: got the text \"3\", expected a number from 1 to 10",
-        "numbers stand without quotation marks: write 3",
+        "write numbers without quotation marks: 3",
     );
     for n in [1, 10] {
         assert_eq!(accepted(with("connections", n)).connections, n);

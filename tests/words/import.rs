@@ -124,12 +124,12 @@ fn a_file_that_cannot_be_used_changes_nothing() {
         ),
         (
             b"{}",
-            "got no `synced_message_ids`, expected an object with `synced_message_ids` (and `last_source_uid` and `last_sync`)",
+            "this is not the Python script's state file: it has no `synced_message_ids`",
             WHICH_FILE,
         ),
         (
             b"{\"source_server\": \"imap.example.org\"}",
-            "got no `synced_message_ids`, expected an object with `synced_message_ids` (and `last_source_uid` and `last_sync`)",
+            "this is not the Python script's state file: it has no `synced_message_ids`",
             WHICH_FILE,
         ),
         (
@@ -246,7 +246,7 @@ fn a_ledger_that_cannot_be_used_is_left_as_it_is() {
         .fails(
             2,
             "script.json: a JSON file, expected a ledger (SQLite)",
-            "if it is the state file of the Python script, `imap-to-gmail import-state script.json --state-file script.db` makes a ledger of it once; name that as `state_file` in the configuration",
+            "is it the state file of the Python script? Then `imap-to-gmail import-state script.json --state-file script.db` makes a ledger from it, once; then give that as `state_file` in the configuration",
         );
     assert_eq!(fs::read_to_string(desk.path("script.json")).unwrap(), STATE);
     desk.run(&["import-state", "script.json", "--state-file", "no/such.db"])

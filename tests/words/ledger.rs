@@ -78,7 +78,7 @@ fn all_refuse(desk: &Desk, status: i32, sentence: &str, hint: &str) {
 #[test]
 fn no_ledger_is_no_status() {
     let desk = desk();
-    let hint = "the first `imap-to-gmail run` makes it; --state-file or --config says where it is";
+    let hint = "if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file";
     desk.run(&["status"])
         .fails(1, "sync_state.db: there is no ledger here", hint);
     desk.run(&["retry-failed"])
@@ -124,7 +124,7 @@ fn an_empty_file_is_an_empty_ledger() {
 
 #[test]
 fn the_state_file_of_the_script_is_recognised() {
-    let hint = "if it is the state file of the Python script, `imap-to-gmail import-state sync_state.db --state-file sync_state.ledger.db` makes a ledger of it once; name that as `state_file` in the configuration";
+    let hint = "is it the state file of the Python script? Then `imap-to-gmail import-state sync_state.db --state-file sync_state.ledger.db` makes a ledger from it, once; then give that as `state_file` in the configuration";
     for json in ["{\"a\": 1}", "\n  [\"<1@example.org>\"]"] {
         let desk = desk();
         desk.file("sync_state.db", json);
@@ -273,7 +273,7 @@ fn a_ledger_belongs_to_two_accounts() {
         1,
         "sync_state.db: this ledger is for user@example.org (imap.example.org) into you@gmail.com (imap.gmail.com), \
          the configuration says somebody (imap.example.org) into else@gmail.com (imap.gmail.com)",
-        "each pair of accounts needs a ledger of its own: give another path with `state_file`",
+        "is a name in the configuration mistyped? If not, these accounts need a ledger of their own, under another `state_file`; do not delete this one: it remembers what was copied",
     );
 }
 
@@ -291,7 +291,7 @@ fn one_run_has_the_ledger() {
     desk.run(&RUN).fails(
         1,
         "sync_state.db: another imap-to-gmail is running with this ledger",
-        "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
+        "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)",
     );
     // The others work beside it.
     desk.run(&["status"]).out();

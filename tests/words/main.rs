@@ -345,7 +345,7 @@ fn sizes_and_numbers_of_log_files_are_understood_or_refused() {
             run(option, value).fails(
                 1,
                 "sync_state.db: another imap-to-gmail is running with this ledger",
-                "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough",
+                "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)",
             );
         }
     }

@@ -243,7 +243,7 @@ fn a_disk_that_is_full_at_the_first_run_is_said_in_plain_words() {
         full += 1;
         let said = error(
             "small/sync_state.db: the disk is full",
-            "make room, then start again: nothing is lost",
+            "make room (`df -h` shows which disk is full; do not delete the ledger), then start again: nothing is lost",
         );
         assert!(err.ends_with(&said), "{size} kB: {err}");
     }

@@ -89,13 +89,13 @@ fn a_relative_path_begins_at_the_folder_of_the_configuration() {
     place.run(&["status", "--config", "etc/config.json"]).fails(
         1,
         "etc/sync_state.db: there is no ledger here",
-        "the first `imap-to-gmail run` makes it; --state-file or --config says where it is",
+        "if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file",
     );
     // On the command line, a path begins at the current folder.
     place.run(&["status", "--state-file", "mine.db"]).fails(
         1,
         "mine.db: there is no ledger here",
-        "the first `imap-to-gmail run` makes it; --state-file or --config says where it is",
+        "if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file",
     );
 }
 
@@ -310,7 +310,7 @@ fn of_two_ledgers_of_the_same_accounts_it_is_said_which_is_used() {
 #[test]
 fn a_ledger_of_others_in_the_current_folder_is_left_alone() {
     let none = "etc/sync_state.db: there is no ledger here";
-    let hint = "the first `imap-to-gmail run` makes it; --state-file or --config says where it is";
+    let hint = "if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file";
     let status = &["status", "-c", "etc/config.json"];
     let place = Place::new(&right());
     let old = place.0.path("sync_state.db");
@@ -396,7 +396,7 @@ fn a_link_to_a_configuration_stands_for_its_own_folder() {
     place.run(&["status", "-c", "home/config.json"]).fails(
         1,
         "home/sync_state.db: there is no ledger here",
-        "the first `imap-to-gmail run` makes it; --state-file or --config says where it is",
+        "if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file",
     );
     // By its other name it had a ledger already: a second one would send again.
     let old = place.path("etc/sync_state.db");

@@ -76,16 +76,20 @@ fn password_commands_print_the_password_and_end_with_0() {
             EXAMPLE_HINT,
         );
     }
-    for argv in [
-        json!(["no-such-program", "HUSH"]),
-        json!(["no-such-program HUSH"]),
+    for (argv, hint) in [
+        (
+            json!(["no-such-program", "HUSH"]),
+            "is it installed? `command -v no-such-program` shows where: its whole path may stand first, like [\"/usr/bin/pass\", \"show\", \"mail\"]",
+        ),
+        (
+            json!(["no-such-program HUSH"]),
+            "the program comes first, then each argument as a text of its own; no shell is involved",
+        ),
     ] {
         refused(
             with(key, argv),
-            &format!(
-                "`{key}`: `no-such-program` cannot be run: No such file or directory (os error 2)"
-            ),
-            "the program comes first, then each argument as a text of its own; no shell is involved",
+            &format!("`{key}`: the program `no-such-program` is not found"),
+            hint,
         );
     }
     for (argv, what) in [

@@ -6,8 +6,7 @@ use crate::config::{desk, right};
 use crate::{Desk, HELP_HINT};
 
 const RUNNING: &str = "sync_state.db: another imap-to-gmail is running with this ledger";
-const RUNNING_HINT: &str =
-    "`imap-to-gmail status --state-file sync_state.db` shows it; one process per ledger is enough";
+const RUNNING_HINT: &str = "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)";
 const IDS: &str = "expected a number, as `imap-to-gmail status --failed` shows it";
 const TIMES: &str = "expected a time from one second to one day, like 60 or 60s, 5min or 1h";
 
@@ -17,7 +16,7 @@ fn a_command_line_that_means_nothing_is_wrong_usage() {
     desk.file("mail", "");
     let id = |typed: &str| format!("invalid value '{typed}' for '[ID]...': {IDS}");
     let found = |typed: &str| format!("unexpected argument '{typed}' found");
-    let command = |typed: &str| format!("unrecognized subcommand '{typed}'");
+    let command = |typed: &str| format!("there is no command `{typed}`");
     let cases: &[(&[&str], String, &str)] = &[
         (&["--bogus"], found("--bogus"), HELP_HINT),
         (&["status", "--jsn"], found("--jsn"), "did you mean `--json`?"),

@@ -8,12 +8,12 @@ use crate::error::shown;
 use crate::text::UTF_16_HINT;
 
 const COMMENTS: &str = "JSON has no comments: take them out";
-const QUOTES: &str = "JSON knows only the straight quotation mark (\"): word processors and web pages put others in its place";
+const QUOTES: &str = "JSON knows only the straight quotation mark (\"): put it in the place of each “ and ”, which come from word processors and web pages";
 const NO_QUOTES: &str =
     "every key, and every text, stands in quotation marks: \"source_user\": \"you@example.org\"";
 const INNER_QUOTE: &str = "if the quotation mark before it belongs to the text, as in a password, write it as \\\"; if not, a comma is missing here, or a quotation mark before";
-const ENTRIES: &str = "between two entries stands one comma, after the last one none";
-const BRACES: &str = "JSON begins with { and ends with }, with keys and text in quotation marks and commas between them: {\"source_server\": \"imap.example.org\", ...}; config.json.example shows a complete one";
+const ENTRIES: &str = "entries are separated by one comma, and there is none after the last";
+const BRACES: &str = "JSON begins with { and ends with }, with keys and text in quotation marks and commas between them: {\"source_server\": \"imap.example.org\", ...}; it is easiest to begin again with a copy of config.json.example";
 const CLOSING: &str = "a text ends with a quotation mark in the line in which it began";
 
 /// One mistake, and where it is.
@@ -50,7 +50,7 @@ impl Mistake {
             ..Mistake::new(
                 name.map_or(at, |t| t.start),
                 format!("`{}` is given twice", shown(key.as_bytes())),
-                "one of them would be ignored: delete the one that does not hold",
+                "delete the wrong one: only one of them would be used",
             )
         }
     }
@@ -244,7 +244,7 @@ impl Seen<'_> {
             Kind::Mark(b'}' | b']') if last.is(b',') => Mistake::new(
                 last.start,
                 "a comma with nothing after it",
-                "delete it: between two entries stands one comma, after the last one none",
+                "delete it: entries are separated by one comma, and there is none after the last",
             ),
             Kind::Mark(b',') if last.is(b',') || last.is(b'{') || last.is(b'[') => {
                 Mistake::new(self.at, "a comma too many", ENTRIES)
@@ -286,7 +286,7 @@ impl Seen<'_> {
             _ if between => Mistake::new(
                 last.end,
                 "a comma is missing",
-                "put a comma here: between two entries stands one",
+                "put a comma here: entries are separated by one",
             ),
             _ => return None,
         })

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use log::warn;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
 };
@@ -64,6 +65,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "V2__second_stage",
         include_str!("../migrations/V2__second_stage.sql"),
     ),
+    ("V3__folders", include_str!("../migrations/V3__folders.sql")),
 ];
 
 /// Name and text of each migration, in order.
@@ -458,14 +460,28 @@ impl Ledger {
             .map_err(|e| self.explain(&e))
     }
 
-    /// Makes it this route's ledger, or makes sure that it is. Before the first look nothing in it is any
-    /// account's: a name that was mistyped until now may be mended.
+    /// Makes it this route's ledger, or makes sure that it is. While nothing in it is any account's, a name
+    /// that was mistyped may be mended: before the first look, and where no ids were imported, which would
+    /// vouch for the mail of others.
     ///
     /// # Errors
     /// `Fatal` when it is another's.
     pub fn belong_to(&mut self, route: &Route, now: Time) -> Result<()> {
-        match self.route()? {
-            Some(found) if found == *route || self.has_begun()? => found.must_be(route, &self.path),
+        let before = self.route()?;
+        if let Some(before) = before.as_ref().filter(|before| *before != route)
+            && self.is_untouched()?
+        {
+            warn!(
+                "{}: this ledger was for {} into {} until now, and has copied nothing",
+                self.path.display(),
+                before.source(),
+                before.target_user
+            );
+        }
+        match before {
+            Some(found) if found == *route || !self.is_untouched()? => {
+                found.must_be(route, &self.path)
+            }
             _ => self.write(|t| {
                 t.execute(
                     "INSERT OR REPLACE INTO route VALUES (1, ?1, ?2, ?3, ?4, ?5)",

@@ -104,7 +104,7 @@ impl Report {
             "source": self.route.as_ref().map(|r| safe(&r.source())),
             "target": self.route.as_ref().map(|r| safe(&r.target_user)),
             "state_file": self.state_file,
-            "running": self.alive(),
+            "running": is_running(&self.summary.parts, None, self.now),
             "pending": s.backlog.messages,
             "in_flight": s.in_flight,
             "delivered": s.delivered,

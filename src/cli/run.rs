@@ -15,7 +15,7 @@ use super::progress::{self, Reporter};
 use super::say_aside;
 use crate::config::{Config, Intervals};
 use crate::engine::{Ended, Engine, Watch, changed_at};
-use crate::error::{Error, Result};
+use crate::error::{Error, Note, Result};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
@@ -33,21 +33,26 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             Ok(route(&config))
         })?,
     };
-    let path = chosen.path;
+    let path = chosen.path.clone();
     let bottom = match args.dry_run {
         true => None,
         false => Bottom::new(),
     };
     let log = logging::start(&args.log_options(bottom.clone()))?;
-    for note in config.moved.iter().chain(&chosen.notes) {
-        log::warn!("{note}");
-    }
+    let warn_of_places = |moved: &[Note]| {
+        for note in moved.iter().chain(&chosen.notes) {
+            log::warn!("{note}");
+        }
+    };
     if args.dry_run {
+        warn_of_places(&config.moved);
         return dry_run(config, times, &path, args, |ledger| {
             mention_script(ledger, args)
         });
     }
+    // Whoever has not got the ledger writes nothing into a log that its owner may be rotating.
     let lock = ledger::lock(&path)?;
+    warn_of_places(&config.moved);
     let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
     mention_script(&ledger, args)?;
     let target = config.target_user.clone();

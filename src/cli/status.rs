@@ -34,7 +34,9 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
         upload_limit: outline.as_ref().and_then(|o| o.upload_limit_per_day),
     };
     let read = ledger::read(&path, |ledger| {
-        let route = ledger.route()?;
+        // Before the first look it may become another route's.
+        let open = ledger.is_untouched()?;
+        let route = ledger.route()?.filter(|_| !open);
         Ok((route, Report::new(ledger, &asked, Utc::now())?))
     });
     let (route, report) = read.map_err(|e| match ledger::owner_alone_reads(&path) {

@@ -257,7 +257,7 @@ impl Engine {
         let now = self.setup();
         if route(&config) != route(&now.config) {
             let elsewhere = config.ledger.path != now.config.ledger.path;
-            let begun = self.ledger.step(|l| l.has_begun())?;
+            let begun = !self.ledger.step(|l| l.is_untouched())?;
             let hint = if begun && !elsewhere {
                 of_its_own
             } else {

@@ -241,7 +241,8 @@ fn contents(ledger: &Ledger, now: Time) -> Result<Option<Inspection>> {
     };
     if !outdated {
         found.begun = ledger.has_begun()?;
-        found.route = ledger.route()?.filter(|_| found.begun);
+        let open = ledger.is_untouched()?;
+        found.route = ledger.route()?.filter(|_| !open);
         found.summary = ledger.summary(now, now)?;
         found.new = ledger.has_delivered_nothing()?;
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::inspect::untouched;
 use super::lock::Identity;
 use super::{APPLICATION_ID, Route, refuse_strangers};
-use crate::error::{Note, Result};
+use crate::error::{Error, Note, Result};
 
 const CHOICE_HINT: &str = "it is asked because no other ledger of these accounts is where the configuration has it: move it away if it is of others, or give the path of the right one as `state_file`";
 
@@ -48,6 +48,8 @@ pub fn choose(
         Err(_) if found => return Ok(chosen),
         route => route?,
     };
+    let of_others = found && matches!(owner(path), Ok(Owner::Route(of)) if of != route);
+    found &= !of_others;
     for other in others {
         let (shown, place) = (other.display(), absolute(path));
         let place = place.display();
@@ -64,14 +66,30 @@ pub fn choose(
             Ok(Owner::Route(of)) if of == route => {
                 found = true;
                 chosen.path.clone_from(other);
-                chosen.notes.push(Note {
-                    message: format!("there is no ledger at {place}, so the one of these accounts at {shown} is used"),
-                    hint: "a relative path in a configuration begins at the folder of that file: move the ledger there while nothing uses it, or write its whole path as `state_file`".into(),
+                chosen.notes.push(if of_others {
+                    Note {
+                        message: format!("the ledger at {place} is of other accounts, so the one of these at {shown} is used"),
+                        hint: "each pair of accounts needs a `state_file` of its own in its configuration: write the whole path of this one there".into(),
+                    }
+                } else {
+                    Note {
+                        message: format!("there is no ledger at {place}, so the one of these accounts at {shown} is used"),
+                        hint: "a relative path in a configuration begins at the folder of that file: move the ledger there while nothing uses it, or write its whole path as `state_file`".into(),
+                    }
                 });
+            }
+            // A new one beside it would send again what it knows.
+            Ok(Owner::Importer) if !found => {
+                return Err(Error::usage(format!(
+                    "{shown} holds the ids that were imported, there is no ledger at {place}, and it does not say of which accounts it is"
+                ))
+                .hint(format!(
+                    "if it is of these accounts, move it to {place}; if not, move it away from the current folder"
+                )));
             }
             Ok(Owner::Nobody) if !found => chosen.notes.push(Note {
                 message: format!("{shown} is a ledger that no run has used yet, and it is not used: it does not say of which accounts it is"),
-                hint: format!("if it is of these, as after `import-state`, move it to {place}"),
+                hint: format!("if it is of these, move it to {place}"),
             }),
             Ok(_) => {}
         }
@@ -100,6 +118,8 @@ enum Owner {
     Stranger,
     /// No run has used it.
     Nobody,
+    /// Nor this one, but what a predecessor had copied is in it.
+    Importer,
     Route(Route),
 }
 
@@ -113,9 +133,13 @@ fn owner(path: &Path) -> Result<Owner> {
             return Ok(Owner::Stranger);
         }
         // Of every version there is.
-        Ok(match ledger.is_empty()? {
-            true => Owner::Nobody,
-            false => ledger.route()?.map_or(Owner::Nobody, Owner::Route),
+        if ledger.is_empty()? {
+            return Ok(Owner::Nobody);
+        }
+        Ok(match ledger.route()? {
+            Some(route) => Owner::Route(route),
+            None if ledger.is_untouched()? => Owner::Nobody,
+            None => Owner::Importer,
         })
     })
 }

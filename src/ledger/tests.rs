@@ -1118,7 +1118,14 @@ fn a_ledger_is_untouched_until_a_look_or_an_import() {
         .unwrap();
     ledger.import(&[], now).unwrap();
     assert!(ledger.is_untouched().unwrap());
+    // A name that was mistyped is mended.
+    let mended = Route::new("a", "b", "c", "e");
+    ledger.belong_to(&mended, now).unwrap();
+    assert_eq!(ledger.route().unwrap(), Some(mended));
     ledger.import(&[id("<a@x>")], now).unwrap();
     assert!(!ledger.is_untouched().unwrap());
+    // The ids are those of these accounts: for others they would vouch for mail that nobody copied.
+    let others = Route::new("z", "b", "c", "e");
+    assert!(ledger.belong_to(&others, now).is_err());
     assert!(!Desk::new().ledger.is_untouched().unwrap());
 }

@@ -321,7 +321,7 @@ fn a_ledger_of_others_in_the_current_folder_is_left_alone() {
         "",
         &format!(
             "warning: {old} is a ledger that no run has used yet, and it is not used: it does not say of which accounts it is; \
-             if it is of these, as after `import-state`, move it to {}\nerror: {none}\n\nhint: {hint}\n",
+             if it is of these, move it to {}\nerror: {none}\n\nhint: {hint}\n",
             place.path("etc/sync_state.db"),
             old = place.path("sync_state.db"),
         ),
@@ -335,6 +335,29 @@ fn a_ledger_of_others_in_the_current_folder_is_left_alone() {
     ledger.belong_to(&others, Utc::now()).unwrap();
     drop(ledger);
     place.run(status).fails(1, none, hint);
+    // What was imported says whose mail is not to be sent again: it is not passed over in silence.
+    fs::remove_file(&old).unwrap();
+    place.0.file(
+        "script.json",
+        "{\"synced_message_ids\": [\"<1@example.org>\"]}",
+    );
+    let import = [
+        "import-state",
+        "script.json",
+        "--state-file",
+        "sync_state.db",
+    ];
+    assert_eq!(place.run(&import).status, Some(0));
+    let there = place.path("etc/sync_state.db");
+    place.run(&["run", "-c", "etc/config.json", "--once"]).fails(
+        2,
+        &format!(
+            "{} holds the ids that were imported, there is no ledger at {there}, and it does not say of which accounts it is",
+            place.path("sync_state.db")
+        ),
+        &format!("if it is of these accounts, move it to {there}; if not, move it away from the current folder"),
+    );
+    assert!(!place.0.path("etc/sync_state.db").exists());
     for stranger in ["{\"synced_message_ids\": []}", "dear diary", ""] {
         fs::write(&old, stranger).unwrap();
         place.run(status).fails(1, none, hint);
@@ -446,4 +469,27 @@ fn a_configuration_that_comes_through_a_pipe_begins_at_the_current_folder() {
             "{script}: {err}"
         );
     }
+}
+
+/// Two configurations in one folder, each started from its own: the ledger of one was moved beside them.
+#[test]
+fn the_ledger_of_others_beside_the_configuration_is_not_used_for_these() {
+    let place = Place::new(&right());
+    let others = Route::new(
+        "anna@example.org",
+        "imap.example.org",
+        "you@gmail.com",
+        "imap.gmail.com",
+    );
+    let there = place.0.path("etc/sync_state.db");
+    let mut ledger = Ledger::open_or_create(&there, true).unwrap();
+    ledger.belong_to(&others, Utc::now()).unwrap();
+    drop(ledger);
+    drop(make(&place.0.path("sync_state.db"), 1));
+    let (used, warning) = place.ledger("etc/config.json");
+    assert_eq!(used, place.path("sync_state.db"));
+    assert!(
+        warning.contains("is of other accounts, so the one of these at"),
+        "{warning}"
+    );
 }

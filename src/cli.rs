@@ -5,7 +5,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use chrono::Utc;
@@ -15,7 +16,7 @@ use crate::config::{self, Accounts, Intervals};
 use crate::error::{Error, Fault, Note, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger, Route};
-use crate::text::{WIDTH, counted, thousands};
+use crate::text::{WIDTH, counted, thousands, wrapped};
 
 mod args;
 mod auth;
@@ -89,8 +90,16 @@ fn say_error(e: &Error) {
     });
     let excerpt = e.excerpt.as_ref().map(|lines| format!("\n{lines}"));
     let excerpt = excerpt.unwrap_or_default();
+    let (error, hint) = (format!("error: {e}"), format!("hint: {hint}"));
+    let text = if io::stderr().is_terminal() {
+        let width = columns_of(&io::stderr());
+        let hint = wrapped(width, "", "", &hint);
+        format!("{}{excerpt}\n{hint}", wrapped(width, "", "", &error))
+    } else {
+        format!("{error}\n{excerpt}\n{hint}\n")
+    };
     // Nobody is left to tell when stderr is closed.
-    let _ = write!(io::stderr(), "error: {e}\n{excerpt}\nhint: {hint}\n");
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Data for stdout; a reader that has seen enough (`| head`) is no error.
@@ -100,7 +109,11 @@ fn say(text: &str) {
 
 /// How wide the terminal is that shows the data; beside one, what every terminal has.
 fn columns() -> usize {
-    let wide = rustix::termios::tcgetwinsize(io::stdout());
+    columns_of(&io::stdout())
+}
+
+fn columns_of(terminal: &impl AsFd) -> usize {
+    let wide = rustix::termios::tcgetwinsize(terminal);
     match wide.map(|size| usize::from(size.ws_col)) {
         Ok(0) | Err(_) => WIDTH,
         Ok(wide) => wide.clamp(NARROWEST, WIDEST),
@@ -151,8 +164,12 @@ fn retry_failed(args: &RetryArgs) -> Result<u8> {
     say(&match (changed, args.skip) {
         (0, _) => "no message has failed: nothing was changed\n".into(),
         (_, true) => format!("{what} skipped for good\n"),
-        (1, false) => format!("{what} pending again; the next run tries it\n"),
-        (_, false) => format!("{what} pending again; the next run tries them\n"),
+        (1, false) => format!(
+            "{what} pending again; a run that is under way tries it within a minute, else the next one does\n"
+        ),
+        (_, false) => format!(
+            "{what} pending again; a run that is under way tries them within a minute, else the next one does\n"
+        ),
     });
     Ok(0)
 }

@@ -112,7 +112,14 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     }
     Ok(match ended? {
         Ended::Done => {
-            last(Level::Info, &format!("done: everything is in {target}"));
+            let done = match engine.before()?.skipped {
+                0 => format!("done: everything is in {target}"),
+                n => format!(
+                    "done: everything is in {target} but {} that you skipped",
+                    counted(n, "message")
+                ),
+            };
+            last(Level::Info, &done);
             0
         }
         Ended::Stopped => {

@@ -100,6 +100,8 @@ pub struct Before {
     pub waiting: u64,
     pub delivered: u64,
     pub failed: u64,
+    /// Given up for good by a person.
+    pub skipped: u64,
 }
 
 /// A run at one moment.
@@ -150,6 +152,7 @@ impl Engine {
                 waiting: s.backlog.messages + s.in_flight,
                 delivered: s.delivered,
                 failed: s.failed,
+                skipped: s.skipped,
             })
         })
     }

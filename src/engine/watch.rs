@@ -16,7 +16,7 @@ use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{SET_MAX, View};
-use crate::text::counted;
+use crate::text::{counted, minute};
 
 /// So many UIDs may have come for them to be described without being listed first.
 const FEW: u32 = 200;
@@ -183,9 +183,8 @@ fn mailbox(
             None => {
                 let what = match since {
                     Since::All => "all of them".into(),
-                    Since::Days(_) | Since::Date(_) => {
-                        format!("what came since {}", start.date_naive())
-                    }
+                    Since::Days(_) => format!("what came since {}", minute(start)),
+                    Since::Date(day) => format!("what came since {day}"),
                 };
                 info!(
                     "first look at {}: {}; taking over {what}",

@@ -64,7 +64,7 @@ fn all_that_failed_is_tried_again() {
     let desk = desk();
     assert_eq!(rows(&desk), BEFORE);
     desk.run(&["retry-failed"])
-        .prints("3 messages pending again; the next run tries them\n");
+        .prints("3 messages pending again; a run that is under way tries them within a minute, else the next one does\n");
     assert_eq!(
         rows(&desk),
         changed(&[(1, "1 pending"), (2, "2 pending"), (5, "5 pending")])
@@ -79,10 +79,10 @@ fn all_that_failed_is_tried_again() {
 fn some_are_tried_again() {
     let desk = desk();
     desk.run(&["retry-failed", "2"])
-        .prints("1 message pending again; the next run tries it\n");
+        .prints("1 message pending again; a run that is under way tries it within a minute, else the next one does\n");
     assert_eq!(rows(&desk), changed(&[(2, "2 pending")]));
     desk.run(&["retry-failed", "5", "1", "5"])
-        .prints("2 messages pending again; the next run tries them\n");
+        .prints("2 messages pending again; a run that is under way tries them within a minute, else the next one does\n");
     assert_eq!(
         rows(&desk),
         changed(&[(1, "1 pending"), (2, "2 pending"), (5, "5 pending")])

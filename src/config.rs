@@ -106,6 +106,9 @@ const KEYS: &[&str] = &[
 /// Under the second name Google's mail is known where the first belonged to somebody else.
 const GMAILS: &[&str] = &["imap.gmail.com", "imap.googlemail.com"];
 
+/// What is longer is no key that was mistyped.
+const KEY_MAX: usize = 64;
+
 const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 
 const QUOTES_HINT: &str =
@@ -198,6 +201,8 @@ impl Reader<'_> {
                 let error = Error::usage(format!("{}: unknown key `{name}`", self.path.display()));
                 let near = KEYS
                     .iter()
+                    // To compare one takes time by its length.
+                    .filter(|_| key.len() <= KEY_MAX)
                     .map(|k| (strsim::damerau_levenshtein(k, key), k))
                     .min()
                     // As many slips in a short word would make it another word.

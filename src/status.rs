@@ -17,6 +17,8 @@ use crate::text::{Page, bytes_text, counted, minute, span, thousands};
 
 mod import;
 mod life;
+#[cfg(test)]
+mod tests;
 
 use import::Import;
 
@@ -343,7 +345,10 @@ impl Report {
         let more = all - commonest.len() as u64;
         if more > 0 {
             out.add(
-                &format!("{:>22}    ", thousands(self.summary.failed - told)),
+                &format!(
+                    "{:>22}    ",
+                    thousands(self.summary.failed.saturating_sub(told))
+                ),
                 "",
                 &match more {
                     1 => "for another reason".into(),

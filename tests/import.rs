@@ -447,7 +447,7 @@ fn the_first_run_beside_the_scripts_file_speaks_of_import_state() {
     assert_eq!(said(&dry), 1, "{}", dry.err);
     let ran = stage.run();
     let sentence = format!(
-        " WARN  {0} is not taken over yet: `imap-to-gmail import-state {0} --config {1}` makes known what the Python script had copied\n",
+        " WARN  {0} is not taken over yet: if it is of these accounts, `imap-to-gmail import-state {0} --config {1}` makes known what the Python script had copied\n",
         file.display(),
         stage.config_file().display()
     );

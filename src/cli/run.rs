@@ -161,7 +161,7 @@ fn route(config: &Config) -> Route {
 fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
     if let Some(file) = import_state::left_behind(ledger)? {
         log::warn!(
-            "{} is not taken over yet: `imap-to-gmail import-state {} {}` makes known what the Python script had copied",
+            "{} is not taken over yet: if it is of these accounts, `imap-to-gmail import-state {} {}` makes known what the Python script had copied",
             file.display(),
             shell_word(&file.display().to_string()),
             ledger_option(args)

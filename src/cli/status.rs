@@ -7,10 +7,13 @@ use chrono::Utc;
 use super::args::{LedgerArgs, StatusArgs};
 use super::{columns, ledger_path, say, say_aside, usual_config};
 use crate::config::Outline;
-use crate::error::Result;
+use crate::error::{Error, Result, shown_within};
 use crate::ledger::{self, Route};
 use crate::status::{Asked, Report};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
+
+/// The most characters of a sentence about the configuration.
+const SENTENCE_MAX: usize = 1000;
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     let named = args.ledger.config.clone();
@@ -66,7 +69,8 @@ fn doubts(config: &Path, outline: &Outline, route: Option<&Route>, ledger: &Path
             n => format!(", and {}", counted(n, "other mistake")),
         };
         out.push(format!(
-            "no run can begin with this configuration: {first}{more}; `imap-to-gmail check --config {}` says what to do. Shown is the ledger {}",
+            "no run can begin with this configuration: {}{more}; `imap-to-gmail check --config {}` says what to do. Shown is the ledger {}",
+            short(first),
             shell_word(&config.display().to_string()),
             ledger.display()
         ));
@@ -75,12 +79,18 @@ fn doubts(config: &Path, outline: &Outline, route: Option<&Route>, ledger: &Path
         let configured = Route::new(&source.0, &source.1, &target.0, &target.1);
         if let Err(e) = found.must_be(&configured, ledger) {
             out.push(format!(
-                "{e}: no run would use it with {}",
+                "{}: no run would use it with {}",
+                short(&e),
                 config.display()
             ));
         }
     }
     out
+}
+
+/// A sentence with what stands in a configuration in it, which may be of any length.
+fn short(e: &Error) -> String {
+    shown_within(e.to_string().as_bytes(), SENTENCE_MAX)
 }
 
 /// The files that were given, as they are to be given again.

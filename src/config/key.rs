@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use zeroize::Zeroize;
@@ -16,6 +16,9 @@ use crate::text::{self, shell_word};
 
 /// More than a password, alone on the first line, could need.
 const FILE_MAX: usize = 64 << 10;
+
+/// How the names of files with a password in them end.
+const ENDS: &[&str] = &["txt", "pass", "password", "pw", "secret"];
 
 /// A password or token. It never shows itself, and is wiped when it goes.
 #[derive(Clone, PartialEq)]
@@ -116,8 +119,7 @@ impl Reader<'_> {
         let shown = path.display();
         let hint = "the file must hold the password, alone on its first line";
         let unreadable = |e: io::Error| {
-            // What names no file and looks like none may be the password itself, put here by mistake.
-            let may_be_it = !named.contains(['/', '.']) && !path.exists();
+            let may_be_it = !seems_a_path(&named, &path);
             let what = if may_be_it {
                 "the file that it names".into()
             } else {
@@ -126,8 +128,12 @@ impl Reader<'_> {
             let absent = path.symlink_metadata().is_err();
             if e.kind() == io::ErrorKind::NotFound && absent && !may_be_it {
                 let file = shell_word(&shown.to_string());
+                let folder = match path.parent() {
+                    Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => "-D ",
+                    _ => "",
+                };
                 return self.error(key, format!("{what} does not exist")).hint(format!(
-                    "`install -m 600 /dev/null {file}` makes it: then write the password on its first line"
+                    "`install {folder}-m 600 /dev/null {file}` makes it: then write the password on its first line"
                 ));
             }
             self.error(key, format!("{what} cannot be read: {e}"))
@@ -221,6 +227,18 @@ impl Reader<'_> {
             .hint(hint)
         })
     }
+}
+
+/// Is it a path that was meant? What names no file and looks like none may be the password itself, put there
+/// by mistake, and a password too may have a slash or a dot in it.
+fn seems_a_path(named: &str, path: &Path) -> bool {
+    let end = Path::new(named).extension().and_then(|end| end.to_str());
+    let usual = end.is_some_and(|end| ENDS.iter().any(|usual| end.eq_ignore_ascii_case(usual)));
+    // That the configuration's own folder is there, or the root, says nothing.
+    let folder = Path::new(named).parent();
+    let has_folder = folder.is_some_and(|f| !f.as_os_str().is_empty() && f.parent().is_some())
+        && path.parent().is_some_and(Path::is_dir);
+    usual || has_folder || path.symlink_metadata().is_ok()
 }
 
 fn first_line(text: &Secret<String>) -> Option<Secret<String>> {

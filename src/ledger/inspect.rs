@@ -1,10 +1,10 @@
 //! A look at a ledger that changes nothing: neither the file nor what lies beside it. For `check`, and for
 //! who may not write it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::OpenFlags;
@@ -50,14 +50,18 @@ pub fn inspect(path: &Path, now: Time) -> Result<Option<Inspection>> {
 
 /// Reads in a ledger without leaving a trace.
 pub(super) fn untouched<T>(path: &Path, read: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
-    let way = Way::to(path);
-    match look(path, &way, &read) {
-        // A run has begun meanwhile, and nothing holds of what was taken for unchanging.
-        Err(_) if way == Way::Quiet && Way::to(path) != Way::Quiet => {
-            look(path, &Way::Beside, &read)
+    for _ in 0..UNCHANGED_MAX {
+        let before = standing(path);
+        let way = Way::to(path);
+        let done = look(path, &way, &read);
+        // SQLite's locks keep a reading whole; without them it holds only of what did not change meanwhile.
+        let whole = way == Way::Beside && done.is_ok();
+        if whole || before.is_some() && before == standing(path) {
+            return done;
         }
-        end => end,
     }
+    // Runs come and go: then by their side.
+    look(path, &Way::Beside, &read)
 }
 
 /// Reads in an existing ledger, also for who may not write it.
@@ -96,23 +100,12 @@ fn read_only<T>(path: &Path, work: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
         work(ledger)
     };
     // With SQLite's own locks where it can have them ...
-    let first = match Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
-        Ok(ledger) => return work(&ledger),
-        Err(e) => e,
-    };
+    if let Ok(ledger) = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        return work(&ledger);
+    }
     // ... and where it cannot, because a write-ahead log wants files beside it that may not be made here,
     // nobody has the ledger open; unless somebody has it by now.
-    for _ in 0..UNCHANGED_MAX {
-        let before = standing(path);
-        if Way::to(path) == Way::Beside {
-            return Err(first);
-        }
-        let done = untouched(path, work);
-        if before.is_some() && before == standing(path) {
-            return done;
-        }
-    }
-    Err(first)
+    untouched(path, work)
 }
 
 /// What changes with each change of a ledger that nobody has open: of it and of what lies beside it.
@@ -160,7 +153,7 @@ fn can_write(path: &Path) -> std::io::Result<()> {
 enum Way {
     /// Nobody writes: SQLite is told that nothing changes, and makes no files of its own.
     Quiet,
-    /// A run may be writing: SQLite reads beside it, by the files that it made.
+    /// A run may be writing: SQLite reads beside it, by its locks or by the files that it made.
     Beside,
     /// Something was left half done, and whoever opens it finishes it: that is done to a copy.
     Copied,
@@ -172,10 +165,20 @@ impl Way {
         match (left("-wal"), left("-shm")) {
             (true, true) => Way::Beside,
             (true, false) => Way::Copied,
+            // A run shows by no file that it has the ledger open.
+            (false, _) if has_no_log(path) => Way::Beside,
             (false, _) if left("-journal") => Way::Copied,
             _ => Way::Quiet,
         }
     }
+}
+
+/// Is it one that is written without a write-ahead log, as on a network file system
+/// (<https://www.sqlite.org/fileformat.html>, 1.3.3)?
+fn has_no_log(path: &Path) -> bool {
+    let mut versions = [0; 2];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut versions, 18));
+    read.is_ok() && versions == [1, 1]
 }
 
 fn size(path: &Path) -> Option<u64> {
@@ -190,7 +193,14 @@ fn look<T>(path: &Path, way: &Way, read: impl Fn(&Ledger) -> Result<T>) -> Resul
             let flags = read_only | OpenFlags::SQLITE_OPEN_URI;
             read(&Ledger::connect_as(&uri, path, flags)?)
         }
-        Way::Beside => read(&Ledger::connect(path, read_only)?),
+        Way::Beside => match Ledger::connect(path, read_only) {
+            Ok(ledger) => read(&ledger),
+            // Its writer is gone, and what it left half done is finished by whoever opens it to write.
+            Err(_) if size(&beside(path, "-journal")).is_some_and(|n| n > 0) => {
+                look(path, &Way::Copied, read)
+            }
+            Err(e) => Err(e),
+        },
         Way::Copied => {
             let scratch = tempfile::tempdir()
                 .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;

@@ -41,6 +41,8 @@ pub fn lock(path: &Path) -> Result<Lock> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
+        // A network file system shares no lock of what cannot be read.
+        .read(true)
         .write(true)
         .mode(0o600)
         .open(&lock_path)
@@ -89,7 +91,6 @@ fn take(file: &File) -> std::result::Result<(), TryLockError> {
             Err(TryLockError::WouldBlock) => {}
             end => return end,
         }
-        // A network file system may not share what was opened to write: then it is taken for a run.
         if file.try_lock_shared().is_err() {
             return Err(TryLockError::WouldBlock);
         }
@@ -101,17 +102,15 @@ fn take(file: &File) -> std::result::Result<(), TryLockError> {
 }
 
 /// Has a run the ledger at `path`? None where that cannot be known from here: the lock file may not be
-/// read, or was made by another kernel (a network file system, a virtual machine), which keeps its locks
-/// to itself. No run that begins at this moment is kept from it.
+/// read, or looks free and was made by another kernel (a network file system, a virtual machine), which may
+/// keep its locks to itself. No run that begins at this moment is kept from it.
 pub fn is_held(path: &Path) -> Option<bool> {
     let file = File::open(beside(path, ".lock")).ok()?;
     let mut note = String::new();
-    (&file).take(NOTE_MAX).read_to_string(&mut note).ok()?;
-    if note != note_of(&file)? {
-        return None;
-    }
+    let read = (&file).take(NOTE_MAX).read_to_string(&mut note);
+    let seen_from_here = read.is_ok() && note_of(&file).is_some_and(|ours| ours == note);
     match file.try_lock_shared() {
-        Ok(()) => Some(false),
+        Ok(()) => seen_from_here.then_some(false),
         Err(TryLockError::WouldBlock) => Some(true),
         Err(TryLockError::Error(_)) => None,
     }
@@ -209,4 +208,20 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     path.to_path_buf()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Over NFS a lock is shared only by who may read the file.
+    #[test]
+    fn a_lock_is_open_to_read_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = lock(&folder.path().join("l.db")).unwrap();
+        let mut note = [0; 5];
+        lock.file.read_exact_at(&mut note, 0).unwrap();
+        assert_eq!(&note, b"boot ");
+    }
 }

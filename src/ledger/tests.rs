@@ -11,6 +11,7 @@ use crate::folder::FolderId;
 use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time};
 
 mod inherit;
+mod inspect;
 mod pace;
 mod plans;
 mod turns;

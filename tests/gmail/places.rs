@@ -134,7 +134,7 @@ fn what_the_script_left_in_the_current_folder_is_mentioned() {
     let log = run_from(&stage, &here);
     let config = stage.config_file();
     let said = format!(
-        " WARN  sync_state.json is not taken over yet: `imap-to-gmail import-state sync_state.json --config {}` makes known",
+        " WARN  sync_state.json is not taken over yet: if it is of these accounts, `imap-to-gmail import-state sync_state.json --config {}` makes known",
         config.display()
     );
     assert!(log.contains(&said), "{log}");

@@ -81,6 +81,23 @@ fn completions_and_manual_pages_are_up_to_date() {
     }
 }
 
+/// A run notes in its lock which kernel it is on, for `status` to know a killed one.
+#[test]
+fn no_unit_hides_which_kernel_it_is() {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+    let files = fs::read_dir(dist).unwrap().map(|file| file.unwrap().path());
+    let units: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|end| end == "service"))
+        .collect();
+    assert_eq!(units.len(), 2);
+    for unit in units {
+        let text = fs::read_to_string(&unit).unwrap();
+        for hiding in ["ProcSubset=pid", "InaccessiblePaths=/proc"] {
+            assert!(!text.contains(hiding), "{}: {hiding}", unit.display());
+        }
+    }
+}
+
 /// The two formatters that people have find nothing to say of any page.
 #[test]
 #[allow(clippy::print_stdout)]

@@ -93,3 +93,25 @@ fn a_configuration_of_other_accounts_is_warned_of() {
          with config.json",
     );
 }
+
+#[test]
+fn a_warning_is_short_whatever_stands_in_the_configuration() {
+    let (desk, _book) = book();
+    let long = "x".repeat(1_000_000);
+    for key in ["source_user", "target_user", "source_server", "source_usr"] {
+        let mut config = right();
+        config[key] = json!(long);
+        desk.file("config.json", config.to_string());
+        let ran = desk.run(&STATUS);
+        assert_eq!(ran.status, Some(0), "{key}");
+        assert!(ran.err.starts_with("warning: "), "{key}");
+        assert!(ran.err.len() < 3000, "{key}: {}", ran.err.len());
+    }
+    let mut config = right();
+    config[&long] = json!(1);
+    desk.file("config.json", config.to_string());
+    let ran = desk.run(&STATUS);
+    let said = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("unknown key `xxx"), "{}", ran.err.len());
+    assert!(ran.err.len() < 3000, "{}", ran.err.len());
+}

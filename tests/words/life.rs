@@ -153,6 +153,17 @@ fn where_the_lock_cannot_be_asked_the_signs_of_life_decide() {
     says(&desk, "RUNNING, all is well", "running", true);
 }
 
+/// Whatever stands in its file, or nothing, as where the system did not say which kernel this is.
+#[test]
+fn a_lock_that_is_refused_is_held() {
+    let (desk, _b) = book();
+    let lock = ledger::lock(&desk.path("sync_state.db")).unwrap();
+    fs::write(desk.path("sync_state.db.lock"), "").unwrap();
+    says(&desk, "STARTING", "starting", false);
+    drop(lock);
+    says(&desk, "NOT RUNNING", "not_running", false);
+}
+
 /// A process of its own: what other tests start would have the lock with them until they are what they are to be.
 const ALONE: &str = "IMAP_TO_GMAIL_TEST_ALONE";
 

@@ -1,5 +1,7 @@
 //! Passwords that lie elsewhere: in files, or in what a command prints.
 
+use std::fs;
+
 use imap_to_gmail::config::{Key, Secret};
 use serde_json::json;
 
@@ -58,6 +60,53 @@ fn password_files_hold_the_password_on_their_first_line() {
         panic!("no password");
     };
     assert_eq!(password.reveal(), "HUSH", "Google shows it in groups");
+}
+
+/// What is no path may be the password itself, and has slashes and dots in it too.
+#[test]
+fn a_password_in_the_place_of_its_file_is_not_shown() {
+    const NO_FILE: &str = "cannot be read: No such file or directory (os error 2)";
+    for key in ["source_pass_file", "target_pass_file"] {
+        for password in [
+            "HU.SH",
+            "HU/SH",
+            "/HUSH",
+            "//HUSH",
+            "HUSH/",
+            "HUSH/.",
+            ".HUSH",
+            "HU.SH/x",
+            "HUSH.",
+            "HU/.SH",
+            "HU+/SH==",
+            "HU.txt.SH",
+        ] {
+            let (desk, _lock) = desk();
+            run(&desk, with(key, password)).fails(
+                2,
+                &format!("config.json: `{key}`: the file that it names {NO_FILE}"),
+                FILE_HINT,
+            );
+        }
+        // What is a path is told, and how the file is made, and its folder too.
+        let (desk, _lock) = desk();
+        fs::create_dir(desk.path("secrets")).unwrap();
+        let whole = desk.path("pass").display().to_string();
+        for (option, path) in [
+            ("", "secrets/pass"),
+            ("", "./pass"),
+            ("", &whole),
+            ("", "mail.pass"),
+            ("", "a.TXT"),
+            ("-D ", "no/such.secret"),
+        ] {
+            run(&desk, with(key, path)).fails(
+                2,
+                &format!("config.json: `{key}`: {path} does not exist"),
+                &format!("`install {option}-m 600 /dev/null {path}` makes it: then write the password on its first line"),
+            );
+        }
+    }
 }
 
 #[test]

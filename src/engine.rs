@@ -39,6 +39,7 @@ mod life;
 mod once;
 mod overlap;
 mod piecemeal;
+mod put_back;
 mod reader;
 mod recognise;
 mod resolve;

@@ -207,6 +207,11 @@ impl Account {
         self.looked_at.iter().any(|name| name == mailbox)
     }
 
+    /// Is this mailbox open, in a view that may be an old one?
+    pub fn has_open(&self, mailbox: &str) -> bool {
+        self.session.view_of(mailbox).is_some()
+    }
+
     /// The UIDs of the open mailbox from this one on, as of when it was opened.
     pub fn uids_from(&mut self, from: u32) -> Result<Vec<Uid>> {
         let (found, end) = self.session.uid_fetch(&format!("{from}:*"), "(UID)", 0);

@@ -40,7 +40,7 @@ pub use budget::Room;
 pub use claim::{Claim, Claimed};
 pub use deliver::{Change, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
 pub use import::Imported;
-pub use index::IndexMailbox;
+pub use index::{IndexMailbox, Witness};
 pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, may_write, read};
 pub use lock::{Lock, beside, is_held, lock};

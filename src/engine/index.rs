@@ -10,6 +10,7 @@ use log::{debug, warn};
 
 use super::Engine;
 use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
+use super::put_back::is_behind;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::gmail::{Account, Copy};
@@ -104,8 +105,10 @@ impl<'a> TargetIndex<'a> {
             Some(index) => index,
             None => self.first_look(name)?,
         };
+        let (given, opens) = (self.given(name)?, !self.account.has_open(name));
         let mut news = self.since(&index, index.next_uid, others)?;
-        if news.view.uid_validity != index.uid_validity {
+        let went_back = opens && is_behind(&news.view, given);
+        if news.view.uid_validity != index.uid_validity || went_back {
             index = self.first_look(name)?;
             news = self.since(&index, index.next_uid, others)?;
         }
@@ -166,8 +169,7 @@ impl<'a> TargetIndex<'a> {
     /// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
     /// another session last looked may be much, and is taken in sets.
     fn first_look(&mut self, name: &str) -> Result<IndexMailbox> {
-        let view = self.account.view(name, true)?;
-        let mut index = self.as_of(name, &view)?;
+        let (view, mut index) = self.as_of_now(name)?;
         if view.uid_next.saturating_sub(index.next_uid) > LATEST {
             let mut came = self.account.uids(name)?;
             came.retain(|uid| uid.0 >= index.next_uid);
@@ -179,26 +181,6 @@ impl<'a> TargetIndex<'a> {
             }
         }
         Ok(index)
-    }
-
-    /// The index of a mailbox, as far as it still means anything in this view of the moment. A mailbox whose
-    /// UIDNEXT is lower than it was has been put back to an earlier state, and gives its UIDs anew.
-    pub(super) fn as_of(&self, name: &str, view: &View) -> Result<IndexMailbox> {
-        let latest = begin_at(view);
-        let index = self
-            .engine
-            .ledger
-            .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
-        if !view.uid_next_stated || view.uid_next >= index.next_uid {
-            return Ok(index);
-        }
-        warn!(
-            "{name} of the target went back to an earlier state: its next message has UID {}, expected {} or more",
-            view.uid_next, index.next_uid
-        );
-        self.engine
-            .ledger
-            .step(|l| l.index_went_back(&index, view.uid_next))
     }
 
     /// Fills the index downwards until it knows every message dated since `needed`.
@@ -335,8 +317,7 @@ impl<'a> TargetIndex<'a> {
         }
         self.reopen()?;
         let name = self.account.delivery().to_string();
-        let view = self.account.view(&name, true)?;
-        let index = self.as_of(&name, &view)?;
+        let (view, index) = self.as_of_now(&name)?;
         let known = || {
             self.engine
                 .ledger
@@ -413,7 +394,7 @@ impl<'a> TargetIndex<'a> {
     }
 
     /// Another session in place of one that was lost.
-    fn reopen(&mut self) -> Result<()> {
+    pub(super) fn reopen(&mut self) -> Result<()> {
         reopen(self.account, self.engine)
     }
 }

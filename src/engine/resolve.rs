@@ -144,9 +144,8 @@ impl TargetIndex<'_> {
             .collect();
         let mut taken: HashSet<(i64, Uid)> = HashSet::new();
         for name in self.account.index_mailboxes() {
-            let view = self.account.view(&name, true)?;
             // A mailbox that was not looked into when the mark was made has no number yet.
-            let index = self.as_of(&name, &view)?;
+            let (view, index) = self.as_of_now(&name)?;
             let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
             for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
                 let from = beginning(ledger, &one.row, index.id, view.uid_validity)?;

@@ -28,7 +28,13 @@ impl TargetIndex<'_> {
     /// the message together with another one that it took for the same (gmail.md 3.2).
     /// Returns those that turned out not to be ours, and why.
     fn verified(&mut self, now: Time) -> Result<Vec<(Verification, String)>> {
-        let waiting = self.engine.ledger.step(|l| l.unverified())?;
+        let mut waiting = self.engine.ledger.step(|l| l.unverified())?;
+        let delivery = self.account.delivery().to_string();
+        if !waiting.is_empty() && self.may_be_put_back() && !self.account.has_looked_at(&delivery) {
+            // What lies there now where a copy lay before the mailbox went back is no copy of ours.
+            self.as_of_now(&delivery)?;
+            waiting = self.engine.ledger.step(|l| l.unverified())?;
+        }
         let mut refuted = Vec::new();
         for set in waiting.chunks(SET_MAX) {
             let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
@@ -157,7 +163,7 @@ impl TargetIndex<'_> {
                     "message {}: the target told the place of another message for it",
                     row.id
                 );
-                Ok(ours(false, false))
+                Ok(Verdict::Misplaced)
             }
             Whose::NotOurs | Whose::Undecided => {
                 self.engine.bytes_differ(sent, &body, false);

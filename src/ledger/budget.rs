@@ -67,8 +67,10 @@ impl Ledger {
             t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
             let mark = t.last_insert_rowid();
             for m in marks {
+                // Another session may have seen since that the mailbox went back to an earlier state.
                 t.execute(
-                    "INSERT INTO mark_mailbox VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT INTO mark_mailbox VALUES (?1, ?2, ?3,
+                        min(?4, coalesce((SELECT next_uid FROM gmail_mailbox WHERE id = ?2 AND uid_validity = ?3), ?4)))",
                     params![mark, m.mailbox, m.uid_validity.0, m.uid_next],
                 )?;
             }

@@ -251,6 +251,11 @@ impl Ledger {
                     AND NOT EXISTS (SELECT 1 FROM message o WHERE o.sha256 = message.sha256 AND o.superseded_by IS NULL
                                        AND o.id <> ?1 AND o.status = 'delivered' AND o.proof <> 'same')",
             )?;
+            let mut misplaced = t.prepare_cached(
+                "UPDATE message SET verified_at = ?2, gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL,
+                        canonical = NULL, mark_id = NULL
+                  WHERE id = ?1 AND status = 'delivered'",
+            )?;
             let mut refuted = 0;
             let mut other = t.prepare_cached(
                 "UPDATE message SET status = 'failed', proof = NULL, delivered_at = NULL, fault = ?3, last_error = ?4,
@@ -263,6 +268,9 @@ impl Ledger {
                     Verdict::Ours { altered, merged, gm_msgid } => {
                         let proof = merged.then_some("merged");
                         good.execute(params![id, time_text(now), altered, gm_msgid, proof])?;
+                    }
+                    Verdict::Misplaced => {
+                        misplaced.execute(params![id, time_text(now)])?;
                     }
                     Verdict::Found { gm_msgid } => {
                         good.execute(params![id, time_text(now), true, gm_msgid, "found"])?;

@@ -153,6 +153,8 @@ pub enum Verdict {
         merged: bool,
         gm_msgid: Option<u64>,
     },
+    /// The target told another message's place for it, which proves nothing of ours but that it lies elsewhere.
+    Misplaced,
     /// The target keeps another copy of this message, with its name and other bytes, which vouches for
     /// no other row.
     Found { gm_msgid: Option<u64> },

@@ -31,6 +31,14 @@ pub struct IndexMailbox {
     pub covered_since: Option<Time>,
 }
 
+/// What named a message of an index mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    pub uid: Uid,
+    pub message_id_hash: [u8; 16],
+    pub date: Option<String>,
+}
+
 impl Ledger {
     /// The index of this mailbox at this UIDVALIDITY. A new one, and one whose UIDs have changed
     /// their meaning, begins empty: it knows what comes from `uid_next` on.
@@ -116,26 +124,82 @@ impl Ledger {
         })
     }
 
-    /// The mailbox was put back to an earlier state, in which every UID from `uid_next` on is to be
-    /// given anew: what is known of those means nothing any more.
-    pub fn index_went_back(&mut self, index: &IndexMailbox, uid_next: u32) -> Result<IndexMailbox> {
+    /// UIDVALIDITY of an index mailbox, and the UID below which all are that are known to be given: to
+    /// messages that were seen, or by what the target told of deliveries that nobody has seen there yet.
+    pub fn index_given(&self, name: &str) -> Result<Option<(UidValidity, u32)>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT b.uid_validity,
+                        min(4294967295, max(b.next_uid, coalesce((SELECT max(m.gmail_uid) + 1 FROM message m
+                                                                   WHERE m.gmail_mailbox = b.id AND m.gmail_uid >= b.next_uid
+                                                                     AND m.gmail_uid_validity = b.uid_validity), 0)))
+                   FROM gmail_mailbox b WHERE b.name = ?1",
+            )?
+            .query_row([name], |r| Ok((UidValidity(r.get(0)?), r.get(1)?)))
+            .optional()
+        })
+    }
+
+    /// What named the messages of an index mailbox below a UID, the newest first: of as many as it saw, and
+    /// of as many that were delivered there and looked at. Both may be known of one UID.
+    pub fn index_witnesses(
+        &self,
+        index: &IndexMailbox,
+        below: u32,
+        count: usize,
+    ) -> Result<Vec<Witness>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT * FROM (SELECT uid, message_id_hash, date_header FROM gmail_message
+                                 WHERE mailbox_id = ?1 AND uid < ?3 AND message_id_hash IS NOT NULL
+                                 ORDER BY uid DESC LIMIT ?4)
+                 UNION
+                 SELECT * FROM (SELECT gmail_uid, message_id_hash, date_header FROM message
+                                 WHERE gmail_mailbox = ?1 AND gmail_uid < ?3 AND gmail_uid_validity = ?2
+                                   AND message_id_hash IS NOT NULL AND superseded_by IS NULL AND altered = 0
+                                   AND (proof <> 'appended' OR verified_at IS NOT NULL)
+                                 ORDER BY gmail_uid DESC LIMIT ?4)
+                 ORDER BY 1 DESC",
+            )?
+            .query_map(
+                params![index.id, index.uid_validity.0, below, count as u64],
+                |r| {
+                    Ok(Witness {
+                        uid: Uid(r.get(0)?),
+                        message_id_hash: r.get(1)?,
+                        date: r.get(2)?,
+                    })
+                },
+            )?
+            .collect()
+        })
+    }
+
+    /// The mailbox was put back to an earlier state, in which every UID from `from` on was still to be
+    /// given: what is known of those means nothing any more, rows that are under way may lie there, and
+    /// what had been deleted below may be there again.
+    pub fn index_went_back(&mut self, index: &IndexMailbox, from: u32) -> Result<IndexMailbox> {
         self.write(|t| {
-            let from = params![index.id, uid_next];
-            t.execute("DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid >= ?2", from)?;
+            let given_anew = params![index.id, from];
+            t.execute("DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid >= ?2", given_anew)?;
             t.execute(
                 "UPDATE mark_mailbox SET uid_next = min(uid_next, ?2) WHERE gmail_mailbox_id = ?1",
-                from,
+                given_anew,
             )?;
             t.execute(
                 "UPDATE message SET gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL
-                  WHERE gmail_mailbox = ?1 AND gmail_uid >= ?2",
-                from,
+                  WHERE gmail_mailbox = ?1 AND gmail_uid >= ?2 AND gmail_uid_validity = ?3",
+                params![index.id, from, index.uid_validity.0],
             )?;
-            t.execute("UPDATE gmail_mailbox SET next_uid = ?2 WHERE id = ?1", from)?;
-            Ok(IndexMailbox {
-                next_uid: uid_next,
-                ..index.clone()
-            })
+            t.execute(
+                "UPDATE gmail_mailbox SET next_uid = min(next_uid, ?2), covered_since = ?3 WHERE id = ?1",
+                params![index.id, from, NOTHING_COVERED],
+            )?;
+            t.query_row(
+                "SELECT id, name, uid_validity, next_uid, covered_since FROM gmail_mailbox WHERE id = ?1",
+                [index.id],
+                index_row,
+            )
         })
     }
 

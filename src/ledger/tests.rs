@@ -415,7 +415,7 @@ fn a_run_tries_a_row_once_and_again_only_when_it_was_not_begun() {
 fn a_mark_is_kept_as_long_as_a_row_needs_it() {
     let mut desk = Desk::new();
     let now = desk.now;
-    let index = desk.ledger.index_mailbox("All", UidValidity(1), 1).unwrap();
+    let index = desk.ledger.index_mailbox("All", UidValidity(1), 7).unwrap();
     let place = Mark {
         mailbox: index.id,
         uid_validity: UidValidity(1),

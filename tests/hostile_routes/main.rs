@@ -19,6 +19,7 @@ mod oddity;
 mod one_connection;
 mod refusals;
 mod refused_once;
+mod restored;
 mod stage;
 mod token_endpoint;
 mod truths;

@@ -286,32 +286,34 @@ impl Talk {
                 .to_string(),
             words.next().unwrap_or_default().to_string(),
         );
-        for (i, mail) in self.mails().iter().enumerate() {
+        let mails = self.mails();
+        let last = if by_uid {
+            mails.last().map_or(0, |m| m.uid)
+        } else {
+            mails.len() as u32
+        };
+        for (i, mail) in mails.iter().enumerate() {
             let number = i as u32 + 1;
-            if self.names(&set, if by_uid { mail.uid } else { number }, by_uid) {
+            if names(&set, if by_uid { mail.uid } else { number }, last) {
                 let told = change(mail, told(number, mail, &items));
                 self.say(told);
             }
         }
         self.say(format!("{tag} OK fetched\r\n"));
     }
+}
 
-    fn names(&self, set: &str, number: u32, by_uid: bool) -> bool {
-        let mails = self.mails();
-        let last = match by_uid {
-            true => mails.last().map_or(0, |m| m.uid),
-            false => mails.len() as u32,
-        };
-        let one = |text: &str| match text {
-            "*" => last,
-            text => text.parse().unwrap(),
-        };
-        set.split(',').any(|range| {
-            let (a, b) = range.split_once(':').unwrap_or((range, range));
-            let (a, b) = (one(a), one(b));
-            (a.min(b)..=a.max(b)).contains(&number)
-        })
-    }
+/// `last`: what `*` stands for.
+fn names(set: &str, number: u32, last: u32) -> bool {
+    let one = |text: &str| match text {
+        "*" => last,
+        text => text.parse().unwrap(),
+    };
+    set.split(',').any(|range| {
+        let (a, b) = range.split_once(':').unwrap_or((range, range));
+        let (a, b) = (one(a), one(b));
+        (a.min(b)..=a.max(b)).contains(&number)
+    })
 }
 
 fn told(number: u32, mail: &Mail, items: &str) -> Vec<u8> {

@@ -5,8 +5,7 @@ use std::time::Instant;
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Reach};
 
 use super::stage::{DATE, Stage, mail};
-use super::{others_charged, until_failed};
-use crate::common::eventually;
+use super::{others_charged, until_failed, until_given_up};
 
 const POISON: &str = "<poison@example.org>";
 
@@ -131,10 +130,7 @@ fn several_that_are_all_that_is_left_are_given_up_all_the_same() {
         let id = stage.source.add(Mail::new(bytes));
         stage.source.poison(id, Reach::Body, Harm::Cut);
     }
-    eventually("they are given up", || {
-        assert_eq!(stage.run().status, 3, "{}", stage.dump());
-        stage.status()["failed"] == 3
-    });
+    until_given_up(&stage, 3);
 }
 
 #[test]

@@ -78,6 +78,11 @@ const ONLY_LOOKS: &[(&str, &str, &str)] = &[
         "the last twenty with a name",
     ),
     (
+        "PRIMARY KEY (mailbox_id=? AND uid<?)",
+        "SELECT * FROM (SELECT uid, message_id_hash, date_header FROM gmail_message",
+        "the last ten with a name, or where a mailbox of the target went back, as many as were given anew",
+    ),
+    (
         "SCAN message",
         "INSERT INTO message",
         "rows that may refer to the new one: SQLite skips it while no reference is broken",
@@ -360,6 +365,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
             sender: None,
             subject: None,
         },
+        Verdict::Misplaced,
     ];
     let looked: Vec<(i64, Verdict)> = flight.iter().map(|r| r.id).zip(verdicts).collect();
     l.verified(&looked, now).unwrap();
@@ -370,6 +376,8 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.index_sizes_of_nameless(all).unwrap();
     l.index_ends_nameless(all).unwrap();
     l.index_forget(place(5)).unwrap();
+    l.index_given("All").unwrap();
+    l.index_witnesses(&index, index.next_uid, 10).unwrap();
     l.index_went_back(&index, index.next_uid - 3).unwrap();
     l.left().unwrap();
 
@@ -517,6 +525,7 @@ fn reads_all(step: &str) -> bool {
         "SCAN CONSTANT ROW",
         "SCAN b",
         "SCAN mailbox",
+        "SCAN folder",
         "SCAN imported",
         "SCAN heartbeat",
         "SCAN route",

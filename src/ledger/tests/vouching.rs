@@ -113,6 +113,7 @@ fn a_mailbox_that_went_back_forgets_what_it_gives_anew() {
         .map(|uid| mail(uid, &format!("<{uid}@y>")))
         .collect();
     index.next_uid = 10;
+    index.covered_since = Some(desk.now);
     desk.ledger.index_record(&index, &seen).unwrap();
     let to = |uid| Change::Delivered {
         proof: Proof::Found,
@@ -142,10 +143,64 @@ fn a_mailbox_that_went_back_forgets_what_it_gives_anew() {
     desk.ledger.mark(&[intent], &[mark], None, now).unwrap();
     let index = desk.ledger.index_went_back(&index, 6).unwrap();
     assert_eq!(index.next_uid, 6);
+    assert_eq!(
+        index.covered_since, None,
+        "what was deleted may be there again"
+    );
     assert_eq!(desk.one::<i64>("SELECT max(uid) FROM gmail_message"), 5);
     assert_eq!(desk.one::<i64>("SELECT max(uid_next) FROM mark_mailbox"), 6);
     let places: i64 = desk.one("SELECT sum(gmail_uid) FROM message");
     assert_eq!(places, 5, "what lies below still vouches");
+    // Nor does the mark of one that had looked before.
+    desk.ledger.mark(&[intent], &[mark], None, now).unwrap();
+    assert_eq!(desk.one::<i64>("SELECT max(uid_next) FROM mark_mailbox"), 6);
     let known = desk.ledger.index_known("All").unwrap().unwrap();
     assert_eq!(known.next_uid, 6);
+}
+
+#[test]
+fn what_was_given_and_what_it_was() {
+    let (mut desk, [a, b, _]) = three();
+    assert_eq!(desk.ledger.index_given("All").unwrap(), None);
+    let mut index = desk.ledger.index_mailbox("All", UidValidity(1), 1).unwrap();
+    index.next_uid = 4;
+    let seen = [mail(2, "<2@y>"), mail(3, "")];
+    desk.ledger.index_record(&index, &seen).unwrap();
+    let given = |desk: &Desk| desk.ledger.index_given("All").unwrap();
+    assert_eq!(given(&desk), Some((UidValidity(1), 4)));
+    let to = |uid, validity| Change::Delivered {
+        proof: Proof::Appended,
+        place: Some(Place {
+            mailbox: index.id,
+            uid_validity: UidValidity(validity),
+            uid: Uid(uid),
+            gm_msgid: None,
+        }),
+        altered: false,
+    };
+    desk.settle(a, &to(9, 2)).unwrap();
+    let other_uids = "of other UIDs";
+    assert_eq!(given(&desk), Some((UidValidity(1), 4)), "{other_uids}");
+    desk.settle(b, &to(u32::MAX, 1)).unwrap();
+    assert_eq!(given(&desk), Some((UidValidity(1), u32::MAX)));
+    let witnesses = |desk: &Desk, below, count| -> Vec<u32> {
+        let all = desk.ledger.index_witnesses(&index, below, count).unwrap();
+        all.into_iter().map(|w| w.uid.0).collect()
+    };
+    assert_eq!(witnesses(&desk, u32::MAX, 10), [2]);
+    let db = &desk.ledger.db;
+    db.execute("UPDATE message SET gmail_uid = 7 WHERE id = ?1", [b])
+        .unwrap();
+    let nobody_looked = witnesses(&desk, 10, 10);
+    assert_eq!(nobody_looked, [2]);
+    let ours = Verdict::Ours {
+        altered: false,
+        merged: false,
+        gm_msgid: None,
+    };
+    verdict(&mut desk, b, ours);
+    assert_eq!(witnesses(&desk, 10, 10), [7, 2]);
+    assert_eq!(witnesses(&desk, 7, 10), [2]);
+    verdict(&mut desk, b, Verdict::Misplaced);
+    assert_eq!(witnesses(&desk, 10, 10), [2]);
 }

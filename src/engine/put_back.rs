@@ -1,0 +1,153 @@
+//! A mailbox of the target that was put back to an earlier state, as from a snapshot.
+//!
+//! Its UIDVALIDITY stays, and UIDs that were given since are given again, to other messages. From the first
+//! of these on, no place of before means anything: not what the index knows, not where a copy of a row lay,
+//! not where a mark says to begin looking. It is noticed by a UIDNEXT below what was given, or where the
+//! mailbox has grown again since, by messages whose names are others than they were.
+
+use std::collections::{BTreeMap, HashMap};
+
+use log::{debug, warn};
+
+use super::index::{TargetIndex, begin_at};
+use super::piecemeal::may_be_a_messages;
+use crate::error::Result;
+use crate::ledger::{IndexMailbox, Witness};
+use crate::message::{Discovered, Uid, UidValidity};
+use crate::session::{SET_MAX, View};
+
+/// Of so many messages that came last it is asked whether they are what they were.
+const ASKED: usize = 10;
+
+/// UIDVALIDITY of a mailbox, and the UID below which all are that are known to be given.
+pub(super) type Given = Option<(UidValidity, u32)>;
+
+impl TargetIndex<'_> {
+    /// What is known to be given in a mailbox. To be asked before a view is taken that it is compared with:
+    /// other sessions of ours add messages meanwhile.
+    pub(super) fn given(&self, name: &str) -> Result<Given> {
+        self.engine.ledger.step(|l| l.index_given(name))
+    }
+
+    /// Google puts no mailbox back, and a question more at each session is a question too many.
+    pub(super) fn may_be_put_back(&self) -> bool {
+        !self.account.is_gmail()
+    }
+
+    /// A view of this moment of a mailbox, and its index as far as it still means anything.
+    pub(super) fn as_of_now(&mut self, name: &str) -> Result<(View, IndexMailbox)> {
+        let given = self.given(name)?;
+        let view = self.account.view(name, true)?;
+        let latest = begin_at(&view);
+        let index = self
+            .engine
+            .ledger
+            .step(|l| l.index_mailbox(name, view.uid_validity, latest))?;
+        if is_behind(&view, given) {
+            let expected = given.map_or(0, |(_, next)| next);
+            warn!(
+                "{name} of the target went back to an earlier state: its next message has UID {}, expected {expected} or more",
+                view.uid_next
+            );
+        } else if self.may_be_put_back()
+            && let Some(uid) = self.changed_its_meaning(&index, &view)?
+        {
+            warn!(
+                "{name} of the target went back to an earlier state: UID {uid} is another message than it was"
+            );
+        } else {
+            return Ok((view, index));
+        }
+        let from = self.first_given_anew(&index, &view)?;
+        let index = self
+            .engine
+            .ledger
+            .step(|l| l.index_went_back(&index, from))?;
+        Ok((view, index))
+    }
+
+    /// Among the messages that came last, one that is another than it was. Those that are gone, or whose name
+    /// is not told, say nothing.
+    fn changed_its_meaning(&mut self, index: &IndexMailbox, view: &View) -> Result<Option<Uid>> {
+        let witnesses = self
+            .engine
+            .ledger
+            .step(|l| l.index_witnesses(index, view.uid_next, ASKED))?;
+        if witnesses.is_empty() {
+            return Ok(None);
+        }
+        let (told, end) = self.account.metadata(&uids(&witnesses));
+        match end {
+            Err(e) if may_be_a_messages(&e) => {
+                debug!(
+                    "{}: {}",
+                    index.name,
+                    e.then("not compared with what it held")
+                );
+                self.reopen()?;
+                self.account.view(&index.name, true)?;
+            }
+            end => end?,
+        }
+        let same = compared(&witnesses, told);
+        Ok(same.into_iter().rev().find(|(_, same)| !same).map(|s| s.0))
+    }
+
+    /// Where the UIDs begin that are given anew: above the newest message that is what it was, with none below
+    /// it that is not.
+    fn first_given_anew(&mut self, index: &IndexMailbox, view: &View) -> Result<u32> {
+        let mut below = view.uid_next;
+        loop {
+            let witnesses = self
+                .engine
+                .ledger
+                .step(|l| l.index_witnesses(index, below, SET_MAX / 2))?;
+            let Some(last) = witnesses.last() else {
+                return Ok(1);
+            };
+            below = last.uid.0;
+            let (told, _) = self.described(index, &uids(&witnesses))?;
+            let mut agreed = None;
+            for (uid, same) in compared(&witnesses, told).into_iter().rev() {
+                agreed = if same { agreed.or(Some(uid)) } else { None };
+            }
+            if let Some(uid) = agreed {
+                return Ok(uid.0.saturating_add(1));
+            }
+        }
+    }
+}
+
+/// Does this view say that fewer UIDs have been given than were before? What a server does not state may
+/// fall when a message goes.
+pub(super) fn is_behind(view: &View, given: Given) -> bool {
+    view.uid_next_stated
+        && given
+            .is_some_and(|(validity, next)| validity == view.uid_validity && view.uid_next < next)
+}
+
+/// In ascending order, each once.
+fn uids(witnesses: &[Witness]) -> Vec<Uid> {
+    let mut uids: Vec<Uid> = witnesses.iter().map(|w| w.uid).collect();
+    uids.sort_unstable();
+    uids.dedup();
+    uids
+}
+
+/// Of those that are there and tell their name: is it the one that each witness knows?
+fn compared(witnesses: &[Witness], told: Vec<Discovered>) -> BTreeMap<Uid, bool> {
+    let told: HashMap<Uid, Discovered> = told.into_iter().map(|d| (d.uid, d)).collect();
+    let mut same = BTreeMap::new();
+    for w in witnesses {
+        let Some(now) = told.get(&w.uid) else {
+            continue;
+        };
+        if let Some(id) = &now.message_id {
+            let agrees = id.hash == w.message_id_hash && now.date == w.date;
+            same.entry(w.uid)
+                .and_modify(|same| *same &= agrees)
+                .or_insert(agrees);
+        }
+    }
+    same
+}

@@ -529,7 +529,6 @@ fn reads_all(step: &str) -> bool {
         "SCAN imported",
         "SCAN heartbeat",
         "SCAN route",
-        "SCAN folder",
         "SCAN tried",
         "SCAN put_behind",
         // put_behind

@@ -21,10 +21,10 @@ use log::{info, warn};
 use oauth2::TokenResponse as _;
 use serde_json::{Map, Value};
 
-use crate::config::{Origin, Secret, json_place};
-use crate::error::{Error, Fault, Result};
+use crate::config::{Origin, Secret, Side, json_place};
+use crate::error::{Error, Fault, Result, shown};
 use crate::message::{Time, sha256};
-use crate::place::{FilePlace, Want};
+use crate::place::{FilePlace, Want, folder_name};
 use crate::text;
 
 mod client;
@@ -134,9 +134,40 @@ impl Tokens {
     /// How a person signs in again; the provider is the file's, where that can be read.
     fn sign_in(&self, provider: Option<Provider>) -> String {
         format!(
-            "sign in again with {}; the new token is picked up by itself",
+            "sign in again with {}; a run that goes on picks the new sign-in up by itself",
             self.origin.sign_in(provider.map(Provider::name))
         )
+    }
+
+    /// The file that a first sign-in makes is not there.
+    fn not_signed_in(&self) -> Error {
+        let origin = &self.origin;
+        let (whom, easier) = match origin.side {
+            Side::Source => ("the source", String::new()),
+            Side::Target => (
+                "Google",
+                format!(
+                    ". Easier for many is an app password: make one at https://myaccount.google.com/apppasswords and put it into {} as `{}`, in place of `{}`",
+                    origin.file(),
+                    origin.key("pass"),
+                    origin.key("token_file")
+                ),
+            ),
+        };
+        let name = self.path.file_name().unwrap_or_default();
+        Error::new(
+            Fault::NeedsUser,
+            format!(
+                "not signed in to {whom} yet: {} (`{}`) does not exist in {}",
+                shown(name.as_encoded_bytes()),
+                origin.key("token_file"),
+                folder_name(&self.path)
+            ),
+        )
+        .hint(format!(
+            "sign in with {}; a run that goes on picks it up by itself{easier}",
+            origin.sign_in(None)
+        ))
     }
 
     pub fn path(&self) -> &Path {
@@ -266,11 +297,10 @@ impl Tokens {
                 path: &self.path,
                 or: "name another path in the configuration and sign in there, with `imap-to-gmail auth`",
             };
-            let error = place.refused(Want::Read, &e).with_fault(Fault::NeedsUser);
             if e.kind() == ErrorKind::NotFound && place.has_folder() {
-                error.hint(self.sign_in(None))
+                self.not_signed_in()
             } else {
-                error
+                place.refused(Want::Read, &e).with_fault(Fault::NeedsUser)
             }
         })?;
         let bytes = Secret::new(bytes);

@@ -197,6 +197,11 @@ fn name(folder: &Path) -> String {
     )
 }
 
+/// The folder in which this file lies, or is to lie.
+pub fn folder_name(file: &Path) -> String {
+    name(&folder_of(file))
+}
+
 fn quoted(path: &Path) -> String {
     shell_word(&name(path))
 }

@@ -20,6 +20,7 @@ use crate::response::{Part, Status, StatusText, announced_literal, word};
 mod certificate;
 mod idle;
 mod literal;
+mod port;
 mod socket;
 mod starttls;
 mod stranger;
@@ -73,6 +74,8 @@ pub struct Peer {
     pub endpoint: Endpoint,
     /// Whom it was asked to let in.
     pub user: String,
+    /// By what it offers, whatever its name is.
+    pub is_gmail: bool,
 }
 
 /// What a server said to one command, beside the tagged line.
@@ -210,6 +213,11 @@ impl Wire {
         core.logged_as = Some(shown);
     }
 
+    /// Its capabilities are Gmail's.
+    pub fn is_gmail(&self) {
+        self.core().peer.is_gmail = true;
+    }
+
     /// These commands are sent together with the next one; each must then be run in this order.
     pub fn send_ahead(&self, commands: Vec<String>) {
         self.core().ahead = commands;
@@ -309,6 +317,7 @@ impl Core {
             peer: Peer {
                 endpoint: endpoint.clone(),
                 user: String::new(),
+                is_gmail: false,
             },
             inbox: Vec::new(),
             inbox_at: 0,

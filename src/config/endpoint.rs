@@ -80,6 +80,8 @@ pub struct Origin {
     /// The key that holds, or leads to, what the server is entered with: `source_pass`.
     pub entry: &'static str,
     pub token_file: Option<PathBuf>,
+    /// The keys of this side that stand in the configuration.
+    pub given: Vec<String>,
     /// The configuration, as it was typed.
     pub file: PathBuf,
 }
@@ -90,6 +92,7 @@ impl Default for Origin {
             side: Side::Source,
             entry: "source_pass",
             token_file: None,
+            given: Vec::new(),
             file: "config.json".into(),
         }
     }
@@ -99,6 +102,22 @@ impl Origin {
     /// `source_port`
     pub fn key(&self, what: &str) -> String {
         format!("{}_{what}", self.side.name())
+    }
+
+    /// Does the configuration have this key?
+    pub fn has(&self, what: &str) -> bool {
+        self.given.contains(&self.key(what))
+    }
+
+    /// How this key gets this value (JSON). Who adds a second line of a key, or a line without its comma, has
+    /// the next mistake.
+    pub fn set(&self, what: &str, value: &str) -> String {
+        let (key, file) = (self.key(what), self.file());
+        if self.has(what) {
+            format!("change `{key}` in {file} to `{value}`")
+        } else {
+            format!("after the first {{ in {file} add `\"{key}\": {value},`")
+        }
     }
 
     /// The configuration, as a shell must be given it.
@@ -114,14 +133,23 @@ impl Origin {
             Side::Target => "google",
         });
         // What the README and the provider call it. Where it lies nobody has told us.
-        let (client, options) = match provider {
-            "google" => ("client_secret.json", String::new()),
+        let (client, options, what) = match provider {
+            "google" => (
+                "client_secret.json",
+                String::new(),
+                "the OAuth client file from Google (docs/google-client.md says how to get it)",
+            ),
             // A code to enter in any browser: this machine may have none.
             "microsoft" => (
                 "microsoft.json",
                 "--provider microsoft --device ".to_string(),
+                "the OAuth client file for Microsoft (docs/microsoft.md says how to make it)",
             ),
-            other => ("client.json", format!("--provider {other} ")),
+            other => (
+                "client.json",
+                format!("--provider {other} "),
+                "the OAuth client file for this provider (docs/microsoft.md says how to make it)",
+            ),
         };
         // With a configuration `auth` signs in to Gmail as the target, and to others as the source.
         let usual = (provider == "google") == (self.side == Side::Target);
@@ -130,7 +158,7 @@ impl Origin {
             _ => format!("--config {}", self.file()),
         };
         format!(
-            "`imap-to-gmail auth {options}--credentials {client} {place}`, where {client} is the file of your OAuth client"
+            "`imap-to-gmail auth {options}--credentials {client} {place}`, where {client} is {what}"
         )
     }
 }
@@ -149,6 +177,12 @@ impl Reader<'_> {
             side,
             entry: given.unwrap_or(&forms[0]),
             token_file: token_file.ok().flatten().map(PathBuf::from),
+            given: self
+                .map
+                .keys()
+                .filter(|key| key.starts_with(side.name()))
+                .cloned()
+                .collect(),
             file: self.path.to_path_buf(),
         }
     }
@@ -174,30 +208,46 @@ mod tests {
             (
                 of(Side::Target, "t.json"),
                 None,
-                "`imap-to-gmail auth --credentials client_secret.json --config 'my mail.json'`, where client_secret.json is the file of your OAuth client",
+                "`imap-to-gmail auth --credentials client_secret.json --config 'my mail.json'`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it)",
             ),
             (
                 of(Side::Source, "t.json"),
                 None,
-                "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config 'my mail.json'`, where microsoft.json is the file of your OAuth client",
+                "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config 'my mail.json'`, where microsoft.json is the OAuth client file for Microsoft (docs/microsoft.md says how to make it)",
             ),
             (
                 of(Side::Source, "t.json"),
                 Some("google"),
-                "`imap-to-gmail auth --credentials client_secret.json --token-file t.json`, where client_secret.json is the file of your OAuth client",
+                "`imap-to-gmail auth --credentials client_secret.json --token-file t.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it)",
             ),
             (
                 of(Side::Source, "t.json"),
                 Some("other"),
-                "`imap-to-gmail auth --provider other --credentials client.json --config 'my mail.json'`, where client.json is the file of your OAuth client",
+                "`imap-to-gmail auth --provider other --credentials client.json --config 'my mail.json'`, where client.json is the OAuth client file for this provider (docs/microsoft.md says how to make it)",
             ),
             (
                 of(Side::Target, "t.json"),
                 Some("microsoft"),
-                "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --token-file t.json`, where microsoft.json is the file of your OAuth client",
+                "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --token-file t.json`, where microsoft.json is the OAuth client file for Microsoft (docs/microsoft.md says how to make it)",
             ),
         ] {
             assert_eq!(origin.sign_in(provider), command);
         }
+    }
+
+    #[test]
+    fn a_key_that_is_there_is_changed_and_another_one_added() {
+        let origin = Origin {
+            given: vec!["source_tls".into()],
+            ..Origin::default()
+        };
+        assert_eq!(
+            origin.set("tls", "\"starttls\""),
+            "change `source_tls` in config.json to `\"starttls\"`"
+        );
+        assert_eq!(
+            origin.set("port", "993"),
+            "after the first { in config.json add `\"source_port\": 993,`"
+        );
     }
 }

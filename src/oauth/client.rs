@@ -4,7 +4,7 @@
 //! A file that is something else is told by its name. Not for the token file that comes of it.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use oauth2::TokenUrl;
@@ -22,7 +22,7 @@ use crate::text;
 pub enum Provider {
     Google,
     Microsoft,
-    /// Everything about it stands in the credentials file.
+    /// Everything about it stands in the client file.
     Other,
 }
 
@@ -39,7 +39,7 @@ impl Provider {
 
 /// Without this scope Microsoft's IMAP takes no token (gmail.md 8.2).
 const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
-/// What the credentials file of Microsoft's and others' clients may hold.
+/// What the file of Microsoft's and others' clients may hold.
 const KEYS: &[&str] = &[
     "client_id",
     "client_secret",
@@ -53,7 +53,7 @@ const KEYS: &[&str] = &[
 /// They are some hundred bytes.
 const FILE_MAX: u64 = 64 << 10;
 
-const GOOGLE_HINT: &str = "in the Google Cloud console, under Google Auth Platform, Clients, make a client of type \"Desktop app\" and download its JSON";
+const GOOGLE_HINT: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); who uses an app password (`target_pass`) needs no such file";
 
 /// A client, checked.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(super) struct Redirect {
 }
 
 impl Client {
-    /// Reads the credentials file.
+    /// Reads the file that `--credentials` names.
     ///
     /// # Errors
     /// `Usage`, with what the file is instead and where the right one comes from.
@@ -126,6 +126,25 @@ impl CredentialsFile<'_> {
         Error::usage(format!("{}: {what}", self.path.display())).hint(self.hint())
     }
 
+    /// What it is instead.
+    fn is_not(&self, but: &str) -> Error {
+        self.error(format!("is {but}, not {}", self.name()))
+    }
+
+    /// How that is seen.
+    fn is_none(&self, why: &str) -> Error {
+        self.error(format!("is not {}, since {why}", self.name()))
+    }
+
+    /// One name for it, whoever speaks of it.
+    fn name(&self) -> &'static str {
+        match self.provider {
+            Provider::Google => "the OAuth client file from Google (client_secret.json)",
+            Provider::Microsoft => "the OAuth client file for Microsoft (microsoft.json)",
+            Provider::Other => "the OAuth client file for the provider (client.json)",
+        }
+    }
+
     fn hint(&self) -> &'static str {
         match self.provider {
             Provider::Google => GOOGLE_HINT,
@@ -142,9 +161,15 @@ impl CredentialsFile<'_> {
         let mut bytes = Vec::new();
         File::open(self.path)
             .and_then(|f| f.take(FILE_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|e| self.error(format!("cannot be read: {e}")))?;
+            .map_err(|e| match e.kind() {
+                ErrorKind::NotFound => {
+                    let name = self.name();
+                    self.error(format!("there is no such file; expected {name}"))
+                }
+                _ => self.error(format!("cannot be read: {e}")),
+            })?;
         if bytes.len() as u64 > FILE_MAX {
-            return Err(self.error("is too long for a credentials file"));
+            return Err(self.is_none("it is too long"));
         }
         let secret = Secret::new(bytes);
         let bytes = secret.reveal();
@@ -152,7 +177,7 @@ impl CredentialsFile<'_> {
             text::plain(bytes).ok_or_else(|| self.error(text::UTF_16).hint(text::UTF_16_HINT))?;
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(map)) => Ok(map),
-            Ok(_) => Err(self.error("is not a credentials file: expected a JSON object")),
+            Ok(_) => Err(self.is_none("it holds no JSON object")),
             Err(e) => {
                 let (line, column) = json_place(&e, bytes);
                 Err(self.error(format!(
@@ -264,30 +289,28 @@ impl CredentialsFile<'_> {
         let google = self.provider == Provider::Google;
         if has("installed") || has("web") {
             return match google {
-                true => {
-                    self.error("is not a credentials file: expected an object under `installed`")
-                }
+                true => self.is_none("`installed` in it is no JSON object"),
                 false => self
-                    .error("is a credentials file of Google's")
-                    .hint("leave --provider away to sign in at Google"),
+                    .error("is the OAuth client file from Google")
+                    .hint("leave out --provider to sign in to Google"),
             };
         }
         if kind == "service_account" {
-            return self.error("is the key of a service account, which has no mail of its own; expected the credentials of an OAuth client");
+            return self.is_not("the key of a service account (which has no mail of its own)");
         }
         if has("refresh_token") || has("token") || kind == "authorized_user" {
-            return self.error("is a token file, which is what `auth` makes; expected the credentials of an OAuth client");
+            return self.is_not("a token file (which is what `auth` makes)");
         }
         if has("source_server") || has("target_user") {
-            return self.error("is a configuration; expected the credentials of an OAuth client");
+            return self.is_not("your configuration");
         }
         if google && has("client_id") {
             return self
-                .error("is no credentials file of Google's: there is no `installed` in it")
+                .is_none("there is no `installed` in it")
                 .hint(format!("for another provider say so, with --provider microsoft or --provider other; else: {GOOGLE_HINT}"));
         }
         match google {
-            true => self.error("is not a credentials file: there is no `installed` in it"),
+            true => self.is_none("there is no `installed` in it"),
             false => self.missing("client_id"),
         }
     }

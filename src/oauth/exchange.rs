@@ -194,7 +194,7 @@ impl Client {
                 needs_user(format!("{name} gave no refresh token, so this sign-in would end within the hour")).hint(
                     match self.provider {
                         Provider::Google => "take this client's access away at https://myaccount.google.com/connections and run the same command again",
-                        _ => "`scope` in the credentials file must ask for one, mostly with `offline_access`",
+                        _ => "`scope` in the OAuth client file must ask for one, usually with `offline_access`",
                     },
                 )
             })?;

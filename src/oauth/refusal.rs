@@ -8,6 +8,7 @@ use std::fmt::Display;
 use oauth2::{ErrorResponseType, RequestTokenError, StandardErrorResponse};
 
 use super::client::Provider;
+use super::file::PUBLISH;
 use crate::config::{Masks, Secret};
 use crate::error::shown;
 
@@ -111,7 +112,7 @@ impl Said {
         }
         Some(match &*self.code {
             "invalid_client" | "deleted_client" | "unauthorized_client" => {
-                "the client of the credentials file is wrong or gone: download its file anew, or make a new client".into()
+                "the OAuth client is wrong or gone: download its file anew, or make a new client".into()
             }
             "access_denied" | "authorization_declined" => format!("{AGAIN} and agree"),
             "admin_policy_enforced" | "org_internal" | "invalid_scope" => ADMINISTRATOR.into(),
@@ -135,7 +136,7 @@ impl Said {
         Some(match &*self.code {
             "invalid_grant" => match provider {
                 Provider::Google => format!(
-                    "{sign_in} (a Google client left in \"Testing\" ends every sign-in after 7 days)"
+                    "{sign_in}. If it ends every 7 days, your Google client is still in \"Testing\": {PUBLISH}"
                 ),
                 Provider::Microsoft => format!(
                     "{sign_in} (a new password, or 90 days without use, end a sign-in with Microsoft)"
@@ -189,11 +190,11 @@ impl Said {
                 "the token file does not say what its token is for: `\"scopes\": [\"https://outlook.office.com/IMAP.AccessAsUser.All\", \"offline_access\"]` is missing in it, or names another resource; put it there, or have that done: {again}"
             ),
             "9002331" => format!(
-                "this app is for personal Microsoft accounts alone: let its registration in Microsoft Entra take accounts of organisations too, or put `\"tenant\": \"consumers\"` into the credentials file and {again}"
+                "this app is for personal Microsoft accounts alone: let its registration in Microsoft Entra take accounts of organisations too, or put `\"tenant\": \"consumers\"` into the OAuth client file and {again}"
             ),
             // "The request body must contain ... client_secret".
             "7000218" => {
-                "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; it is tried again by itself".into()
+                "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; a run then goes on by itself".into()
             }
             _ => return None,
         })

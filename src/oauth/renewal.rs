@@ -61,7 +61,7 @@ impl Tokens {
     pub(super) fn cannot_renew(&self, contents: &Contents) -> Error {
         self.error(
             Fault::NeedsUser,
-            "its `token` is refused and there is no `refresh_token` in it",
+            "its `token` is no longer accepted and there is no `refresh_token` in it",
         )
         .hint(self.sign_in(Some(contents.provider())))
     }
@@ -103,7 +103,7 @@ impl Tokens {
     fn out_of_order(&self, what: &str) -> Error {
         self.error(
             Fault::Connection,
-            format!("the token cannot be renewed now: {what}"),
+            format!("the token cannot be renewed now; {what}"),
         )
     }
 
@@ -128,15 +128,18 @@ impl Tokens {
             contents.provider(),
             &self.sign_in(Some(contents.provider())),
         ) {
-            None => self.out_of_order(&words),
+            None => self.out_of_order(&format!("the server said: {words}")),
             Some(hint) => {
-                let mut error = self
-                    .error(
-                        Fault::NeedsUser,
-                        format!("the token cannot be renewed: {words}"),
-                    )
-                    .hint(hint);
-                error.credentials_refused = said.is("invalid_grant");
+                let ended = said.is("invalid_grant");
+                let what = match (contents.provider(), ended) {
+                    (Provider::Google, true) => {
+                        "Google no longer accepts the saved sign-in (expired or withdrawn)"
+                    }
+                    _ => "the token cannot be renewed",
+                };
+                let what = format!("{what}; the server said: {words}");
+                let mut error = self.error(Fault::NeedsUser, what).hint(hint);
+                error.credentials_refused = ended;
                 error
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn refused(phase: Phase, peer: &Peer, words: &str, lower: &str) -> Er
     let error = Error::new(
         Fault::NeedsUser,
         format!(
-            "{} refused {} (`{entry}`): {words}",
+            "{} refused the sign-in of {} (`{entry}`); the server said: {words}",
             endpoint.whose(),
             shown(peer.user.as_bytes())
         ),
@@ -68,15 +68,14 @@ fn not_of_the_credentials(peer: &Peer, lower: &str) -> Option<String> {
     let has = |code: &str| lower.contains(code);
     if has("[privacyrequired]") {
         Some(format!(
-            "the server takes this sign-in over an encrypted connection alone: put `\"{}\": \"implicit\"` or `\"starttls\"` into {}",
-            origin.key("tls"),
-            origin.file()
+            "the server takes this sign-in only over an encrypted connection: {} (or `\"implicit\"` for port 993)",
+            origin.set("tls", "\"starttls\"")
         ))
     } else if has("[contactadmin]") {
-        Some("only the administrator of the server can mend this: show them what it says".into())
+        Some("only the administrator of the server can mend this: show them what it said".into())
     } else if has("[authorizationfailed]") {
         Some(format!(
-            "the server knows this user, who may not use the mailbox by IMAP: is `{}` in {} the user whose mailbox it is? Else ask the administrator of the server",
+            "the server knows this user, who may not use the mailbox by IMAP: is `{}` in {} the user whose mailbox it is? If it is, ask the administrator of the server",
             origin.key("user"),
             origin.file()
         ))
@@ -85,33 +84,48 @@ fn not_of_the_credentials(peer: &Peer, lower: &str) -> Option<String> {
     }
 }
 
+/// Gmail has other names, too.
+pub(super) fn is_gmail(peer: &Peer) -> bool {
+    peer.is_gmail || provider::is_gmail(&peer.endpoint.host)
+}
+
+fn provider_of(peer: &Peer) -> Option<Entry> {
+    match peer.is_gmail {
+        true => Some(provider::GMAIL),
+        false => provider::of(&peer.endpoint.host),
+    }
+}
+
 fn password_hint(peer: &Peer, lower: &str) -> String {
     let origin = &peer.endpoint.origin;
     let (entry, file) = (origin.entry, origin.file());
-    let known = provider::of(&peer.endpoint.host);
+    let known = provider_of(peer);
     // gmail.md 8.2. Exchange says "LOGIN failed." of every password, so its name must tell.
     if lower.contains("basic authentication is disabled") || known == Some(Entry::Microsoft) {
         return format!(
-            "Microsoft takes no password here, only a sign-in in a browser: put `\"{0}\": \"{1}\"` into {file} in place of `{entry}`, then {2}",
+            "Microsoft takes no password here, only a sign-in in a browser: put `\"{0}\": \"{1}\"` into {file} in place of `{entry}` and its value, then {2}",
             origin.key("token_file"),
             format_args!("{}_token.json", origin.side.name()),
             origin.sign_in(Some("microsoft"))
         );
     }
+    let of_the_account = of_the_account(peer, lower);
     if let Some(Entry::Password(advice)) = known
-        && of_the_account(lower).is_none()
+        && of_the_account.is_none()
     {
         return format!("{advice}, and put it into {file} (`{entry}`)");
     }
     let use_it = format!("use that in {file} (`{entry}`)");
-    if lower.contains("application-specific password") {
-        return format!("this account has 2-Step Verification: make an app password and {use_it}");
-    }
     // mail.ru: "Application password is REQUIRED".
-    let of_an_app = ["application password", "app password", "app-specific"];
+    let of_an_app = [
+        "application-specific password",
+        "application password",
+        "app password",
+        "app-specific",
+    ];
     if of_an_app.iter().any(|w| lower.contains(w)) {
         return format!(
-            "this provider takes no account password here: make an app password in the account's security settings and {use_it}"
+            "this provider does not take the account's own password here: make an app password in the account's security settings and {use_it}"
         );
     }
     if lower.contains("[expired]") {
@@ -123,13 +137,13 @@ fn password_hint(peer: &Peer, lower: &str) -> String {
         "check user name and password in {file} (`{}`, `{entry}`)",
         origin.key("user")
     );
-    match (of_the_account(lower), known) {
+    match (of_the_account, known) {
         (Some(OfTheAccount::Unsure), _) => {
             format!("{check}, and whether IMAP is switched on in the account's settings")
         }
         (Some(OfTheAccount::Certain(hint)), _) => hint.into(),
         (None, Some(Entry::SwitchedOn(advice))) => format!("{check}, and {advice}"),
-        (None, _) => format!("{check}; nothing is lost meanwhile"),
+        (None, _) => format!("{check}; {}", provider::MANY),
     }
 }
 
@@ -137,16 +151,16 @@ fn token_hint(peer: &Peer, lower: &str) -> String {
     let origin = &peer.endpoint.origin;
     if lower.contains("mechanism") {
         return format!(
-            "this server takes no tokens (XOAUTH2): use a password, `{}` in {}",
+            "this server does not take a sign-in with a token (XOAUTH2): use a password, `{}` in {}",
             origin.key("pass"),
             origin.file()
         );
     }
-    if let Some(OfTheAccount::Certain(hint)) = of_the_account(lower) {
+    if let Some(OfTheAccount::Certain(hint)) = of_the_account(peer, lower) {
         return hint.into();
     }
     format!(
-        "sign in again, with the account that `{}` in {} says: {}; nothing is lost meanwhile",
+        "sign in again, with the account of `{}` in {}: {}; nothing is lost meanwhile",
         origin.key("user"),
         origin.file(),
         origin.sign_in(None)
@@ -160,21 +174,31 @@ enum OfTheAccount {
     Unsure,
 }
 
-fn of_the_account(lower: &str) -> Option<OfTheAccount> {
+fn of_the_account(peer: &Peer, lower: &str) -> Option<OfTheAccount> {
     let imap_is_off = lower.contains("imap")
         && ["disabled", "not enabled", "yet to enable"]
             .iter()
             .any(|w| lower.contains(w));
+    let gmail = is_gmail(peer);
     if lower.contains("web") && lower.contains("log") {
-        Some(OfTheAccount::Certain(
-            "open the account once in a web browser and confirm that the sign-in was you",
-        ))
+        Some(OfTheAccount::Certain(match gmail {
+            true => {
+                "open https://mail.google.com in a web browser, sign in as this user, and confirm there that the sign-in was you"
+            }
+            false => {
+                "open the account once in a web browser and confirm there that the sign-in was you"
+            }
+        }))
     } else if imap_is_off && lower.contains("credentials or") {
         Some(OfTheAccount::Unsure)
     } else if imap_is_off {
-        Some(OfTheAccount::Certain(
-            "switch IMAP on in the account's settings, or ask its administrator to",
-        ))
+        Some(OfTheAccount::Certain(match gmail {
+            // Personal accounts have had no such switch since January 2025: there IMAP is on.
+            true => {
+                "switch IMAP on: in Gmail in a web browser, Settings (the gear), \"See all settings\", \"Forwarding and POP/IMAP\", \"Enable IMAP\", \"Save Changes\"; for an account of work or school that does not show it, ask its administrator to"
+            }
+            false => "switch IMAP on in the account's settings, or ask its administrator to",
+        }))
     } else {
         None
     }

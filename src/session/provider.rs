@@ -12,6 +12,16 @@ pub(super) enum Entry {
     SwitchedOn(&'static str),
 }
 
+/// support.google.com/accounts/answer/185833 (gmail.md 8.1).
+pub(super) const GMAIL: Entry = Entry::Password(
+    "Gmail takes only an app password here (16 letters), not the account's own password: make one at https://myaccount.google.com/apppasswords (2-Step Verification must be on)",
+);
+
+const GMAILS: &[&str] = &["gmail.com", "googlemail.com"];
+
+/// Of the others nothing is known but that they may be like these.
+pub(super) const MANY: &str = "many providers take only an app password, made in the account's settings (Gmail, iCloud, Yahoo), or want IMAP switched on there first (GMX, Zoho)";
+
 /// The ends of their servers' names.
 const PROVIDERS: &[(&[&str], Entry)] = &[
     (
@@ -24,13 +34,7 @@ const PROVIDERS: &[(&[&str], Entry)] = &[
         ],
         Entry::Microsoft,
     ),
-    // support.google.com/accounts/answer/185833 (gmail.md 8.1).
-    (
-        &["gmail.com", "googlemail.com"],
-        Entry::Password(
-            "Gmail takes only an app password here, not the account's own: make one at https://myaccount.google.com/apppasswords (2-Step Verification must be on)",
-        ),
-    ),
+    (GMAILS, GMAIL),
     // support.apple.com/102654: "App-specific passwords".
     (
         &["mail.me.com", "icloud.com"],
@@ -67,6 +71,10 @@ const PROVIDERS: &[(&[&str], Entry)] = &[
         ),
     ),
 ];
+
+pub(super) fn is_gmail(host: &str) -> bool {
+    of(host) == Some(GMAIL)
+}
 
 /// What is known of the provider whose server has this name.
 pub(super) fn of(host: &str) -> Option<Entry> {

@@ -45,7 +45,7 @@ pub fn classify(phase: Phase, status: Status, peer: &Peer, words: &str) -> Error
     let signing_in = matches!(phase, Phase::SignIn | Phase::SignInByToken);
     match phase {
         Phase::Greeting => Error::connection(format!(
-            "{} does not let us in now: {words}",
+            "{} does not let us in now; the server said: {words}",
             peer.endpoint.called()
         )),
         _ if lost => {
@@ -56,7 +56,7 @@ pub fn classify(phase: Phase, status: Status, peer: &Peer, words: &str) -> Error
         // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
         _ if signing_in && (temporary || not_understood || has(&["lookup failed"])) => {
             Error::connection(format!(
-                "{} could not sign {} in: {words}",
+                "{} could not sign {} in; the server said: {words}",
                 peer.endpoint.called(),
                 shown(peer.user.as_bytes())
             ))
@@ -91,7 +91,7 @@ pub fn classify(phase: Phase, status: Status, peer: &Peer, words: &str) -> Error
             Fault::Transient,
             format!("{server} refused the message for now: {words}"),
         ),
-        Phase::Append => append_refused(server, words, &lower),
+        Phase::Append => append_refused(peer, words, &lower),
     }
 }
 
@@ -170,12 +170,12 @@ fn not_connected(peer: &Peer, words: &str) -> Error {
     let error = Error::new(
         Fault::NeedsUser,
         format!(
-            "{} knows the sign-in and does not open the mailbox: {words}",
+            "{} knows the sign-in and does not open the mailbox; the server said: {words}",
             endpoint.called()
         ),
     );
     error.hint(format!(
-        "it may pass by itself; else switch IMAP on for the account that `{user}` in {} says, and sign in with that: {}",
+        "it may pass by itself; if not, switch IMAP on for the account that `{user}` in {} says, and sign in with that: {}",
         origin.file(),
         origin.sign_in(None)
     ))
@@ -189,14 +189,21 @@ fn within_a_sentence(words: &str) -> &str {
     }
 }
 
-fn append_refused(server: &str, words: &str, lower: &str) -> Error {
+fn append_refused(peer: &Peer, words: &str, lower: &str) -> Error {
+    let server = &*peer.endpoint.name();
     let has = |needles: &[&str]| needles.iter().any(|n| lower.contains(n));
     if is_of_a_full_account(lower) {
         return Error::new(
             Fault::NeedsUser,
-            format!("the target account is full: {words}"),
+            format!("the target account is full; the server said: {words}"),
         )
-        .hint("free some space there; delivery goes on by itself");
+        .hint(format!(
+            "free some space in it{}; a run that goes on then delivers by itself, and one with --once you start again",
+            match door::is_gmail(peer) {
+                true => ": https://one.google.com/storage shows what takes it, and what is in Gmail's Trash counts until that is emptied",
+                false => "",
+            }
+        ));
     }
     let permanent = has(&[
         "[toobig]",

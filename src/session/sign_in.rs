@@ -62,6 +62,9 @@ pub(super) fn sign_in(
     times: &Intervals,
 ) -> Result<SignedIn> {
     let offers = |name: &str| offered.iter().any(|c| c == name);
+    if offers("X-GM-EXT-1") {
+        wire.is_gmail();
+    }
     let with_response = offers("SASL-IR");
     let (mechanism, shown) = match login {
         Login::Token { .. } => ("XOAUTH2", "AUTHENTICATE XOAUTH2 (credentials)"),
@@ -124,12 +127,11 @@ fn no_password_here(endpoint: &Endpoint) -> Error {
     let (called, origin) = (endpoint.called(), &endpoint.origin);
     let hint = match endpoint.tls {
         Tls::None => format!(
-            "put `\"{}\": \"starttls\"` (or \"implicit\", with port 993) into {}",
-            origin.key("tls"),
-            origin.file()
+            "it takes one over an encrypted connection: {}",
+            origin.set("tls", "\"starttls\"")
         ),
         Tls::StartTls | Tls::Implicit => format!(
-            "it lets in only who signs in with OAuth, whose token file is named as `{}` in {} in place of `{}`",
+            "it takes only a sign-in in a browser (OAuth): `{}` in {} names its token file, in place of `{}` (docs/microsoft.md)",
             origin.key("token_file"),
             origin.file(),
             origin.entry

@@ -1,12 +1,15 @@
 //! What a server's certificate says, and words for why it is not believed. Nothing but rustls reads
 //! certificates here: it is asked questions to which what it refuses is the answer.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
+use rustls::pki_types::pem;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
@@ -21,6 +24,8 @@ const NAMES_MAX: usize = 5;
 const NAME_MAX: usize = 80;
 /// 2026-11-01. A clock that is behind it is wrong: this program is newer.
 const WRITTEN: i64 = 1_793_491_200;
+
+const BY_WHOM: &str = "by you or by its provider";
 
 /// Why a certificate is refused: what is said of it, and what mends that.
 struct Words {
@@ -38,7 +43,9 @@ pub(super) fn refused(
     let called = endpoint.called();
     Error::new(
         Fault::NeedsUser,
-        format!("the certificate of {called} is refused: {why}"),
+        format!(
+            "the certificate of {called} (the server's proof of identity) is not trusted: {why}"
+        ),
     )
     .hint(hint)
 }
@@ -52,25 +59,17 @@ fn words(
     use CertificateError as C;
     match why {
         C::ExpiredContext { not_after, .. } => out_of_date(
-            format!("it has expired: it was valid until {}", at(*not_after)),
+            format!("it has expired (it was valid until {})", at(*not_after)),
             now,
-            "it must be renewed at the server: if that is not yours, only its operator can do so",
+            "renewed",
         ),
-        C::Expired => out_of_date(
-            "it has expired".into(),
-            now,
-            "it must be renewed at the server: if that is not yours, only its operator can do so",
-        ),
+        C::Expired => out_of_date("it has expired".into(), now, "renewed"),
         C::NotValidYetContext { not_before, .. } => out_of_date(
-            format!("it is not valid yet: it is valid from {}", at(*not_before)),
+            format!("it is not valid yet (it is valid from {})", at(*not_before)),
             now,
-            "if the clock is right, the certificate must be made anew at the server",
+            "made anew",
         ),
-        C::NotValidYet => out_of_date(
-            "it is not valid yet".into(),
-            now,
-            "if the clock is right, the certificate must be made anew at the server",
-        ),
+        C::NotValidYet => out_of_date("it is not valid yet".into(), now, "made anew"),
         C::NotValidForNameContext { presented, .. } => misnamed(presented, leaf, endpoint),
         C::NotValidForName => misnamed(&[], leaf, endpoint),
         // The second: an authority that was made anew under its old name.
@@ -78,26 +77,26 @@ fn words(
             Some(leaf) => unknown(is_signed_by_itself(leaf), leaf, endpoint),
             None => Words {
                 why: "the server shows it and does not have its key".into(),
-                hint: "somebody may be reading along; if the server is yours, its certificate and its key do not belong together".into(),
+                hint: "if this is your own server, its certificate and its key do not belong together; if it is not, stop and ask the provider, since somebody may be intercepting the connection".into(),
             },
         },
         C::Revoked => Words {
             why: "its authority has revoked it".into(),
-            hint: "it must be replaced at the server: if that is not yours, only its operator can do so".into(),
+            hint: format!("it must be replaced on the server, {BY_WHOM}"),
         },
         C::Other(other) if is_of_an_authority(other) => match leaf {
             Some(leaf) => unknown(true, leaf, endpoint),
             None => made_anew("it is the certificate of an authority", endpoint),
         },
         C::Other(other) if matches!(other.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion)) => {
-            made_anew("it has an old form (X.509 version 1) that is not taken any more", endpoint)
+            made_anew("it has an old form (X.509 version 1) that is no longer accepted", endpoint)
         }
         C::UnsupportedSignatureAlgorithmContext { .. }
         | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            made_anew("it is signed in a way that is not taken any more (SHA-1, or a key that is too short)", endpoint)
+            made_anew("it is signed in a way that is no longer accepted (SHA-1, or a key that is too short)", endpoint)
         }
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
-            made_anew("it is made for something else than a server", endpoint)
+            made_anew("it was made for something else than a server", endpoint)
         }
         C::BadEncoding => made_anew("it cannot be read", endpoint),
         other => made_anew(&shown(other.to_string().as_bytes()), endpoint),
@@ -119,52 +118,68 @@ fn time(moment: UnixTime) -> Option<Time> {
     Time::from_timestamp(i64::try_from(moment.as_secs()).ok()?, 0)
 }
 
-fn out_of_date(what: String, now: Time, otherwise: &str) -> Words {
+/// `renewed`: what the server's own certificate needs where the clock is right.
+fn out_of_date(what: String, now: Time, renewed: &str) -> Words {
     let clock = format!("this machine's clock says {}", minute(now));
-    let set = "`sudo timedatectl set-ntp true` sets it by the network";
-    match now.timestamp() < WRITTEN {
-        true => Words {
-            why: format!("{what}, and {clock}, which is wrong: this program is newer than that"),
-            hint: format!("set the clock: {set}"),
-        },
-        false => Words {
+    let correct =
+        "correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings)";
+    if now.timestamp() < WRITTEN {
+        Words {
+            why: format!(
+                "{what}, and {clock}, which is wrong, since this program is newer than that"
+            ),
+            hint: correct.into(),
+        }
+    } else {
+        Words {
             why: format!("{what}, and {clock}"),
-            hint: format!("if the clock is wrong, {set}; {otherwise}"),
-        },
+            hint: format!(
+                "if that date and time of the clock are wrong, {correct}; if they are right, the certificate must be {renewed} on the server, {BY_WHOM}"
+            ),
+        }
     }
 }
 
+/// The names of a certificate that anybody may have made are no advice: a provider's pages are.
 fn misnamed(names: &[String], leaf: Option<&CertificateDer<'_>>, endpoint: &Endpoint) -> Words {
     let host = shown(endpoint.host.as_bytes());
-    let (key, file) = (endpoint.origin.key("server"), endpoint.origin.file());
+    let origin = &endpoint.origin;
+    let (key, file) = (origin.key("server"), origin.file());
     let names = plain_names(names);
-    let why = match names.is_empty() {
-        true => format!("it is for another host name: it names no server, and `{key}` is {host}"),
-        false => format!(
-            "it is for another host name: it is for {}, and `{key}` is {host}",
-            listed(&names)
+    let (why, look_up) = match &names[..] {
+        [] => (
+            "it names no server, so it is not for".to_string(),
+            format!("is `{key}` in {file} the name that your provider's help pages give?"),
+        ),
+        names => (
+            format!("it is for {}, not for", listed(names)),
+            format!(
+                "look up the name of the IMAP server in your provider's help pages; if it is {}, change `{key}` in {file} to it",
+                match names {
+                    [name] if !name.contains('*') => "that one",
+                    _ => "one of these",
+                }
+            ),
         ),
     };
-    let other_name = match names.iter().find(|name| !name.contains('*')) {
-        Some(name) => {
-            format!("if {name} is the same server, put `\"{key}\": \"{name}\"` into {file}; ")
-        }
-        None => String::new(),
-    };
     Words {
-        why,
-        hint: format!("{other_name}{}", take_it_as_it_is(leaf, endpoint)),
+        why: format!("{why} {host} (`{key}`)"),
+        hint: by_another(endpoint).unwrap_or_else(|| format!(
+            "{look_up}. If this is your own server, {}; a certificate in that file is trusted whatever name it has",
+            take_it_as_it_is(leaf, endpoint)
+        )),
     }
 }
 
 fn unknown(by_itself: bool, leaf: &CertificateDer<'_>, endpoint: &Endpoint) -> Words {
+    let origin = &endpoint.origin;
+    let key = origin.key("ca_file");
     let mut why = match by_itself {
-        true => "it is self-signed, so it is signed by nobody we know".to_string(),
-        false => "it is signed by nobody we know".into(),
+        true => "it is self-signed, so nobody but the server itself vouches for it".to_string(),
+        false => "it is signed by an authority that this machine does not know".into(),
     };
     if endpoint.ca_file.is_some() {
-        let key = endpoint.origin.key("ca_file");
-        why += &format!(", and it is none of those in `{key}`");
+        why += &format!(", and it is not in the file of `{key}`");
     }
     let names = names(leaf);
     let whose = match names.is_empty() {
@@ -176,17 +191,36 @@ fn unknown(by_itself: bool, leaf: &CertificateDer<'_>, endpoint: &Endpoint) -> W
         (Some(from), Some(until)) => format!(", valid from {from} until {until}"),
         _ => String::new(),
     };
+    let own = take_it_as_it_is(Some(leaf), endpoint);
+    let hint = match by_itself {
+        true => format!(
+            "is this your own server? If not, stop and ask the provider, since somebody may be intercepting the connection. If it is, {own}"
+        ),
+        false => format!(
+            "is this the server of a company or a provider? Then ask them for the file of their CA certificate (the authority's), put it beside {} and {}; do not save what the connection shows, since somebody may be intercepting it. If this is your own server, name your own authority's certificate there, or {own}",
+            origin.file(),
+            origin.set("ca_file", "\"THEIR-FILE.pem\"")
+        ),
+    };
     Words {
         why: format!("{why} ({whose}{valid})"),
-        hint: take_it_as_it_is(Some(leaf), endpoint),
+        hint: by_another(endpoint).unwrap_or(hint),
     }
+}
+
+/// Google's certificates are of an authority that is built in, and for the name of its server.
+fn by_another(endpoint: &Endpoint) -> Option<String> {
+    (endpoint.whose() == "Gmail").then(|| format!(
+        "this is not Google's certificate: something between this machine and Gmail shows one of its own (a firewall, an antivirus program, or an attacker); ask whoever runs this network. Only if it is a firewall that you trust with your mail, get its CA certificate from them, put it beside {} and {}",
+        endpoint.origin.file(),
+        endpoint.origin.set("ca_file", "\"THEIR-FILE.pem\"")
+    ))
 }
 
 /// Who owns the server can have the very certificate believed, whatever it says.
 fn take_it_as_it_is(leaf: Option<&CertificateDer<'_>>, endpoint: &Endpoint) -> String {
     let origin = &endpoint.origin;
-    let (side, key, file) = (origin.side.name(), origin.key("ca_file"), origin.file());
-    let pem = format!("{side}.pem");
+    let pem = format!("{}.pem", origin.side.name());
     // Beside the configuration, as its keys are read.
     let beside = origin.file.with_file_name(&pem);
     let starttls = match endpoint.tls {
@@ -195,15 +229,39 @@ fn take_it_as_it_is(leaf: Option<&CertificateDer<'_>>, endpoint: &Endpoint) -> S
     };
     let fingerprint = leaf.map_or_else(String::new, |leaf| {
         format!(
-            "; its SHA-256 fingerprint must be the one that the server's owner knows: {}",
+            "; compare fingerprints: {} is what the server showed now, and `openssl x509 -in CERTFILE -noout -fingerprint -sha256` must show the same on the server itself (CERTFILE is its certificate file there)",
             fingerprint(leaf)
         )
     });
     format!(
-        "if the server is yours, fetch its certificate with `openssl s_client -connect {}{starttls} </dev/null | openssl x509 -out {}` and put `\"{key}\": \"{pem}\"` into {file}{fingerprint}. If it is a provider's server, do not: somebody may be reading along",
+        "save its certificate with `openssl s_client -connect {}{starttls} </dev/null | openssl x509 -out {}`{fingerprint}; then {}",
         shell_word(&endpoint.name()),
-        shell_word(&beside.display().to_string())
+        shell_word(&beside.display().to_string()),
+        origin.set("ca_file", &format!("\"{pem}\""))
     )
+}
+
+/// `source_ca_file` is of no use.
+pub(super) fn unreadable(path: &Path, endpoint: &Endpoint, e: pem::Error) -> Error {
+    let (key, file) = (endpoint.origin.key("ca_file"), endpoint.origin.file());
+    let shown_path = path.display();
+    let missing = matches!(&e, pem::Error::Io(e) if e.kind() == ErrorKind::NotFound);
+    if missing {
+        return Error::usage(format!("{shown_path}: there is no such file (`{key}`)")).hint(format!(
+            "put the certificate file there, or change `{key}` in {file}; where a public authority has signed the server's certificate, delete that line"
+        ));
+    }
+    let why = match e {
+        pem::Error::NoItemsFound => "it holds no PEM certificate".to_string(),
+        pem::Error::Io(e) => e.to_string(),
+        other => other.to_string(),
+    };
+    Error::usage(format!(
+        "{shown_path}: no certificates can be read from it (`{key}`; {why})"
+    ))
+    .hint(format!(
+        "`{key}` is for a PEM file: text that begins with -----BEGIN CERTIFICATE-----"
+    ))
 }
 
 /// Nothing here mends it.
@@ -216,7 +274,7 @@ fn made_anew(why: &str, endpoint: &Endpoint) -> Words {
     Words {
         why: why.into(),
         hint: format!(
-            "it must be made anew at the server; if that is yours: `openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -keyout key.pem -out cert.pem -subj {} -addext {}`",
+            "it must be made anew on the server, {BY_WHOM}; on your own server: `openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -keyout key.pem -out cert.pem -subj {} -addext {}`",
             shell_word(&format!("/CN={host}")),
             shell_word(&format!("subjectAltName={kind}:{host}"))
         ),
@@ -339,12 +397,12 @@ mod tests {
         assert_eq!(
             words.why,
             format!(
-                "it is not valid yet, and this machine's clock says {told}, which is wrong: this program is newer than that"
+                "it is not valid yet, and this machine's clock says {told}, which is wrong, since this program is newer than that"
             )
         );
         assert_eq!(
             words.hint,
-            "set the clock: `sudo timedatectl set-ntp true` sets it by the network"
+            "correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings)"
         );
     }
 }

@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+
 use super::unreachable;
 use crate::config::Endpoint;
 use crate::error::{Error, Result};
@@ -35,6 +37,9 @@ pub fn addresses(endpoint: &Endpoint, limit: Duration) -> Result<Vec<IpAddr>> {
 
 fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>> {
     let host = endpoint.host.trim_matches(['[', ']']);
+    if ServerName::try_from(host).is_err() {
+        return Err(unreachable::not_a_name(endpoint));
+    }
     let found = (host, endpoint.port)
         .to_socket_addrs()
         .map_err(|e| unreachable::no_address(endpoint, &e))?;

@@ -28,10 +28,9 @@ pub(super) fn starttls(
     let refused = |what: String| {
         let origin = &endpoint.origin;
         Error::new(Fault::NeedsUser, what).hint(format!(
-            "if the server has a port that is encrypted from the first byte on (mostly 993), put it into {} as `{}`, with `\"{}\": \"implicit\"`",
-            origin.file(),
-            origin.key("port"),
-            origin.key("tls")
+            "if the server has a port that is encrypted from the start (usually 993): {}, and {}",
+            origin.set("port", "993"),
+            origin.set("tls", "\"implicit\"")
         ))
     };
     lines.write("s1 CAPABILITY\r\n")?;
@@ -48,7 +47,7 @@ pub(super) fn starttls(
     }
     if !offered {
         return Err(refused(format!(
-            "{name} does not offer STARTTLS, so the password was not sent"
+            "{name} does not offer STARTTLS (encryption after the greeting), so the password was not sent"
         )));
     }
     lines.write("s2 STARTTLS\r\n")?;
@@ -63,7 +62,7 @@ pub(super) fn starttls(
                 ..greeting
             }),
             _ => Err(refused(format!(
-                "{name} refused STARTTLS: {}",
+                "{name} does not begin STARTTLS; the server said: {}",
                 masks.apply(&shown(rest))
             ))),
         };

@@ -5,9 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use super::port;
 use super::socket::Socket;
 use super::tls;
-use super::unreachable::ports;
 use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Result, shown};
 use crate::text::span;
@@ -104,12 +104,12 @@ fn wants_tls(endpoint: &Endpoint) -> Error {
     let key = endpoint.origin.key("tls");
     let given = tls_name(endpoint.tls);
     Error::connection(format!(
-        "{} encrypts from the first byte on, and `{key}` is \"{given}\", which begins without",
+        "{} encrypts from the start, and `{key}` is \"{given}\", which begins unencrypted",
         endpoint.called()
     ))
     .hint(format!(
-        "put `\"{key}\": \"implicit\"` into {}",
-        endpoint.origin.file()
+        "{}, or delete that line: without it the connection is encrypted from the start",
+        endpoint.origin.set("tls", "\"implicit\"")
     ))
 }
 
@@ -126,55 +126,61 @@ pub(super) fn silent(endpoint: &Endpoint, waited: Duration) -> Error {
     let waited = span((waited.as_secs_f64().round() as u64).max(1));
     let origin = &endpoint.origin;
     Error::connection(format!(
-        "{} does not answer as an IMAP server: it said nothing for {waited}",
+        "{} does not answer as an IMAP server does (it said nothing for {waited})",
         endpoint.called()
     ))
     .hint(format!(
-        "is `{}` right in {} ({}), and `{}`? Where they are right the server is too busy, and is tried again by itself",
+        "{}are `{}` ({}) and `{}` right in {}? If they are, the server is too busy now: try again later (a `run` that goes on does so by itself)",
+        port::notice(endpoint),
         origin.key("port"),
-        origin.file(),
-        ports(endpoint),
-        origin.key("server")
+        port::usual(endpoint),
+        origin.key("server"),
+        origin.file()
     ))
 }
 
 /// It spoke first where we had begun TLS.
 fn in_clear(endpoint: &Endpoint, line: &[u8], masks: &Masks) -> Error {
-    let words = masks.apply(&shown(line));
     let origin = &endpoint.origin;
-    let called = endpoint.called();
     match kind(line) {
-        Some(Kind::Imap) => Error::connection(format!(
-            "{called} does not speak TLS on this port: it greets as IMAP does without encryption: {words}"
-        ))
-        .hint(format!(
-            "put `\"{}\": \"starttls\"` into {}, which encrypts after the greeting; or 993 as `{}`",
-            origin.key("tls"),
-            origin.file(),
-            origin.key("port")
-        )),
-        other => another(endpoint, other, &words, "does not speak TLS on this port: it greets"),
+        Some(Kind::Imap) => {
+            let other_port = match endpoint.port {
+                993 => String::new(),
+                _ => format!(
+                    "; or use the port that is encrypted from the start: {}",
+                    origin.set("port", "993")
+                ),
+            };
+            Error::connection(format!(
+                "{} begins unencrypted, and the configuration (`{}`) expects encryption from the start",
+                endpoint.called(),
+                origin.key("tls")
+            ))
+            .hint(format!(
+                "let the encryption begin after the server's greeting: {}{other_port}",
+                origin.set("tls", "\"starttls\"")
+            ))
+        }
+        other => another(endpoint, other, &masks.apply(&shown(line))),
     }
 }
 
 /// Its greeting is none of IMAP.
 pub(super) fn greets_otherwise(endpoint: &Endpoint, line: &[u8], masks: &Masks) -> Error {
     let words = masks.apply(&shown(line));
-    another(endpoint, kind(line), &words, "greets")
+    another(endpoint, kind(line), &words)
 }
 
-fn another(endpoint: &Endpoint, kind: Option<Kind>, words: &str, greets: &str) -> Error {
-    let origin = &endpoint.origin;
-    let like = match kind {
-        Some(kind) => format!("like {}, which is no IMAP", kind.name()),
-        None => "with something that is not IMAP".into(),
+fn another(endpoint: &Endpoint, kind: Option<Kind>, words: &str) -> Error {
+    let what = match kind {
+        Some(kind) => format!("is {}, not an IMAP server (for reading mail)", kind.name()),
+        None => "does not answer as an IMAP server does".into(),
     };
-    Error::connection(format!("{} {greets} {like}: {words}", endpoint.called())).hint(format!(
-        "put the port of the IMAP server into {} as `{}` ({})",
-        origin.file(),
-        origin.key("port"),
-        ports(endpoint)
+    Error::connection(format!(
+        "{} {what}; the server said: {words}",
+        endpoint.called()
     ))
+    .hint(port::another(endpoint))
 }
 
 /// A server that greets.
@@ -193,10 +199,10 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::Imap => "an IMAP server",
-            Kind::Smtp => "an SMTP server (for mail that is sent)",
-            Kind::Ftp => "an FTP server",
-            Kind::Pop => "a POP3 server",
-            Kind::Ssh => "an SSH server",
+            Kind::Smtp => "an SMTP server (for sending mail)",
+            Kind::Ftp => "an FTP server (for files)",
+            Kind::Pop => "a POP3 server (an older way of fetching mail)",
+            Kind::Ssh => "an SSH server (for remote logins)",
             Kind::Web => "a web server",
             Kind::Sieve => "a ManageSieve server (for mail filters)",
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -13,9 +13,9 @@ use rustls::{
 };
 
 use super::socket::Socket;
-use super::{certificate, stranger};
+use super::{certificate, stranger, unreachable};
 use crate::config::{Endpoint, Masks, Tls};
-use crate::error::{Error, Fault, Result, shown};
+use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
 pub(super) type Protected = StreamOwned<ClientConnection, Socket>;
@@ -33,41 +33,22 @@ type Refused = Arc<Mutex<Option<CertificateDer<'static>>>>;
 impl Client {
     pub(super) fn new(endpoint: &Endpoint) -> Result<Client> {
         let host = endpoint.host.trim_matches(['[', ']']).to_string();
-        let name = ServerName::try_from(host).map_err(|_| {
-            let (key, file) = (endpoint.origin.key("server"), endpoint.origin.file());
-            Error::usage(format!(
-                "{} is not a host name",
-                shown(endpoint.host.as_bytes())
-            ))
-            .hint(format!(
-                "`{key}` in {file} takes a name like imap.example.org"
-            ))
-        })?;
+        let name = ServerName::try_from(host)
+            .map_err(|_| unreachable::not_a_name(endpoint).with_fault(Fault::Usage))?;
         let mut roots = RootCertStore::empty();
         let mut pinned = Vec::new();
         match &endpoint.ca_file {
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Some(path) => {
-                let unreadable = |e: String| {
-                    Error::usage(format!(
-                        "{}: no certificates can be read from it: {e}",
-                        path.display()
-                    ))
-                    .hint(format!(
-                        "`{}` takes a PEM file: -----BEGIN CERTIFICATE-----",
-                        endpoint.origin.key("ca_file")
-                    ))
-                };
-                for cert in
-                    CertificateDer::pem_file_iter(path).map_err(|e| unreadable(e.to_string()))?
-                {
-                    let cert = cert.map_err(|e| unreadable(e.to_string()))?;
+                let unreadable = |e| certificate::unreadable(path, endpoint, e);
+                for cert in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+                    let cert = cert.map_err(unreadable)?;
                     // A self-signed server certificate need not be good as a root.
                     let _ = roots.add(cert.clone());
                     pinned.push(cert);
                 }
                 if pinned.is_empty() {
-                    return Err(unreadable("it holds no PEM certificate".into()));
+                    return Err(unreadable(pem::Error::NoItemsFound));
                 }
             }
         }
@@ -289,13 +270,13 @@ fn refusal(e: &io::Error, endpoint: &Endpoint, leaf: Option<&CertificateDer<'_>>
             | rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion),
         ) => Error::new(
             Fault::NeedsUser,
-            format!("{called} offers only TLS that is too old: TLS 1.2 is the least"),
+            format!("{called} offers only encryption that is too old (older than TLS 1.2)"),
         )
-        .hint("ask its operator to switch TLS 1.2 or 1.3 on"),
+        .hint("TLS 1.2 or 1.3 must be switched on at the server: by you, or by its provider"),
         Some(rustls::Error::InvalidMessage(_)) => {
             let (key, file) = (endpoint.origin.key("tls"), endpoint.origin.file());
-            Error::connection(format!("{called} does not speak TLS where it is due")).hint(format!(
-                "`{key}` in {file} is \"starttls\" for port 143 and \"implicit\" for port 993"
+            Error::connection(format!("{called} does not speak TLS where encryption should begin")).hint(format!(
+                "`{key}` in {file} is usually \"starttls\" for port 143, and \"implicit\" (or not there) for port 993"
             ))
         }
         _ => Error::connection(format!("TLS with {called} broke off: {e}")),

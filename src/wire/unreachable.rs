@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
+use super::port;
 use crate::config::Endpoint;
 use crate::error::{Error, shown};
 use crate::text::shell_word;
@@ -63,25 +64,37 @@ pub(super) fn unreachable(endpoint: &Endpoint, failed: &[(IpAddr, io::Error)]) -
 
 fn reason(kind: Kind, e: &io::Error, port: u16) -> String {
     match kind {
-        Kind::Refused => format!("nothing listens on port {port} (connection refused)"),
-        Kind::NoAnswer => format!("nobody answers on port {port} (connection timed out)"),
+        Kind::Refused => format!("nothing answers on port {port} (connection refused)"),
+        Kind::NoAnswer => format!("no answer came from port {port} in time (connection timed out)"),
         Kind::NoHost => "that machine does not answer (host is unreachable)".into(),
         Kind::NoWay => "this machine has no way there (network is unreachable)".into(),
         Kind::Other => e.to_string(),
     }
 }
 
+/// Did somebody write down where it is?
+fn is_of_the_configuration(endpoint: &Endpoint) -> bool {
+    let origin = &endpoint.origin;
+    endpoint.whose() != "Gmail" || origin.has("server") || origin.has("port")
+}
+
 fn hint(kind: Kind, endpoint: &Endpoint) -> String {
     let origin = &endpoint.origin;
     let (server, port, file) = (origin.key("server"), origin.key("port"), origin.file());
+    if !is_of_the_configuration(endpoint) {
+        return format!(
+            "is the internet connection up (`ping -c 1 {}`), and do all firewalls on the way let port {} through?",
+            shell_word(&endpoint.host),
+            endpoint.port
+        );
+    }
+    let (notice, usual) = (port::notice(endpoint), port::usual(endpoint));
     match kind {
         Kind::Refused => format!(
-            "is `{port}` right in {file} ({}), and does the mail server run?",
-            ports(endpoint)
+            "{notice}is `{port}` right in {file} ({usual}), and is the mail server running?"
         ),
         Kind::NoAnswer => format!(
-            "are `{server}` and `{port}` right in {file} ({}), is that machine on, and does every firewall on the way let port {} through?",
-            ports(endpoint),
+            "{notice}are `{server}` and `{port}` right in {file} ({usual}), is that machine on, and do all firewalls on the way let port {} through?",
             endpoint.port
         ),
         Kind::NoHost => {
@@ -91,14 +104,6 @@ fn hint(kind: Kind, endpoint: &Endpoint) -> String {
             format!("is this machine online, and are `{server}` and `{port}` right in {file}?")
         }
     }
-}
-
-/// Which port goes with which encryption.
-pub(super) fn ports(endpoint: &Endpoint) -> String {
-    format!(
-        "mostly 993, or 143 with `\"{}\": \"starttls\"`",
-        endpoint.origin.key("tls")
-    )
 }
 
 fn listed(ips: &[IpAddr]) -> String {
@@ -120,33 +125,68 @@ pub(super) fn no_address(endpoint: &Endpoint, e: &io::Error) -> Error {
     if said.contains("Temporary failure") {
         return no_name_server(endpoint);
     }
+    if !is_of_the_configuration(endpoint) {
+        return gmail_is_not_found(endpoint);
+    }
     let said = said
         .strip_prefix("failed to lookup address information: ")
         .unwrap_or(&said);
     let (host, origin) = (shown(endpoint.host.as_bytes()), &endpoint.origin);
     Error::connection(format!(
-        "{} cannot be reached: {host} has no address ({said})",
+        "{} cannot be reached: there is no server by the name {host} ({said})",
         endpoint.called()
     ))
     .hint(format!(
-        "is the name right (`{}` in {})? If it is: `getent hosts {}` shows an address where this machine finds one",
+        "is `{}` spelled right in {}? If it is: `getent hosts {}` shows an address as soon as this machine finds one",
         origin.key("server"),
         origin.file(),
         shell_word(&host)
     ))
 }
 
-pub(super) fn no_name_server(endpoint: &Endpoint) -> Error {
-    let host = shown(endpoint.host.as_bytes());
+/// One that no name server can know either.
+pub(super) fn not_a_name(endpoint: &Endpoint) -> Error {
+    let (host, origin) = (shown(endpoint.host.as_bytes()), &endpoint.origin);
     Error::connection(format!(
-        "{} cannot be reached: no name server says what address {host} has",
+        "{} cannot be reached: {host} is not a name that a server can have",
         endpoint.called()
     ))
     .hint(format!(
-        "is this machine online, and is its name server (DNS) the right one? `getent hosts {}` shows an address as soon as it works; the name is `{}` in {}",
+        "is `{}` spelled right in {}? It is a name like imap.example.org, of letters, digits, - and dots, with at most 63 letters between two dots",
+        origin.key("server"),
+        origin.file()
+    ))
+}
+
+pub(super) fn no_name_server(endpoint: &Endpoint) -> Error {
+    if !is_of_the_configuration(endpoint) {
+        return gmail_is_not_found(endpoint);
+    }
+    let host = shown(endpoint.host.as_bytes());
+    Error::connection(format!(
+        "{} cannot be reached: the name lookup (DNS) of this machine gives no answer for {host}",
+        endpoint.called()
+    ))
+    .hint(format!(
+        "{} `getent hosts {}` shows an address as soon as it works; the name is `{}` in {}",
+        LOOK_AT_DNS,
         shell_word(&host),
         endpoint.origin.key("server"),
         endpoint.origin.file()
+    ))
+}
+
+// By number: `ping` of a name needs the name lookup itself.
+const LOOK_AT_DNS: &str = "is the internet connection up (`ping -c 1 8.8.8.8`)? If it is, check the DNS server in this machine's network settings:";
+
+/// Its name is ours, so it is right.
+fn gmail_is_not_found(endpoint: &Endpoint) -> Error {
+    let host = &endpoint.host;
+    Error::connection(format!(
+        "Gmail cannot be reached: this machine cannot find {host}"
+    ))
+    .hint(format!(
+        "{LOOK_AT_DNS} `getent hosts {host}` shows an address as soon as the name lookup works"
     ))
 }
 
@@ -177,20 +217,20 @@ mod tests {
             (
                 Side::Source,
                 vec![(v4, K::ConnectionRefused)],
-                "the source imap.example.org:993 cannot be reached: nothing listens on port 993 (connection refused)",
-                "is `source_port` right in config.json (mostly 993, or 143 with `\"source_tls\": \"starttls\"`), and does the mail server run?",
+                "the source imap.example.org:993 cannot be reached: nothing answers on port 993 (connection refused)",
+                "is `source_port` right in config.json (usually 993, or 143 where `source_tls` is \"starttls\"), and is the mail server running?",
             ),
             (
                 Side::Target,
                 vec![(v6, K::TimedOut), (v4, K::TimedOut)],
-                "the target imap.example.org:993 cannot be reached: nobody answers on port 993 (connection timed out) (at 2001:db8::1 and 192.0.2.1)",
-                "are `target_server` and `target_port` right in config.json (mostly 993, or 143 with `\"target_tls\": \"starttls\"`), is that machine on, and does every firewall on the way let port 993 through?",
+                "the target imap.example.org:993 cannot be reached: no answer came from port 993 in time (connection timed out) (at 2001:db8::1 and 192.0.2.1)",
+                "are `target_server` and `target_port` right in config.json (usually 993, or 143 where `target_tls` is \"starttls\"), is that machine on, and do all firewalls on the way let port 993 through?",
             ),
             (
                 Side::Source,
                 vec![(v6, K::NetworkUnreachable), (v4, K::ConnectionRefused)],
-                "the source imap.example.org:993 cannot be reached: nothing listens on port 993 (connection refused) (at 192.0.2.1); this machine has no way there (network is unreachable) (at 2001:db8::1)",
-                "is `source_port` right in config.json (mostly 993, or 143 with `\"source_tls\": \"starttls\"`), and does the mail server run?",
+                "the source imap.example.org:993 cannot be reached: nothing answers on port 993 (connection refused) (at 192.0.2.1); this machine has no way there (network is unreachable) (at 2001:db8::1)",
+                "is `source_port` right in config.json (usually 993, or 143 where `source_tls` is \"starttls\"), and is the mail server running?",
             ),
             (
                 Side::Source,
@@ -221,18 +261,54 @@ mod tests {
         let unknown = said("Name or service not known");
         assert_eq!(
             unknown.message,
-            "the source imap.example.org:993 cannot be reached: imap.example.org has no address (Name or service not known)"
+            "the source imap.example.org:993 cannot be reached: there is no server by the name imap.example.org (Name or service not known)"
         );
         assert_eq!(
             unknown.hint.as_deref(),
             Some(
-                "is the name right (`source_server` in config.json)? If it is: `getent hosts imap.example.org` shows an address where this machine finds one"
+                "is `source_server` spelled right in config.json? If it is: `getent hosts imap.example.org` shows an address as soon as this machine finds one"
             )
         );
         let away = said("Temporary failure in name resolution");
         assert_eq!(
             away.message,
-            "the source imap.example.org:993 cannot be reached: no name server says what address imap.example.org has"
+            "the source imap.example.org:993 cannot be reached: the name lookup (DNS) of this machine gives no answer for imap.example.org"
         );
+    }
+
+    #[test]
+    fn where_gmail_is_nobody_is_asked() {
+        let mut gmail = endpoint(Side::Target);
+        gmail.host = "imap.gmail.com".into();
+        for words in [
+            "Name or service not known",
+            "Temporary failure in name resolution",
+        ] {
+            let words = format!("failed to lookup address information: {words}");
+            let error = no_address(&gmail, &io::Error::other(words));
+            assert_eq!(
+                error.message,
+                "Gmail cannot be reached: this machine cannot find imap.gmail.com"
+            );
+            assert_eq!(
+                error.hint.as_deref(),
+                Some(
+                    "is the internet connection up (`ping -c 1 8.8.8.8`)? If it is, check the DNS server in this machine's network settings: `getent hosts imap.gmail.com` shows an address as soon as the name lookup works"
+                )
+            );
+        }
+        let away = unreachable(
+            &gmail,
+            &[([192, 0, 2, 1].into(), io::ErrorKind::TimedOut.into())],
+        );
+        assert_eq!(
+            away.hint.as_deref(),
+            Some(
+                "is the internet connection up (`ping -c 1 imap.gmail.com`), and do all firewalls on the way let port 993 through?"
+            )
+        );
+        gmail.origin.given.push("target_server".into());
+        let away = unreachable(&gmail, &[]);
+        assert!(away.hint.is_some_and(|h| h.contains("`target_server`")));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::desk::{Desk, agree, field, get};
 
 const FILE: &[&str] = &["--credentials", "client_secret.json"];
-const DESKTOP: &str = "in the Google Cloud console, under Google Auth Platform, Clients, make a client of type \"Desktop app\" and download its JSON";
+const DESKTOP: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); who uses an app password (`target_pass`) needs no such file";
 const MICROSOFT: &str = "register an app of your own in Microsoft Entra (public client, redirect http://localhost); the file is {\"client_id\": \"...\"}, with `tenant` where it is for one organisation alone";
 const OTHER: &str = "the file is {\"auth_uri\": \"https://...\", \"token_uri\": \"https://...\", \"client_id\": \"...\", \"scope\": \"...\"}, with `client_secret`, `device_uri` and `redirect_uri` where the provider has them";
 
@@ -32,26 +32,26 @@ fn files_that_are_something_else() {
     for (content, what) in [
         ("", "not JSON at line 1, column 1: the file ends too early".to_string()),
         ("{\n  \"installed\": x\n}", "not JSON at line 2, column 16: expected value".into()),
-        ("[]", "is not a credentials file: expected a JSON object".into()),
-        ("{}", "is not a credentials file: there is no `installed` in it".into()),
-        ("{\"installed\": 5}", "is not a credentials file: expected an object under `installed`".into()),
+        ("[]", "is not the OAuth client file from Google (client_secret.json), since it holds no JSON object".into()),
+        ("{}", "is not the OAuth client file from Google (client_secret.json), since there is no `installed` in it".into()),
+        ("{\"installed\": 5}", "is not the OAuth client file from Google (client_secret.json), since `installed` in it is no JSON object".into()),
         (
             "{\"type\": \"service_account\", \"client_id\": \"1\", \"private_key\": \"HUSH\"}",
-            "is the key of a service account, which has no mail of its own; expected the credentials of an OAuth client".into(),
+            "is the key of a service account (which has no mail of its own), not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (
             &desk.google.token_json("HUSH", std::time::Duration::ZERO),
-            "is a token file, which is what `auth` makes; expected the credentials of an OAuth client".into(),
+            "is a token file (which is what `auth` makes), not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (
             "{\"type\": \"authorized_user\", \"client_id\": \"1\", \"client_secret\": \"HUSH\", \"refresh_token\": \"HUSH\"}",
-            "is a token file, which is what `auth` makes; expected the credentials of an OAuth client".into(),
+            "is a token file (which is what `auth` makes), not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (
             &fs::read_to_string(desk.path("config.json")).unwrap(),
-            "is a configuration; expected the credentials of an OAuth client".into(),
+            "is your configuration, not the OAuth client file from Google (client_secret.json)".into(),
         ),
-        (&" ".repeat(70_000), "is too long for a credentials file".into()),
+        (&" ".repeat(70_000), "is not the OAuth client file from Google (client_secret.json), since it is too long".into()),
     ] {
         fs::write(desk.path("client_secret.json"), content).unwrap();
         desk.refuses(FILE, 2, &format!("client_secret.json: {what}"), DESKTOP);
@@ -66,22 +66,22 @@ fn files_that_are_something_else() {
     desk.refuses(
         &["--credentials", "missing.json"],
         2,
-        "missing.json: cannot be read: No such file or directory (os error 2)",
+        "missing.json: there is no such file; expected the OAuth client file from Google (client_secret.json)",
         DESKTOP,
     );
     desk.write("client_secret.json", &json!({"client_id": "x"}));
     desk.refuses(
         FILE,
         2,
-        "client_secret.json: is no credentials file of Google's: there is no `installed` in it",
+        "client_secret.json: is not the OAuth client file from Google (client_secret.json), since there is no `installed` in it",
         &format!("for another provider say so, with --provider microsoft or --provider other; else: {DESKTOP}"),
     );
     desk.write("client_secret.json", &desk.google.client_secret_json());
     desk.refuses(
         &[FILE, &["--provider", "microsoft"]].concat(),
         2,
-        "client_secret.json: is a credentials file of Google's",
-        "leave --provider away to sign in at Google",
+        "client_secret.json: is the OAuth client file from Google",
+        "leave out --provider to sign in to Google",
     );
 }
 

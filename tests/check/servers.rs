@@ -62,15 +62,15 @@ fn a_name_without_an_address() {
     stage.set("source_server", format!("{}.invalid", "x".repeat(70)));
     let mut amiss = vec!["source_address problem", "source_connection skipped"];
     amiss.extend(&NO_SOURCE[1..]);
-    let mend = "is the name right (`source_server` in ";
-    check(&stage).finds(1, &amiss, ".invalid has no address", mend);
+    let mend = "is `source_server` spelled right in ";
+    check(&stage).finds(1, &amiss, "is not a name that a server can have", mend);
 }
 
 #[test]
 fn a_port_on_which_nobody_listens() {
     let mut stage = right();
     stage.set("source_port", closed_port());
-    let cause = "cannot be reached: nothing listens on port ";
+    let cause = "cannot be reached: nothing answers on port ";
     check(&stage).finds(1, &NO_SOURCE, cause, "is `source_port` right in ");
 }
 
@@ -79,19 +79,14 @@ fn a_port_of_another_service() {
     let mut stage = right();
     let port = says(b"220 mail.example.org ESMTP\r\n");
     stage.plain("source", port);
-    let cause = "greets like an SMTP server (for mail that is sent), which is no IMAP: 220 mail.example.org";
-    check(&stage).finds(
-        1,
-        &NO_SOURCE,
-        cause,
-        "put the port of the IMAP server into ",
-    );
+    let cause = "is an SMTP server (for sending mail), not an IMAP server (for reading mail); the server said: 220 mail.example.org";
+    check(&stage).finds(1, &NO_SOURCE, cause, "change `source_port` in ");
     stage.set("source_tls", "implicit");
     check(&stage).finds(
         1,
         &NO_SOURCE,
-        "does not speak TLS on this port: it greets like an SMTP server",
-        "put the port of the IMAP server into ",
+        "is an SMTP server",
+        "change `source_port` in ",
     );
 }
 
@@ -103,8 +98,8 @@ fn a_server_that_wants_starttls_on_a_port_for_tls() {
     check(&stage).finds(
         1,
         &NO_SOURCE,
-        "does not speak TLS on this port: it greets as IMAP does without encryption",
-        "put `\"source_tls\": \"starttls\"` into ",
+        "begins unencrypted, and the configuration (`source_tls`) expects encryption from the start",
+        "add `\"source_tls\": \"starttls\",`",
     );
 }
 
@@ -152,13 +147,18 @@ fn certified(turn: impl FnOnce(&mut Options)) -> Stage {
 #[test]
 fn certificates_that_are_refused() {
     let expired = certified(|o| o.certificate_ends = NaiveDate::from_ymd_opt(2020, 1, 1));
-    let cause = "it has expired: it was valid until 2020-01-01 ";
-    check(&expired).finds(4, &NO_SOURCE, cause, "it must be renewed at the server");
+    let cause = "it has expired (it was valid until 2020-01-01 ";
+    check(&expired).finds(
+        4,
+        &NO_SOURCE,
+        cause,
+        "the certificate must be renewed on the server",
+    );
     let misnamed = certified(|o| o.names = vec!["elsewhere.example".into()]);
     check(&misnamed).finds(
         4,
         &NO_SOURCE,
-        "it is for another host name",
+        "it is for elsewhere.example, not for localhost (`source_server`)",
         "source_ca_file",
     );
     let mut foreign = right();
@@ -167,7 +167,7 @@ fn certificates_that_are_refused() {
     check(&foreign).finds(
         4,
         &NO_SOURCE,
-        "it is signed by nobody we know",
+        "it is signed by an authority that this machine does not know",
         "source_ca_file",
     );
 }
@@ -193,7 +193,8 @@ fn a_certificate_that_ends_within_two_weeks_is_a_warning() {
 fn a_source_password_that_is_wrong() {
     let mut stage = right();
     stage.set("source_pass", "wrong");
-    let cause = "the source refused user@example.org (`source_pass`): ";
+    let cause =
+        "the source refused the sign-in of user@example.org (`source_pass`); the server said: ";
     check(&stage).finds(4, &NO_SOURCE_SIGN_IN, cause, "check user name and password");
 }
 
@@ -266,7 +267,12 @@ fn a_google_password_where_an_app_password_should_be() {
     stage.gmail.refuse_login(Refusal::AppPasswordRequired, 9);
     let ran = stage.command(&["check", "--config", "config.json", "--json"]);
     let cause = "Application-specific password required";
-    Checked::read(&ran).finds(4, &NO_TARGET_SIGN_IN, cause, "make an app password");
+    Checked::read(&ran).finds(
+        4,
+        &NO_TARGET_SIGN_IN,
+        cause,
+        "Gmail takes only an app password here",
+    );
 }
 
 #[test]
@@ -330,5 +336,10 @@ fn both_sides_may_be_broken_at_once() {
     amiss.extend(["target_connection problem", "target_sign_in skipped"]);
     amiss.extend(&NO_TARGET_SIGN_IN[1..]);
     // 1 comes before 4.
-    check(&stage).finds(1, &amiss, "the source refused user@example.org", "");
+    check(&stage).finds(
+        1,
+        &amiss,
+        "the source refused the sign-in of user@example.org",
+        "",
+    );
 }

@@ -128,7 +128,7 @@ fn an_authority_that_is_no_certificate_is_a_mistake_of_the_configuration() {
             "source_idle skipped",
         ],
         "no certificates can be read from it",
-        "takes a PEM file",
+        "is for a PEM file",
     );
 }
 

@@ -15,9 +15,9 @@ fn a_port_for_tls_with_an_encryption_that_begins_later() {
         let mut stage = right();
         stage.set("source_tls", tls);
         let cause = format!(
-            "encrypts from the first byte on, and `source_tls` is \"{tls}\", which begins without"
+            "encrypts from the start, and `source_tls` is \"{tls}\", which begins unencrypted"
         );
-        let mend = "put `\"source_tls\": \"implicit\"` into config.json";
+        let mend = "change `source_tls` in config.json to `\"implicit\"`";
         check(&stage).finds(1, &NO_SOURCE, &cause, mend);
     }
 }
@@ -30,7 +30,7 @@ fn a_port_without_tls_with_an_encryption_that_begins_at_once() {
     check(&stage).finds(
         1,
         &NO_SOURCE,
-        "does not speak TLS on this port: it greets as IMAP does without encryption: * OK [CAPABILITY IMAP4rev1 STARTTLS] ready",
-        "put `\"source_tls\": \"starttls\"` into config.json, which encrypts after the greeting; or 993 as `source_port`",
+        "begins unencrypted, and the configuration (`source_tls`) expects encryption from the start",
+        "after the first { in config.json add `\"source_tls\": \"starttls\",`; or use the port that is encrypted from the start: change `source_port` in config.json to `993`",
     );
 }

@@ -45,7 +45,10 @@ fn with(changes: Value) -> Stage {
 #[test]
 fn a_file_that_cannot_be_used() {
     for (content, cause) in [
-        (None, "the token file cannot be read: No such file"),
+        (
+            None,
+            "not signed in to Google yet: token.json (`target_token_file`) does not exist in ",
+        ),
         (Some("{\"token\": "), "token.json: not JSON at line 1"),
         (Some("[]"), "there is no `token` in it"),
         (Some("{\"refresh_token\": \"x\"}"), "nor what makes one"),
@@ -55,7 +58,11 @@ fn a_file_that_cannot_be_used() {
             None => fs::remove_file(file(&stage)).unwrap(),
             Some(content) => fs::write(file(&stage), content).unwrap(),
         }
-        check(&stage).finds(4, &NO_TOKEN, cause, "sign in again");
+        let mend = match content {
+            None => "Easier for many is an app password",
+            Some(_) => "sign in again",
+        };
+        check(&stage).finds(4, &NO_TOKEN, cause, mend);
     }
 }
 
@@ -89,7 +96,7 @@ fn a_refresh_token_that_is_refused() {
     stage.gmail.token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
     // The access token in the file is good for another hour: the rest is tried with it.
     let cause = "invalid_grant (Token has been expired or revoked.)";
-    check(&stage).finds(4, &["target_token problem"], cause, "left in \"Testing\"");
+    check(&stage).finds(4, &["target_token problem"], cause, "still in \"Testing\"");
 }
 
 #[test]

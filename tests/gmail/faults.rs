@@ -105,13 +105,13 @@ fn cases() -> Vec<Case> {
         Case {
             name: "login: app password",
             setup: |s| s.gmail.refuse_login(Refusal::AppPasswordRequired, ALWAYS),
-            words: "hint: this account has 2-Step Verification: make an app password",
+            words: "hint: Gmail takes only an app password here",
             ..NEEDS_USER
         },
         Case {
             name: "login: web",
             setup: |s| s.gmail.refuse_login(Refusal::WebLoginRequired, ALWAYS),
-            words: "hint: open the account once in a web browser",
+            words: "hint: open https://mail.google.com in a web browser",
             ..NEEDS_USER
         },
         Case {

@@ -419,7 +419,9 @@ fn microsofts_refusals_end_the_run_with_what_to_do() {
         stage.source.token_trouble(microsoft(error, &words), 99);
         let ran = stage.run();
         assert_eq!(ran.status, 4, "{}", ran.err);
-        let want = format!("the token cannot be renewed: {error} ({description})\n\nhint: ");
+        let want = format!(
+            "the token cannot be renewed; the server said: {error} ({description})\n\nhint: "
+        );
         let (_, after) = ran.err.split_once(&want).expect(&ran.err);
         assert!(after.contains(hint), "{}", ran.err);
         assert!(!after.contains("Google"), "{}", ran.err);
@@ -522,7 +524,7 @@ fn a_mailbox_that_is_not_connected_is_no_success_and_passes() {
         let ran = stage.run();
         assert_eq!(ran.status, 4, "{command}: {}", ran.err);
         for words in [
-            "does not open the mailbox: User is authenticated but not connected\n",
+            "does not open the mailbox; the server said: User is authenticated but not connected\n",
             "hint: it may pass by itself",
         ] {
             assert!(ran.err.contains(words), "{command}: {}", ran.err);
@@ -546,7 +548,7 @@ fn a_password_for_microsoft_is_answered_with_what_it_wants() {
     let ran = stage.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
     let (error, hint) = ran.err.split_once("\n\nhint: ").unwrap();
-    assert!(error.ends_with("(`source_pass`): Basic authentication is disabled"));
+    assert!(error.ends_with("(`source_pass`); the server said: Basic authentication is disabled"));
     assert!(hint.contains("put `\"source_token_file\": "), "{hint}");
 }
 

@@ -261,7 +261,7 @@ fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while()
             "{trouble}"
         );
         assert!(
-            trouble["hint"].as_str().unwrap().contains("port right"),
+            trouble["hint"].as_str().unwrap().contains("_port` right"),
             "{trouble}"
         );
         stage.set(&key, good);

@@ -248,7 +248,10 @@ fn what_to_do_follows_the_servers_own_words() {
         ),
         ("NO [EXPIRED] too old", "set a new one"),
         ("NO [CONTACTADMIN] locked", "only the administrator"),
-        ("NO [PRIVACYREQUIRED] no", "`\"source_tls\": \"implicit\"`"),
+        (
+            "NO [PRIVACYREQUIRED] no",
+            "add `\"source_tls\": \"starttls\",` (or `\"implicit\"` for port 993)",
+        ),
         ("NO [AUTHORIZATIONFAILED] not for you", "may not use"),
     ] {
         let error = refused(words);

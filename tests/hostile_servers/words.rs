@@ -28,6 +28,10 @@ fn endpoint(port: u16, tls: Tls, ca_file: Option<PathBuf>) -> Endpoint {
         tls,
         ca_file,
         origin: Origin {
+            given: match tls {
+                Tls::Implicit => Vec::new(),
+                Tls::StartTls | Tls::None => vec!["source_tls".into()],
+            },
             file: "/etc/mail/my config.json".into(),
             ..Origin::default()
         },
@@ -121,10 +125,10 @@ fn refused(made: &Made, ca_file: Option<PathBuf>) -> (u16, Error) {
     (port, error)
 }
 
-/// The hint for a server of one's own.
+/// What is said to do with a server of one's own.
 fn take_it(made: &Made) -> String {
     format!(
-        "if the server is yours, fetch its certificate with `openssl s_client -connect 127.0.0.1:PORT </dev/null | openssl x509 -out /etc/mail/source.pem` and put `\"source_ca_file\": \"source.pem\"` into '/etc/mail/my config.json'; its SHA-256 fingerprint must be the one that the server's owner knows: {}. If it is a provider's server, do not: somebody may be reading along",
+        "save its certificate with `openssl s_client -connect 127.0.0.1:PORT </dev/null | openssl x509 -out /etc/mail/source.pem`; compare fingerprints: {} is what the server showed now, and `openssl x509 -in CERTFILE -noout -fingerprint -sha256` must show the same on the server itself (CERTFILE is its certificate file there); then after the first {{ in '/etc/mail/my config.json' add `\"source_ca_file\": \"source.pem\",`",
         made.fingerprint
     )
 }
@@ -136,10 +140,14 @@ fn the_commonest_self_signed_certificate() {
     let today = chrono::Utc::now().date_naive();
     let (port, error) = refused(&made, None);
     let message = format!(
-        "the certificate of the source 127.0.0.1:PORT is refused: it is self-signed, so it is signed by nobody we know (it names no server, valid from {today} until {})",
+        "the certificate of the source 127.0.0.1:PORT (the server's proof of identity) is not trusted: it is self-signed, so nobody but the server itself vouches for it (it names no server, valid from {today} until {})",
         today + chrono::TimeDelta::days(30)
     );
-    says(&error, port, &message, &take_it(&made));
+    let hint = format!(
+        "is this your own server? If not, stop and ask the provider, since somebody may be intercepting the connection. If it is, {}",
+        take_it(&made)
+    );
+    says(&error, port, &message, &hint);
 
     // What the hint says to type mends it.
     let hint = error.hint.unwrap();
@@ -168,14 +176,18 @@ fn a_certificate_of_nobody_that_is_known() {
         (None, ""),
         (
             Some(other.file()),
-            ", and it is none of those in `source_ca_file`",
+            ", and it is not in the file of `source_ca_file`",
         ),
     ] {
         let (port, error) = refused(&made, ca_file);
         let message = format!(
-            "the certificate of the source 127.0.0.1:PORT is refused: it is signed by nobody we know{more} (it is for mail.example.org, valid from 2020-01-01 until 2040-01-01)"
+            "the certificate of the source 127.0.0.1:PORT (the server's proof of identity) is not trusted: it is signed by an authority that this machine does not know{more} (it is for mail.example.org, valid from 2020-01-01 until 2040-01-01)"
         );
-        says(&error, port, &message, &take_it(&made));
+        let hint = format!(
+            "is this the server of a company or a provider? Then ask them for the file of their CA certificate (the authority's), put it beside '/etc/mail/my config.json' and after the first {{ in '/etc/mail/my config.json' add `\"source_ca_file\": \"THEIR-FILE.pem\",`; do not save what the connection shows, since somebody may be intercepting it. If this is your own server, name your own authority's certificate there, or {}",
+            take_it(&made)
+        );
+        says(&error, port, &message, &hint);
     }
 }
 
@@ -192,18 +204,18 @@ fn a_certificate_at_the_wrong_time() {
         (
             expired,
             format!(
-                "it has expired: it was valid until {}",
+                "it has expired (it was valid until {})",
                 day("2020-01-01T00:00:00Z")
             ),
-            "it must be renewed at the server: if that is not yours, only its operator can do so",
+            "renewed",
         ),
         (
             early,
             format!(
-                "it is not valid yet: it is valid from {}",
+                "it is not valid yet (it is valid from {})",
                 day("2200-01-01T00:00:00Z")
             ),
-            "if the clock is right, the certificate must be made anew at the server",
+            "made anew",
         ),
     ] {
         let made = of(&authority, params);
@@ -212,10 +224,10 @@ fn a_certificate_at_the_wrong_time() {
             &error,
             port,
             &format!(
-                "the certificate of the source 127.0.0.1:PORT is refused: {what}, and this machine's clock says NOW"
+                "the certificate of the source 127.0.0.1:PORT (the server's proof of identity) is not trusted: {what}, and this machine's clock says NOW"
             ),
             &format!(
-                "if the clock is wrong, `sudo timedatectl set-ntp true` sets it by the network; {otherwise}"
+                "if that date and time of the clock are wrong, correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings); if they are right, the certificate must be {otherwise} on the server, by you or by its provider"
             ),
         );
     }
@@ -228,63 +240,83 @@ fn a_certificate_for_another_name() {
     for (names, told, other) in [
         (
             vec!["nas.local".to_string()],
-            "it is for nas.local",
-            Some("nas.local"),
+            "it is for nas.local,",
+            Some("that one"),
         ),
         (
             vec!["*.example.org".to_string(), "192.0.2.1".to_string()],
-            "it is for *.example.org and 192.0.2.1",
-            Some("192.0.2.1"),
+            "it is for *.example.org and 192.0.2.1,",
+            Some("one of these"),
         ),
         (
             seven,
-            "it is for m1.example.org, m2.example.org, m3.example.org, m4.example.org, m5.example.org and 2 more",
-            Some("m1.example.org"),
+            "it is for m1.example.org, m2.example.org, m3.example.org, m4.example.org, m5.example.org and 2 more,",
+            Some("one of these"),
         ),
-        (vec![], "it names no server", None),
+        (vec![], "it names no server, so it is", None),
     ] {
         let mut params = leaf("x");
         params.subject_alt_names = CertificateParams::new(names).unwrap().subject_alt_names;
         let made = of(&authority, params);
         let (port, error) = refused(&made, Some(authority.file()));
-        let other = other.map_or_else(String::new, |name| {
-            format!("if {name} is the same server, put `\"source_server\": \"{name}\"` into '/etc/mail/my config.json'; ")
-        });
+        let other = other.map_or_else(
+            || "is `source_server` in '/etc/mail/my config.json' the name that your provider's help pages give?".into(),
+            |which| format!("look up the name of the IMAP server in your provider's help pages; if it is {which}, change `source_server` in '/etc/mail/my config.json' to it"),
+        );
         says(
             &error,
             port,
             &format!(
-                "the certificate of the source 127.0.0.1:PORT is refused: it is for another host name: {told}, and `source_server` is 127.0.0.1"
+                "the certificate of the source 127.0.0.1:PORT (the server's proof of identity) is not trusted: {told} not for 127.0.0.1 (`source_server`)"
             ),
-            &format!("{other}{}", take_it(&made)),
+            &format!(
+                "{other}. If this is your own server, {}; a certificate in that file is trusted whatever name it has",
+                take_it(&made)
+            ),
         );
     }
 }
 
-const OTHER_PORT: &str = "put the port of the IMAP server into '/etc/mail/my config.json' as `source_port` (mostly 993, or 143 with `\"source_tls\": \"starttls\"`)";
+/// What is said to do about a port of something else.
+fn other_port(tls: Tls) -> String {
+    let (usual, with) = match tls {
+        Tls::Implicit => (993, ""),
+        Tls::StartTls => (143, " with `source_tls` \"starttls\""),
+        Tls::None => (143, " with `source_tls` \"none\""),
+    };
+    format!(
+        "after the first {{ in '/etc/mail/my config.json' add `\"source_port\": {usual},`, the usual port for IMAP{with}; your provider's help pages say whether it has another"
+    )
+}
 
 #[test]
 fn a_server_of_another_kind_is_told_by_its_greeting() {
     for (greeting, like) in [
         (
             "220 mail.example.org ESMTP",
-            "like an SMTP server (for mail that is sent), which is no IMAP",
+            "is an SMTP server (for sending mail), not an IMAP server (for reading mail)",
         ),
-        ("220 ProFTPD Server", "like an FTP server, which is no IMAP"),
-        ("+OK Dovecot ready.", "like a POP3 server, which is no IMAP"),
+        (
+            "220 ProFTPD Server",
+            "is an FTP server (for files), not an IMAP server (for reading mail)",
+        ),
+        (
+            "+OK Dovecot ready.",
+            "is a POP3 server (an older way of fetching mail), not an IMAP server (for reading mail)",
+        ),
         (
             "SSH-2.0-OpenSSH_9.2",
-            "like an SSH server, which is no IMAP",
+            "is an SSH server (for remote logins), not an IMAP server (for reading mail)",
         ),
         (
             "HTTP/1.1 400 Bad Request",
-            "like a web server, which is no IMAP",
+            "is a web server, not an IMAP server (for reading mail)",
         ),
         (
             "\"IMPLEMENTATION\" \"Dovecot Pigeonhole\"",
-            "like a ManageSieve server (for mail filters), which is no IMAP",
+            "is a ManageSieve server (for mail filters), not an IMAP server (for reading mail)",
         ),
-        ("who is there?", "with something that is not IMAP"),
+        ("who is there?", "does not answer as an IMAP server does"),
     ] {
         for tls in [Tls::None, Tls::StartTls, Tls::Implicit] {
             let server = Server::start(move |peer| {
@@ -293,16 +325,12 @@ fn a_server_of_another_kind_is_told_by_its_greeting() {
             });
             let error = Session::open(&endpoint(server.port, tls, None), &password(), &times());
             let error = error.err().unwrap();
-            let without = match tls {
-                Tls::Implicit => "does not speak TLS on this port: it ",
-                Tls::None | Tls::StartTls => "",
-            };
             assert_eq!(error.fault, Fault::Connection);
             says(
                 &error,
                 server.port,
-                &format!("the source 127.0.0.1:PORT {without}greets {like}: {greeting}"),
-                OTHER_PORT,
+                &format!("the source 127.0.0.1:PORT {like}; the server said: {greeting}"),
+                &other_port(tls),
             );
             server.finish();
         }
@@ -319,8 +347,8 @@ fn imap_without_encryption_where_tls_was_to_begin() {
     says(
         &error,
         server.port,
-        "the source 127.0.0.1:PORT does not speak TLS on this port: it greets as IMAP does without encryption: * OK \\u{1b}[2J ready",
-        "put `\"source_tls\": \"starttls\"` into '/etc/mail/my config.json', which encrypts after the greeting; or 993 as `source_port`",
+        "the source 127.0.0.1:PORT begins unencrypted, and the configuration (`source_tls`) expects encryption from the start",
+        "let the encryption begin after the server's greeting: after the first { in '/etc/mail/my config.json' add `\"source_tls\": \"starttls\",`; or use the port that is encrypted from the start: after the first { in '/etc/mail/my config.json' add `\"source_port\": 993,`",
     );
     server.finish();
 }
@@ -340,9 +368,9 @@ fn a_server_that_waits_for_tls_is_asked_whether_it_does() {
             &error,
             port,
             &format!(
-                "the source 127.0.0.1:PORT encrypts from the first byte on, and `source_tls` is \"{name}\", which begins without"
+                "the source 127.0.0.1:PORT encrypts from the start, and `source_tls` is \"{name}\", which begins unencrypted"
             ),
-            "put `\"source_tls\": \"implicit\"` into '/etc/mail/my config.json'",
+            "change `source_tls` in '/etc/mail/my config.json' to `\"implicit\"`, or delete that line: without it the connection is encrypted from the start",
         );
     }
 }
@@ -361,8 +389,8 @@ fn nor_does_one_hide_it_that_serves_one_after_the_other() {
     says(
         &error,
         server.port,
-        "the source 127.0.0.1:PORT encrypts from the first byte on, and `source_tls` is \"starttls\", which begins without",
-        "put `\"source_tls\": \"implicit\"` into '/etc/mail/my config.json'",
+        "the source 127.0.0.1:PORT encrypts from the start, and `source_tls` is \"starttls\", which begins unencrypted",
+        "change `source_tls` in '/etc/mail/my config.json' to `\"implicit\"`, or delete that line: without it the connection is encrypted from the start",
     );
     server.finish();
 }
@@ -434,8 +462,8 @@ fn a_server_that_says_nothing_is_left_in_its_time() {
         says(
             &error,
             port,
-            "the source 127.0.0.1:PORT does not answer as an IMAP server: it said nothing for 1 s",
-            "is `source_port` right in '/etc/mail/my config.json' (mostly 993, or 143 with `\"source_tls\": \"starttls\"`), and `source_server`? Where they are right the server is too busy, and is tried again by itself",
+            "the source 127.0.0.1:PORT does not answer as an IMAP server does (it said nothing for 1 s)",
+            "are `source_port` (usually 993, or 143 where `source_tls` is \"starttls\") and `source_server` right in '/etc/mail/my config.json'? If they are, the server is too busy now: try again later (a `run` that goes on does so by itself)",
         );
     }
 }
@@ -457,11 +485,12 @@ fn refusal(
             origin: Origin {
                 side,
                 entry,
-                token_file: None,
                 file: "config.json".into(),
+                ..Origin::default()
             },
         },
         user: "m@example.test".into(),
+        is_gmail: false,
     };
     let error = classify(phase, Status::No, &whom, words);
     assert_eq!(error.fault, Fault::NeedsUser, "{error}");
@@ -476,30 +505,31 @@ fn a_refusal_names_side_account_and_key() {
     let check = |entry: &str| {
         format!("check user name and password in config.json (`source_user`, `{entry}`)")
     };
-    let microsoft = "Microsoft takes no password here, only a sign-in in a browser: put `\"source_token_file\": \"source_token.json\"` into config.json in place of `source_pass`, then `imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config config.json`, where microsoft.json is the file of your OAuth client";
+    let many = "many providers take only an app password, made in the account's settings (Gmail, iCloud, Yahoo), or want IMAP switched on there first (GMX, Zoho)";
+    let microsoft = "Microsoft takes no password here, only a sign-in in a browser: put `\"source_token_file\": \"source_token.json\"` into config.json in place of `source_pass` and its value, then `imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config config.json`, where microsoft.json is the OAuth client file for Microsoft (docs/microsoft.md says how to make it)";
     for (side, entry, host, phase, message, hint) in [
         (
             Source,
             "source_pass",
             "mail.example.test",
             SignIn,
-            "the source refused m@example.test (`source_pass`): ",
-            format!("{}; nothing is lost meanwhile", check("source_pass")),
+            "the source refused the sign-in of m@example.test (`source_pass`); the server said: ",
+            format!("{}; {many}", check("source_pass")),
         ),
         (
             Source,
             "source_pass_file",
             "mail.example.test",
             SignIn,
-            "the source refused m@example.test (`source_pass_file`): ",
-            format!("{}; nothing is lost meanwhile", check("source_pass_file")),
+            "the source refused the sign-in of m@example.test (`source_pass_file`); the server said: ",
+            format!("{}; {many}", check("source_pass_file")),
         ),
         (
             Source,
             "source_pass_command",
             "imap.gmx.net",
             SignIn,
-            "the source refused m@example.test (`source_pass_command`): ",
+            "the source refused the sign-in of m@example.test (`source_pass_command`); the server said: ",
             format!(
                 "{}, and switch IMAP on in GMX's settings (\"POP3 & IMAP\"), which it is not at first; with 2-factor sign-in GMX takes only an app password",
                 check("source_pass_command")
@@ -510,7 +540,7 @@ fn a_refusal_names_side_account_and_key() {
             "source_pass",
             "imap.mail.me.com",
             SignIn,
-            "the source refused m@example.test (`source_pass`): ",
+            "the source refused the sign-in of m@example.test (`source_pass`); the server said: ",
             "iCloud takes only an app-specific password here, not the account's own: make one at https://account.apple.com, under \"Sign-In and Security\", and put it into config.json (`source_pass`)".into(),
         ),
         (
@@ -518,7 +548,7 @@ fn a_refusal_names_side_account_and_key() {
             "source_pass",
             "outlook.office365.com",
             SignIn,
-            "the source refused m@example.test (`source_pass`): ",
+            "the source refused the sign-in of m@example.test (`source_pass`); the server said: ",
             microsoft.into(),
         ),
         (
@@ -526,24 +556,24 @@ fn a_refusal_names_side_account_and_key() {
             "target_pass",
             "imap.gmail.com",
             SignIn,
-            "Gmail refused m@example.test (`target_pass`): ",
-            "Gmail takes only an app password here, not the account's own: make one at https://myaccount.google.com/apppasswords (2-Step Verification must be on), and put it into config.json (`target_pass`)".into(),
+            "Gmail refused the sign-in of m@example.test (`target_pass`); the server said: ",
+            "Gmail takes only an app password here (16 letters), not the account's own password: make one at https://myaccount.google.com/apppasswords (2-Step Verification must be on), and put it into config.json (`target_pass`)".into(),
         ),
         (
             Target,
             "target_token_file",
             "imap.gmail.com",
             SignInByToken,
-            "Gmail refused m@example.test (`target_token_file`): ",
-            "sign in again, with the account that `target_user` in config.json says: `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the file of your OAuth client; nothing is lost meanwhile".into(),
+            "Gmail refused the sign-in of m@example.test (`target_token_file`); the server said: ",
+            "sign in again, with the account of `target_user` in config.json: `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it); nothing is lost meanwhile".into(),
         ),
         (
             Target,
             "target_pass_file",
             "mail.example.test",
             SignIn,
-            "the target refused m@example.test (`target_pass_file`): ",
-            "check user name and password in config.json (`target_user`, `target_pass_file`); nothing is lost meanwhile".into(),
+            "the target refused the sign-in of m@example.test (`target_pass_file`); the server said: ",
+            format!("check user name and password in config.json (`target_user`, `target_pass_file`); {many}"),
         ),
     ] {
         let (said, mend) = refusal(side, entry, host, phase, failed);

@@ -553,21 +553,22 @@ fn the_example_lacks_nothing_but_ones_own_accounts() {
 fn a_certificate_file_without_certificates_is_wrong() {
     let desk = Desk::new();
     desk.file("empty.pem", "no certificate");
-    for (name, what) in [
+    for (name, what, hint) in [
         (
             "missing.pem",
-            "I/O error: No such file or directory (os error 2)",
+            "there is no such file (`source_ca_file`)",
+            "put the certificate file there, or change `source_ca_file` in config.json; where a public authority has signed the server's certificate, delete that line",
         ),
-        ("empty.pem", "it holds no PEM certificate"),
+        (
+            "empty.pem",
+            "no certificates can be read from it (`source_ca_file`; it holds no PEM certificate)",
+            "`source_ca_file` is for a PEM file: text that begins with -----BEGIN CERTIFICATE-----",
+        ),
     ] {
         let mut config = with("source_ca_file", name);
         config["source_server"] = json!("localhost");
         config["source_port"] = json!(1);
         let ran = run(&desk, config).begun();
-        ran.fails(
-            2,
-            &format!("{name}: no certificates can be read from it: {what}"),
-            "`source_ca_file` takes a PEM file: -----BEGIN CERTIFICATE-----",
-        );
+        ran.fails(2, &format!("{name}: {what}"), hint);
     }
 }

@@ -11,6 +11,7 @@ fn peer(host: &str) -> Peer {
             origin: Origin::default(),
         },
         user: "m@example.test".into(),
+        is_gmail: false,
     }
 }
 

@@ -268,5 +268,6 @@ fn peer() -> Peer {
             origin: Origin::default(),
         },
         user: "user@example.org".into(),
+        is_gmail: false,
     }
 }

@@ -185,19 +185,6 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
             return;
         }
     };
-    if is_the_example(&draft) {
-        let e = Error::usage(format!(
-            "{} still has the accounts of the example: {EXAMPLE_HOST} is no server",
-            path.display()
-        ))
-        .hint("put your own accounts into it; the help pages of your mail provider name its server (\"IMAP server\" or \"incoming mail\")");
-        tell(Finding::problem("configuration", &e, ""));
-        tell(Finding::skipped(
-            "everything_else",
-            "these are nobody's accounts",
-        ));
-        return;
-    }
     configuration(path, &draft).into_iter().for_each(&mut *tell);
     places(&mut draft).into_iter().for_each(&mut *tell);
     files::permissions(&draft).into_iter().for_each(&mut *tell);
@@ -229,16 +216,6 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
         source_told.into_iter().for_each(&mut *tell);
         target_told.into_iter().for_each(&mut *tell);
     });
-}
-
-/// What `config.json.example` has.
-const EXAMPLE_HOST: &str = "imap.example.org";
-const EXAMPLE_USERS: [&str; 2] = ["user@example.org", "you@gmail.com"];
-
-fn is_the_example(draft: &Draft) -> bool {
-    let host = draft.source.as_ref().map(|e| &*e.host);
-    let users = [&draft.source_user, &draft.target_user].map(|u| u.as_deref());
-    host == Some(EXAMPLE_HOST) && users == EXAMPLE_USERS.map(Some)
 }
 
 /// What a side signs in with, where that is a token.

@@ -172,11 +172,11 @@ impl Reader<'_> {
         };
         let given = forms.iter().find(|key| self.map.contains_key(**key));
         // What is wrong with it is said where it is needed.
-        let token_file = self.text(&format!("{}_token_file", side.name()));
+        let token_file = self.file(&format!("{}_token_file", side.name()));
         Origin {
             side,
             entry: given.unwrap_or(&forms[0]),
-            token_file: token_file.ok().flatten().map(PathBuf::from),
+            token_file: token_file.ok().flatten(),
             given: self
                 .map
                 .keys()

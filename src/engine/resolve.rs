@@ -107,7 +107,7 @@ impl Engine {
                         }
                     }
                     None if believed[&row.id] => {
-                        info!("{} did not arrive", self.named(&row));
+                        info!("{} did not arrive, so it is sent again", self.named(&row));
                         let why = self.unresolved.remove(row.id);
                         open.settle(&row, Outcome::FoundAbsent { why })?;
                     }

@@ -23,7 +23,8 @@
 //! 7. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
 //!    looked for at and above its mark, and only when it is not there and a late commit is past
 //!    believing does the row go back to be sent (`engine::resolve`). Whose copy a message of the target
-//!    is, is one rule for all three looks (`engine::whose`).
+//!    is, is one rule for all three looks (`engine::whose`). Where the target was put back to an earlier
+//!    state, no place that it gave since means anything, and each look minds that (`engine::put_back`).
 //!
 //! # What never happens
 //!

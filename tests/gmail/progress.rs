@@ -64,10 +64,10 @@ fn a_run_sums_up_what_it_did() {
     assert_eq!(
         all[1..],
         [
-            "nothing waits, 4 messages delivered before, 1 failed",
-            "no new messages in INBOX",
-            "delivered no messages",
-            &format!(
+            "nothing waits, 4 messages delivered before, 1 failed".to_string(),
+            "no new messages in INBOX".to_string(),
+            "delivered no messages".to_string(),
+            format!(
                 "ended with 0 messages waiting and 1 failed; `imap-to-gmail status --failed --config {}` says why",
                 stage.config_file().display()
             ),

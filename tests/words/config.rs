@@ -255,9 +255,14 @@ fn servers_are_names_and_ports_are_numbers() {
                 &format!(
                     "`{side}_server`: got `{name}`, expected a host name like imap.example.org"
                 ),
-                &format!(
-                    "a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`"
-                ),
+                &if name.contains("://") {
+                    "write the name alone, without what stands before and behind it in an address"
+                        .to_string()
+                } else {
+                    format!(
+                        "a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`"
+                    )
+                },
             );
         }
         for name in [

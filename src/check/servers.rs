@@ -177,7 +177,7 @@ fn encryption(
         _ if left < SOON => Finding::warning(
             name,
             format!("{text} and ends in {days}, on {day}"),
-            "its operator must renew it before that day; from then on it is refused",
+            "its operator must renew it before that day; from then on it is not trusted",
         ),
         _ => Finding::ok(name, format!("{text} and lasts {days}, until {day}")),
     }

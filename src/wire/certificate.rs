@@ -253,6 +253,7 @@ pub(super) fn unreadable(path: &Path, endpoint: &Endpoint, e: pem::Error) -> Err
     }
     let why = match e {
         pem::Error::NoItemsFound => "it holds no PEM certificate".to_string(),
+        // Without the crate's "I/O error" before it.
         pem::Error::Io(e) => e.to_string(),
         other => other.to_string(),
     };
@@ -389,6 +390,7 @@ fn believed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Origin, Side};
 
     #[test]
     fn a_clock_that_was_never_set_is_what_is_wrong() {
@@ -404,5 +406,32 @@ mod tests {
             words.hint,
             "correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings)"
         );
+    }
+
+    #[test]
+    fn another_certificate_than_googles_is_somebodys_in_between() {
+        let mut gmail = Endpoint {
+            host: "imap.gmail.com".into(),
+            port: 993,
+            tls: Tls::Implicit,
+            ca_file: None,
+            origin: Origin {
+                side: Side::Target,
+                ..Origin::default()
+            },
+        };
+        let told = ["DnsName(\"firewall.example.org\")".to_string()];
+        let words = misnamed(&told, None, &gmail);
+        assert_eq!(
+            words.why,
+            "it is for firewall.example.org, not for imap.gmail.com (`target_server`)"
+        );
+        assert_eq!(
+            words.hint,
+            "this is not Google's certificate: something between this machine and Gmail shows one of its own (a firewall, an antivirus program, or an attacker); ask whoever runs this network. Only if it is a firewall that you trust with your mail, get its CA certificate from them, put it beside config.json and after the first { in config.json add `\"target_ca_file\": \"THEIR-FILE.pem\",`"
+        );
+        gmail.host = "mail.example.org".into();
+        let words = misnamed(&told, None, &gmail);
+        assert!(words.hint.starts_with("look up the name"), "{}", words.hint);
     }
 }

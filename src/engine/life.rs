@@ -23,20 +23,18 @@ pub(super) struct Said {
 }
 
 impl Engine {
-    /// A run of these parts begins.
+    /// A run of these parts begins. The configuration does no work, so it gives no sign of life.
     pub(super) fn begins(&self, parts: &[&'static str], once: bool) -> Result<()> {
         self.once.store(once, Ordering::Relaxed);
-        self.state().parts = parts
-            .iter()
-            .map(|p| (*p, Instant::now() + FOR_EVER))
-            .collect();
+        let works = parts.iter().filter(|p| **p != CONFIG);
+        self.state().parts = works.map(|p| (*p, Instant::now() + FOR_EVER)).collect();
         self.ledger.step(|l| l.run_begins(parts, Utc::now()))
     }
 
     /// Signs of life of the parts that keep their word, to the ledger and to the system.
     pub(super) fn beat(&self) -> Result<()> {
         let now = Instant::now();
-        let (well, all): (Vec<&'static str>, usize) = {
+        let (mut well, all): (Vec<&'static str>, usize) = {
             let mut state = self.state();
             if now < state.next_beat {
                 return Ok(());
@@ -48,6 +46,10 @@ impl Engine {
         if well.len() == all {
             // A part that is stuck loses the watchdog for all of us.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+        if !well.is_empty() {
+            // It gives no word of its own: it is in order for as long as anything is.
+            well.push(CONFIG);
         }
         self.ledger.step(|l| l.beat(&well, Utc::now()))
     }
@@ -178,3 +180,6 @@ fn next_try(e: &Error, again: Option<Duration>) -> String {
         _ => format!("next try {when}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ mod overlap;
 mod patience;
 mod places;
 mod progress;
+mod reread;
 mod sign_in;
 mod stage;
 mod tokens;

@@ -74,6 +74,7 @@ impl Engine {
             let before = self.state().last_progress;
             let mut discovered = self.at_reader(|r| r.renumbered) != Some(true);
             self.state().goes_on_at = None;
+            let mail_might_try = self.state().entrance.forget_the_try();
             let pass = self.pass(&mut discovered);
             self.adopt_in_flight(true)?;
             if let Some(fatal) = self.state().fatal.take() {
@@ -99,6 +100,10 @@ impl Engine {
                     Instant::now()
                 }
                 Err(e) => {
+                    // How often it was tried without mail is no reason to let the mail wait longer.
+                    if mail_might_try && !self.state().entrance.mail_may_try() {
+                        troubles = 0;
+                    }
                     troubles += 1;
                     // The watcher gives its session up with its next look.
                     let first = troubles == 1 && e.fault == Fault::Throttled && e.delay.is_none();
@@ -118,7 +123,7 @@ impl Engine {
     }
 
     /// Waits for work, or after trouble for its time to pass or for a file to change; where only our own
-    /// limit for a day holds us up, for new mail that fits.
+    /// limit for a day holds us up, for new mail that fits; where only a try without mail met it, for mail.
     fn rest(
         &self,
         until: Instant,
@@ -128,15 +133,19 @@ impl Engine {
         last_work: Instant,
     ) -> Result<()> {
         let own_limit = trouble.is_some_and(|e| e.own_limit);
+        let mail_may_try = trouble.is_some() && self.state().entrance.mail_may_try();
         let wakeable = trouble.is_none();
         let tick = self.times.heartbeat.min(Duration::from_secs(1));
         self.state().goes_on_at = (!wakeable).then_some(until);
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
             let step = Instant::now() + tick;
-            self.wait(step.min(until), wakeable || own_limit)?;
+            self.wait(step.min(until), wakeable || own_limit || mail_may_try)?;
             // What fits and is not taken waits for another one: it is looked at with each tick alone.
             if own_limit && self.new_mail_fits()? {
+                break;
+            }
+            if mail_may_try && self.work_is_due()? && self.inherited()? {
                 break;
             }
             self.let_go(last_work);
@@ -160,7 +169,10 @@ impl Engine {
             let ends = self.state().entrance.ends().is_some();
             if token && (person || ends) {
                 self.state().entrance.is_another();
-                break;
+                // Another route that shares it renews it too: a pause that was asked for is kept.
+                if person || wakeable {
+                    break;
+                }
             }
             if wakeable && Instant::now() < step.min(until) {
                 break;

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod at_the_door;
 mod budget;
 mod copies;
 mod cost;

@@ -86,7 +86,8 @@ impl Credentials {
         }
     }
 
-    /// Can the tokens still be renewed? Found out by renewing what would do for a while longer.
+    /// Can the tokens still be renewed, if that is up to us? Found out by renewing what would do for a while
+    /// longer.
     ///
     /// # Errors
     /// `NeedsUser` when a person must sign in again, `Connection` when nobody can say now.
@@ -95,7 +96,7 @@ impl Credentials {
             return Ok(());
         };
         let access = tokens.access(now)?;
-        if !access.fresh {
+        if !access.fresh && tokens.can_renew()? {
             tokens.instead_of(&access, now)?;
         }
         Ok(())

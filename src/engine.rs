@@ -278,10 +278,11 @@ impl Engine {
     /// but nothing is delivered before what is in flight has been looked for.
     fn pass(self: &Arc<Engine>, discovered: &mut bool) -> Result<()> {
         let unseen = !self.unresolved.worth_a_look(self.state().gmail).is_empty();
-        let resolved = match unseen {
-            false => Ok(()),
-            true => self.all(vec![Box::new(|e: &Engine| {
-                let mut account = e.open_account()?;
+        let resolved = match self.refused_for_good() {
+            _ if !unseen => Ok(()),
+            Some(e) => Err(e),
+            None => self.all(vec![Box::new(|e: &Engine| {
+                let mut account = e.open_account().inspect_err(|error| e.was_refused(error))?;
                 let end = e.resolve_and_verify(&mut account);
                 e.mind_shut(&account);
                 account.logout();
@@ -298,7 +299,12 @@ impl Engine {
                 looked.say(&e.setup().folder);
                 looked.trouble.map_or(Ok(()), Err)
             });
-            looked = self.all([look].into_iter().chain(self.sign_in_beside()).collect());
+            let beside = if resolved.is_ok() {
+                self.sign_in_beside()
+            } else {
+                None
+            };
+            looked = self.all([look].into_iter().chain(beside).collect());
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.

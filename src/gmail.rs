@@ -202,6 +202,14 @@ impl Account {
         }
     }
 
+    /// Opens a mailbox in which nothing is looked for: it has the time of any command.
+    pub fn opens(&mut self, mailbox: &str) -> Result<()> {
+        match self.session.view_of(mailbox) {
+            Some(_) => Ok(()),
+            None => self.session.examine(mailbox).map(|_| ()),
+        }
+    }
+
     /// Has this session opened this mailbox before?
     pub fn has_looked_at(&self, mailbox: &str) -> bool {
         self.looked_at.iter().any(|name| name == mailbox)

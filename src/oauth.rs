@@ -194,6 +194,14 @@ impl Tokens {
         self.at_hand_or_renewed(&mut held, now, |held, contents| held.good(contents, now))
     }
 
+    /// Is there anything in the file to renew it with? Where another program renews it, there need not be.
+    ///
+    /// # Errors
+    /// `NeedsUser` when it cannot be read.
+    pub fn can_renew(&self) -> Result<bool> {
+        Ok(self.read()?.can_renew())
+    }
+
     /// Another token in place of one that was refused: the file's, if it has been replaced
     /// meanwhile, else a renewed one.
     ///

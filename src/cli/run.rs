@@ -86,6 +86,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             config_of,
             poll: Duration::from_secs(args.poll_interval),
             idle: !args.no_idle,
+            ledger_given: args.state_file.is_some(),
         }),
     };
     handle.close();

@@ -2,6 +2,7 @@
 //! source that is away holds up no delivery, a target that is away no recording.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -12,10 +13,11 @@ use log::{debug, info};
 
 use super::reader::Reader;
 use super::{Ended, Engine, Setup, backoff};
-use crate::config::Config;
+use crate::config::{Config, LedgerPlace};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
 use crate::ledger::Route;
+use crate::message::sha256;
 
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
@@ -36,6 +38,8 @@ pub struct Watch {
     pub poll: Duration,
     /// Let the server tell of new mail where it can (IDLE, RFC 2177).
     pub idle: bool,
+    /// The command line names the ledger, whatever the configuration says.
+    pub ledger_given: bool,
 }
 
 impl Engine {
@@ -59,7 +63,9 @@ impl Engine {
     }
 
     fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
-        let mut files = Files::new(watch, watch.config_of, self.setup());
+        let mut config = ConfigFile::now(watch);
+        config.changed_at = watch.config_of;
+        let mut files = Files::new(config, self.setup());
         let mut troubles = 0;
         let mut renumbered = false;
         let mut last_work = Instant::now();
@@ -68,6 +74,7 @@ impl Engine {
             let before = self.state().last_progress;
             let mut discovered = self.at_reader(|r| r.renumbered) != Some(true);
             self.state().goes_on_at = None;
+            let mail_might_try = self.state().entrance.forget_the_try();
             let pass = self.pass(&mut discovered);
             self.adopt_in_flight(true)?;
             if let Some(fatal) = self.state().fatal.take() {
@@ -93,6 +100,10 @@ impl Engine {
                     Instant::now()
                 }
                 Err(e) => {
+                    // How often it was tried without mail is no reason to let the mail wait longer.
+                    if mail_might_try && !self.state().entrance.mail_may_try() {
+                        troubles = 0;
+                    }
                     troubles += 1;
                     // The watcher gives its session up with its next look.
                     let first = troubles == 1 && e.fault == Fault::Throttled && e.delay.is_none();
@@ -112,7 +123,7 @@ impl Engine {
     }
 
     /// Waits for work, or after trouble for its time to pass or for a file to change; where only our own
-    /// limit for a day holds us up, for new mail that fits.
+    /// limit for a day holds us up, for new mail that fits; where only a try without mail met it, for mail.
     fn rest(
         &self,
         until: Instant,
@@ -122,15 +133,19 @@ impl Engine {
         last_work: Instant,
     ) -> Result<()> {
         let own_limit = trouble.is_some_and(|e| e.own_limit);
+        let mail_may_try = trouble.is_some() && self.state().entrance.mail_may_try();
         let wakeable = trouble.is_none();
         let tick = self.times.heartbeat.min(Duration::from_secs(1));
         self.state().goes_on_at = (!wakeable).then_some(until);
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
             let step = Instant::now() + tick;
-            self.wait(step.min(until), wakeable || own_limit)?;
+            self.wait(step.min(until), wakeable || own_limit || mail_may_try)?;
             // What fits and is not taken waits for another one: it is looked at with each tick alone.
             if own_limit && self.new_mail_fits()? {
+                break;
+            }
+            if mail_may_try && self.work_is_due()? && self.inherited()? {
                 break;
             }
             self.let_go(last_work);
@@ -139,21 +154,25 @@ impl Engine {
             }
             let person = !self.state().needs_user.is_empty();
             let asked_again = person && files.read_at.elapsed() >= self.times.needs_user;
+            let token = files.token_changed();
             if files.config_changed() || asked_again {
                 // What is changed while it is read is read once more.
-                let config_of = changed_at(&watch.config_file);
-                let news = self.take_over(watch, !asked_again)?;
-                *files = Files::new(watch, config_of, self.setup());
+                let config = ConfigFile::now(watch);
+                let news = self.take_over(watch, config != files.config)?;
+                *files = Files::new(config, self.setup());
                 // Else what holds us up does so still.
                 if news {
                     break;
                 }
             }
-            // Another route that shares it renews it too: a delay that was asked for is kept.
             let person = trouble.is_some_and(|e| e.fault == Fault::NeedsUser);
-            if files.token_changed() && (person || self.state().entrance.ends().is_some()) {
+            let ends = self.state().entrance.ends().is_some();
+            if token && (person || ends) {
                 self.state().entrance.is_another();
-                break;
+                // Another route that shares it renews it too: a pause that was asked for is kept.
+                if person || wakeable {
+                    break;
+                }
             }
             if wakeable && Instant::now() < step.min(until) {
                 break;
@@ -216,11 +235,18 @@ impl Engine {
     }
 
     /// Reads the configuration again, the passwords that it names included. What cannot be used changes
-    /// nothing but what is told. True when there is another one now.
+    /// nothing but what is told. True when there is another one now. `changed`: its file.
     fn take_over(&self, watch: &Watch, changed: bool) -> Result<bool> {
-        let config = match self.usable(Config::load(&watch.config_file, Utc::now())) {
+        let config = Config::load(&watch.config_file, Utc::now());
+        let config = match self.usable(config, watch.ledger_given) {
             Ok(config) => config,
             Err(e) => {
+                let told = self.state().needs_user.contains(&CONFIG);
+                if !(changed || told) {
+                    // What it names could not be had for a moment, and its passwords are known.
+                    debug!("{}", e.then("going on with what was read before"));
+                    return Ok(false);
+                }
                 self.say(CONFIG, Some(&e), None)?;
                 return Ok(false);
             }
@@ -239,8 +265,8 @@ impl Engine {
         Ok(true)
     }
 
-    /// Can this run go on with this configuration?
-    fn usable(&self, config: Result<Config>) -> Result<Config> {
+    /// Can this run go on with this configuration? `ledger_given`: the ledger is not its affair.
+    fn usable(&self, config: Result<Config>, ledger_given: bool) -> Result<Config> {
         let unused = |why: &str| {
             Error::new(
                 Fault::NeedsUser,
@@ -253,10 +279,16 @@ impl Engine {
             error
         })?;
         let restart = "restart imap-to-gmail for it, or change it back";
-        let of_its_own = "other accounts need a ledger of their own: name one with `state_file`, and restart imap-to-gmail; or change the configuration back";
+        let of_its_own = if ledger_given {
+            "other accounts need a ledger of their own: restart imap-to-gmail with another `--state-file`, or change the configuration back"
+        } else {
+            "other accounts need a ledger of their own: name one with `state_file`, and restart imap-to-gmail; or change the configuration back"
+        };
         let now = self.setup();
+        let elsewhere = !ledger_given
+            && config.ledger.path != now.config.ledger.path
+            && !self.has_open(&config.ledger)?;
         if route(&config) != route(&now.config) {
-            let elsewhere = config.ledger.path != now.config.ledger.path;
             let begun = !self.ledger.step(|l| l.is_untouched())?;
             let hint = if begun && !elsewhere {
                 of_its_own
@@ -265,16 +297,34 @@ impl Engine {
             };
             return Err(unused("it names other accounts or servers").hint(hint));
         }
-        if config.ledger.path != now.config.ledger.path {
+        if elsewhere {
             return Err(unused("its `state_file` is another ledger").hint(restart));
         }
         Ok(config)
     }
+
+    /// Is this the ledger that is open, by whatever name? A second look into its file is not for us: with
+    /// the end of that, SQLite's locks would go.
+    fn has_open(&self, place: &LedgerPlace) -> Result<bool> {
+        let open = self.ledger.step(|l| Ok(file_at(l.path())))?;
+        let found = match file_at(&place.path) {
+            // As at the start: what earlier versions left elsewhere serves where there is none.
+            None => place.older.iter().find_map(|older| file_at(older)),
+            found => found,
+        };
+        Ok(open.is_some() && found == open)
+    }
+}
+
+/// Which file with anything in it lies there, whatever links lead to it.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let file = fs::metadata(path).ok().filter(|m| m.len() > 0)?;
+    Some((file.dev(), file.ino()))
 }
 
 /// The files whose change may mend a trouble, as they were when they were last read.
 struct Files {
-    config: (PathBuf, Option<SystemTime>),
+    config: ConfigFile,
     setup: Arc<Setup>,
     /// Of the token files of source and target.
     editions: [u64; 2],
@@ -282,9 +332,9 @@ struct Files {
 }
 
 impl Files {
-    fn new(watch: &Watch, config_of: Option<SystemTime>, setup: Arc<Setup>) -> Files {
+    fn new(config: ConfigFile, setup: Arc<Setup>) -> Files {
         Files {
-            config: (watch.config_file.clone(), config_of),
+            config,
             editions: editions(&setup),
             setup,
             read_at: Instant::now(),
@@ -292,12 +342,32 @@ impl Files {
     }
 
     fn config_changed(&self) -> bool {
-        changed_at(&self.config.0) != self.config.1
+        changed_at(&self.config.path) != self.config.changed_at
     }
 
     fn token_changed(&mut self) -> bool {
         let now = editions(&self.setup);
         std::mem::replace(&mut self.editions, now) != now
+    }
+}
+
+/// The file of the configuration, as it was once.
+#[derive(PartialEq)]
+struct ConfigFile {
+    path: PathBuf,
+    changed_at: Option<SystemTime>,
+    /// Hash of its text.
+    text: Option<[u8; 32]>,
+}
+
+impl ConfigFile {
+    fn now(watch: &Watch) -> ConfigFile {
+        let path = watch.config_file.clone();
+        ConfigFile {
+            changed_at: changed_at(&path),
+            text: fs::read(&path).ok().map(|text| sha256(&text)),
+            path,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use log::{debug, error, info, warn};
 
 use super::daemon::{CONFIG, DELIVER, WATCH};
-use super::{Engine, FOR_EVER};
+use super::{Engine, Event, FOR_EVER};
 use crate::error::{Error, Fault, Result};
 use crate::text::{minute, span};
 
@@ -23,20 +23,18 @@ pub(super) struct Said {
 }
 
 impl Engine {
-    /// A run of these parts begins.
+    /// A run of these parts begins. The configuration does no work, so it gives no sign of life.
     pub(super) fn begins(&self, parts: &[&'static str], once: bool) -> Result<()> {
         self.once.store(once, Ordering::Relaxed);
-        self.state().parts = parts
-            .iter()
-            .map(|p| (*p, Instant::now() + FOR_EVER))
-            .collect();
+        let works = parts.iter().filter(|p| **p != CONFIG);
+        self.state().parts = works.map(|p| (*p, Instant::now() + FOR_EVER)).collect();
         self.ledger.step(|l| l.run_begins(parts, Utc::now()))
     }
 
     /// Signs of life of the parts that keep their word, to the ledger and to the system.
     pub(super) fn beat(&self) -> Result<()> {
         let now = Instant::now();
-        let (well, all): (Vec<&'static str>, usize) = {
+        let (mut well, all): (Vec<&'static str>, usize) = {
             let mut state = self.state();
             if now < state.next_beat {
                 return Ok(());
@@ -49,7 +47,16 @@ impl Engine {
             // A part that is stuck loses the watchdog for all of us.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
-        self.ledger.step(|l| l.beat(&well, Utc::now()))
+        if !well.is_empty() {
+            // It gives no word of its own: it is in order for as long as anything is.
+            well.push(CONFIG);
+        }
+        self.ledger.step(|l| l.beat(&well, Utc::now()))?;
+        // Somebody may have given failed messages another try, beside this run.
+        if !self.once.load(Ordering::Relaxed) && self.work_is_due()? {
+            self.tell(Event::Wake);
+        }
+        Ok(())
     }
 
     /// This part gives its word to be heard of again within this time.
@@ -178,3 +185,6 @@ fn next_try(e: &Error, again: Option<Duration>) -> String {
         _ => format!("next try {when}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

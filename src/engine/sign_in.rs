@@ -21,6 +21,8 @@ pub(super) struct Door {
     refused: Option<Error>,
     /// The access token is good, and cannot be renewed when it has run out.
     ends: Option<Error>,
+    /// The trouble at hand was met by a try for which no mail waited, and which new mail may make again.
+    mail_may_try: bool,
 }
 
 impl Door {
@@ -33,9 +35,20 @@ impl Door {
         self.ends.as_ref()
     }
 
-    /// Other credentials are there.
+    /// Other credentials are there, of which nothing is known.
     pub(super) fn is_another(&mut self) {
         self.open_at = None;
+        self.ends = None;
+    }
+
+    /// Is the way in to be tried again as soon as mail comes, although the last try failed?
+    pub(super) fn mail_may_try(&self) -> bool {
+        self.mail_may_try
+    }
+
+    /// A new pass begins. True when mail might have begun it.
+    pub(super) fn forget_the_try(&mut self) -> bool {
+        std::mem::take(&mut self.mail_may_try)
     }
 }
 
@@ -80,7 +93,28 @@ impl Engine {
         if !self.sign_in_is_due() {
             return Ok(());
         }
-        self.all(vec![Box::new(Engine::try_the_door)])
+        let end = self.all(vec![Box::new(Engine::try_the_door)]);
+        // A person is waited for, and so is the end of a delay that the server stated. Else nothing says that
+        // mail would not get in.
+        self.state().entrance.mail_may_try = end.as_ref().is_err_and(|e| {
+            let passes = !matches!(e.fault, Fault::NeedsUser | Fault::Usage | Fault::Fatal);
+            passes && e.delay.is_none()
+        });
+        end
+    }
+
+    /// With `--once`: the refusal of the last try, which is not made again in this run.
+    pub(super) fn refused_for_good(&self) -> Option<Error> {
+        let once = self.once.load(Ordering::Relaxed);
+        let refused = self.state().entrance.refused.clone();
+        refused.filter(|e| once && e.fault == Fault::NeedsUser)
+    }
+
+    /// Takes note of a try that was made on the way to something else.
+    pub(super) fn was_refused(&self, e: &Error) {
+        if self.once.load(Ordering::Relaxed) && e.fault == Fault::NeedsUser {
+            self.state().entrance.refused = Some(e.clone());
+        }
     }
 
     /// The refusal of the last try, which is trouble now.
@@ -106,7 +140,7 @@ impl Engine {
         }
         // No work goes through this session any more: the index looks into each mailbox anew.
         let delivery = account.delivery().to_string();
-        account.view(&delivery, false)?;
+        account.opens(&delivery)?;
         self.state().entrance.is_open();
         if once {
             account.logout();
@@ -129,5 +163,19 @@ impl Engine {
             }
         };
         self.state().entrance.ends = ends;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_known_of_other_credentials_is_forgotten() {
+        let mut door = Door::default();
+        door.is_open();
+        door.ends = Some(Error::new(Fault::NeedsUser, "revoked"));
+        door.is_another();
+        assert!(door.open_at.is_none() && door.ends().is_none());
     }
 }

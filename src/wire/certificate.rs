@@ -125,16 +125,15 @@ fn out_of_date(what: String, now: Time, renewed: &str) -> Words {
         "correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings)";
     if now.timestamp() < WRITTEN {
         Words {
-            why: format!(
-                "{what}, and {clock}, which is wrong, since this program is newer than that"
-            ),
-            hint: correct.into(),
+            why: format!("{what} by this machine's clock, which is wrong"),
+            hint: format!("{clock}, and this program is newer than that: {correct}"),
         }
     } else {
         Words {
-            why: format!("{what}, and {clock}"),
+            // The moment is no part of the sentence: a trouble that lasts is known by its words.
+            why: what,
             hint: format!(
-                "if that date and time of the clock are wrong, {correct}; if they are right, the certificate must be {renewed} on the server, {BY_WHOM}"
+                "{clock}: if that is wrong, {correct}; if it is right, the certificate must be {renewed} on the server, {BY_WHOM}"
             ),
         }
     }
@@ -398,13 +397,13 @@ mod tests {
         let told = minute(Time::UNIX_EPOCH);
         assert_eq!(
             words.why,
-            format!(
-                "it is not valid yet, and this machine's clock says {told}, which is wrong, since this program is newer than that"
-            )
+            "it is not valid yet by this machine's clock, which is wrong"
         );
         assert_eq!(
             words.hint,
-            "correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings)"
+            format!(
+                "this machine's clock says {told}, and this program is newer than that: correct this machine's clock (`sudo timedatectl set-ntp true`, or in the NAS's settings)"
+            )
         );
     }
 

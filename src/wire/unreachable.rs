@@ -1,5 +1,6 @@
 //! Words for a server that cannot be reached: which side's, what was tried, and what to look at.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 
@@ -34,31 +35,26 @@ fn kind(e: &io::Error) -> Kind {
 
 pub(super) fn unreachable(endpoint: &Endpoint, failed: &[(IpAddr, io::Error)]) -> Error {
     let called = endpoint.called();
-    let mut groups: Vec<(Kind, &io::Error, Vec<IpAddr>)> = Vec::new();
+    // A resolver tells the addresses in another order each time, and the same trouble is to have the same
+    // words: other words are news.
+    let mut groups: BTreeMap<(Kind, String), BTreeSet<IpAddr>> = BTreeMap::new();
     for (ip, e) in failed {
-        match groups.iter_mut().find(|(known, ..)| *known == kind(e)) {
-            Some((_, _, ips)) if ips.contains(ip) => {}
-            Some((_, _, ips)) => ips.push(*ip),
-            None => groups.push((kind(e), e, vec![*ip])),
-        }
+        let what = reason(kind(e), e, endpoint.port);
+        groups.entry((kind(e), what)).or_default().insert(*ip);
     }
-    groups.sort_by_key(|(kind, ..)| *kind);
-    let several = groups.iter().map(|(_, _, ips)| ips.len()).sum::<usize>() > 1;
+    let several = groups.values().map(BTreeSet::len).sum::<usize>() > 1;
     let reasons: Vec<String> = groups
         .iter()
-        .map(|(kind, e, ips)| {
-            let what = reason(*kind, e, endpoint.port);
-            match several {
-                true => format!("{what} (at {})", listed(ips)),
-                false => what,
-            }
+        .map(|((_, what), ips)| match several {
+            true => format!("{what} (at {})", listed(ips)),
+            false => what.clone(),
         })
         .collect();
     let reasons = match reasons.is_empty() {
         true => "its name has no address".into(),
         false => reasons.join("; "),
     };
-    let worst = groups.first().map_or(Kind::Other, |(kind, ..)| *kind);
+    let worst = groups.keys().next().map_or(Kind::Other, |(kind, _)| *kind);
     Error::connection(format!("{called} cannot be reached: {reasons}")).hint(hint(worst, endpoint))
 }
 
@@ -106,7 +102,7 @@ fn hint(kind: Kind, endpoint: &Endpoint) -> String {
     }
 }
 
-fn listed(ips: &[IpAddr]) -> String {
+fn listed(ips: &BTreeSet<IpAddr>) -> String {
     let named: Vec<String> = ips
         .iter()
         .take(NAMED_MAX)
@@ -136,12 +132,34 @@ pub(super) fn no_address(endpoint: &Endpoint, e: &io::Error) -> Error {
         "{} cannot be reached: there is no server by the name {host} ({said})",
         endpoint.called()
     ))
-    .hint(format!(
+    .hint(if is_an_example(&endpoint.host) {
+        format!(
+            "that name stands in examples alone: change `{}` in {} to the name of your provider's mail server, which its help pages call \"IMAP server\" or \"incoming mail\"",
+            origin.key("server"),
+            origin.file()
+        )
+    } else {
+        format!(
         "is `{}` spelled right in {}? If it is: `getent hosts {}` shows an address as soon as this machine finds one",
         origin.key("server"),
         origin.file(),
         shell_word(&host)
-    ))
+        )
+    })
+}
+
+/// Names that nobody can have (RFC 2606), as `config.json.example` has one.
+fn is_an_example(host: &str) -> bool {
+    let reserved = [
+        "example.com",
+        "example.net",
+        "example.org",
+        "example",
+        "invalid",
+    ];
+    reserved
+        .iter()
+        .any(|name| host == *name || host.ends_with(&format!(".{name}")))
 }
 
 /// One that no name server can know either.
@@ -223,7 +241,7 @@ mod tests {
             (
                 Side::Target,
                 vec![(v6, K::TimedOut), (v4, K::TimedOut)],
-                "the target imap.example.org:993 cannot be reached: no answer came from port 993 in time (connection timed out) (at 2001:db8::1 and 192.0.2.1)",
+                "the target imap.example.org:993 cannot be reached: no answer came from port 993 in time (connection timed out) (at 192.0.2.1 and 2001:db8::1)",
                 "are `target_server` and `target_port` right in config.json (usually 993, or 143 where `target_tls` is \"starttls\"), is that machine on, and do all firewalls on the way let port 993 through?",
             ),
             (
@@ -249,6 +267,39 @@ mod tests {
             let error = unreachable(&endpoint(side), &failed);
             assert_eq!(error.message, message);
             assert_eq!(error.hint.as_deref(), Some(hint));
+        }
+    }
+
+    /// Resolvers tell a server's addresses in another order each time, and only what is new is said.
+    #[test]
+    fn the_same_trouble_has_the_same_words_each_time() {
+        use io::ErrorKind as K;
+        let failed = [
+            ("192.0.2.1", K::ConnectionRefused),
+            ("192.0.2.2", K::TimedOut),
+            ("192.0.2.10", K::ConnectionRefused),
+            ("192.0.2.3", K::ConnectionRefused),
+            ("192.0.2.4", K::ConnectionRefused),
+            ("2001:db8::1", K::ConnectionRefused),
+            ("192.0.2.6", K::ConnectionReset),
+            ("192.0.2.7", K::PermissionDenied),
+            ("2001:db8::2", K::ConnectionReset),
+        ];
+        let said = |order: Vec<&(&str, K)>| {
+            let failed = order
+                .iter()
+                .map(|(ip, k)| (ip.parse::<IpAddr>().expect("an address"), (*k).into()));
+            unreachable(&endpoint(Side::Source), &failed.collect::<Vec<_>>()).message
+        };
+        let first = said(failed.iter().collect());
+        assert_eq!(
+            first,
+            "the source imap.example.org:993 cannot be reached: nothing listens on port 993 (connection refused) (at 192.0.2.1, 192.0.2.3, 192.0.2.4, 192.0.2.10 and 1 more); nobody answers on port 993 (connection timed out) (at 192.0.2.2); connection reset (at 192.0.2.6 and 2001:db8::2); permission denied (at 192.0.2.7)"
+        );
+        assert_eq!(said(failed.iter().rev().collect()), first);
+        for n in 1..failed.len() {
+            let (a, b) = failed.split_at(n);
+            assert_eq!(said(b.iter().chain(a).collect()), first);
         }
     }
 

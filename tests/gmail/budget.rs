@@ -33,6 +33,7 @@ impl Running {
             config_of: changed_at(&stage.config_file()),
             poll: Duration::from_secs(1),
             idle: true,
+            ledger_given: false,
         };
         let engine = Arc::clone(&engine);
         let thread = thread::spawn(move || {

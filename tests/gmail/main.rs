@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod at_the_door;
 mod budget;
 mod copies;
 mod cost;
@@ -17,6 +18,7 @@ mod overlap;
 mod patience;
 mod places;
 mod progress;
+mod reread;
 mod sign_in;
 mod stage;
 mod tokens;

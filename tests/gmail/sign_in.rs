@@ -19,7 +19,7 @@ use crate::common::{eventually, world};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Gmail is entered with a token that is good for so long.
-fn with_token(life: Duration) -> Stage {
+pub(crate) fn with_token(life: Duration) -> Stage {
     let mut stage = Stage::new();
     stage.set("target_pass", Value::Null);
     let token = stage.gmail.issue_token(life);
@@ -28,7 +28,7 @@ fn with_token(life: Duration) -> Stage {
     stage
 }
 
-fn trouble(stage: &Stage) -> Value {
+pub(crate) fn trouble(stage: &Stage) -> Value {
     stage.status_soon()["trouble"].take()
 }
 
@@ -147,14 +147,18 @@ fn a_target_that_is_out_of_reach_at_the_start_is_no_end() {
 }
 
 /// A daemon within this process, with intervals of its own.
-struct Daemon {
+pub(crate) struct Daemon {
     stopper: Stopper,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Daemon {
     /// `meanwhile` happens after the configuration was read.
-    fn start(stage: &mut Stage, times: Intervals, meanwhile: impl FnOnce(&mut Stage)) -> Daemon {
+    pub(crate) fn start(
+        stage: &mut Stage,
+        times: Intervals,
+        meanwhile: impl FnOnce(&mut Stage),
+    ) -> Daemon {
         let config_of = changed_at(&stage.config_file());
         let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
         meanwhile(stage);
@@ -169,6 +173,7 @@ impl Daemon {
             config_of,
             poll: Duration::from_secs(60),
             idle: true,
+            ledger_given: false,
         };
         let run = move |engine: Arc<Engine>| {
             engine.run_for_good(&watch).unwrap();

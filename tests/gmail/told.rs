@@ -25,7 +25,7 @@ impl Told {
         Told::of(stage.spawn_for_good(extra))
     }
 
-    fn of(mut child: Child) -> Told {
+    pub(crate) fn of(mut child: Child) -> Told {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (from, into) = (child.stderr.take().unwrap(), Arc::clone(&lines));
         let reader = thread::spawn(move || {

@@ -302,11 +302,12 @@ impl Reader<'_> {
                     shown(mask::without_credentials(host.trim()).as_bytes())
                 ),
             )
-            .hint(match host.contains("://") {
-                true => "write the name alone, without what stands before and behind it in an address".into(),
-                false => format!(
+            .hint(if host.contains("://") {
+                "write the name alone, without what stands before and behind it in an address".into()
+            } else {
+                format!(
                     "a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`"
-                ),
+                )
             })
         })?;
         let tls_key = format!("{side}_tls");

@@ -336,13 +336,12 @@ impl Engine {
 
     /// Is there a row that a claim could take now?
     fn work_is_due(&self) -> Result<bool> {
-        match self.once.load(Ordering::Relaxed) {
-            true => self.ledger.step(|l| l.untried()),
-            false => {
-                let now = Utc::now();
-                let next = self.ledger.step(|l| l.next_due(now))?;
-                Ok(next.is_some_and(|at| at <= now))
-            }
+        if self.once.load(Ordering::Relaxed) {
+            self.ledger.step(|l| l.untried())
+        } else {
+            let now = Utc::now();
+            let next = self.ledger.step(|l| l.next_due(now))?;
+            Ok(next.is_some_and(|at| at <= now))
         }
     }
 

@@ -171,9 +171,10 @@ impl Account {
     }
 
     fn items(&self, what: &str) -> String {
-        match self.gmail {
-            true => format!("(UID X-GM-MSGID {what})"),
-            false => format!("(UID {what})"),
+        if self.gmail {
+            format!("(UID X-GM-MSGID {what})")
+        } else {
+            format!("(UID {what})")
         }
     }
 
@@ -245,9 +246,10 @@ impl Account {
         others: &[String],
     ) -> Result<News> {
         let literals = METADATA_MAX * SET_MAX as u64;
-        let set = match spare_last {
-            true => format!("{from}:{}", u32::MAX),
-            false => format!("{from}:*"),
+        let set = if spare_last {
+            format!("{from}:{}", u32::MAX)
+        } else {
+            format!("{from}:*")
         };
         let Look { view, found, moved } =
             self.session

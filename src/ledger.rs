@@ -126,9 +126,10 @@ impl Route {
 
     /// The source as people read it.
     pub fn source(&self) -> String {
-        match self.source_user.contains('@') {
-            true => self.source_user.clone(),
-            false => format!("{}@{}", self.source_user, self.source_server),
+        if self.source_user.contains('@') {
+            self.source_user.clone()
+        } else {
+            format!("{}@{}", self.source_user, self.source_server)
         }
     }
 }
@@ -306,22 +307,21 @@ impl Ledger {
     }
 
     fn check_version(&self, migrate: bool) -> Result<()> {
-        let found: Option<i64> = match self.is_empty()? {
-            true => None,
-            false => {
-                let id: i32 = self
-                    .db
-                    .query_row("PRAGMA application_id", [], |r| r.get(0))
-                    .map_err(|e| self.explain(&e))?;
-                if id != APPLICATION_ID {
-                    return Err(Error::fatal(format!(
-                        "{}: a database of another program, expected a ledger",
-                        self.path.display()
-                    ))
-                    .hint(OTHER_PLACE));
-                }
-                self.version()?
+        let found: Option<i64> = if self.is_empty()? {
+            None
+        } else {
+            let id: i32 = self
+                .db
+                .query_row("PRAGMA application_id", [], |r| r.get(0))
+                .map_err(|e| self.explain(&e))?;
+            if id != APPLICATION_ID {
+                return Err(Error::fatal(format!(
+                    "{}: a database of another program, expected a ledger",
+                    self.path.display()
+                ))
+                .hint(OTHER_PLACE));
             }
+            self.version()?
         };
         let ours = MIGRATIONS.len() as i64;
         match found {

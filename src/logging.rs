@@ -119,9 +119,10 @@ static HANDLE: OnceLock<LoggerHandle> = OnceLock::new();
 /// # Errors
 /// `Usage` for a place that cannot be written to.
 pub fn start(options: &Options) -> Result<Log> {
-    let level = match options.debug {
-        true => LevelFilter::Debug,
-        false => LevelFilter::Info,
+    let level = if options.debug {
+        LevelFilter::Debug
+    } else {
+        LevelFilter::Info
     };
     let writer: Box<dyn LogWriter> = match &options.place {
         Place::Stdout => return Ok(standard(Target::Stdout, level, options)),

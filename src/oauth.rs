@@ -412,11 +412,10 @@ impl Tokens {
             return;
         }
         held.warned = Some(rotated);
-        let stake = match rotated {
-            true => {
-                "; a new refresh token came with it, so unless the file and its folder can be written before the next restart, that will need a new sign-in"
-            }
-            false => "",
+        let stake = if rotated {
+            "; a new refresh token came with it, so unless the file and its folder can be written before the next restart, that will need a new sign-in"
+        } else {
+            ""
         };
         warn!(
             "{}: the renewed token is kept in memory only: {e}{stake}",

@@ -437,12 +437,13 @@ impl Session {
     /// Of a session in an unknown state nothing more is asked: the next answer might be to the last
     /// question.
     fn in_step(&self) -> Result<()> {
-        match self.usable {
-            true => Ok(()),
-            false => Err(Error::connection(format!(
+        if self.usable {
+            Ok(())
+        } else {
+            Err(Error::connection(format!(
                 "the session with {} is out of step",
                 self.name()
-            ))),
+            )))
         }
     }
 

@@ -199,11 +199,10 @@ impl Source {
         bytes: u64,
         plain: bool,
     ) -> (Vec<Message>, Result<()>) {
-        let items = match plain {
-            true => "(UID FLAGS INTERNALDATE BODY.PEEK[])",
-            false => {
-                "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)] BODY.PEEK[])"
-            }
+        let items = if plain {
+            "(UID FLAGS INTERNALDATE BODY.PEEK[])"
+        } else {
+            "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)] BODY.PEEK[])"
         };
         // Sizes may lie (servers.md 3.9): what a server announces too low is still taken.
         let bound = bytes.max(MESSAGE_MAX) + METADATA_MAX * uids.len() as u64;

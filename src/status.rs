@@ -84,9 +84,10 @@ impl Report {
             held,
             reasons: ledger.reasons(REASONS)?,
             files: safe(asked.files),
-            failed: match asked.with_failed {
-                true => Some((ledger.failed()?, ledger.put_off()?)),
-                false => None,
+            failed: if asked.with_failed {
+                Some((ledger.failed()?, ledger.put_off()?))
+            } else {
+                None
             },
             midnight,
             now,
@@ -177,9 +178,10 @@ impl Report {
         self.failures(&mut out);
         let several = self.troubles().nth(1).is_some();
         for (part, trouble) in self.troubles() {
-            let part = match several {
-                true => format!("{}, ", safe(&part.name)),
-                false => String::new(),
+            let part = if several {
+                format!("{}, ", safe(&part.name))
+            } else {
+                String::new()
             };
             out.blank();
             out.add(
@@ -281,9 +283,10 @@ impl Report {
             None => format!("`imap-to-gmail status --failed{files}` says which"),
             Some(_) => format!("`imap-to-gmail retry-failed{files}` tries them again"),
         };
-        let midnight = match self.midnight.time() == NaiveTime::MIN {
-            true => "since midnight (UTC)".to_string(),
-            false => format!("since midnight ({} UTC)", self.midnight.format("%H:%M")),
+        let midnight = if self.midnight.time() == NaiveTime::MIN {
+            "since midnight (UTC)".to_string()
+        } else {
+            format!("since midnight ({} UTC)", self.midnight.format("%H:%M"))
         };
         for (name, count, always, note) in [
             (

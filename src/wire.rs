@@ -582,9 +582,10 @@ impl Core {
     /// A server that answers for ever is cut off.
     fn count(&mut self, responses: usize) -> io::Result<()> {
         self.text_bytes += responses * (TEXT_MAX / RESPONSES_MAX);
-        match self.text_bytes > TEXT_MAX {
-            true => Err(broken("the server's answer has no end")),
-            false => Ok(()),
+        if self.text_bytes > TEXT_MAX {
+            Err(broken("the server's answer has no end"))
+        } else {
+            Ok(())
         }
     }
 

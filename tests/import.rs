@@ -610,9 +610,10 @@ proptest! {
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..6usize, prop::collection::vec(any::<u8>(), 0..4)), 1..4),
         form in any::<bool>(),
     ) {
-        let mut bytes = match form {
-            true => script_file(&[("<0@x>", TIME), ("<1@x>", "null"), ("<2@\u{e9}>", TIME)]).into_bytes(),
-            false => first_script_file(&["<0@x>", "<1@x>", "\\\"<2@x>"]).into_bytes(),
+        let mut bytes = if form {
+            script_file(&[("<0@x>", TIME), ("<1@x>", "null"), ("<2@\u{e9}>", TIME)]).into_bytes()
+        } else {
+            first_script_file(&["<0@x>", "<1@x>", "\\\"<2@x>"]).into_bytes()
         };
         for (at, gone, new) in cuts {
             let at = at.index(bytes.len() + 1);

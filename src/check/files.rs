@@ -55,9 +55,10 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
         }
     }
     if found.is_empty() {
-        let what = match files.is_empty() {
-            true => "no file with a secret in it is there",
-            false => "no other user of this machine can read passwords, tokens or the ledger",
+        let what = if files.is_empty() {
+            "no file with a secret in it is there"
+        } else {
+            "no other user of this machine can read passwords, tokens or the ledger"
         };
         found.push(Finding::ok(name, what));
     }

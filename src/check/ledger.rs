@@ -101,9 +101,10 @@ fn counts(i: &Inspection, path: &Path) -> String {
             parts.push(format!("{} {what}", thousands(count)));
         }
     }
-    let life = match is_running(&s.parts, ledger::is_held(path), Utc::now()) {
-        true => "a run is using it now",
-        false => "no run is using it now",
+    let life = if is_running(&s.parts, ledger::is_held(path), Utc::now()) {
+        "a run is using it now"
+    } else {
+        "no run is using it now"
     };
     format!("{}; {life}", parts.join(", "))
 }

@@ -77,15 +77,17 @@ pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, gmail: bool
     };
     let first = coming.is_some_and(|c| c.first);
     let room = format!("there is room for {} more ({})", worst.left, worst.used);
-    let comes = worst.comes.map(|comes| match first {
-        true => format!("the first run brings about {comes}"),
-        false => format!("what waits is {comes}"),
-    });
-    let make_room = match gmail {
-        true => {
-            "make room in the Google account (mail, Drive and Photos share it: https://one.google.com/storage)"
+    let comes = worst.comes.map(|comes| {
+        if first {
+            format!("the first run brings about {comes}")
+        } else {
+            format!("what waits is {comes}")
         }
-        false => "make room in the account",
+    });
+    let make_room = if gmail {
+        "make room in the Google account (mail, Drive and Photos share it: https://one.google.com/storage)"
+    } else {
+        "make room in the account"
     };
     match (worst.grade, comes) {
         (Grade::Full, _) => Finding::problem(
@@ -94,9 +96,10 @@ pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, gmail: bool
             &format!("{make_room}; until then mail waits, and nothing is lost"),
         ),
         (Grade::TooMuch, Some(comes)) => {
-            let less = match first {
-                true => ", or take less with a later `since`",
-                false => "",
+            let less = if first {
+                ", or take less with a later `since`"
+            } else {
+                ""
             };
             Finding::problem(
                 name,

@@ -98,9 +98,10 @@ pub(super) fn taken(session: &mut Session, wanted: &Wanted) -> Result<Sample> {
     let found = wanted.fetch(session, &newest, NAME, literals)?;
     let told = found.iter().filter(|f| f.header.is_some());
     sample.newest = told.filter_map(Fetched::discovered).collect();
-    let some = match newest.len() == count {
-        true => found,
-        false => wanted.fetch(session, &spread(count), "(UID RFC822.SIZE)", 0)?,
+    let some = if newest.len() == count {
+        found
+    } else {
+        wanted.fetch(session, &spread(count), "(UID RFC822.SIZE)", 0)?
     };
     sample.bytes = scaled(some.iter().filter_map(|f| f.size), count);
     Ok(sample)

@@ -47,9 +47,10 @@ pub(super) fn source(
     };
     let (finding, wanted) = mailbox(&mut session, draft.since, before);
     tell(finding);
-    tell(match session.usable() {
-        true => idle(&mut session),
-        false => Finding::skipped("source_idle", "the connection was lost"),
+    tell(if session.usable() {
+        idle(&mut session)
+    } else {
+        Finding::skipped("source_idle", "the connection was lost")
     });
     let sample = wanted.and_then(|wanted| sample::taken(&mut session, &wanted).ok());
     session.logout();

@@ -50,13 +50,12 @@ pub(super) fn findings(
         Err(e) => Finding::problem(rest[0], &e, TRY_AGAIN),
     });
     let mut all_mail = None;
-    tell(match session.usable() {
-        true => {
-            let (finding, found) = copies(rest[1], &mut session);
-            all_mail = found;
-            finding
-        }
-        false => Finding::skipped(rest[1], LOST),
+    tell(if session.usable() {
+        let (finding, found) = copies(rest[1], &mut session);
+        all_mail = found;
+        finding
+    } else {
+        Finding::skipped(rest[1], LOST)
     });
     tell(uidplus(rest[2], &session));
     tell(size_limit(rest[3], &session));
@@ -165,13 +164,14 @@ fn shown_copies(name: &str, found: &[Option<String>]) -> Finding {
 }
 
 fn uidplus(name: &str, session: &Session) -> Finding {
-    match session.offers("UIDPLUS") {
-        true => Finding::ok(name, "the server says where it puts a message (UIDPLUS)"),
-        false => Finding::warning(
+    if session.offers("UIDPLUS") {
+        Finding::ok(name, "the server says where it puts a message (UIDPLUS)")
+    } else {
+        Finding::warning(
             name,
             "the server does not say where it puts a message (no UIDPLUS), so a copy is not looked at once more after it was sent",
             "nothing need be done; if the server is yours, see whether UIDPLUS can be switched on",
-        ),
+        )
     }
 }
 

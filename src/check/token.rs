@@ -133,10 +133,7 @@ fn clock(ahead: TimeDelta) -> Finding {
             "this machine's clock agrees with the token endpoint's",
         );
     }
-    let way = match seconds > 0 {
-        true => "behind",
-        false => "ahead of",
-    };
+    let way = if seconds > 0 { "behind" } else { "ahead of" };
     Finding::warning(
         name,
         format!(

@@ -104,9 +104,10 @@ impl RunArgs {
     pub(super) fn log_options(&self, bottom: Option<logging::Bottom>) -> logging::Options {
         logging::Options {
             // A dry run writes nothing, and its result goes to stdout.
-            place: match self.dry_run {
-                true => logging::Place::Stderr,
-                false => logging::Place::named(&self.log),
+            place: if self.dry_run {
+                logging::Place::Stderr
+            } else {
+                logging::Place::named(&self.log)
             },
             max_size: self.log_max_size,
             max_files: self.log_max_files,

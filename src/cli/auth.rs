@@ -238,9 +238,10 @@ fn consent_text(
     user: Option<&str>,
     limit: Duration,
 ) -> String {
-    let first = match opened {
-        true => "A browser is being opened; if none comes up, open this address",
-        false => "Open this address in a browser",
+    let first = if opened {
+        "A browser is being opened; if none comes up, open this address"
+    } else {
+        "Open this address in a browser"
     };
     let unverified = match client.provider {
         Provider::Google => {

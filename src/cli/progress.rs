@@ -240,13 +240,14 @@ fn first_run(since: Since) -> String {
 pub(super) fn summary(p: &Progress) -> Vec<String> {
     let t = &p.tally;
     let at_work = t.at_work.as_secs_f64();
-    let rate = match t.delivered.messages > 0 && at_work >= 1.0 {
-        true => format!(
+    let rate = if t.delivered.messages > 0 && at_work >= 1.0 {
+        format!(
             "; {:.1} messages and {} per second while at work",
             t.delivered.messages as f64 / at_work,
             bytes_text((t.delivered.bytes as f64 / at_work) as u64)
-        ),
-        false => String::new(),
+        )
+    } else {
+        String::new()
     };
     let time = match t.at_work.as_secs() {
         0 => "less than a second".to_string(),
@@ -303,9 +304,10 @@ pub(super) fn summary(p: &Progress) -> Vec<String> {
         if let Some(t) = p.troubles.first() {
             why.push(shown(t.message.as_bytes()));
         }
-        let why = match why.is_empty() {
-            true => String::new(),
-            false => format!(": {}", why.join("; ")),
+        let why = if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", why.join("; "))
         };
         out.push(format!("waiting: {}{why}", counted(left, "message")));
     }

@@ -34,10 +34,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         })?,
     };
     let path = chosen.path.clone();
-    let bottom = match args.dry_run {
-        true => None,
-        false => Bottom::new(),
-    };
+    let bottom = if args.dry_run { None } else { Bottom::new() };
     let log = logging::start(&args.log_options(bottom.clone()))?;
     let warn_of_places = |moved: &[Note]| {
         for note in moved.iter().chain(&chosen.notes) {
@@ -74,20 +71,22 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             _ => stopper.stop(),
         })
     });
-    let idle = match args.once {
-        true => "looking for messages",
-        false => "watching",
+    let idle = if args.once {
+        "looking for messages"
+    } else {
+        "watching"
     };
     let reporter = Reporter::start(&engine, bottom.clone(), every, idle);
-    let ended = match args.once {
-        true => engine.run_once(),
-        false => engine.run_for_good(&Watch {
+    let ended = if args.once {
+        engine.run_once()
+    } else {
+        engine.run_for_good(&Watch {
             config_file: args.config.clone(),
             config_of,
             poll: Duration::from_secs(args.poll_interval),
             idle: !args.no_idle,
             ledger_given: args.state_file.is_some(),
-        }),
+        })
     };
     handle.close();
     let _ = listener.join();

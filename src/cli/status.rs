@@ -53,9 +53,10 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
             say_aside(&wrapped(WIDTH, "warning: ", "  ", &doubt));
         }
     }
-    match args.json {
-        true => say(&format!("{}\n", report.json())),
-        false => say(&report.text(columns())),
+    if args.json {
+        say(&format!("{}\n", report.json()))
+    } else {
+        say(&report.text(columns()))
     }
     Ok(0)
 }

@@ -95,10 +95,7 @@ impl Mistake {
             .map_or(text.len(), |n| self.at + n);
         let line = text[..start].matches('\n').count() + 1;
         let column = text[start..self.at].chars().count() + 1;
-        let what = match self.is_json {
-            true => "at",
-            false => "not JSON at",
-        };
+        let what = if self.is_json { "at" } else { "not JSON at" };
         let mut error = Error::usage(format!(
             "{}: {what} line {line}, column {column}: {}",
             path.display(),

@@ -131,9 +131,10 @@ fn has_folder(config: &Path, folder: &Path) -> bool {
 }
 
 fn real(folder: &Path) -> PathBuf {
-    let named = match folder.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => folder,
+    let named = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
     };
     named.canonicalize().unwrap_or_else(|_| named.into())
 }

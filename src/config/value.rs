@@ -107,9 +107,10 @@ pub fn bytes(text: &str) -> Option<u64> {
         ),
         None => (text.trim(), 1),
     };
-    match digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => digits.parse::<u64>().ok()?.checked_mul(factor),
-        false => None,
+    if digits.bytes().all(|b| b.is_ascii_digit()) {
+        digits.parse::<u64>().ok()?.checked_mul(factor)
+    } else {
+        None
     }
 }
 

@@ -46,9 +46,10 @@ impl Engine {
         let claimed = self
             .ledger
             .step(|l| l.claim_within(limit, claim, Utc::now()))?;
-        match claimed.rows.is_empty() && claimed.held_back {
-            true => Err(limit_reached(limit)),
-            false => Ok(claimed.rows),
+        if claimed.rows.is_empty() && claimed.held_back {
+            Err(limit_reached(limit))
+        } else {
+            Ok(claimed.rows)
         }
     }
 

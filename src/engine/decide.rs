@@ -24,9 +24,10 @@ pub(super) fn known<'a>(
     copies: Option<&'a Copies>,
 ) -> Result<Known<'a>> {
     let shown = copies.is_some_and(|c| !c.named.is_empty());
-    let rivals = match shown && ledger.step(|l| l.has_rivals(row))? {
-        true => Rivals::Unknown,
-        false => Rivals::None,
+    let rivals = if shown && ledger.step(|l| l.has_rivals(row))? {
+        Rivals::Unknown
+    } else {
+        Rivals::None
     };
     Ok(Known {
         copies,

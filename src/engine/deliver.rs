@@ -80,12 +80,11 @@ impl Engine {
             warm &= end.is_err();
         }
         self.mind_shut(&account);
-        match once || !account.usable() {
-            true => account.logout(),
-            false => {
-                account.wait();
-                self.sessions.keep(account);
-            }
+        if once || !account.usable() {
+            account.logout()
+        } else {
+            account.wait();
+            self.sessions.keep(account);
         }
         end
     }

@@ -207,9 +207,10 @@ impl Engine {
                     None => !nameless.insert((row.about.size, row.about.date.clone())),
                 };
                 let unsure = copies || twin || row.about.size.is_none();
-                let plan = match unsure {
-                    true => Plan::SendUnlessThere,
-                    false => Plan::Send,
+                let plan = if unsure {
+                    Plan::SendUnlessThere
+                } else {
+                    Plan::Send
                 };
                 (plan, later)
             }

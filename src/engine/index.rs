@@ -367,12 +367,13 @@ impl<'a> TargetIndex<'a> {
         let open = |session: &mut Account| {
             reopen(session, engine)?;
             let view = session.view(&index.name, false)?;
-            match view.uid_validity == index.uid_validity {
-                true => Ok(()),
-                false => Err(Error::connection(format!(
+            if view.uid_validity == index.uid_validity {
+                Ok(())
+            } else {
+                Err(Error::connection(format!(
                     "{} of the target has new UIDs (UIDVALIDITY {}, expected {})",
                     index.name, view.uid_validity, index.uid_validity
-                ))),
+                )))
             }
         };
         let way = Way {

@@ -84,9 +84,10 @@ impl Engine {
         let trouble = trouble.or(notice.as_ref()).map(Error::advised);
         let (news, worst) = self.ledger.step(|l| {
             let news = l.trouble(part, trouble.as_ref(), Utc::now())?;
-            let worst = match news {
-                true => l.parts()?.into_iter().find_map(|p| p.trouble),
-                false => None,
+            let worst = if news {
+                l.parts()?.into_iter().find_map(|p| p.trouble)
+            } else {
+                None
             };
             Ok((news, worst))
         })?;
@@ -94,9 +95,10 @@ impl Engine {
         match (&trouble, said) {
             // What a person should know although all goes on is said once.
             (Some(e), Some(lasted)) if news || held_up => {
-                let still = match news {
-                    true => String::new(),
-                    false => format!("still, after {}: ", span(lasted.as_secs())),
+                let still = if news {
+                    String::new()
+                } else {
+                    format!("still, after {}: ", span(lasted.as_secs()))
                 };
                 let line = format!("{still}{}", e.in_full(&next_try(e, again)));
                 match e.fault {

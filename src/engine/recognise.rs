@@ -134,9 +134,10 @@ impl TargetIndex<'_> {
         if uids.is_empty() {
             return Ok(());
         }
-        let (named, unreadable) = match open.iter().any(|r| r.about.message_id.is_some()) {
-            true => self.described(index, &uids)?,
-            false => (Vec::new(), Vec::new()),
+        let (named, unreadable) = if open.iter().any(|r| r.about.message_id.is_some()) {
+            self.described(index, &uids)?
+        } else {
+            (Vec::new(), Vec::new())
         };
         let named: HashMap<Uid, Discovered> = named
             .into_iter()
@@ -163,9 +164,12 @@ impl TargetIndex<'_> {
             let mut alike: Vec<&Discovered> = seen
                 .iter()
                 .filter(|d| row.about.message_id.is_none() || silent(d))
-                .filter(|d| match d.internal_date == Some(row.internal_date) {
-                    true => d.size.is_none_or(|size| about(row).contains(&size)),
-                    false => d.size == row.about.size,
+                .filter(|d| {
+                    if d.internal_date == Some(row.internal_date) {
+                        d.size.is_none_or(|size| about(row).contains(&size))
+                    } else {
+                        d.size == row.about.size
+                    }
                 })
                 .collect();
             alike.sort_by_key(|d| d.internal_date != Some(row.internal_date));
@@ -219,9 +223,10 @@ pub(super) fn by_name(copies: &Copies, rivals: Rivals) -> Option<Place> {
 /// to stand for this one?
 pub(super) fn seen(ledger: &Shared, row: &Row, body: &[u8], named: bool) -> Result<Whose> {
     let (bytes, found) = compared(row, body);
-    let rivals = match named && bytes == Bytes::Other && ledger.step(|l| l.has_rivals(row))? {
-        true => Rivals::Unknown,
-        false => Rivals::None,
+    let rivals = if named && bytes == Bytes::Other && ledger.step(|l| l.has_rivals(row))? {
+        Rivals::Unknown
+    } else {
+        Rivals::None
     };
     let anothers_bytes = match bytes {
         Bytes::Like | Bytes::Other => ledger.step(|l| l.has_bytes_of_another(row.id, &found))?,

@@ -54,18 +54,24 @@ pub(super) fn settle(
     now: Time,
     times: &Intervals,
 ) -> Change {
-    let refused = |error| match evidence.all_refused {
-        true => put_off(now, false, row, now),
-        false => charge(error, row, now, times),
+    let refused = |error| {
+        if evidence.all_refused {
+            put_off(now, false, row, now)
+        } else {
+            charge(error, row, now, times)
+        }
     };
-    let lost = |error: Error| match evidence.another_got_through {
-        true => charge(error.with_fault(Fault::Transient), row, now, times),
-        false => put_off(
-            now + delta(doubled(times.backoff, row.unseen)),
-            true,
-            row,
-            now,
-        ),
+    let lost = |error: Error| {
+        if evidence.another_got_through {
+            charge(error.with_fault(Fault::Transient), row, now, times)
+        } else {
+            put_off(
+                now + delta(doubled(times.backoff, row.unseen)),
+                true,
+                row,
+                now,
+            )
+        }
     };
     match outcome {
         Outcome::Delivered {

@@ -105,14 +105,13 @@ impl Engine {
         closed.refusals = 0;
         closed.until = Some(Instant::now() + self.times.all_mail_again);
         let name = shown(name.as_bytes());
-        match account.index_mailboxes().first().map(String::as_str) == account.shut().map(|s| s.0) {
-            true => {
-                warn!(
-                    "{name} does not open; looking for copies in {} instead for a while",
-                    shown(account.delivery().as_bytes())
-                )
-            }
-            false => warn!("{name} does not open; looking for no copies there for a while"),
+        if account.index_mailboxes().first().map(String::as_str) == account.shut().map(|s| s.0) {
+            warn!(
+                "{name} does not open; looking for copies in {} instead for a while",
+                shown(account.delivery().as_bytes())
+            )
+        } else {
+            warn!("{name} does not open; looking for no copies there for a while")
         }
     }
 

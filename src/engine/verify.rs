@@ -40,9 +40,10 @@ impl TargetIndex<'_> {
             let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
             uids.sort_unstable();
             uids.dedup();
-            let (validity, found) = match uids.is_empty() {
-                true => (UidValidity(0), Vec::new()),
-                false => self.delivered(&uids)?,
+            let (validity, found) = if uids.is_empty() {
+                (UidValidity(0), Vec::new())
+            } else {
+                self.delivered(&uids)?
             };
             let found: HashMap<Uid, Copy> = found.into_iter().map(|c| (c.uid, c)).collect();
             let mut verdicts: Vec<(i64, Verdict)> = Vec::with_capacity(set.len());

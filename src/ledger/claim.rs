@@ -238,11 +238,12 @@ fn query(once: bool, pick: Pick) -> String {
 /// in the future: then the clock was set back, and the time that the row waits for means nothing. The
 /// claim brings its moments back, so that what it waits for from then on counts.
 pub(super) fn due(once: bool, row: &str) -> String {
-    match once {
-        true => format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1"),
-        false => format!(
+    if once {
+        format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1")
+    } else {
+        format!(
             "({row}.next_attempt_at <= ?1 OR {row}.discovered_at > ?1 OR {row}.in_flight_since > ?1)"
-        ),
+        )
     }
 }
 

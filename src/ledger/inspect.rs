@@ -142,9 +142,10 @@ fn can_write(path: &Path) -> std::io::Result<()> {
     };
     // SQLite has files of its own beside the ledger.
     can(folder, Access::WRITE_OK | Access::EXEC_OK)?;
-    match path.exists() {
-        true => can(path, Access::READ_OK | Access::WRITE_OK),
-        false => Ok(()),
+    if path.exists() {
+        can(path, Access::READ_OK | Access::WRITE_OK)
+    } else {
+        Ok(())
     }
 }
 

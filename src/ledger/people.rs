@@ -239,12 +239,11 @@ impl Ledger {
                 shell_word(&self.path.display().to_string())
             )));
         }
-        let change = match skip {
-            true => "UPDATE message SET status = 'skipped' WHERE status = 'failed' AND superseded_by IS NULL AND ?1 = ?1",
-            false => {
-                "UPDATE message SET status = 'pending', next_attempt_at = ?1, first_failed_at = NULL, subject = NULL, sender = NULL
+        let change = if skip {
+            "UPDATE message SET status = 'skipped' WHERE status = 'failed' AND superseded_by IS NULL AND ?1 = ?1"
+        } else {
+            "UPDATE message SET status = 'pending', next_attempt_at = ?1, first_failed_at = NULL, subject = NULL, sender = NULL
                   WHERE status = 'failed' AND superseded_by IS NULL"
-            }
         };
         self.write(|t| {
             if ids.is_empty() {

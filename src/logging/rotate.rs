@@ -272,9 +272,10 @@ impl Files {
             done?;
         }
         // Another one than was compressed is somebody else's, and stays.
-        match fs::metadata(&plain)?.ino() == from.metadata()?.ino() {
-            true => remove(&plain),
-            false => Ok(()),
+        if fs::metadata(&plain)?.ino() == from.metadata()?.ino() {
+            remove(&plain)
+        } else {
+            Ok(())
         }
     }
 

@@ -255,9 +255,10 @@ impl CredentialsFile<'_> {
             None if microsoft => format!("{MICROSOFT_SCOPE} offline_access"),
             None => return Err(self.missing("scope")),
         };
-        let device_uri = match map.contains_key("device_uri") {
-            false => preset("devicecode"),
-            true => Some(self.endpoint(map, "device_uri", None)?),
+        let device_uri = if map.contains_key("device_uri") {
+            Some(self.endpoint(map, "device_uri", None)?)
+        } else {
+            preset("devicecode")
         };
         let redirect = match self.text(map, "redirect_uri")? {
             Some(uri) => Redirect::parse(&uri).ok_or_else(|| {
@@ -288,11 +289,11 @@ impl CredentialsFile<'_> {
         let kind = map.get("type").and_then(Value::as_str).unwrap_or_default();
         let google = self.provider == Provider::Google;
         if has("installed") || has("web") {
-            return match google {
-                true => self.is_none("`installed` in it is no JSON object"),
-                false => self
-                    .error("is the OAuth client file from Google")
-                    .hint("leave out --provider to sign in to Google"),
+            return if google {
+                self.is_none("`installed` in it is no JSON object")
+            } else {
+                self.error("is the OAuth client file from Google")
+                    .hint("leave out --provider to sign in to Google")
             };
         }
         if kind == "service_account" {
@@ -309,9 +310,10 @@ impl CredentialsFile<'_> {
                 .is_none("there is no `installed` in it")
                 .hint(format!("for another provider say so, with --provider microsoft or --provider other; else: {GOOGLE_HINT}"));
         }
-        match google {
-            true => self.is_none("there is no `installed` in it"),
-            false => self.missing("client_id"),
+        if google {
+            self.is_none("there is no `installed` in it")
+        } else {
+            self.missing("client_id")
         }
     }
 
@@ -343,12 +345,13 @@ impl CredentialsFile<'_> {
             (Some(uri), _) | (None, Some(uri)) => uri,
             (None, None) => return Err(self.missing(key)),
         };
-        match TokenUrl::new(uri.clone()).is_ok_and(|u| is_safe(&u)) {
-            true => Ok(uri),
-            false => Err(self.error(format!(
+        if TokenUrl::new(uri.clone()).is_ok_and(|u| is_safe(&u)) {
+            Ok(uri)
+        } else {
+            Err(self.error(format!(
                 "`{key}` is {}, expected https",
                 shown(uri.as_bytes())
-            ))),
+            )))
         }
     }
 }

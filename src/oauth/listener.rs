@@ -130,17 +130,18 @@ fn answer(stream: TcpStream, awaited: &Awaited, inbox: &Sender<Heard>) {
                 "This is the answer to another sign-in than the one that waits here. Open the address that imap-to-gmail shows now.",
             );
         }
-        answer => match awaited.over.swap(true, Ordering::SeqCst) {
-            true => say(
-                &stream,
-                "200 OK",
-                "Already answered",
-                "The answer of this sign-in has been taken; imap-to-gmail says how it ended.",
-            ),
-            false => {
+        answer => {
+            if awaited.over.swap(true, Ordering::SeqCst) {
+                say(
+                    &stream,
+                    "200 OK",
+                    "Already answered",
+                    "The answer of this sign-in has been taken; imap-to-gmail says how it ended.",
+                )
+            } else {
                 let _ = inbox.send(Heard::Answered(answer, Some(Page(stream))));
             }
-        },
+        }
     }
 }
 

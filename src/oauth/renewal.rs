@@ -52,9 +52,10 @@ impl Tokens {
             .request(&|request| http.send(request));
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = http.ahead();
         let reply = reply.map_err(|e| self.refused(&e, http.status(), contents))?;
-        match is_token(reply.access_token().secret()) {
-            true => Ok(reply),
-            false => Err(self.no_token(http.status())),
+        if is_token(reply.access_token().secret()) {
+            Ok(reply)
+        } else {
+            Err(self.no_token(http.status()))
         }
     }
 

@@ -69,9 +69,10 @@ fn text_tokens(
     open: &mut Vec<Vec<Token>>,
     room: &mut usize,
 ) -> Option<()> {
-    let line = match before_literal {
-        true => &line[..literal_start(line)?],
-        false => line,
+    let line = if before_literal {
+        &line[..literal_start(line)?]
+    } else {
+        line
     };
     let mut at = 0;
     while let Some(&b) = line.get(at) {

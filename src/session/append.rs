@@ -37,9 +37,10 @@ impl Session {
         }
         let size = body.len();
         let plus =
-            match size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+") {
-                true => "+",
-                false => "",
+            if size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+") {
+                "+"
+            } else {
+                ""
             };
         let date = date.map_or_else(String::new, |t| {
             format!("\"{}\" ", t.format("%d-%b-%Y %H:%M:%S +0000"))

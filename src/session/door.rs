@@ -90,9 +90,10 @@ pub(super) fn is_gmail(peer: &Peer) -> bool {
 }
 
 fn provider_of(peer: &Peer) -> Option<Entry> {
-    match peer.is_gmail {
-        true => Some(provider::GMAIL),
-        false => provider::of(&peer.endpoint.host),
+    if peer.is_gmail {
+        Some(provider::GMAIL)
+    } else {
+        provider::of(&peer.endpoint.host)
     }
 }
 
@@ -181,13 +182,10 @@ fn of_the_account(peer: &Peer, lower: &str) -> Option<OfTheAccount> {
             .any(|w| lower.contains(w));
     let gmail = is_gmail(peer);
     if lower.contains("web") && lower.contains("log") {
-        Some(OfTheAccount::Certain(match gmail {
-            true => {
-                "open https://mail.google.com in a web browser, sign in as this user, and confirm there that the sign-in was you"
-            }
-            false => {
-                "open the account once in a web browser and confirm there that the sign-in was you"
-            }
+        Some(OfTheAccount::Certain(if gmail {
+            "open https://mail.google.com in a web browser, sign in as this user, and confirm there that the sign-in was you"
+        } else {
+            "open the account once in a web browser and confirm there that the sign-in was you"
         }))
     } else if imap_is_off && lower.contains("credentials or") {
         Some(OfTheAccount::Unsure)

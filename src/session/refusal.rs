@@ -199,9 +199,10 @@ fn append_refused(peer: &Peer, words: &str, lower: &str) -> Error {
         )
         .hint(format!(
             "free some space in it{}; a run that goes on then delivers by itself, and one with --once you start again",
-            match door::is_gmail(peer) {
-                true => ": https://one.google.com/storage shows what takes it, and what is in Gmail's Trash counts until that is emptied",
-                false => "",
+            if door::is_gmail(peer) {
+                ": https://one.google.com/storage shows what takes it, and what is in Gmail's Trash counts until that is emptied"
+            } else {
+                ""
             }
         ));
     }

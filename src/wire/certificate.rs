@@ -173,17 +173,19 @@ fn misnamed(names: &[String], leaf: Option<&CertificateDer<'_>>, endpoint: &Endp
 fn unknown(by_itself: bool, leaf: &CertificateDer<'_>, endpoint: &Endpoint) -> Words {
     let origin = &endpoint.origin;
     let key = origin.key("ca_file");
-    let mut why = match by_itself {
-        true => "it is self-signed, so nobody but the server itself vouches for it".to_string(),
-        false => "it is signed by an authority that this machine does not know".into(),
+    let mut why = if by_itself {
+        "it is self-signed, so nobody but the server itself vouches for it".to_string()
+    } else {
+        "it is signed by an authority that this machine does not know".into()
     };
     if endpoint.ca_file.is_some() {
         why += &format!(", and it is not in the file of `{key}`");
     }
     let names = names(leaf);
-    let whose = match names.is_empty() {
-        true => "it names no server".into(),
-        false => format!("it is for {}", listed(&names)),
+    let whose = if names.is_empty() {
+        "it names no server".into()
+    } else {
+        format!("it is for {}", listed(&names))
     };
     let day = |t: Option<Time>| t.map(|t| t.format("%Y-%m-%d").to_string());
     let valid = match (day(begins(leaf)), day(ends(leaf))) {
@@ -191,15 +193,16 @@ fn unknown(by_itself: bool, leaf: &CertificateDer<'_>, endpoint: &Endpoint) -> W
         _ => String::new(),
     };
     let own = take_it_as_it_is(Some(leaf), endpoint);
-    let hint = match by_itself {
-        true => format!(
+    let hint = if by_itself {
+        format!(
             "is this your own server? If not, stop and ask the provider, since somebody may be intercepting the connection. If it is, {own}"
-        ),
-        false => format!(
+        )
+    } else {
+        format!(
             "is this the server of a company or a provider? Then ask them for the file of their CA certificate (the authority's), put it beside {} and {}; do not save what the connection shows, since somebody may be intercepting it. If this is your own server, name your own authority's certificate there, or {own}",
             origin.file(),
             origin.set("ca_file", "\"THEIR-FILE.pem\"")
-        ),
+        )
     };
     Words {
         why: format!("{why} ({whose}{valid})"),

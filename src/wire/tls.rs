@@ -53,15 +53,16 @@ impl Client {
             }
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = match roots.is_empty() {
-            true => None,
-            false => Some(
+        let roots = if roots.is_empty() {
+            None
+        } else {
+            Some(
                 WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                     .build()
                     .map_err(|e| {
                         Error::fatal(format!("the certificate verifier cannot be made: {e}"))
                     })?,
-            ),
+            )
         };
         let refused = Refused::default();
         let verifier = Verifier {
@@ -242,9 +243,10 @@ pub(super) fn protection(tls: &Protected, endpoint: &Endpoint) -> Protection {
         None => Voucher::Public,
         Some(path) => {
             let certs = CertificateDer::pem_file_iter(path);
-            match certs.is_ok_and(|mut all| all.any(|c| c.is_ok_and(is_leaf))) {
-                true => Voucher::Itself,
-                false => Voucher::Own,
+            if certs.is_ok_and(|mut all| all.any(|c| c.is_ok_and(is_leaf))) {
+                Voucher::Itself
+            } else {
+                Voucher::Own
             }
         }
     };

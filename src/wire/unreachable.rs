@@ -45,14 +45,18 @@ pub(super) fn unreachable(endpoint: &Endpoint, failed: &[(IpAddr, io::Error)]) -
     let several = groups.values().map(BTreeSet::len).sum::<usize>() > 1;
     let reasons: Vec<String> = groups
         .iter()
-        .map(|((_, what), ips)| match several {
-            true => format!("{what} (at {})", listed(ips)),
-            false => what.clone(),
+        .map(|((_, what), ips)| {
+            if several {
+                format!("{what} (at {})", listed(ips))
+            } else {
+                what.clone()
+            }
         })
         .collect();
-    let reasons = match reasons.is_empty() {
-        true => "its name has no address".into(),
-        false => reasons.join("; "),
+    let reasons = if reasons.is_empty() {
+        "its name has no address".into()
+    } else {
+        reasons.join("; ")
     };
     let worst = groups.keys().next().map_or(Kind::Other, |(kind, _)| *kind);
     Error::connection(format!("{called} cannot be reached: {reasons}")).hint(hint(worst, endpoint))
@@ -294,7 +298,7 @@ mod tests {
         let first = said(failed.iter().collect());
         assert_eq!(
             first,
-            "the source imap.example.org:993 cannot be reached: nothing listens on port 993 (connection refused) (at 192.0.2.1, 192.0.2.3, 192.0.2.4, 192.0.2.10 and 1 more); nobody answers on port 993 (connection timed out) (at 192.0.2.2); connection reset (at 192.0.2.6 and 2001:db8::2); permission denied (at 192.0.2.7)"
+            "the source imap.example.org:993 cannot be reached: nothing answers on port 993 (connection refused) (at 192.0.2.1, 192.0.2.3, 192.0.2.4, 192.0.2.10 and 1 more); no answer came from port 993 in time (connection timed out) (at 192.0.2.2); connection reset (at 192.0.2.6 and 2001:db8::2); permission denied (at 192.0.2.7)"
         );
         assert_eq!(said(failed.iter().rev().collect()), first);
         for n in 1..failed.len() {
@@ -317,7 +321,16 @@ mod tests {
         assert_eq!(
             unknown.hint.as_deref(),
             Some(
-                "is `source_server` spelled right in config.json? If it is: `getent hosts imap.example.org` shows an address as soon as this machine finds one"
+                "that name stands in examples alone: change `source_server` in config.json to the name of your provider's mail server, which its help pages call \"IMAP server\" or \"incoming mail\""
+            )
+        );
+        let mut mistyped = endpoint(Side::Source);
+        mistyped.host = "imap.exampel.test".into();
+        let e = io::Error::other("Name or service not known");
+        assert_eq!(
+            no_address(&mistyped, &e).hint.as_deref(),
+            Some(
+                "is `source_server` spelled right in config.json? If it is: `getent hosts imap.exampel.test` shows an address as soon as this machine finds one"
             )
         );
         let away = said("Temporary failure in name resolution");

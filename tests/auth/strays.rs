@@ -221,9 +221,10 @@ fn ctrl_c_just_ends_it() {
     signing.url();
     let pid = signing.child.id().to_string();
     // What a shell runs in the background ignores SIGINT from the start, and so do its children.
-    let (name, number) = match ignores_sigint() {
-        false => ("-INT", 2),
-        true => ("-TERM", 15),
+    let (name, number) = if ignores_sigint() {
+        ("-TERM", 15)
+    } else {
+        ("-INT", 2)
     };
     assert!(
         Command::new("kill")

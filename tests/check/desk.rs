@@ -190,14 +190,15 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<String, (Vec<u8>, u64, i64, u3
             entry.file_name().into_string().unwrap(),
             entry.metadata().unwrap(),
         );
-        let seen = match meta.is_file() && !name.ends_with("-shm") {
-            true => (
+        let seen = if meta.is_file() && !name.ends_with("-shm") {
+            (
                 fs::read(entry.path()).unwrap(),
                 meta.ino(),
                 meta.mtime_nsec(),
                 meta.mode(),
-            ),
-            false => (Vec::new(), meta.ino(), 0, meta.mode()),
+            )
+        } else {
+            (Vec::new(), meta.ino(), 0, meta.mode())
         };
         out.insert(name, seen);
     }

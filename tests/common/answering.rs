@@ -94,9 +94,10 @@ fn listen(
         let text = String::from_utf8_lossy(&line);
         let told = text.trim_end().split_once(' ').and_then(|(tag, command)| {
             let told = answer(command)?;
-            Some(match told.contains("TAG ") {
-                true => format!("{}\r\n", told.replace("TAG ", &format!("{tag} "))),
-                false => format!("{tag} {told}\r\n"),
+            Some(if told.contains("TAG ") {
+                format!("{}\r\n", told.replace("TAG ", &format!("{tag} ")))
+            } else {
+                format!("{tag} {told}\r\n")
             })
         });
         match told {

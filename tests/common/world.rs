@@ -168,9 +168,10 @@ impl Route {
     fn run_args(&self, extra: &[&str]) -> Vec<String> {
         let config = self.config_file().into_os_string().into_string().unwrap();
         let args = ["imap-to-gmail", "run", "--config", &config];
-        let log: &[&str] = match extra.contains(&"--log") {
-            true => &[],
-            false => &["--log", "stderr"],
+        let log: &[&str] = if extra.contains(&"--log") {
+            &[]
+        } else {
+            &["--log", "stderr"]
         };
         let args = args.iter().chain(log).chain(extra);
         args.map(ToString::to_string).collect()

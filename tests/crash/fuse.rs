@@ -352,12 +352,11 @@ impl Scan {
         let text = String::from_utf8_lossy(&bytes).trim_end().to_string();
         self.literal = None;
         if let Some((size, at_once)) = announced(&text) {
-            match at_once || self.side == Side::ToClient {
-                true => self.literal = Some((size, size, size / 2)),
-                false => {
-                    go_ahead.store(false, Ordering::SeqCst);
-                    self.asked = Some(size);
-                }
+            if at_once || self.side == Side::ToClient {
+                self.literal = Some((size, size, size / 2))
+            } else {
+                go_ahead.store(false, Ordering::SeqCst);
+                self.asked = Some(size);
             }
         }
         Some(Piece {

@@ -41,9 +41,10 @@ impl Servers {
         if !dovecot::available() {
             return None;
         }
-        let target = match big {
-            true => Dovecot::build(),
-            false => Dovecot::build().max_mail_size(&format!("{DOVECOT_MAX}B")),
+        let target = if big {
+            Dovecot::build()
+        } else {
+            Dovecot::build().max_mail_size(&format!("{DOVECOT_MAX}B"))
         };
         Some(Servers::Dovecot {
             source: Box::new(Dovecot::build().start()),
@@ -174,17 +175,18 @@ fn letters(gmail: bool, big: bool) -> Vec<Letter> {
     add(merged, &[], id("list", 3, "list\r\n"));
     add(Fate::Delivered, &[], id("list", 4, "list, a day later\r\n"));
     add(merged, &[], id("list", 3, "list, direct, and longer\r\n"));
-    match gmail {
-        true => add(
+    if gmail {
+        add(
             Fate::Refused("Unable to parse message"),
             &[],
             b"4\r\n".to_vec(),
-        ),
-        false => add(
+        )
+    } else {
+        add(
             Fate::Refused("[LIMIT]"),
             &["\\Seen"],
             id("refused", 5, &"too much of it\r\n".repeat(DOVECOT_MAX / 15)),
-        ),
+        )
     }
     add(
         Fate::There,

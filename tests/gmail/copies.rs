@@ -284,12 +284,9 @@ fn what_was_sent_while_all_mail_was_hidden_is_found_when_it_is_shown_and_the_oth
     for hidden_first in [true, false] {
         let stage = Stage::new();
         let hide = |yes: bool| {
-            stage.gmail.knobs(|k| {
-                k.hidden = match yes {
-                    true => vec![Use::All],
-                    false => Vec::new(),
-                }
-            });
+            stage
+                .gmail
+                .knobs(|k| k.hidden = if yes { vec![Use::All] } else { Vec::new() });
         };
         hide(hidden_first);
         stage.mail("", "without a name, so that Gmail would keep it twice");

@@ -18,9 +18,12 @@ struct Form {
 fn forms(user: &str, secret: &str) -> Vec<Form> {
     let percent: String = secret
         .bytes()
-        .map(|b| match b.is_ascii_alphanumeric() {
-            true => char::from(b).to_string(),
-            false => format!("%{b:02X}"),
+        .map(|b| {
+            if b.is_ascii_alphanumeric() {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
         })
         .collect();
     let plain = [secret.to_string(), secret.replace('"', "\\\""), percent];

@@ -39,9 +39,10 @@ fn a_false_appenduid_loses_and_doubles_nothing() {
     ];
     for (name, lie) in lies {
         for gmail in [true, false] {
-            let mut stage = match gmail {
-                true => Stage::new(),
-                false => Stage::with_plain_target(),
+            let mut stage = if gmail {
+                Stage::new()
+            } else {
+                Stage::with_plain_target()
             };
             stage.mails(5);
             let port = twist::changed(stage.target.port(), move |line| {

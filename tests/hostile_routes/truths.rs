@@ -61,9 +61,10 @@ fn a_target_that_went_back_to_an_earlier_state_does_not_get_a_message_twice() {
 #[test]
 fn a_search_that_tells_a_part_is_not_believed() {
     for gmail in [true, false] {
-        let mut stage = match gmail {
-            true => Stage::new(),
-            false => Stage::with_plain_target(),
+        let mut stage = if gmail {
+            Stage::new()
+        } else {
+            Stage::with_plain_target()
         };
         for i in 0..300 {
             let bytes = text(&format!("<{i}@example.org>"), "there already");
@@ -117,9 +118,10 @@ fn a_list_that_is_not_whole_is_no_list() {
 #[test]
 fn a_ledger_of_yesterday_does_not_double_mail_without_a_name() {
     for gmail in [true, false] {
-        let stage = match gmail {
-            true => Stage::new(),
-            false => Stage::with_plain_target(),
+        let stage = if gmail {
+            Stage::new()
+        } else {
+            Stage::with_plain_target()
         };
         stage.source.add(dated(&text("", "before"), 1));
         stage.run_until_done(1);

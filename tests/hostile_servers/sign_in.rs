@@ -97,9 +97,10 @@ fn silence_and_a_dripping_greeting_end_at_the_deadline() {
                 .err()
                 .unwrap()
         });
-        let words = match drip {
-            false => "it said nothing for 1 s",
-            true => "sent no greeting: the server did not answer in time",
+        let words = if drip {
+            "sent no greeting: the server did not answer in time"
+        } else {
+            "it said nothing for 1 s"
         };
         assert_says(&error, Fault::Connection, words);
     }

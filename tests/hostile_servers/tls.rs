@@ -268,9 +268,10 @@ fn a_handshake_that_never_ends_or_is_cut_is_left() {
         )
         .err()
         .unwrap();
-        let words = match silent {
-            true => "it said nothing for 1 s",
-            false => "TLS with the source",
+        let words = if silent {
+            "it said nothing for 1 s"
+        } else {
+            "TLS with the source"
         };
         assert_says(&error, Fault::Connection, words);
         server.finish();

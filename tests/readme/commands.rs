@@ -81,13 +81,15 @@ fn what_readme_tells_to_type_can_be_run() {
         // One that would go on is told to end.
         let watches = !line.contains("--dry-run")
             && (command.starts_with("run") || command.starts_with("--config"));
-        let (line, status) = match watches {
-            true => (format!("{line} --once"), 3),
-            false => (line.to_string(), 0),
+        let (line, status) = if watches {
+            (format!("{line} --once"), 3)
+        } else {
+            (line.to_string(), 0)
         };
-        let line = match line.contains("--config") || route.command(&["check"]).status != 2 {
-            true => line,
-            false => format!("{line} --config config.json"),
+        let line = if line.contains("--config") || route.command(&["check"]).status != 2 {
+            line
+        } else {
+            format!("{line} --config config.json")
         };
         let (ended, said) = shell(&line);
         assert_eq!(ended, status, "{line}\n{said}");

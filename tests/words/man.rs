@@ -309,9 +309,10 @@ impl Page {
             if arg.is_positional() && arg.get_num_args().is_some_and(|n| n.max_values() > 1) {
                 form += " ...";
             }
-            let _ = match arg.is_required_set() {
-                true => write!(line, " {form}"),
-                false => write!(line, " [{form}]"),
+            let _ = if arg.is_required_set() {
+                write!(line, " {form}")
+            } else {
+                write!(line, " [{form}]")
             };
         }
         self.control("HP");
@@ -401,9 +402,10 @@ fn form(arg: &Arg) -> String {
 fn broken(line: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for part in line.split(" [") {
-        let part = match out.is_empty() {
-            true => part.to_string(),
-            false => format!("[{part}"),
+        let part = if out.is_empty() {
+            part.to_string()
+        } else {
+            format!("[{part}")
         };
         match out.last_mut() {
             Some(last) if last.len() + 1 + part.len() <= WIDTH => {

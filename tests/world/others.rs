@@ -45,19 +45,16 @@ fn two_ledgers_for_one_route_deliver_each_message_once() {
         let stage = Stage::new();
         stage.mails(30);
         let other = second_route(&stage, &stage.source);
-        match at_once {
-            true => {
-                let (one, two) = (stage.spawn(&[]), other.spawn(&[]));
-                ended_well(one);
-                ended_well(two);
-            }
-            false => {
-                stage.run_until_done(1);
-                let appends = stage.gmail.transcript().commands("APPEND");
-                other.run_until_done(1);
-                let after = stage.gmail.transcript().commands("APPEND");
-                assert_eq!(appends, after, "the second one finds them");
-            }
+        if at_once {
+            let (one, two) = (stage.spawn(&[]), other.spawn(&[]));
+            ended_well(one);
+            ended_well(two);
+        } else {
+            stage.run_until_done(1);
+            let appends = stage.gmail.transcript().commands("APPEND");
+            other.run_until_done(1);
+            let after = stage.gmail.transcript().commands("APPEND");
+            assert_eq!(appends, after, "the second one finds them");
         }
         stage.assert_complete();
         let proofs: i64 = other.one("SELECT count(*) FROM message WHERE status = 'delivered'");
@@ -93,16 +90,13 @@ fn two_routes_into_one_account_do_not_get_into_each_others_way() {
                 .gmail
                 .fault(On::nth(n, "APPEND"), Fault::CutAfterLiteral { stored });
         }
-        match at_once {
-            true => {
-                let (one, two) = (stage.spawn(&[]), other.spawn(&[]));
-                ended_well(one);
-                ended_well(two);
-            }
-            false => {
-                stage.run_until_done(1);
-                other.run_until_done(1);
-            }
+        if at_once {
+            let (one, two) = (stage.spawn(&[]), other.spawn(&[]));
+            ended_well(one);
+            ended_well(two);
+        } else {
+            stage.run_until_done(1);
+            other.run_until_done(1);
         }
         assert_eq!(stage.gmail.messages().len(), 100, "{at_once}");
         for route in [&*stage, &other] {

@@ -72,16 +72,13 @@ fn a_mailbox_that_was_emptied_or_made_anew() {
             .into_iter()
             .map(|m| m.bytes)
             .collect();
-        match remade {
-            true => {
-                stage.source.delete_mailbox("INBOX");
-                assert_eq!(stage.run().status, 4, "there is no INBOX");
-                stage.source.create("INBOX");
-            }
-            false => {
-                for message in stage.source.messages() {
-                    stage.source.delete(message.id);
-                }
+        if remade {
+            stage.source.delete_mailbox("INBOX");
+            assert_eq!(stage.run().status, 4, "there is no INBOX");
+            stage.source.create("INBOX");
+        } else {
+            for message in stage.source.messages() {
+                stage.source.delete(message.id);
             }
         }
         assert_eq!(stage.run().status, 0);

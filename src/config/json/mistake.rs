@@ -317,9 +317,10 @@ impl Seen<'_> {
             return None;
         }
         let word = &self.text[here.start..here.end];
-        let hint = match KEYS.contains(&word) {
-            true => format!("write \"{word}\""),
-            false => NO_QUOTES.into(),
+        let hint = if KEYS.contains(&word) {
+            format!("write \"{word}\"")
+        } else {
+            NO_QUOTES.into()
         };
         Some(match here.kind {
             Kind::Word => Mistake::new(self.at, "a key without quotation marks", hint),

@@ -86,9 +86,10 @@ fn is_comment(rest: &str) -> bool {
 }
 
 fn comment(rest: &str) -> usize {
-    let end = match rest.starts_with("/*") {
-        true => rest.find("*/").map(|at| at + 2),
-        false => rest.find(['\n', '\r']),
+    let end = if rest.starts_with("/*") {
+        rest.find("*/").map(|at| at + 2)
+    } else {
+        rest.find(['\n', '\r'])
     };
     end.unwrap_or(rest.len())
 }

@@ -62,9 +62,10 @@ fn missing(path: &Path) -> Error {
 
 fn folder(path: &Path) -> Error {
     let usual = path.join("config.json");
-    wrong(path, "this is a folder, expected a file").hint(match usual.is_file() {
-        true => format!("did you mean `--config {}`?", word(&usual)),
-        false => "give the path of your configuration, with its name, with --config".into(),
+    wrong(path, "this is a folder, expected a file").hint(if usual.is_file() {
+        format!("did you mean `--config {}`?", word(&usual))
+    } else {
+        "give the path of your configuration, with its name, with --config".into()
     })
 }
 
@@ -86,12 +87,13 @@ fn forbidden(path: &Path) -> Error {
     let is_mine = id == Some(of.uid());
     let whose = if is_mine { "you" } else { &owner };
     let closed = format!("belongs to {whose} and has mode {mode:o}");
-    let what = match place == path {
-        true => format!("{me} may not read it: it {closed}"),
-        false => format!(
+    let what = if place == path {
+        format!("{me} may not read it: it {closed}")
+    } else {
+        format!(
             "{me} may not look into its folder: {} {closed}",
             place.display()
-        ),
+        )
     };
     wrong(path, &what).hint(match (is_mine, place == path) {
         (true, true) => format!("`chmod 600 {file}`"),

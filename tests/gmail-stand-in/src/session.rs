@@ -303,9 +303,10 @@ impl Session {
     }
 
     fn expired(&self) -> &'static str {
-        match self.shared.gmail() {
-            true => SESSION_EXPIRED,
-            false => TOKEN_EXPIRED,
+        if self.shared.gmail() {
+            SESSION_EXPIRED
+        } else {
+            TOKEN_EXPIRED
         }
     }
 
@@ -326,9 +327,10 @@ impl Session {
     /// Says a tagged answer; lines that begin with `* ` come before it, untagged.
     fn answer(&mut self, tag: &str, text: &str) {
         for line in text.lines() {
-            match line.starts_with("* ") {
-                true => self.wire.say(line),
-                false => self.wire.say(&format!("{tag} {line}")),
+            if line.starts_with("* ") {
+                self.wire.say(line)
+            } else {
+                self.wire.say(&format!("{tag} {line}"))
             }
         }
     }
@@ -367,16 +369,18 @@ impl Session {
     }
 
     fn decoded(&self, name: &str) -> String {
-        match self.utf8 {
-            true => name.to_string(),
-            false => decode_utf7(name).unwrap_or_else(|| name.to_string()),
+        if self.utf8 {
+            name.to_string()
+        } else {
+            decode_utf7(name).unwrap_or_else(|| name.to_string())
         }
     }
 
     fn encoded(&self, name: &str) -> String {
-        match self.utf8 {
-            true => name.to_string(),
-            false => encode_utf7(name),
+        if self.utf8 {
+            name.to_string()
+        } else {
+            encode_utf7(name)
         }
     }
 

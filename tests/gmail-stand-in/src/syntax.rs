@@ -159,9 +159,12 @@ pub(crate) fn as_set(numbers: &[u32]) -> String {
             _ => ranges.push((number, number)),
         }
     }
-    let ranges = ranges.iter().map(|(from, to)| match from == to {
-        true => from.to_string(),
-        false => format!("{from}:{to}"),
+    let ranges = ranges.iter().map(|(from, to)| {
+        if from == to {
+            from.to_string()
+        } else {
+            format!("{from}:{to}")
+        }
     });
     ranges.collect::<Vec<_>>().join(",")
 }

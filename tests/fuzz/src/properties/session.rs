@@ -73,9 +73,10 @@ static LOGGER: LazyLock<()> = LazyLock::new(|| {
 
 fn assert_shown(text: &str) {
     assert_printable(text, 700);
-    let secret = match WITH_TOKEN.load(Ordering::Relaxed) {
-        true => TOKEN,
-        false => PASSWORD,
+    let secret = if WITH_TOKEN.load(Ordering::Relaxed) {
+        TOKEN
+    } else {
+        PASSWORD
     };
     assert!(!text.contains(secret), "a secret is shown: {text}");
 }
@@ -114,15 +115,16 @@ fn play(steps: &str, says: &[u8], piece: usize) -> String {
     let user = "user@example.org".to_string();
     let with_token = steps.starts_with('t');
     WITH_TOKEN.store(with_token, Ordering::Relaxed);
-    let login = match with_token {
-        true => Login::Token {
+    let login = if with_token {
+        Login::Token {
             user,
             token: Secret::new(TOKEN.into()),
-        },
-        false => Login::Password {
+        }
+    } else {
+        Login::Password {
             user,
             password: Secret::new(PASSWORD.into()),
-        },
+        }
     };
     let port = SERVER.port.to_string();
     let mut out = String::new();

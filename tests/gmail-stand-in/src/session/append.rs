@@ -151,12 +151,13 @@ impl Session {
         if knobs.own_appends_visible {
             self.catch_up();
         }
-        let done = match self.offers("UIDPLUS") {
-            true => format!(
+        let done = if self.offers("UIDPLUS") {
+            format!(
                 "OK [APPENDUID {} {}] (Success)",
                 appended.uid_validity, appended.uid
-            ),
-            false => "OK (Success)".to_string(),
+            )
+        } else {
+            "OK (Success)".to_string()
         };
         self.ok(tag, &done);
         Ok(())

@@ -75,12 +75,13 @@ impl Session {
             self.expunge_deleted(None);
             self.catch_up();
         }
-        let done = match refused.is_empty() {
-            true => "OK Success".to_string(),
-            false => format!(
+        let done = if refused.is_empty() {
+            "OK Success".to_string()
+        } else {
+            format!(
                 "OK [MODIFIED {}] Conditional Store Failed (Success)",
                 as_set(&refused)
-            ),
+            )
         };
         self.ok(&command.tag, &done);
     }
@@ -170,9 +171,10 @@ impl Session {
     fn tell_stored(&mut self, at: usize, verb: &Verb, by_uid: bool, star: bool) {
         let view = self.view.as_ref().expect("only with a mailbox selected");
         let row = view.rows[at].clone();
-        let (asked, other) = match verb.labels {
-            true => (Item::Labels, Item::Flags),
-            false => (Item::Flags, Item::Labels),
+        let (asked, other) = if verb.labels {
+            (Item::Labels, Item::Flags)
+        } else {
+            (Item::Flags, Item::Labels)
         };
         let mut shown = Vec::new();
         if !verb.silent {

@@ -166,9 +166,12 @@ impl Session {
             .labels
             .iter()
             .filter(|label| Some(*label) != own.as_ref());
-        let labels = labels.map(|label| match label.starts_with('\\') {
-            true => quote(label),
-            false => atom_or_quoted(&self.encoded(label)),
+        let labels = labels.map(|label| {
+            if label.starts_with('\\') {
+                quote(label)
+            } else {
+                atom_or_quoted(&self.encoded(label))
+            }
         });
         labels.collect::<Vec<_>>().join(" ")
     }

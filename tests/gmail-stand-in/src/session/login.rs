@@ -78,17 +78,19 @@ impl Session {
 
     pub(super) fn id(&mut self, tag: &str) {
         let noise = self.noise();
-        let version = match self.signed_in {
-            true => "\"version\" \"gmail_imap_200428.12_p0\"".to_string(),
-            false => format!("\"connection-token\" \"{noise}\""),
+        let version = if self.signed_in {
+            "\"version\" \"gmail_imap_200428.12_p0\"".to_string()
+        } else {
+            format!("\"connection-token\" \"{noise}\"")
         };
         self.wire.say(&format!(
             "* ID (\"name\" \"GImap\" \"vendor\" \"Google, Inc.\" \"support-url\" \
              \"https://support.google.com/mail\" {version} \"remote-host\" \"127.0.0.1\")"
         ));
-        match self.signed_in {
-            true => self.ok(tag, "OK Success"),
-            false => self.answer(tag, &format!("OK Success {noise}")),
+        if self.signed_in {
+            self.ok(tag, "OK Success")
+        } else {
+            self.answer(tag, &format!("OK Success {noise}"))
         }
     }
 
@@ -221,9 +223,10 @@ impl Session {
         let known = &self.shared.options.password;
         // An app password is shown in groups, and taken with or without the blanks (gmail.md 8.1).
         let blankless = |text: &str| text.replace(' ', "");
-        let equal = match self.shared.gmail() {
-            true => blankless(known) == blankless(password),
-            false => known == password,
+        let equal = if self.shared.gmail() {
+            blankless(known) == blankless(password)
+        } else {
+            known == password
         };
         equal && self.is_account(user)
     }
@@ -243,9 +246,10 @@ fn credentials(mechanism: &str, response: &str) -> Option<(String, Proof)> {
     }
     let bearer = mechanism == "OAUTHBEARER";
     let fields: Vec<&str> = text.split('\x01').collect();
-    let user = match bearer {
-        true => fields[0].strip_prefix("n,a=")?.strip_suffix(',')?,
-        false => fields[0].strip_prefix("user=")?,
+    let user = if bearer {
+        fields[0].strip_prefix("n,a=")?.strip_suffix(',')?
+    } else {
+        fields[0].strip_prefix("user=")?
     };
     let token = fields
         .iter()

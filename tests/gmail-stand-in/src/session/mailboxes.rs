@@ -72,9 +72,10 @@ impl Session {
         }
         attributes.sort_unstable();
         let name = self.encoded(&entry.name);
-        let name = match self.knobs().bare_atoms && entry.purpose == Use::Label {
-            true => atom_or_quoted(&name),
-            false => quote(&name),
+        let name = if self.knobs().bare_atoms && entry.purpose == Use::Label {
+            atom_or_quoted(&name)
+        } else {
+            quote(&name)
         };
         format!("* {command} ({}) \"/\" {name}", attributes.join(" "))
     }
@@ -255,12 +256,13 @@ impl Session {
             store.create(&name);
         }
         drop(store);
-        match known {
-            true => self.answer(
+        if known {
+            self.answer(
                 tag,
                 &format!("NO [ALREADYEXISTS] Duplicate folder name {typed} (Failure)"),
-            ),
-            false => self.ok(tag, "OK Success"),
+            )
+        } else {
+            self.ok(tag, "OK Success")
         }
     }
 
@@ -328,9 +330,10 @@ impl Session {
                     Some(Fault::Bye(text)) => return self.bye(&text),
                     other => self.fault = self.fault.take().or(other),
                 }
-                match line.eq_ignore_ascii_case(b"DONE") {
-                    true => self.ok(tag, "OK IDLE terminated (Success)"),
-                    false => self.answer(tag, BAD),
+                if line.eq_ignore_ascii_case(b"DONE") {
+                    self.ok(tag, "OK IDLE terminated (Success)")
+                } else {
+                    self.answer(tag, BAD)
                 }
                 return Ok(());
             }

@@ -128,9 +128,10 @@ impl Session {
                 let (value, after) = rest.split_first()?;
                 *rest = after;
                 let value = value.text()?;
-                match gmail {
-                    true => Key::Header(text, value),
-                    false => Key::Substring(text, value),
+                if gmail {
+                    Key::Header(text, value)
+                } else {
+                    Key::Substring(text, value)
                 }
             }
             "X-GM-MSGID" if gmail => Key::Id(text.parse().ok()?),

@@ -49,19 +49,21 @@ impl View {
     /// The positions of a set of UIDs or sequence numbers.
     pub(super) fn chosen(&self, text: &str, by_uid: bool) -> Option<Vec<usize>> {
         let len = self.rows.len();
-        let last = match by_uid {
-            true => self.rows.last().map_or(0, |row| row.uid),
-            false => u32::try_from(len).unwrap_or(u32::MAX),
+        let last = if by_uid {
+            self.rows.last().map_or(0, |row| row.uid)
+        } else {
+            u32::try_from(len).unwrap_or(u32::MAX)
         };
         let mut chosen = Vec::new();
         for range in set(text, last)? {
             let (from, to) = range.into_inner();
-            let (first, end) = match by_uid {
-                true => (
+            let (first, end) = if by_uid {
+                (
                     self.rows.partition_point(|row| row.uid < from),
                     self.rows.partition_point(|row| row.uid <= to),
-                ),
-                false => (from.saturating_sub(1) as usize, len.min(to as usize)),
+                )
+            } else {
+                (from.saturating_sub(1) as usize, len.min(to as usize))
             };
             chosen.extend(first..end);
         }

@@ -30,9 +30,10 @@ impl Store {
         let mut flags = append.flags.clone();
         flags.retain(|flag| !flag.eq_ignore_ascii_case("\\Recent"));
         let vanishes = self.gmail && flags.remove("\\Deleted");
-        let twin = match self.gmail {
-            true => self.twin(&append.bytes, knobs.dedupe.key),
-            false => None,
+        let twin = if self.gmail {
+            self.twin(&append.bytes, knobs.dedupe.key)
+        } else {
+            None
         };
         let id = match twin {
             Some(twin) => {

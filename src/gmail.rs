@@ -35,14 +35,14 @@ pub struct Entry<'a> {
     pub delivery: &'a str,
     pub login: &'a Login,
     /// When the token of this login is to be replaced: Gmail ends a session with its token
-    /// (gmail.md 6).
+    /// (docs/gmail.md 6).
     pub renew_at: Option<Time>,
     /// Mailboxes that are not looked into for copies now: they did not open.
     pub without: &'a [String],
     pub times: &'a Intervals,
 }
 
-/// How a mailbox did not open (gmail.md 6: it may hang for half an hour).
+/// How a mailbox did not open (docs/gmail.md 6: it may hang for half an hour).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shut {
     /// A tagged NO.
@@ -397,7 +397,7 @@ impl Account {
         self.session.handed_over()
     }
 
-    /// Did the server add to an OK that it is short of breath (gmail.md 2.3)?
+    /// Did the server add to an OK that it is short of breath (docs/gmail.md 2.3)?
     pub fn throttled(&self) -> bool {
         self.session.throttled()
     }

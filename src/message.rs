@@ -112,7 +112,7 @@ impl Flags {
         flags
     }
 
-    /// These flags as they may stand on a message outside Drafts (gmail.md 3.4).
+    /// These flags as they may stand on a message outside Drafts (docs/gmail.md 3.4).
     #[must_use]
     pub fn outside_drafts(mut self) -> Flags {
         self.draft = false;
@@ -209,7 +209,7 @@ pub struct Discovered {
     /// not be fetched: they are taken from its body later).
     pub size: Option<u64>,
     pub flags: Flags,
-    /// Gmail's own number of the message, the same under each label (X-GM-MSGID, gmail.md 4.1).
+    /// Gmail's own number of the message, the same under each label (X-GM-MSGID, docs/gmail.md 4.1).
     pub gm_msgid: Option<u64>,
 }
 

@@ -1,11 +1,11 @@
-//! The token file, in google-auth's format as the Python script kept it (gmail.md 7.5), and the
+//! The token file, in google-auth's format as the Python script kept it (docs/gmail.md 7.5), and the
 //! renewal of its access token (`contents`, `renewal`); the sign-in that makes the file: `client`,
 //! `consent` and `listener` (in a browser), `device`, `exchange`, `file`; and what a refusal means on
 //! either road (`refusal`).
 //!
 //! The file may change under us: other routes share it, and a person replaces it. So it is read
 //! anew each time a token is needed, and what we do not know in it is kept. Some providers give a
-//! new refresh token with each renewal (Microsoft, gmail.md 8.2), and may take the old one back (RFC
+//! new refresh token with each renewal (Microsoft, docs/gmail.md 8.2), and may take the old one back (RFC
 //! 6749 6): who shares the file renews one after the other, and what came is on disk before it is used.
 
 use std::fs::{self, File, TryLockError};

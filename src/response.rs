@@ -390,7 +390,7 @@ fn odd_date(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
 }
 
 /// A header's raw value from a header block; the first one where there are several. Names are
-/// compared without regard to case (imap4d answers in capitals, servers.md 3.10).
+/// compared without regard to case (imap4d answers in capitals, docs/servers.md 3.10).
 pub fn header_value(block: &[u8], name: &str) -> Option<Vec<u8>> {
     // A crafted block costs mailparse quadratic time: nobody's Message-ID and Date need more.
     let block = &block[..block.len().min(64 << 10)];

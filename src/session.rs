@@ -67,7 +67,7 @@ pub struct View {
     pub uid_validity: UidValidity,
     /// Every message of this view has a lower UID.
     pub uid_next: u32,
-    /// The server said so. Where it does not (Courier, servers.md 3.8) it is one more than the
+    /// The server said so. Where it does not (Courier, docs/servers.md 3.8) it is one more than the
     /// highest UID, which falls when that message goes.
     pub uid_next_stated: bool,
     pub exists: u32,
@@ -160,7 +160,7 @@ impl Session {
             .and_then(|n| n.parse().ok())
     }
 
-    /// Did the last OK say [THROTTLED]: a success that asks for patience (gmail.md 2.3)?
+    /// Did the last OK say [THROTTLED]: a success that asks for patience (docs/gmail.md 2.3)?
     pub fn throttled(&self) -> bool {
         self.throttled
     }
@@ -250,7 +250,7 @@ impl Session {
                 continue;
             };
             for (slot, wanted) in found.iter_mut().zip(uses) {
-                // Cyrus writes them in lower case (servers.md 3.5).
+                // Cyrus writes them in lower case (docs/servers.md 3.5).
                 let has = attributes
                     .iter()
                     .any(|a| a.eq_ignore_ascii_case(wanted.as_bytes()));

@@ -204,7 +204,7 @@ impl Source {
         } else {
             "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)] BODY.PEEK[])"
         };
-        // Sizes may lie (servers.md 3.9): what a server announces too low is still taken.
+        // Sizes may lie (docs/servers.md 3.9): what a server announces too low is still taken.
         let bound = bytes.max(MESSAGE_MAX) + METADATA_MAX * uids.len() as u64;
         let (found, end) = if uids.last().is_some_and(|last| last.0 >= self.view.uid_next) {
             self.in_a_view_of_now(uids, items, bound)

@@ -480,7 +480,7 @@ impl Core {
     /// The server wants to hear more. True when the crate is to answer.
     fn continue_request(&mut self) -> io::Result<bool> {
         if matches!(self.continuation, Continuation::Idle(_)) {
-            // Servers word it as they like (gmail.md 1.8).
+            // Servers word it as they like (docs/gmail.md 1.8).
             self.mind_idle(|idle| idle.begun = true)?;
             return Ok(false);
         }

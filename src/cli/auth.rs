@@ -197,7 +197,7 @@ fn prove(account: &Account, grant: &Grant, path: &Path, times: &Intervals) -> Re
     }
 }
 
-/// The refusal names no reason of its own, such as IMAP being switched off (gmail.md 2.3, 8.2).
+/// The refusal names no reason of its own, such as IMAP being switched off (docs/gmail.md 2.3, 8.2).
 fn says_nothing_more(words: &str) -> bool {
     let words = words.to_lowercase();
     [

@@ -145,7 +145,7 @@ fn time_text(f: &Forecast) -> Option<String> {
                 bytes_text(limit),
             ))
         }
-        // gmail.md 6: of other accounts Google says nothing.
+        // docs/gmail.md 6: of other accounts Google says nothing.
         None if f.gmail => Some(format!(
             "Google names a limit of 500 MB a day for uploads over IMAP to a Workspace account; under it {}",
             match progress::days(f.send.bytes, 0, GMAIL_PER_DAY) {

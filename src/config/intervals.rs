@@ -12,11 +12,11 @@ pub struct Intervals {
     pub greeting: Duration,
     /// After so much silence of a server that is to greet in clear it is asked whether it speaks TLS.
     pub hush: Duration,
-    /// For the answer to a command that moves little; failed sign-ins can be slow (servers.md 3.14).
+    /// For the answer to a command that moves little; failed sign-ins can be slow (docs/servers.md 3.14).
     pub command: Duration,
-    /// For the answer to an APPEND, counted from its last byte (gmail.md 3.9).
+    /// For the answer to an APPEND, counted from its last byte (docs/gmail.md 3.9).
     pub append: Duration,
-    /// For All Mail of a Gmail account to open (gmail.md 6).
+    /// For All Mail of a Gmail account to open (docs/gmail.md 6).
     pub all_mail: Duration,
     /// How long All Mail is left alone after it did not open.
     pub all_mail_again: Duration,

@@ -90,7 +90,7 @@ impl Reader<'_> {
         if !self.is_into_gmail() {
             return Ok(Key::Password(password));
         }
-        // Google shows app passwords in four groups of four letters (gmail.md 8.1).
+        // Google shows app passwords in four groups of four letters (docs/gmail.md 8.1).
         let joined: String = password
             .reveal()
             .chars()

@@ -154,7 +154,7 @@ impl Engine {
 
     /// Rows that need no bytes: the target has them, the predecessor had copied them, or even their source
     /// says that they are more than may be carried. What is only more than the target takes is fetched all
-    /// the same: sizes may lie (servers.md 3.9), and its bytes decide.
+    /// the same: sizes may lie (docs/servers.md 3.9), and its bytes decide.
     fn settle_without_bytes(
         &self,
         open: &mut Flight<'_>,
@@ -271,7 +271,7 @@ impl Engine {
                 continue;
             }
             if account.is_gmail() && body.contains(&0) {
-                // It would end the connection (gmail.md 3.6).
+                // It would end the connection (docs/gmail.md 3.6).
                 let error = Error::new(
                     Fault::Permanent,
                     "the message holds a NUL byte, which Gmail does not take",

@@ -67,7 +67,7 @@ impl Engine {
                 || (flags.answered && !kept.answered)
                 || (flags.flagged && !kept.flagged)
         });
-        // Gmail replaces other dates by its own (gmail.md 3.3).
+        // Gmail replaces other dates by its own (docs/gmail.md 3.3).
         let date = sent.row.internal_date;
         let redated = (Time::UNIX_EPOCH..=Utc::now()).contains(&date)
             && copy.internal_date.is_some_and(|kept| kept != date);

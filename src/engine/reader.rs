@@ -189,7 +189,7 @@ impl Reader {
             listed: &Reader::listed,
             fresh: Some(&Reader::refresh_if_stable),
             others: Some(others),
-            // Sizes may lie (servers.md 3.9).
+            // Sizes may lie (docs/servers.md 3.9).
             enough: &|found: &[Message]| {
                 let held: u64 = found.iter().map(|m| m.body.len() as u64).sum();
                 held > bytes.max(HELD_MAX)

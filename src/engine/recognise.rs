@@ -1,7 +1,7 @@
 //! What does the target hold of ours? Asked before anything is sent, and answered by looking.
 //!
 //! Presence is proved by a message that was seen in this session. Absence counts only in a view of
-//! this moment. SEARCH by header decides nothing (gmail.md 4.4). A message of the target that cannot
+//! this moment. SEARCH by header decides nothing (docs/gmail.md 4.4). A message of the target that cannot
 //! be read vouches for no row that was never sent: a copy that nobody can read is no copy. But where
 //! one came after a row was sent, and may be that row's, the row is not sent again.
 

@@ -301,7 +301,7 @@ fn from_outside(
     if same_name(candidate, &row.about) {
         return Some(true);
     }
-    // Gmail replaces other dates by its own (gmail.md 3.3).
+    // Gmail replaces other dates by its own (docs/gmail.md 3.3).
     let honoured = (Time::UNIX_EPOCH..=now).contains(&row.internal_date);
     match outside.internal_date {
         Some(date) if date == row.internal_date => Some(true),

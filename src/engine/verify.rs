@@ -25,7 +25,7 @@ impl TargetIndex<'_> {
     }
 
     /// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
-    /// the message together with another one that it took for the same (gmail.md 3.2).
+    /// the message together with another one that it took for the same (docs/gmail.md 3.2).
     /// Returns those that turned out not to be ours, and why.
     fn verified(&mut self, now: Time) -> Result<Vec<(Verification, String)>> {
         let mut waiting = self.engine.ledger.step(|l| l.unverified())?;

@@ -1,5 +1,5 @@
 //! The OAuth client that a person made at a provider: client_secret.json as Google gives it
-//! (gmail.md 7.5), or a few lines of JSON for Microsoft (8.2) and for others.
+//! (docs/gmail.md 7.5), or a few lines of JSON for Microsoft (8.2) and for others.
 //!
 //! A file that is something else is told by its name. Not for the token file that comes of it.
 
@@ -37,7 +37,7 @@ impl Provider {
     }
 }
 
-/// Without this scope Microsoft's IMAP takes no token (gmail.md 8.2).
+/// Without this scope Microsoft's IMAP takes no token (docs/gmail.md 8.2).
 const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 /// What the file of Microsoft's and others' clients may hold.
 const KEYS: &[&str] = &[
@@ -195,7 +195,7 @@ impl CredentialsFile<'_> {
             _ => return Err(self.something_else(map)),
         };
         let redirect = match web {
-            // A desktop client may come back to any port of this machine (gmail.md 7.1).
+            // A desktop client may come back to any port of this machine (docs/gmail.md 7.1).
             false => Redirect::to("127.0.0.1"),
             true => inner
                 .get("redirect_uris")
@@ -267,7 +267,7 @@ impl CredentialsFile<'_> {
                     shown(uri.as_bytes())
                 ))
             })?,
-            // Entra registers no other name for every port (gmail.md 8.2).
+            // Entra registers no other name for every port (docs/gmail.md 8.2).
             None if microsoft => Redirect::to("localhost"),
             None => Redirect::to("127.0.0.1"),
         };

@@ -121,7 +121,7 @@ impl Consent {
             .set_pkce_challenge(challenge);
         if client.provider == Provider::Google {
             // Without these, a second sign-in of the same account brings no refresh token
-            // (gmail.md 7.1).
+            // (docs/gmail.md 7.1).
             request = request
                 .add_extra_param("access_type", "offline")
                 .add_extra_param("prompt", "consent");

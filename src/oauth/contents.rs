@@ -1,4 +1,4 @@
-//! What a token file says, in each form that programs write it (gmail.md 7.5), and whose tokens they
+//! What a token file says, in each form that programs write it (docs/gmail.md 7.5), and whose tokens they
 //! are. Not for reading or writing the file: that is `oauth`'s.
 
 use chrono::{DateTime, Datelike as _, NaiveDateTime};
@@ -9,10 +9,10 @@ use super::client::Provider;
 use crate::config::Secret;
 use crate::message::Time;
 
-/// The one scope that Google's IMAP takes (gmail.md 7.1).
+/// The one scope that Google's IMAP takes (docs/gmail.md 7.1).
 pub(super) const GOOGLE_SCOPE: &str = "https://mail.google.com/";
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
-/// Scopes that say nothing about mail. Microsoft's replies leave out the first (gmail.md 8.2).
+/// Scopes that say nothing about mail. Microsoft's replies leave out the first (docs/gmail.md 8.2).
 const ASIDE: &[&str] = &["offline_access", "openid", "profile", "email"];
 
 pub(super) struct Contents {

@@ -1,5 +1,5 @@
 //! The sign-in on another device (RFC 8628): a code that a person enters there while we ask whether
-//! it has happened. Microsoft has it; Google has it not for mail (gmail.md 7.1).
+//! it has happened. Microsoft has it; Google has it not for mail (docs/gmail.md 7.1).
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the token endpoint gives for a code, checked: a [`Grant`] (gmail.md 7.2). What its refusal
+//! What the token endpoint gives for a code, checked: a [`Grant`] (docs/gmail.md 7.2). What its refusal
 //! means is `refusal`'s affair, the renewal of a token that we have is `renewal`'s.
 
 use std::cell::Cell;
@@ -32,7 +32,7 @@ const REPLY_MAX: u64 = 64 << 10;
 /// What a reply may hold beside what the RFC knows.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Extra {
-    /// Google, for access that ends by itself (gmail.md 7.2). Of whatever kind: it decides nothing.
+    /// Google, for access that ends by itself (docs/gmail.md 7.2). Of whatever kind: it decides nothing.
     #[serde(default)]
     refresh_token_expires_in: Option<Value>,
 }

@@ -1,4 +1,4 @@
-//! The token file as a sign-in makes it, how it is written, and what its age says (gmail.md 7.4, 7.5).
+//! The token file as a sign-in makes it, how it is written, and what its age says (docs/gmail.md 7.4, 7.5).
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};

@@ -1,8 +1,8 @@
 //! A token file tried without a change to it, for `check`.
 //!
 //! What a file is good for shows only when its token is renewed. Google's refresh tokens stay what
-//! they are (gmail.md 7.2), so a renewal that nobody writes down costs nothing. Others' are replaced
-//! at each use (gmail.md 8.2): there an unwritten renewal may end the sign-in, and none is made.
+//! they are (docs/gmail.md 7.2), so a renewal that nobody writes down costs nothing. Others' are replaced
+//! at each use (docs/gmail.md 8.2): there an unwritten renewal may end the sign-in, and none is made.
 
 use std::sync::PoisonError;
 

@@ -1,5 +1,5 @@
 //! What a provider's refusal means to a person, on whichever road a token was asked for: by the
-//! answer that a browser brings, for a code, or by a refresh token (gmail.md 7.3 and 8.2; RFC 6749
+//! answer that a browser brings, for a code, or by a refresh token (docs/gmail.md 7.3 and 8.2; RFC 6749
 //! 4.1.2.1 and 5.2). The one place where a provider's words are made fit to be shown: an endpoint may
 //! repeat what it was sent, in whatever form.
 

@@ -101,7 +101,7 @@ fn password_hint(peer: &Peer, lower: &str) -> String {
     let origin = &peer.endpoint.origin;
     let (entry, file) = (origin.entry, origin.file());
     let known = provider_of(peer);
-    // gmail.md 8.2. Exchange says "LOGIN failed." of every password, so its name must tell.
+    // docs/gmail.md 8.2. Exchange says "LOGIN failed." of every password, so its name must tell.
     if lower.contains("basic authentication is disabled") || known == Some(Entry::Microsoft) {
         return format!(
             "Microsoft takes no password here, only a sign-in in a browser: put `\"{0}\": \"{1}\"` into {file} in place of `{entry}` and its value, then {2}",

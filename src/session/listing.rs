@@ -59,7 +59,7 @@ impl Session {
 
     /// The UIDs in the open view whose INTERNALDATE may lie after this moment: for a first estimate, since
     /// a SEARCH may leave some out. One that finds nothing in a mailbox that holds something is not
-    /// believed (servers.md 3.3): the messages are listed instead.
+    /// believed (docs/servers.md 3.3): the messages are listed instead.
     pub fn uids_since(&mut self, view: &View, since: Option<Time>) -> Result<Vec<Uid>> {
         if let Some(since) = since {
             let found = self.searched(since)?;

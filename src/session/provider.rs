@@ -4,7 +4,7 @@
 /// How one gets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// No password at all (gmail.md 8.2).
+    /// No password at all (docs/gmail.md 8.2).
     Microsoft,
     /// A password of its own for each program.
     Password(&'static str),
@@ -12,7 +12,7 @@ pub(super) enum Entry {
     SwitchedOn(&'static str),
 }
 
-/// support.google.com/accounts/answer/185833 (gmail.md 8.1).
+/// support.google.com/accounts/answer/185833 (docs/gmail.md 8.1).
 pub(super) const GMAIL: Entry = Entry::Password(
     "Gmail takes only an app password here (16 letters), not the account's own password: make one at https://myaccount.google.com/apppasswords (2-Step Verification must be on)",
 );

@@ -53,7 +53,7 @@ pub fn classify(phase: Phase, status: Status, peer: &Peer, words: &str) -> Error
             error.goodbye = true;
             error
         }
-        // Google's own trouble with an account (gmail.md 2.3: "Lookup failed f26mb392779289eda").
+        // Google's own trouble with an account (docs/gmail.md 2.3: "Lookup failed f26mb392779289eda").
         _ if signing_in && (temporary || not_understood || has(&["lookup failed"])) => {
             Error::connection(format!(
                 "{} could not sign {} in; the server said: {words}",
@@ -162,7 +162,7 @@ fn stated_delay(lower: &str) -> Option<Duration> {
     Some(Duration::from_millis(digits.parse().ok()?).min(DELAY_MAX))
 }
 
-/// Exchange (gmail.md 8.2): the token is good, the mailbox does not open with it. It says so of any
+/// Exchange (docs/gmail.md 8.2): the token is good, the mailbox does not open with it. It says so of any
 /// command, and now and then for no reason of ours.
 fn not_connected(peer: &Peer, words: &str) -> Error {
     let (endpoint, origin) = (&peer.endpoint, &peer.endpoint.origin);

@@ -14,7 +14,7 @@ use crate::response::Untagged;
 use crate::wire::{Answer, Wire};
 
 /// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2
-/// token brings a challenge that wants an empty answer (gmail.md 2.2).
+/// token brings a challenge that wants an empty answer (docs/gmail.md 2.2).
 struct Responses<'a> {
     first: Option<&'a [u8]>,
     given: Cell<bool>,
@@ -32,7 +32,7 @@ impl imap::Authenticator for Responses<'_> {
 }
 
 impl Login {
-    /// What is sent to sign in by AUTHENTICATE (RFC 4616; gmail.md 2.2).
+    /// What is sent to sign in by AUTHENTICATE (RFC 4616; docs/gmail.md 2.2).
     fn response(&self) -> Secret<String> {
         Secret::new(match self {
             Login::Password { user, password } => format!("\0{user}\0{}", password.reveal()),

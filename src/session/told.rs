@@ -18,7 +18,7 @@ pub(super) fn counts(untagged: &[Untagged]) -> Option<(UidValidity, u32)> {
 }
 
 /// One item per message. A message may be told of in several responses: in pieces, or once more when
-/// somebody changes its flags while we look (Gmail then sends UID and FLAGS alone, gmail.md 3.2). What
+/// somebody changes its flags while we look (Gmail then sends UID and FLAGS alone, docs/gmail.md 3.2). What
 /// one of them leaves out is not therefore gone.
 pub(super) fn fetched(untagged: Vec<Untagged>) -> Vec<Fetched> {
     let mut out: Vec<Fetched> = Vec::new();

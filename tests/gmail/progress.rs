@@ -370,7 +370,7 @@ fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
         end[begin + 1..].join(""),
         format!(
             "failed: 4 messages: the message has 124 bytes, the target takes at most 1\
-             ended with 0 messages waiting and 4 failed; `imap-to-gmail status --failed  --config {}` says why",
+             ended with 0 messages waiting and 4 failed;  `imap-to-gmail status --failed --config {}` says why",
             stage.config_file().display()
         )
     );

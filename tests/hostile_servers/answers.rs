@@ -116,7 +116,7 @@ fn a_refused_examine_keeps_its_words_and_the_session() {
 #[test]
 fn a_mailbox_without_uidnext_is_asked_for_its_last_message() {
     let (server, mut session) = signed_in(|peer| {
-        // Courier (servers.md 3.8).
+        // Courier (docs/servers.md 3.8).
         peer.answer(
             "EXAMINE",
             "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] Ok\r\nTAG OK [READ-ONLY] Ok\r\n",

@@ -17,7 +17,7 @@ const PASS_ONLY: &str = "* OK [CAPABILITY IMAP4rev1] hello\r\n";
 const NO_IR: &str = "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2] hello\r\n";
 const WITH_IR: &str = "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 SASL-IR] hello\r\n";
 
-/// What a refused XOAUTH2 token is answered with (gmail.md 2.2).
+/// What a refused XOAUTH2 token is answered with (docs/gmail.md 2.2).
 const CHALLENGE: &str = "+ eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==\r\n";
 
 fn plain_response() -> String {

@@ -6,7 +6,7 @@ use crate::person::{Person, Said};
 
 const CHECK: &str = "imap-to-gmail check";
 const RUN: &str = "imap-to-gmail run --once";
-/// gmail.md 6.
+/// docs/gmail.md 6.
 const FULL: &str = "NO [OVERQUOTA] Account is out of storage (Failure)";
 
 pub(crate) fn all() -> Vec<Said> {

@@ -55,7 +55,7 @@ fn each_refusal_is_known_by_its_words_and_the_phase() {
             Throttled,
         ),
         (SignIn, Bad, "Could not parse command", Connection),
-        // Exchange Online (gmail.md 8.2).
+        // Exchange Online (docs/gmail.md 8.2).
         (SignIn, No, "Basic authentication is disabled.", NeedsUser),
         (SignInByToken, No, "AUTHENTICATE failed.", NeedsUser),
         (

@@ -66,18 +66,18 @@ impl Gmail {
         self.dir.path().join("ca.pem")
     }
 
-    /// The token endpoint (gmail.md 7.1).
+    /// The token endpoint (docs/gmail.md 7.1).
     pub fn token_url(&self) -> String {
         format!("http://127.0.0.1:{}/token", self.token_port)
     }
 
     /// Another address of the same HTTP server: `/auth` shows the consent page, `/devicecode` gives a device its code,
-    /// and `/device?user_code=...&answer=allow` is the page to enter it (gmail.md 7.1, 8.2).
+    /// and `/device?user_code=...&answer=allow` is the page to enter it (docs/gmail.md 7.1, 8.2).
     pub fn web(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.token_port)
     }
 
-    /// A client_secret.json of a desktop client, as Google gives it, that leads here (gmail.md 7.5).
+    /// A client_secret.json of a desktop client, as Google gives it, that leads here (docs/gmail.md 7.5).
     pub fn client_secret_json(&self) -> serde_json::Value {
         serde_json::json!({"installed": {
             "client_id": CLIENT_ID,
@@ -130,7 +130,7 @@ impl Gmail {
         &self.refresh_token
     }
 
-    /// One more refresh token of the account: the 101st kills the first (gmail.md 7.4).
+    /// One more refresh token of the account: the 101st kills the first (docs/gmail.md 7.4).
     pub fn grant(&self) -> String {
         let now = self.shared.clock.now();
         let mut tokens = self.shared.tokens.lock().unwrap();
@@ -142,7 +142,7 @@ impl Gmail {
         self.shared.tokens.lock().unwrap().revoke(token);
     }
 
-    /// A `token.json` as google-auth writes it (gmail.md 7.5), with this access token and expiry.
+    /// A `token.json` as google-auth writes it (docs/gmail.md 7.5), with this access token and expiry.
     pub fn token_json(&self, access_token: &str, life: Duration) -> String {
         let expiry = self.shared.clock.now() + delta(life);
         let knobs = self.shared.knobs.lock().unwrap();
@@ -217,7 +217,7 @@ impl Gmail {
         self.shared.no_more_trouble();
     }
 
-    /// Blocks the account for bandwidth (gmail.md 2.3), for so long by the virtual clock.
+    /// Blocks the account for bandwidth (docs/gmail.md 2.3), for so long by the virtual clock.
     pub fn block(&self, time: Duration) {
         let until = self.shared.clock.now() + delta(time);
         self.shared.upload.lock().unwrap().block(until);

@@ -1,4 +1,4 @@
-//! What a person does in a browser: the consent page and its redirect (gmail.md 7.1), the page for a device's code, and
+//! What a person does in a browser: the consent page and its redirect (docs/gmail.md 7.1), the page for a device's code, and
 //! the codes that come of them until they are exchanged.
 //!
 //! A page is plain HTML whose links are the buttons: `/consent?ticket=...&answer=allow`.

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// `* BYE` text of a session that ran out (gmail.md 2.3).
+/// `* BYE` text of a session that ran out (docs/gmail.md 2.3).
 pub const SESSION_EXPIRED: &str = "Session expired, please login again.";
-/// `* BYE` text of Microsoft for a session that ends with its token (gmail.md 8.2).
+/// `* BYE` text of Microsoft for a session that ends with its token (docs/gmail.md 8.2).
 pub const TOKEN_EXPIRED: &str = "Session invalidated - AccessTokenExpired";
-/// `* BYE` text of a block for bandwidth (gmail.md 2.3).
+/// `* BYE` text of a block for bandwidth (docs/gmail.md 2.3).
 pub const OVERQUOTA: &str = "[OVERQUOTA] Account exceeded command or bandwidth limits.";
-/// `* BYE` text of an outage (gmail.md 2.3).
+/// `* BYE` text of an outage (docs/gmail.md 2.3).
 pub const UNAVAILABLE: &str = "[UNAVAILABLE] Temporary System Error";
-/// Tagged answer to any command (gmail.md 2.3).
+/// Tagged answer to any command (docs/gmail.md 2.3).
 pub const SYSTEM_ERROR: &str = "NO System Error (Failure)";
-/// Tagged answer to APPEND (gmail.md 3.6).
+/// Tagged answer to APPEND (docs/gmail.md 3.6).
 pub const UNABLE_TO_APPEND: &str = "NO Unable to append message to folder (Failure)";
 
 /// What goes wrong.
@@ -40,7 +40,7 @@ pub enum Fault {
     CommitLate(Duration),
     /// The command line is heard, and nothing is said any more.
     Stall,
-    /// Nothing is said after the literal (gmail.md 3.9).
+    /// Nothing is said after the literal (docs/gmail.md 3.9).
     StallAfterLiteral {
         /// Whether the command was carried out.
         stored: bool,

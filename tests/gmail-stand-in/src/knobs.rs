@@ -11,15 +11,15 @@ use crate::tokens::SCOPE;
 /// Settings that hold until they are changed.
 #[derive(Debug, Clone)]
 pub struct Knobs {
-    /// Shown in the tagged OK of a login (gmail.md 1.3, older form).
+    /// Shown in the tagged OK of a login (docs/gmail.md 1.3, older form).
     pub display_name: Option<String>,
-    /// Sessions signed in at a time; one more is refused (gmail.md 6). 15.
+    /// Sessions signed in at a time; one more is refused (docs/gmail.md 6). 15.
     pub max_connections: usize,
-    /// Mailboxes that are not shown in IMAP (gmail.md 5): neither LIST nor SELECT knows them.
+    /// Mailboxes that are not shown in IMAP (docs/gmail.md 5): neither LIST nor SELECT knows them.
     pub hidden: Vec<Use>,
-    /// LIST shows names of labels as atoms where it can (gmail.md 1.6).
+    /// LIST shows names of labels as atoms where it can (docs/gmail.md 1.6).
     pub bare_atoms: bool,
-    /// FLAGS holds atoms that RFC 3501 forbids (gmail.md 1.9).
+    /// FLAGS holds atoms that RFC 3501 forbids (docs/gmail.md 1.9).
     pub odd_flags: bool,
     /// Changes by others show with the next command of any kind. Off: with NOOP, CHECK, IDLE, SELECT and EXAMINE only.
     pub visible_at_once: bool,
@@ -29,49 +29,49 @@ pub struct Knobs {
     pub read_only_blocks_append: bool,
     /// IDLE tells of changes. Off: it is accepted and says nothing.
     pub idle_pushes: bool,
-    /// IDLE is cut without BYE after this much of the virtual clock (gmail.md 6: about 10 min). None.
+    /// IDLE is cut without BYE after this much of the virtual clock (docs/gmail.md 6: about 10 min). None.
     pub idle_cut_after: Option<Duration>,
-    /// `maxFolderSize` (gmail.md 6): a mailbox shows at most so many messages, the newest. None.
+    /// `maxFolderSize` (docs/gmail.md 6): a mailbox shows at most so many messages, the newest. None.
     pub max_folder_size: Option<usize>,
-    /// `autoExpunge` (gmail.md 6): \Deleted acts at once. On.
+    /// `autoExpunge` (docs/gmail.md 6): \Deleted acts at once. On.
     pub auto_expunge: bool,
-    /// `expungeBehavior` (gmail.md 6). Archive.
+    /// `expungeBehavior` (docs/gmail.md 6). Archive.
     pub expunge_behavior: ExpungeBehavior,
-    /// What APPEND takes for the same message (gmail.md 3.2).
+    /// What APPEND takes for the same message (docs/gmail.md 3.2).
     pub dedupe: Dedupe,
-    /// APPENDLIMIT (gmail.md 3.5). 35651584.
+    /// APPENDLIMIT (docs/gmail.md 3.5). 35651584.
     pub append_limit: u64,
-    /// What QUOTA tells of the storage: used, and all of it, in units of 1,024 bytes (gmail.md 1.8). 450 of 15728640,
+    /// What QUOTA tells of the storage: used, and all of it, in units of 1,024 bytes (docs/gmail.md 1.8). 450 of 15728640,
     /// which is 15 GB. None: the root has no limit.
     pub storage: Option<(u64, u64)>,
-    /// Some: each tagged OK ends in ` [THROTTLED]` and comes so much later, for real (gmail.md 2.3). None.
+    /// Some: each tagged OK ends in ` [THROTTLED]` and comes so much later, for real (docs/gmail.md 2.3). None.
     pub throttled: Option<Duration>,
-    /// Literal bytes that APPEND takes until the account is blocked (gmail.md 6). None: no end.
+    /// Literal bytes that APPEND takes until the account is blocked (docs/gmail.md 6). None: no end.
     pub upload_budget: Option<u64>,
     /// How long it then is, by the virtual clock. A day.
     pub blocked_for: Duration,
     /// How it says so.
     pub overquota: OverquotaForm,
-    /// SEARCH does not see a message until so long after APPEND, by the virtual clock (gmail.md 4.5). None.
+    /// SEARCH does not see a message until so long after APPEND, by the virtual clock (docs/gmail.md 4.5). None.
     pub index_lag: Duration,
-    /// Percentage of Message-IDs that SEARCH HEADER does not find (gmail.md 4.4); always the same ones. 0.
+    /// Percentage of Message-IDs that SEARCH HEADER does not find (docs/gmail.md 4.4); always the same ones. 0.
     pub search_misses: u8,
     /// Each answer comes no sooner than this after its command, for real: a network to measure with. None.
     pub round_trip: Duration,
-    /// When a session expires, whatever its token (gmail.md 6). 24 h.
+    /// When a session expires, whatever its token (docs/gmail.md 6). 24 h.
     pub session_life: Duration,
-    /// `expires_in` of access tokens (gmail.md 7.2). 3599 s.
+    /// `expires_in` of access tokens (docs/gmail.md 7.2). 3599 s.
     pub token_life: Duration,
     /// What tokens are given for, and the one of its scopes that the server wants to see. Google's.
     pub scope: String,
     /// Each refresh gives a new refresh token, and the old one is dead from then on, as Microsoft's may be
-    /// (gmail.md 8.2). Off.
+    /// (docs/gmail.md 8.2). Off.
     pub rotate: bool,
     /// The OAuth client has no secret, as with Microsoft's public clients. Off.
     pub public_client: bool,
-    /// The OAuth client is in Testing: refresh tokens die 7 days after consent (gmail.md 7.4). Off.
+    /// The OAuth client is in Testing: refresh tokens die 7 days after consent (docs/gmail.md 7.4). Off.
     pub testing: bool,
-    /// The consent page (gmail.md 7.1). It asks.
+    /// The consent page (docs/gmail.md 7.1). It asks.
     pub consent_page: ConsentPage,
     /// How often a device may ask, for real. 1 s.
     pub device_interval: Duration,
@@ -115,7 +115,7 @@ impl Default for Knobs {
     }
 }
 
-/// Gmail's silent de-duplication (gmail.md 3.2). A message without Message-ID is never taken for another.
+/// Gmail's silent de-duplication (docs/gmail.md 3.2). A message without Message-ID is never taken for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dedupe {
     /// What two messages must share to be one.
@@ -136,7 +136,7 @@ impl Default for Dedupe {
     }
 }
 
-/// What two messages must share to be one (gmail.md 3.2; the true key is not known).
+/// What two messages must share to be one (docs/gmail.md 3.2; the true key is not known).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DedupeKey {
     /// Every APPEND makes a message.
@@ -158,7 +158,7 @@ pub enum SameMailbox {
     Silent,
 }
 
-/// What EXPUNGE means outside Trash and Spam (gmail.md 6).
+/// What EXPUNGE means outside Trash and Spam (docs/gmail.md 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExpungeBehavior {
     /// The label goes, the message stays in All Mail.
@@ -169,7 +169,7 @@ pub enum ExpungeBehavior {
     DeleteForever,
 }
 
-/// How a block for bandwidth is worded (gmail.md 2.3).
+/// How a block for bandwidth is worded (docs/gmail.md 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverquotaForm {
     /// `* BYE [OVERQUOTA] Account exceeded command or bandwidth limits.`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset, Utc};
 
-/// Where a message lies (gmail.md 4.4: Spam and Trash are not in All Mail).
+/// Where a message lies (docs/gmail.md 4.4: Spam and Trash are not in All Mail).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// In All Mail, and in the mailboxes of its labels.
@@ -29,7 +29,7 @@ pub(crate) struct Message {
     pub(crate) labels: BTreeSet<String>,
     pub(crate) place: Place,
     pub(crate) modseq: u64,
-    /// When SEARCH begins to see it (gmail.md 4.5).
+    /// When SEARCH begins to see it (docs/gmail.md 4.5).
     pub(crate) indexed_at: DateTime<Utc>,
     pub(crate) message_id: Option<String>,
 }
@@ -100,7 +100,7 @@ pub(crate) fn header_fields(bytes: &[u8], names: &[String], wanted: bool) -> Vec
     out
 }
 
-/// Whether it begins with a header field (gmail.md 3.6: `Unable to parse message` without).
+/// Whether it begins with a header field (docs/gmail.md 3.6: `Unable to parse message` without).
 pub(crate) fn has_header(bytes: &[u8]) -> bool {
     let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
     field_name(line).is_some()

@@ -11,7 +11,7 @@ use crate::options::Locale;
 const BASE64: GeneralPurpose =
     GeneralPurpose::new(&IMAP_MUTF7, base64::engine::general_purpose::NO_PAD);
 
-/// What a mailbox of Gmail shows (gmail.md 5, 3.7).
+/// What a mailbox of Gmail shows (docs/gmail.md 5, 3.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// `INBOX`
@@ -39,7 +39,7 @@ pub enum Use {
 }
 
 impl Use {
-    /// The mailboxes below `[Gmail]`, in the order of the English LIST (gmail.md 1.6).
+    /// The mailboxes below `[Gmail]`, in the order of the English LIST (docs/gmail.md 1.6).
     pub(crate) const BELOW_ROOT: [Use; 7] = [
         Use::All,
         Use::Drafts,
@@ -64,7 +64,7 @@ impl Use {
         })
     }
 
-    /// The same for XLIST (gmail.md 1.6).
+    /// The same for XLIST (docs/gmail.md 1.6).
     pub(crate) fn xlist_attribute(self) -> Option<&'static str> {
         Some(match self {
             Use::Inbox => "\\Inbox",
@@ -75,7 +75,7 @@ impl Use {
         })
     }
 
-    /// The system label of messages in it, as X-GM-LABELS shows it (gmail.md 4.1).
+    /// The system label of messages in it, as X-GM-LABELS shows it (docs/gmail.md 4.1).
     pub(crate) fn label(self) -> Option<&'static str> {
         Some(match self {
             Use::Inbox => "\\Inbox",

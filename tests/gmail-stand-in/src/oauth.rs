@@ -1,4 +1,4 @@
-//! The token endpoint over plain HTTP on 127.0.0.1: codes and refreshes (gmail.md 7.2), its errors (7.3) and its bad
+//! The token endpoint over plain HTTP on 127.0.0.1: codes and refreshes (docs/gmail.md 7.2), its errors (7.3) and its bad
 //! days. The pages that a person sees are in `consent`.
 //!
 //! One request per connection.
@@ -77,7 +77,7 @@ pub enum TokenTrouble {
     NoExpiry,
     /// The reply to a code holds no refresh token.
     NoRefresh,
-    /// The reply holds this `refresh_token_expires_in`, in seconds (gmail.md 7.2).
+    /// The reply holds this `refresh_token_expires_in`, in seconds (docs/gmail.md 7.2).
     RefreshExpiresIn(u64),
 }
 

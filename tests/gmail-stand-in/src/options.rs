@@ -12,11 +12,11 @@ use crate::message::{Message, Place};
 pub struct Options {
     /// Gmail, or another server.
     pub kind: Kind,
-    /// Language of the special mailboxes (gmail.md 5).
+    /// Language of the special mailboxes (docs/gmail.md 5).
     pub locale: Locale,
     /// The one account.
     pub account: String,
-    /// Its app password, blanks or not (gmail.md 8.1); in plain mode its password.
+    /// Its app password, blanks or not (docs/gmail.md 8.1); in plain mode its password.
     pub password: String,
     /// TLS from the first byte. On.
     pub tls: bool,
@@ -61,7 +61,7 @@ impl Options {
         }
     }
 
-    /// Outlook's, as far as signing in to a source goes (gmail.md 8.2): XOAUTH2 with tokens of a public client, whose
+    /// Outlook's, as far as signing in to a source goes (docs/gmail.md 8.2): XOAUTH2 with tokens of a public client, whose
     /// refresh tokens rotate and whose sessions end with their token.
     pub fn outlook() -> Options {
         let mut options = Options::plain(
@@ -75,7 +75,7 @@ impl Options {
     }
 }
 
-/// What Outlook's IMAP takes (gmail.md 8.2).
+/// What Outlook's IMAP takes (docs/gmail.md 8.2).
 pub const OUTLOOK_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 
 /// Whose server is played.
@@ -90,7 +90,7 @@ pub enum Kind {
     },
 }
 
-/// Names of the special mailboxes (gmail.md 5).
+/// Names of the special mailboxes (docs/gmail.md 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locale {
     /// `[Gmail]/Trash`

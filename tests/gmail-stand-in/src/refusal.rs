@@ -1,4 +1,4 @@
-//! How Gmail refuses a login (gmail.md 2.3), to the letter.
+//! How Gmail refuses a login (docs/gmail.md 2.3), to the letter.
 
 /// A login that fails whatever the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]

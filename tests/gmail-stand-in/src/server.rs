@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     lines_left: Mutex<Option<usize>>,
 }
 
-/// The account's use of bandwidth (gmail.md 6).
+/// The account's use of bandwidth (docs/gmail.md 6).
 #[derive(Debug, Default)]
 pub(crate) struct Upload {
     pub(crate) bytes: u64,

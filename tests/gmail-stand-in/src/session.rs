@@ -240,7 +240,7 @@ impl Session {
     }
 
     /// Answers the announcement of a literal: `+ go ahead`, unless it comes unasked. LITERAL- ends at 4,096 bytes; what
-    /// Gmail does beyond is a guess (gmail.md 1.4): `BAD` and the end.
+    /// Gmail does beyond is a guess (docs/gmail.md 1.4): `BAD` and the end.
     fn invite(&mut self, tag: &str, len: usize, at_once: bool) -> Step<bool> {
         let allowed = if self.offers("LITERAL+") {
             usize::MAX
@@ -294,7 +294,7 @@ impl Session {
         }
     }
 
-    /// Ends the session if its time is over (gmail.md 6).
+    /// Ends the session if its time is over (docs/gmail.md 6).
     fn expire(&mut self) -> Step<()> {
         match self.expires {
             Some(expires) if expires <= self.shared.clock.now() => self.bye(self.expired()),
@@ -335,7 +335,7 @@ impl Session {
         }
     }
 
-    /// A tagged OK, which tells of throttling (gmail.md 2.3).
+    /// A tagged OK, which tells of throttling (docs/gmail.md 2.3).
     fn ok(&mut self, tag: &str, text: &str) {
         let throttled = self.shared.knobs.lock().unwrap().throttled.is_some();
         let throttled = if throttled { " [THROTTLED]" } else { "" };

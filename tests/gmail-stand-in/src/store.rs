@@ -129,7 +129,7 @@ impl Mailbox {
 }
 
 impl Store {
-    /// The mailboxes of a Gmail account (gmail.md 1.6); UIDVALIDITY is small and per label (1.7).
+    /// The mailboxes of a Gmail account (docs/gmail.md 1.6); UIDVALIDITY is small and per label (1.7).
     pub(crate) fn gmail(locale: Locale) -> Store {
         let mut store = Store::empty(true);
         store.open("INBOX".into(), Use::Inbox);
@@ -186,7 +186,7 @@ impl Store {
         })
     }
 
-    /// Takes the label away; the messages stay (gmail.md 5). In plain mode they go with it.
+    /// Takes the label away; the messages stay (docs/gmail.md 5). In plain mode they go with it.
     pub(crate) fn delete_mailbox(&mut self, index: usize, by: u32) {
         let name = self.mailboxes[index].name.clone();
         let ids: Vec<u64> = self.mailboxes[index].by_uid.values().copied().collect();
@@ -207,7 +207,7 @@ impl Store {
         self.serial += 1;
         let mut id = self.serial;
         if self.gmail {
-            // X-GM-MSGID >> 20 is the internal date in milliseconds (gmail.md 3.3).
+            // X-GM-MSGID >> 20 is the internal date in milliseconds (docs/gmail.md 3.3).
             let ms = u64::try_from(new.internal_date.timestamp_millis()).unwrap_or(0);
             id = (ms << 20) | (self.serial & 0xf_ffff);
         }
@@ -271,7 +271,7 @@ impl Store {
         true
     }
 
-    /// Sets the flags; the star goes with \Flagged (gmail.md 3.4).
+    /// Sets the flags; the star goes with \Flagged (docs/gmail.md 3.4).
     pub(crate) fn set_flags(&mut self, id: u64, by: u32, flags: BTreeSet<String>) -> bool {
         let gmail = self.gmail;
         self.change(id, by, |message| {
@@ -283,7 +283,7 @@ impl Store {
         })
     }
 
-    /// Sets the labels, making those that do not exist (gmail.md 4.2); \Flagged goes with the star.
+    /// Sets the labels, making those that do not exist (docs/gmail.md 4.2); \Flagged goes with the star.
     pub(crate) fn set_labels(&mut self, id: u64, by: u32, labels: BTreeSet<String>) -> bool {
         for label in labels.iter().filter(|label| !label.starts_with('\\')) {
             self.create(label);
@@ -324,7 +324,7 @@ impl Store {
         true
     }
 
-    /// What EXPUNGE does to a message in this mailbox (gmail.md 6). From All Mail it goes to Trash: a guess.
+    /// What EXPUNGE does to a message in this mailbox (docs/gmail.md 6). From All Mail it goes to Trash: a guess.
     pub(crate) fn expunge(&mut self, mailbox: usize, id: u64, by: u32, behavior: ExpungeBehavior) {
         let Mailbox { purpose, name, .. } = &self.mailboxes[mailbox];
         let (purpose, label) = (*purpose, purpose.label().unwrap_or(name).to_string());
@@ -363,7 +363,7 @@ impl Store {
         self.last_validity = self.last_validity.max(uid_validity);
     }
 
-    /// What a mailbox shows: `maxFolderSize` (gmail.md 6) hides the oldest, by internal date.
+    /// What a mailbox shows: `maxFolderSize` (docs/gmail.md 6) hides the oldest, by internal date.
     pub(crate) fn shown(&self, index: usize, limit: Option<usize>) -> Vec<(u32, Arc<Message>)> {
         let mailbox = &self.mailboxes[index];
         let mut all: Vec<(u32, Arc<Message>)> = mailbox
@@ -397,7 +397,7 @@ impl Store {
     }
 }
 
-/// \Flagged is the label \Starred, and the other way round (gmail.md 3.4).
+/// \Flagged is the label \Starred, and the other way round (docs/gmail.md 3.4).
 fn align_star(message: &mut Message) {
     if message.flags.contains("\\Flagged") {
         message.labels.insert("\\Starred".into());
@@ -406,7 +406,7 @@ fn align_star(message: &mut Message) {
     }
 }
 
-/// What INTERNALDATE becomes: dates before 1970 or in the future are replaced by now (gmail.md 3.3).
+/// What INTERNALDATE becomes: dates before 1970 or in the future are replaced by now (docs/gmail.md 3.3).
 fn honoured(
     date: Option<DateTime<FixedOffset>>,
     gmail: bool,

@@ -169,7 +169,7 @@ pub(crate) fn as_set(numbers: &[u32]) -> String {
     ranges.collect::<Vec<_>>().join(",")
 }
 
-/// A name as Gmail writes it where it may: an atom, else quoted (gmail.md 4.1).
+/// A name as Gmail writes it where it may: an atom, else quoted (docs/gmail.md 4.1).
 pub(crate) fn atom_or_quoted(name: &str) -> String {
     let special = |b: u8| b <= b' ' || b >= 127 || b"(){%*\"\\]".contains(&b);
     if name.is_empty() || name.bytes().any(special) {

@@ -1,4 +1,4 @@
-//! Which tokens are alive: refresh tokens with all the ways they die (gmail.md 7.4), and the access tokens made of them.
+//! Which tokens are alive: refresh tokens with all the ways they die (docs/gmail.md 7.4), and the access tokens made of them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::delta;
 
-/// The one scope that IMAP accepts (gmail.md 7.1).
+/// The one scope that IMAP accepts (docs/gmail.md 7.1).
 pub const SCOPE: &str = "https://mail.google.com/";
 /// The OAuth client that the endpoint knows.
 pub const CLIENT_ID: &str = "407408718192-standin.apps.googleusercontent.com";

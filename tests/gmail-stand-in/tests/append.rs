@@ -1,4 +1,4 @@
-//! APPEND (gmail.md 3): refusals to the letter, de-duplication in all its variants, dates and flags, bandwidth.
+//! APPEND (docs/gmail.md 3): refusals to the letter, de-duplication in all its variants, dates and flags, bandwidth.
 
 #![allow(clippy::unwrap_used)]
 

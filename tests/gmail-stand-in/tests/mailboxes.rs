@@ -1,4 +1,4 @@
-//! LIST, SELECT, STATUS, IDLE, and what a session sees of what others do (gmail.md 1.6 to 1.8, 5).
+//! LIST, SELECT, STATUS, IDLE, and what a session sees of what others do (docs/gmail.md 1.6 to 1.8, 5).
 
 #![allow(clippy::unwrap_used)]
 

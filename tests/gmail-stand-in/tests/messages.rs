@@ -1,4 +1,4 @@
-//! FETCH, SEARCH, STORE, EXPUNGE, COPY and MOVE (gmail.md 4).
+//! FETCH, SEARCH, STORE, EXPUNGE, COPY and MOVE (docs/gmail.md 4).
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! The token endpoint (gmail.md 7.2 to 7.4), asked with a bare HTTP request.
+//! The token endpoint (docs/gmail.md 7.2 to 7.4), asked with a bare HTTP request.
 
 #![allow(clippy::unwrap_used)]
 

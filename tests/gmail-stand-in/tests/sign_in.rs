@@ -1,4 +1,4 @@
-//! Greeting, capabilities, the ways to sign in and to be refused (gmail.md 1.1 to 1.5, 2), and the ends of a session.
+//! Greeting, capabilities, the ways to sign in and to be refused (docs/gmail.md 1.1 to 1.5, 2), and the ends of a session.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! APPEND: what is refused before the literal and what after it, and what a hit of the de-duplication says (gmail.md 3).
+//! APPEND: what is refused before the literal and what after it, and what a hit of the de-duplication says (docs/gmail.md 3).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl Session {
         };
         let appended = store.append(append, &knobs);
         drop(store);
-        // A session whose time ended meanwhile has stored the message and cannot say so (gmail.md 6).
+        // A session whose time ended meanwhile has stored the message and cannot say so (docs/gmail.md 6).
         let now = self.shared.clock.now();
         if self.expires.is_some_and(|expires| expires <= now) {
             return self.bye(self.expired());

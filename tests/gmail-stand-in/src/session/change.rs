@@ -1,4 +1,4 @@
-//! STORE, EXPUNGE, COPY and MOVE (gmail.md 4.2, 6).
+//! STORE, EXPUNGE, COPY and MOVE (docs/gmail.md 4.2, 6).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -150,7 +150,7 @@ impl Session {
             let mailbox = &store.mailboxes[view.mailbox];
             let own = mailbox.purpose.label().unwrap_or(&mailbox.name).to_string();
             let mut labels = verb.apply(&message.labels, given);
-            // The label of the selected mailbox stays: OK, and no effect (gmail.md 4.2).
+            // The label of the selected mailbox stays: OK, and no effect (docs/gmail.md 4.2).
             if message.labels.contains(&own) {
                 labels.insert(own);
             }
@@ -167,7 +167,7 @@ impl Session {
         Some(star && self.shared.gmail())
     }
 
-    /// `UID STORE` replies carry the UID, those of plain `STORE` do not; the star brings a second line (gmail.md 3.4).
+    /// `UID STORE` replies carry the UID, those of plain `STORE` do not; the star brings a second line (docs/gmail.md 3.4).
     fn tell_stored(&mut self, at: usize, verb: &Verb, by_uid: bool, star: bool) {
         let view = self.view.as_ref().expect("only with a mailbox selected");
         let row = view.rows[at].clone();

@@ -1,4 +1,4 @@
-//! FETCH: Gmail gives the items in its own order (gmail.md 4.1). No ENVELOPE, no BODYSTRUCTURE, no MIME parts.
+//! FETCH: Gmail gives the items in its own order (docs/gmail.md 4.1). No ENVELOPE, no BODYSTRUCTURE, no MIME parts.
 
 use std::sync::Arc;
 
@@ -154,7 +154,7 @@ impl Session {
         reply
     }
 
-    /// Without the label of the selected mailbox (gmail.md 4.1).
+    /// Without the label of the selected mailbox (docs/gmail.md 4.1).
     fn labels(&self, message: &Message) -> String {
         let store = self.shared.store.lock().unwrap();
         let own = self.view.as_ref().map(|view| {

@@ -1,4 +1,4 @@
-//! Greeting, capabilities and the ways to sign in (gmail.md 1.1 to 1.5, 2).
+//! Greeting, capabilities and the ways to sign in (docs/gmail.md 1.1 to 1.5, 2).
 
 use std::net::Ipv4Addr;
 
@@ -22,7 +22,7 @@ pub(super) const AFTER_LOGIN: &str = "IMAP4rev1 UNSELECT IDLE NAMESPACE QUOTA ID
                                       COMPRESS=DEFLATE ENABLE MOVE CONDSTORE ESEARCH UTF8=ACCEPT LIST-EXTENDED \
                                       LIST-STATUS LITERAL- SPECIAL-USE";
 
-/// `{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}` (gmail.md 2.2)
+/// `{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}` (docs/gmail.md 2.2)
 const CHALLENGE: &str = "+ eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==";
 
 /// What somebody signs in with.
@@ -221,7 +221,7 @@ impl Session {
 
     fn is_password(&self, user: &str, password: &str) -> bool {
         let known = &self.shared.options.password;
-        // An app password is shown in groups, and taken with or without the blanks (gmail.md 8.1).
+        // An app password is shown in groups, and taken with or without the blanks (docs/gmail.md 8.1).
         let blankless = |text: &str| text.replace(' ', "");
         let equal = if self.shared.gmail() {
             blankless(known) == blankless(password)

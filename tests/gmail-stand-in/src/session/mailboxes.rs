@@ -1,4 +1,4 @@
-//! LIST, SELECT, STATUS and their kin (gmail.md 1.6 to 1.8, 5), and IDLE.
+//! LIST, SELECT, STATUS and their kin (docs/gmail.md 1.6 to 1.8, 5), and IDLE.
 
 use std::collections::BTreeSet;
 
@@ -132,7 +132,7 @@ impl Session {
         let store = shared.store.lock().unwrap();
         let had_one = self.view.take().is_some();
         let Some(index) = self.find(&store, &typed) else {
-            // The words say what happened to the mailbox that was selected (gmail.md 1.8).
+            // The words say what happened to the mailbox that was selected (docs/gmail.md 1.8).
             let state = if had_one {
                 " (now in authenticated state)"
             } else {

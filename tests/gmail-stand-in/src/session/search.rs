@@ -1,4 +1,4 @@
-//! SEARCH, with what it fails to find (gmail.md 4.4) and what it does not know yet (4.5).
+//! SEARCH, with what it fails to find (docs/gmail.md 4.4) and what it does not know yet (4.5).
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sha2::{Digest as _, Sha256};
@@ -136,7 +136,7 @@ impl Session {
             }
             "X-GM-MSGID" if gmail => Key::Id(text.parse().ok()?),
             "X-GM-THRID" if gmail => Key::Thread(text.parse().ok()?),
-            // A bare \Inbox is refused (gmail.md 4.3), and so are unquoted ids (4.4).
+            // A bare \Inbox is refused (docs/gmail.md 4.3), and so are unquoted ids (4.4).
             "X-GM-LABELS" if gmail && (quoted || !text.starts_with('\\')) => Key::Label(text),
             "X-GM-RAW" if gmail && (quoted || !text.contains(['@', '+', '<'])) => Key::Raw(text),
             _ => return None,
@@ -148,7 +148,7 @@ fn day(text: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(text, "%d-%b-%Y").ok()
 }
 
-/// The index is behind (gmail.md 4.5); FETCH is not.
+/// The index is behind (docs/gmail.md 4.5); FETCH is not.
 fn known(row: &Row, now: DateTime<Utc>) -> bool {
     row.message.indexed_at <= now
 }
@@ -254,7 +254,7 @@ fn term_holds(message: &Message, term: &str, misses: u8) -> bool {
     }
 }
 
-/// `* ESEARCH (TAG "A1") UID ALL 1:3,5` (gmail.md 1.8)
+/// `* ESEARCH (TAG "A1") UID ALL 1:3,5` (docs/gmail.md 1.8)
 fn extended(tag: &str, by_uid: bool, wanted: &[Token], numbers: &[u32]) -> String {
     let mut line = format!("* ESEARCH (TAG {})", quote(tag));
     if by_uid {

@@ -134,7 +134,7 @@ impl View {
     }
 }
 
-/// `* 1 FETCH (UID 1360 MODSEQ (79128) FLAGS ())` (gmail.md 3.2)
+/// `* 1 FETCH (UID 1360 MODSEQ (79128) FLAGS ())` (docs/gmail.md 3.2)
 fn flags_line(at: usize, row: &Row) -> String {
     let flags: Vec<&str> = row.message.flags.iter().map(String::as_str).collect();
     format!(

@@ -1,4 +1,4 @@
-//! What becomes of an appended message: stored, or merged into one that is there (gmail.md 3.2).
+//! What becomes of an appended message: stored, or merged into one that is there (docs/gmail.md 3.2).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Store {
         self.insert(new, 0)
     }
 
-    /// What being in this mailbox means (gmail.md 3.7).
+    /// What being in this mailbox means (docs/gmail.md 3.7).
     pub(crate) fn target(&self, mailbox: usize) -> (Place, Option<String>) {
         let mailbox = &self.mailboxes[mailbox];
         match mailbox.purpose {

@@ -382,7 +382,7 @@ fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
     thread.join().unwrap();
     let end = printed(&text.lock().unwrap());
     assert!(
-        end[0].starts_with("error: the target refused the sign-in of user@gmail.com (`target_pass`); the server said: "),
+        end.join(" ").starts_with("error: the target refused the sign-in of user@gmail.com (`target_pass`); the server said: "),
         "{end:#?}"
     );
     assert!(end[1..].iter().any(|l| l.starts_with("hint: ")), "{end:#?}");

@@ -114,12 +114,11 @@ const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/confi
 const QUOTES_HINT: &str =
     "write text in quotation marks, also when it is all digits; write numbers without";
 
-const INTO_GMAIL_HINT: &str = "choose one of them; the simplest is an app password as `target_pass`, which is made at https://myaccount.google.com/apppasswords; docs/google-client.md tells of the sign-in with a `target_token_file`";
+const INTO_GMAIL_HINT: &str = "easiest is an app password: switch on 2-Step Verification for the Google account, make one at https://myaccount.google.com/apppasswords, and after the first { add `\"target_pass\": \"THE 16 LETTERS\",`; docs/configuration.md tells of the other two";
 
-const NULL_HINT: &str =
-    "write a value in quotation marks there, or delete the line if the key is not needed";
+const NULL_HINT: &str = "null stands for nothing: write a value in quotation marks, or delete the line if the key is not needed";
 
-const TLS_HINT: &str = "delete the line for a connection that is encrypted from the start (port 993, as most servers want it); write \"starttls\" only for port 143";
+const TLS_HINT: &str = "delete the whole line: the connection is then encrypted from the start (port 993, as most servers want it); only for port 143 write \"starttls\"";
 
 /// One side of a route, as a sign-in there needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -331,7 +330,7 @@ impl Reader<'_> {
                     &tls_key,
                     format!("\"none\" would send the password unencrypted to {}", shown(host.as_bytes())),
                 )
-                .hint("delete the line for a connection that is encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)"));
+                .hint("delete the whole line: the connection is then encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)"));
         }
         let port_key = format!("{side}_port");
         let port = match self.map.get(&port_key) {

@@ -147,7 +147,7 @@ impl Tokens {
             Side::Target => (
                 "Google",
                 format!(
-                    ". Easier for many is an app password: make one at https://myaccount.google.com/apppasswords and put it into {} as `{}`, in place of `{}`",
+                    ". An app password is often easier (2-Step Verification must be on): make one at https://myaccount.google.com/apppasswords and put it into {} as `{}`, in place of `{}`",
                     origin.file(),
                     origin.key("pass"),
                     origin.key("token_file")

@@ -8,7 +8,7 @@ use textwrap::wrap_algorithms::wrap_first_fit;
 
 /// What `plain` says no to.
 pub const UTF_16: &str = "is UTF-16, expected UTF-8";
-pub const UTF_16_HINT: &str = "`iconv -f UTF-16 -t UTF-8` converts it; or in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"";
+pub const UTF_16_HINT: &str = "in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"; or `iconv -f UTF-16 -t UTF-8 OLD >NEW`, with another name for NEW";
 
 /// `12,481`
 pub fn thousands(n: u64) -> String {

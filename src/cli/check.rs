@@ -100,7 +100,7 @@ impl Screen {
             say(&format!("\n{}", wrapped(columns(), "", "", &verdict)));
             return;
         }
-        let verdict = format!("{verdict}; to be mended (as said above):");
+        let verdict = format!("{verdict}; to fix (same as above):");
         say(&format!("\n{}\n", wrapped(columns(), "", "", &verdict)));
         for problem in problems {
             self.say(problem);

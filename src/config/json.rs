@@ -44,7 +44,7 @@ pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
     if text.trim().is_empty() {
         return Err(
             Error::usage(format!("{}: the file is empty", path.display())).hint(format!(
-                "`install -m 600 config.json.example {}` makes a complete one, in which your accounts are to be put",
+                "`install -m 600 config.json.example {}` makes a complete one, for you to put your accounts into",
                 shell_word(&path.display().to_string())
             )),
         );

@@ -193,7 +193,7 @@ impl Reader<'_> {
                     ARGV_HINT.into()
                 } else {
                     format!(
-                        "is it installed? `command -v {}` shows where: its whole path may stand first, like [\"/usr/bin/pass\", \"show\", \"mail\"]",
+                        "is it installed? `command -v {}` shows where: you can write its whole path first, like [\"/usr/bin/pass\", \"show\", \"mail\"]",
                         shell_word(&name)
                     )
                 }),

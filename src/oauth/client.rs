@@ -53,7 +53,7 @@ const KEYS: &[&str] = &[
 /// They are some hundred bytes.
 const FILE_MAX: u64 = 64 << 10;
 
-const GOOGLE_HINT: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); who uses an app password (`target_pass`) needs no such file";
+const GOOGLE_HINT: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); if you use an app password (`target_pass`), you do not need this file";
 
 /// A client, checked.
 #[derive(Clone, Debug)]

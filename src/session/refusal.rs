@@ -200,7 +200,7 @@ fn append_refused(peer: &Peer, words: &str, lower: &str) -> Error {
         .hint(format!(
             "free some space in it{}; a run that goes on then delivers by itself, and one with --once you start again",
             if door::is_gmail(peer) {
-                ": https://one.google.com/storage shows what takes it, and what is in Gmail's Trash counts until that is emptied"
+                ": https://one.google.com/storage shows what takes up the space, and what is in Gmail's Trash counts until that is emptied"
             } else {
                 ""
             }

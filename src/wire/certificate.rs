@@ -199,7 +199,7 @@ fn unknown(by_itself: bool, leaf: &CertificateDer<'_>, endpoint: &Endpoint) -> W
         )
     } else {
         format!(
-            "is this the server of a company or a provider? Then ask them for the file of their CA certificate (the authority's), put it beside {} and {}; do not save what the connection shows, since somebody may be intercepting it. If this is your own server, name your own authority's certificate there, or {own}",
+            "is this the server of a company or a provider? Then do not trust it yet: ask them for the file of their CA certificate (the authority's), put it beside {} and {}, once you have it. If this is your own server, name your own authority's certificate there, or {own}",
             origin.file(),
             origin.set("ca_file", "\"THEIR-FILE.pem\"")
         )
@@ -229,16 +229,17 @@ fn take_it_as_it_is(leaf: Option<&CertificateDer<'_>>, endpoint: &Endpoint) -> S
         Tls::StartTls => " -starttls imap",
         Tls::Implicit | Tls::None => "",
     };
+    let saved = shell_word(&beside.display().to_string());
     let fingerprint = leaf.map_or_else(String::new, |leaf| {
         format!(
-            "; compare fingerprints: {} is what the server showed now, and `openssl x509 -in CERTFILE -noout -fingerprint -sha256` must show the same on the server itself (CERTFILE is its certificate file there)",
+            "; `openssl x509 -in {saved} -noout -fingerprint -sha256` must then show {}, and so must the same command on the server itself with its own certificate file: if not, stop, since somebody may be intercepting the connection",
             fingerprint(leaf)
         )
     });
     format!(
-        "save its certificate with `openssl s_client -connect {}{starttls} </dev/null | openssl x509 -out {}`{fingerprint}; then {}",
+        "save its certificate with `openssl s_client -connect {}{starttls} </dev/null | openssl x509 -out {}`{fingerprint}. Only then {}",
         shell_word(&endpoint.name()),
-        shell_word(&beside.display().to_string()),
+        saved,
         origin.set("ca_file", &format!("\"{pem}\""))
     )
 }

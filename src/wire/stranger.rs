@@ -130,7 +130,7 @@ pub(super) fn silent(endpoint: &Endpoint, waited: Duration) -> Error {
         endpoint.called()
     ))
     .hint(format!(
-        "{}are `{}` ({}) and `{}` right in {}? If they are, the server is too busy now: try again later (a `run` that goes on does so by itself)",
+        "{}are `{}` ({}) and `{}` right in {}? If they are, the server may be too busy now: try again later (a `run` that goes on does so by itself)",
         port::notice(endpoint),
         origin.key("port"),
         port::usual(endpoint),

@@ -138,7 +138,7 @@ pub(super) fn no_address(endpoint: &Endpoint, e: &io::Error) -> Error {
     ))
     .hint(if is_an_example(&endpoint.host) {
         format!(
-            "that name stands in examples alone: change `{}` in {} to the name of your provider's mail server, which its help pages call \"IMAP server\" or \"incoming mail\"",
+            "that name is only an example: change `{}` in {} to the name of your provider's mail server, which its help pages call \"IMAP server\" or \"incoming mail\"",
             origin.key("server"),
             origin.file()
         )
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(
             unknown.hint.as_deref(),
             Some(
-                "that name stands in examples alone: change `source_server` in config.json to the name of your provider's mail server, which its help pages call \"IMAP server\" or \"incoming mail\""
+                "that name is only an example: change `source_server` in config.json to the name of your provider's mail server, which its help pages call \"IMAP server\" or \"incoming mail\""
             )
         );
         let mut mistyped = endpoint(Side::Source);

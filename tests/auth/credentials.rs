@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::desk::{Desk, agree, field, get};
 
 const FILE: &[&str] = &["--credentials", "client_secret.json"];
-const DESKTOP: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); who uses an app password (`target_pass`) needs no such file";
+const DESKTOP: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); if you use an app password (`target_pass`), you do not need this file";
 const MICROSOFT: &str = "register an app of your own in Microsoft Entra (public client, redirect http://localhost); the file is {\"client_id\": \"...\"}, with `tenant` where it is for one organisation alone";
 const OTHER: &str = "the file is {\"auth_uri\": \"https://...\", \"token_uri\": \"https://...\", \"client_id\": \"...\", \"scope\": \"...\"}, with `client_secret`, `device_uri` and `redirect_uri` where the provider has them";
 

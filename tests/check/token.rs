@@ -59,7 +59,7 @@ fn a_file_that_cannot_be_used() {
             Some(content) => fs::write(file(&stage), content).unwrap(),
         }
         let mend = match content {
-            None => "Easier for many is an app password",
+            None => "An app password is often easier",
             Some(_) => "sign in again",
         };
         check(&stage).finds(4, &NO_TOKEN, cause, mend);

@@ -126,7 +126,7 @@ fn it_says_what_it_is_about_to_do_and_what_it_does() {
         rest,
         [
             begin.as_str(),
-            "INFO  first run: all mail is copied, and what comes from now on (`since`)",
+            "INFO  first run: all mail is copied, and what comes from now on (`since` says how far back)",
             "INFO  first look at INBOX: 2 messages; taking over all of them",
             "INFO  2 messages to copy in INBOX",
             &watching,
@@ -162,7 +162,7 @@ fn what_waits_is_said_at_the_start() {
         .add(gmail_stand_in::Mail::new(mail("<1@x>", DATE, "one")));
     let ran = stage.run();
     for words in [
-        " INFO  first run: what came since 2024-01-31 is copied, and what comes from now on (`since`)\n",
+        " INFO  first run: what came since 2024-01-31 is copied, and what comes from now on (`since` says how far back)\n",
         " INFO  first look at INBOX: 1 message; taking over what came since 2024-01-31\n",
     ] {
         assert!(ran.err.contains(words), "{words} {}", ran.err);
@@ -182,7 +182,7 @@ fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
     let mut stage = Stage::new();
     stage.set("since", "7d");
     let ran = stage.run();
-    let words = " INFO  first run: what came in the last 7 days is copied, and what comes from now on (`since`)\n";
+    let words = " INFO  first run: what came in the last 7 days is copied, and what comes from now on (`since` says how far back)\n";
     assert!(ran.err.contains(words), "{}", ran.err);
     assert!(
         ran.err.contains(" INFO  no messages to copy in INBOX\n"),

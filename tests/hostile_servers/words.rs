@@ -131,7 +131,7 @@ fn refused(made: &Made, ca_file: Option<PathBuf>) -> (u16, Error) {
 /// What is said to do with a server of one's own.
 fn take_it(made: &Made) -> String {
     format!(
-        "save its certificate with `openssl s_client -connect 127.0.0.1:PORT </dev/null | openssl x509 -out /etc/mail/source.pem`; compare fingerprints: {} is what the server showed now, and `openssl x509 -in CERTFILE -noout -fingerprint -sha256` must show the same on the server itself (CERTFILE is its certificate file there); then after the first {{ in '/etc/mail/my config.json' add `\"source_ca_file\": \"source.pem\",`",
+        "save its certificate with `openssl s_client -connect 127.0.0.1:PORT </dev/null | openssl x509 -out /etc/mail/source.pem`; `openssl x509 -in /etc/mail/source.pem -noout -fingerprint -sha256` must then show {}, and so must the same command on the server itself with its own certificate file: if not, stop, since somebody may be intercepting the connection. Only then after the first {{ in '/etc/mail/my config.json' add `\"source_ca_file\": \"source.pem\",`",
         made.fingerprint
     )
 }
@@ -187,7 +187,7 @@ fn a_certificate_of_nobody_that_is_known() {
             "the certificate of the source 127.0.0.1:PORT (the server's proof of identity) is not trusted: it is signed by an authority that this machine does not know{more} (it is for mail.example.org, valid from 2020-01-01 until 2040-01-01)"
         );
         let hint = format!(
-            "is this the server of a company or a provider? Then ask them for the file of their CA certificate (the authority's), put it beside '/etc/mail/my config.json' and after the first {{ in '/etc/mail/my config.json' add `\"source_ca_file\": \"THEIR-FILE.pem\",`; do not save what the connection shows, since somebody may be intercepting it. If this is your own server, name your own authority's certificate there, or {}",
+            "is this the server of a company or a provider? Then do not trust it yet: ask them for the file of their CA certificate (the authority's), put it beside '/etc/mail/my config.json' and after the first {{ in '/etc/mail/my config.json' add `\"source_ca_file\": \"THEIR-FILE.pem\",`, once you have it. If this is your own server, name your own authority's certificate there, or {}",
             take_it(&made)
         );
         says(&error, port, &message, &hint);
@@ -466,7 +466,7 @@ fn a_server_that_says_nothing_is_left_in_its_time() {
             &error,
             port,
             "the source 127.0.0.1:PORT does not answer as an IMAP server does (it said nothing for 1 s)",
-            "are `source_port` (usually 993, or 143 where `source_tls` is \"starttls\") and `source_server` right in '/etc/mail/my config.json'? If they are, the server is too busy now: try again later (a `run` that goes on does so by itself)",
+            "are `source_port` (usually 993, or 143 where `source_tls` is \"starttls\") and `source_server` right in '/etc/mail/my config.json'? If they are, the server may be too busy now: try again later (a `run` that goes on does so by itself)",
         );
     }
 }

@@ -11,9 +11,8 @@ use crate::{Desk, Ran};
 pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 const QUOTES_HINT: &str =
     "write text in quotation marks, also when it is all digits; write numbers without";
-const NULL_HINT: &str =
-    "write a value in quotation marks there, or delete the line if the key is not needed";
-const TLS_HINT: &str = "delete the line for a connection that is encrypted from the start (port 993, as most servers want it); write \"starttls\" only for port 143";
+const NULL_HINT: &str = "null stands for nothing: write a value in quotation marks, or delete the line if the key is not needed";
+const TLS_HINT: &str = "delete the whole line: the connection is then encrypted from the start (port 993, as most servers want it); only for port 143 write \"starttls\"";
 const BACKSLASH_HINT: &str = "in JSON a backslash and the letter after it stand for something else: write \\\\ for one that is meant, and \\\" for a quotation mark within text";
 const SINCE_HINT: &str = "without `since` the first run copies the last 7 days";
 
@@ -175,7 +174,7 @@ fn what_is_required_must_be_there_in_one_form() {
     refused(
         without("target_pass"),
         "`target_token_file` or `target_pass` or `target_pass_file` is missing",
-        "choose one of them; the simplest is an app password as `target_pass`, which is made at https://myaccount.google.com/apppasswords; docs/google-client.md tells of the sign-in with a `target_token_file`",
+        "easiest is an app password: switch on 2-Step Verification for the Google account, make one at https://myaccount.google.com/apppasswords, and after the first { add `\"target_pass\": \"THE 16 LETTERS\",`; docs/configuration.md tells of the other two",
     );
     let forms = [
         ["source_pass", "source_pass_file"],
@@ -355,7 +354,7 @@ fn only_this_machine_is_spoken_to_in_clear() {
             refused(
                 none(host),
                 &format!("`{key}`: \"none\" would send the password unencrypted to {host}"),
-                "delete the line for a connection that is encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)",
+                "delete the whole line: the connection is then encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)",
             );
         }
         for host in [

@@ -228,7 +228,7 @@ fn what_is_not_utf_8_is_shown_up_to_there() {
         2,
         "config.json: not JSON at line 2, column 20: a character that is not UTF-8",
         "  2 |   \"source_user\": \"J\n    |                    ^\n",
-        "`iconv -f UTF-16 -t UTF-8` converts it; or in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"",
+        "in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"; or `iconv -f UTF-16 -t UTF-8 OLD >NEW`, with another name for NEW",
     );
 }
 

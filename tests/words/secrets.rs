@@ -128,7 +128,7 @@ fn password_commands_print_the_password_and_end_with_0() {
     for (argv, hint) in [
         (
             json!(["no-such-program", "HUSH"]),
-            "is it installed? `command -v no-such-program` shows where: its whole path may stand first, like [\"/usr/bin/pass\", \"show\", \"mail\"]",
+            "is it installed? `command -v no-such-program` shows where: you can write its whole path first, like [\"/usr/bin/pass\", \"show\", \"mail\"]",
         ),
         (
             json!(["no-such-program HUSH"]),

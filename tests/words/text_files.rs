@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::config::{accepted, desk, refused, right, run, with};
 use crate::{Desk, Ran};
 
-const ENCODING: &str = "`iconv -f UTF-16 -t UTF-8` converts it; or in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"";
+const ENCODING: &str = "in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"; or `iconv -f UTF-16 -t UTF-8 OLD >NEW`, with another name for NEW";
 
 fn utf16(text: &str, big: bool, mark: bool) -> Vec<u8> {
     let mark = mark.then_some('\u{feff}').into_iter();

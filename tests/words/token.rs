@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Desk;
 
-const FIRST_HINT: &str = "sign in with `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it); a run that goes on picks it up by itself. Easier for many is an app password: make one at https://myaccount.google.com/apppasswords and put it into config.json as `target_pass`, in place of `target_token_file`";
+const FIRST_HINT: &str = "sign in with `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it); a run that goes on picks it up by itself. An app password is often easier (2-Step Verification must be on): make one at https://myaccount.google.com/apppasswords and put it into config.json as `target_pass`, in place of `target_token_file`";
 const HINT: &str = "sign in again with `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it); a run that goes on picks the new sign-in up by itself";
 
 /// A source whose INBOX holds nothing that the ledger does not know.

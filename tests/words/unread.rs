@@ -11,7 +11,7 @@ const PATH_HINT: &str = "give the path of your configuration with --config";
 
 fn make(file: &str) -> String {
     format!(
-        "if it is in another folder, give its path with --config; if there is none yet, `install -m 600 config.json.example {file}` makes one, in which your accounts are to be put"
+        "if it is in another folder, give its path with --config; if there is none yet, `install -m 600 config.json.example {file}` makes one, for you to put your accounts into"
     )
 }
 
@@ -78,7 +78,7 @@ fn an_empty_one_is_told_what_belongs_in_it() {
         desk.run(&["run"]).fails(
             2,
             "config.json: the file is empty",
-            "`install -m 600 config.json.example config.json` makes a complete one, in which your accounts are to be put",
+            "`install -m 600 config.json.example config.json` makes a complete one, for you to put your accounts into",
         );
     }
 }

@@ -55,7 +55,7 @@ fn missing(path: &Path) -> Error {
         _ => "there is no such file".into(),
     };
     wrong(path, &what).hint(format!(
-        "if it is in another folder, give its path with --config; if there is none yet, `install -m 600 config.json.example {}` makes one, in which your accounts are to be put",
+        "if it is in another folder, give its path with --config; if there is none yet, `install -m 600 config.json.example {}` makes one, for you to put your accounts into",
         word(path)
     ))
 }

@@ -227,13 +227,14 @@ fn first_run(since: Since) -> String {
     let what = match since {
         Since::All => "all mail is copied".into(),
         Since::Days(0) => {
-            return "first run: only what comes from now on is copied (`since`)".into();
+            return "first run: only what comes from now on is copied (`since` says how far back)"
+                .into();
         }
         Since::Days(1) => "what came in the last day is copied".into(),
         Since::Days(n) => format!("what came in the last {} is copied", counted(n, "day")),
         Since::Date(day) => format!("what came since {day} is copied"),
     };
-    format!("first run: {what}, and what comes from now on (`since`)")
+    format!("first run: {what}, and what comes from now on (`since` says how far back)")
 }
 
 /// What a run did and what it left, in sentences that can be read alone.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -132,8 +132,8 @@ pub struct Engine {
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
     reader: Mutex<Reader>,
-    /// Held by whoever enters the target first in a pass, and whether its credentials were refused.
-    door: Mutex<Option<Error>>,
+    /// Held by whoever enters the target first in a pass: what refused it, if so.
+    first_session: Mutex<Option<Error>>,
     /// Held while the source is looked through for new mail.
     discovering: Mutex<()>,
     /// Held while the target index is brought up to date and used.
@@ -227,7 +227,7 @@ impl Engine {
             sessions: Sessions::default(),
             times,
             ledger: Shared::new(ledger),
-            door: Mutex::new(None),
+            first_session: Mutex::new(None),
             discovering: Mutex::new(()),
             index: Mutex::new(Turn::default()),
             state: Mutex::new(State {
@@ -326,7 +326,10 @@ impl Engine {
             .div_ceil(PER_WORKER)
             .clamp(1, self.setup().config.connections as u64);
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
-        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .first_session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());
@@ -463,9 +466,19 @@ impl Engine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is to be known of the reader, unless it is at work: nobody who hears signals waits for that.
+    /// What is to be known of the reader, unless it is at work.
     fn at_reader<T>(&self, ask: impl FnOnce(&Reader) -> T) -> Option<T> {
-        self.reader.try_lock().ok().map(|reader| ask(&reader))
+        self.idle_reader().map(|reader| ask(&reader))
+    }
+
+    /// The reader, unless it is at work: that may take long, and signals are to be heard.
+    fn idle_reader(&self) -> Option<MutexGuard<'_, Reader>> {
+        match self.reader.try_lock() {
+            Ok(reader) => Some(reader),
+            // A worker broke down at it.
+            Err(TryLockError::Poisoned(reader)) => Some(reader.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn reader(&self) -> MutexGuard<'_, Reader> {

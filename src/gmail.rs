@@ -4,6 +4,7 @@
 //! message under all labels, All Mail, and the knowledge that it merges messages. It knows nothing
 //! of rows: what a look means is decided in `engine`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -216,6 +217,11 @@ impl Account {
         self.looked_at.iter().any(|name| name == mailbox)
     }
 
+    /// Opening it was no look.
+    pub fn forget_look(&mut self, mailbox: &str) {
+        self.looked_at.retain(|name| name != mailbox);
+    }
+
     /// Is this mailbox open, in a view that may be an old one?
     pub fn has_open(&self, mailbox: &str) -> bool {
         self.session.view_of(mailbox).is_some()
@@ -290,9 +296,11 @@ impl Account {
     }
 
     /// A list of a mailbox in which nothing is missing: as many messages as it says it has, or, since its
-    /// owner may be deleting mail meanwhile, as many as it still has afterwards.
+    /// owner may be deleting mail meanwhile, as many as it still has afterwards, none of which the list before
+    /// it lacked.
     fn counted(&mut self, mailbox: &str, dated: bool) -> Result<Vec<(Uid, Option<Time>)>> {
         let mut told = (0, 0);
+        let mut before: Option<(View, HashSet<Uid>)> = None;
         for _ in 0..LISTS_MAX {
             let view = self.view(mailbox, true)?;
             let list = self.session.list(&view, dated)?;
@@ -302,10 +310,21 @@ impl Account {
             let later = self.view(mailbox, true)?;
             let came = later.uid_next.saturating_sub(view.uid_next);
             let same = later.uid_validity == view.uid_validity && later.uid_next >= view.uid_next;
-            if same && list.uids.len() as u64 >= u64::from(later.exists.saturating_sub(came)) {
+            told = (list.uids.len(), view.exists);
+            if !same || (list.uids.len() as u64) < u64::from(later.exists.saturating_sub(came)) {
+                before = None;
+                continue;
+            }
+            let lacked = |(then, known): &(View, HashSet<Uid>)| {
+                let old = |uid: &Uid| uid.0 < then.uid_next;
+                let mut uids = list.uids.iter().map(|(uid, _)| uid);
+                then.uid_validity != view.uid_validity
+                    || uids.any(|uid| old(uid) && !known.contains(uid))
+            };
+            if before.as_ref().is_some_and(|before| !lacked(before)) {
                 return Ok(list.uids);
             }
-            told = (list.uids.len(), view.exists);
+            before = Some((view, list.uids.into_iter().map(|(uid, _)| uid).collect()));
         }
         Err(Error::connection(format!(
             "the target tells of {} of {} messages in {mailbox}",

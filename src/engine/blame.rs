@@ -43,6 +43,12 @@ impl Blame {
     /// A message got through. True when others wait for that.
     pub(super) fn got_through(&mut self) -> bool {
         self.through += 1;
+        self.arrived()
+    }
+
+    /// A message turned out to have got through, nobody knows when: not after what others met since. True when
+    /// others wait for that.
+    pub(super) fn arrived(&mut self) -> bool {
         self.words.clear();
         self.alike.clear();
         self.held_up = None;
@@ -198,6 +204,12 @@ mod tests {
             evidence.another_got_through
         };
         assert!(!died(&mut blame, 1) && !died(&mut blame, 1));
+        // What was sent before that tells nothing of it.
+        blame.arrived();
+        assert!(!died(&mut blame, 1));
+        let mut anew = Blame::default();
+        anew.arrived();
+        assert!(!anew.died(3, true, &no("x")).another_got_through);
         blame.got_through();
         assert!(died(&mut blame, 1) && !died(&mut blame, 2));
         blame.charged(1);

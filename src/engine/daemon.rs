@@ -221,7 +221,7 @@ impl Engine {
             return;
         }
         let reader = if idle_reader {
-            self.reader.try_lock().ok().and_then(|mut r| r.take())
+            self.idle_reader().and_then(|mut r| r.take())
         } else {
             None
         };

@@ -104,7 +104,10 @@ impl Engine {
     /// One session first: what is refused to one worker is not tried by the others as well, since servers ban whoever
     /// tries a wrong password again and again.
     fn open_after_the_others(&self) -> Result<Account> {
-        let mut refused = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self
+            .first_session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if self.sessions.any_at_work() {
             drop(refused);
             return self.open_account();

@@ -64,21 +64,18 @@ pub(super) fn reconcile(
     let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
     if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
         // Most of the history may be older than what is wanted.
-        let dated: HashSet<Uid> = match reader.source()?.searched(mailbox.start) {
-            Ok(dated) => dated.into_iter().collect(),
+        match reader.source()?.searched(mailbox.start) {
+            Ok(dated) => {
+                let dated: HashSet<Uid> = dated.into_iter().collect();
+                missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
+            }
             Err(e) if may_be_a_messages(&e) => {
-                debug!(
-                    "{}",
-                    e.then(&format!(
-                        "the history of {} is left as it was listed",
-                        reader.setup().folder.name()
-                    ))
-                );
-                HashSet::new()
+                let folder = reader.setup().folder.name().to_string();
+                let instead = format!("asking each message of {folder} without a row for its date");
+                debug!("{}", e.then(&instead));
             }
             Err(e) => return Err(e),
-        };
-        missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
+        }
     }
     let mut new = 0;
     for set in missing.chunks(SET_MAX) {

@@ -30,6 +30,8 @@ type Standing = Option<(UidValidity, u32)>;
 /// What a mailbox holds from a UID on, in a view of this moment.
 pub(super) struct Since {
     pub(super) view: View,
+    /// Another session had to open the mailbox for it.
+    reopened: bool,
     pub(super) arrived: Vec<Discovered>,
     /// Messages that are there and cannot be read.
     pub(super) unreadable: Vec<Discovered>,
@@ -107,7 +109,7 @@ impl<'a> TargetIndex<'a> {
         };
         let (given, opens) = (self.given(name)?, !self.account.has_open(name));
         let mut news = self.since(&index, index.next_uid, others)?;
-        let went_back = opens && is_behind(&news.view, given);
+        let went_back = (opens || news.reopened) && is_behind(&news.view, given);
         if news.view.uid_validity != index.uid_validity || went_back {
             index = self.first_look(name)?;
             news = self.since(&index, index.next_uid, others)?;
@@ -138,6 +140,7 @@ impl<'a> TargetIndex<'a> {
             Ok(news) => {
                 return Ok(Since {
                     view: news.view,
+                    reopened: false,
                     arrived: news.arrived,
                     unreadable: Vec::new(),
                     others: news.others,
@@ -160,6 +163,7 @@ impl<'a> TargetIndex<'a> {
         }
         Ok(Since {
             view,
+            reopened: true,
             arrived,
             unreadable,
             others: vec![None; others.len()],
@@ -249,8 +253,7 @@ impl<'a> TargetIndex<'a> {
 
     /// A message of which nothing can be had but perhaps its size and date.
     pub(super) fn size_and_date(&mut self, index: &IndexMailbox, uid: Uid) -> Result<Discovered> {
-        self.reopen()?;
-        self.account.view(&index.name, false)?;
+        open_to_ask(self.account, self.engine, &index.name)?;
         let (told, _) = self.account.attributes(&[uid]);
         self.reopen()?;
         let told = told.into_iter().find(|d| d.uid == uid);
@@ -365,8 +368,7 @@ impl<'a> TargetIndex<'a> {
     ) -> Result<Got<T>> {
         let engine = self.engine;
         let open = |session: &mut Account| {
-            reopen(session, engine)?;
-            let view = session.view(&index.name, false)?;
+            let view = open_to_ask(session, engine, &index.name)?;
             if view.uid_validity == index.uid_validity {
                 Ok(())
             } else {
@@ -427,6 +429,18 @@ fn nothing_told(uid: Uid) -> Discovered {
         flags: Flags::default(),
         gm_msgid: None,
     }
+}
+
+/// The mailbox for a question about messages that are known. Where another session has to open it, it was not
+/// compared with what it held before: it still counts as one at which that session has not looked.
+fn open_to_ask(account: &mut Account, engine: &Engine, name: &str) -> Result<View> {
+    reopen(account, engine)?;
+    let looked_at = account.has_looked_at(name);
+    let view = account.view(name, false)?;
+    if !looked_at {
+        account.forget_look(name);
+    }
+    Ok(view)
 }
 
 /// Another session in place of one that was lost.

@@ -84,7 +84,7 @@ impl Engine {
                     Some((place, altered)) => {
                         self.unresolved.remove(row.id);
                         info!("{} did arrive", self.named(&row));
-                        self.got_through()?;
+                        self.did_arrive()?;
                         open.settle(
                             &row,
                             Outcome::Delivered {

@@ -79,9 +79,10 @@ impl Engine {
         }
         Some(Box::new(|e: &Engine| {
             let end = e.open_account();
-            match end {
-                Ok(account) => e.sessions.keep(account),
-                Err(error) => e.state().entrance.refused = Some(error),
+            // What refused an earlier try is over, or it is another one now.
+            e.state().entrance.refused = end.as_ref().err().cloned();
+            if let Ok(account) = end {
+                e.sessions.keep(account);
             }
             Ok(())
         }))

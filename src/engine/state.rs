@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use log::{debug, warn};
 
-use super::blame::Evidence;
+use super::blame::{Blame, Evidence};
 use super::daemon::DELIVER;
 use super::settle::Outcome;
 use super::{BROKE_DOWN, Engine, backoff};
@@ -188,9 +188,18 @@ impl Engine {
     /// A message got through: those that may have been refused or cut off for no fault of theirs have
     /// their turn again.
     pub(super) fn got_through(&self) -> Result<()> {
+        self.takes_messages(Blame::got_through)
+    }
+
+    /// The same of one that was sent at another time, perhaps by another process.
+    pub(super) fn did_arrive(&self) -> Result<()> {
+        self.takes_messages(Blame::arrived)
+    }
+
+    fn takes_messages(&self, note: fn(&mut Blame) -> bool) -> Result<()> {
         let mut state = self.state();
         state.entrance.is_open();
-        let call_back = state.blame.got_through();
+        let call_back = note(&mut state.blame);
         drop(state);
         if call_back {
             self.ledger.step(|l| l.call_back(Utc::now()))?;

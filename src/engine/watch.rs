@@ -287,7 +287,7 @@ fn latest(
             reader.source()?.look_past_uid_next()?
         };
         if view.exists == 0 {
-            return Ok(Some((0, true, view)));
+            return Ok(Some((new, true, view)));
         }
         let told = told_from(reader, mailbox, from, &view)?;
         let mut suspects = Vec::new();

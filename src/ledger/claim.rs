@@ -56,11 +56,14 @@ impl Ledger {
         })
     }
 
-    /// Another message got through: those that were put behind it have their turn again.
+    /// Another message got through: those that were put behind it have their turn again. For how long each
+    /// has been tried stays as it is.
     pub fn call_back(&mut self, now: Time) -> Result<()> {
         self.write(|t| {
             t.execute(
-                "UPDATE message SET next_attempt_at = ?1
+                "UPDATE message SET next_attempt_at = ?1,
+                        first_failed_at = strftime('%Y-%m-%dT%H:%M:%SZ', first_failed_at,
+                                                   (unixepoch(?1) - unixepoch(next_attempt_at)) || ' seconds')
                   WHERE id IN (SELECT id FROM temp.put_behind) AND status = 'pending' AND next_attempt_at > ?1",
                 [time_text(now)],
             )?;

@@ -312,9 +312,13 @@ impl Ledger {
                 )?,
                 Change::Released { unseen } => {
                     t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+                    // The wait after a charge ended with this try, however early it came: what was left of it
+                    // never counts as time for which the message has been tried.
                     t.execute(
-                        "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
-                        params![id, unseen],
+                        "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL,
+                                next_attempt_at = iif(?2 AND unseen = 0, min(next_attempt_at, ?3), next_attempt_at)
+                          WHERE id = ?1 AND status = 'in_flight'",
+                        params![id, unseen, now],
                     )?
                 }
                 Change::PutOff { at, first, unseen } => t.execute(

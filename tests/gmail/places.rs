@@ -113,7 +113,7 @@ fn the_ledger_of_other_accounts_is_none_of_ours() {
     run_from(&theirs, &here);
     let before = fs::read(here.join("sync_state.db")).unwrap();
     let mut stage = stage;
-    // The stand-ins have the same names; a user's is in another case.
+    // The stand-ins have the same names.
     stage.set("target_user", "somebody@example.org");
     let out = stage
         .child(&["--once", "--dry-run"])
@@ -121,6 +121,8 @@ fn the_ledger_of_other_accounts_is_none_of_ours() {
         .output()
         .unwrap();
     let log = String::from_utf8(out.stderr).unwrap();
+    // Signing in as somebody else is refused; their ledger is no part of that.
+    assert_eq!(out.status.code(), Some(4), "{log}");
     assert!(!log.contains("ledger"), "{log}");
     assert_eq!(fs::read(here.join("sync_state.db")).unwrap(), before);
 }

@@ -1,6 +1,5 @@
 //! A sign-in that the target no longer takes shows at once, and not only when mail comes; and what it costs to know.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::stage::Stage;
 use super::told::Told;
-use crate::common::{eventually, world};
+use crate::common::proxy::Proxy;
+use crate::common::{eventually, free_port, world};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -128,13 +128,8 @@ fn a_daemon_says_it_at_once_on_every_road_and_takes_the_mended_one() {
 #[test]
 fn a_target_that_is_out_of_reach_at_the_start_is_no_end() {
     let mut stage = Stage::new();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
     let good = stage.gmail.port();
-    stage.set("target_port", port);
+    stage.set("target_port", free_port());
     let ran = stage.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(ran.err.contains("trying again"), "{}", ran.err);
@@ -302,4 +297,40 @@ fn what_asks_for_patience_at_the_door_is_no_failure_where_nothing_waits() {
     assert!(ran.err.contains("nothing waits for it"), "{}", ran.err);
     stage.mails(1);
     assert_eq!(stage.run().status, 3);
+}
+
+/// The network comes back while a run waits: what refused the try before is over with the next one, although that
+/// finds that nobody's patience is left.
+#[test]
+fn a_refusal_is_over_when_the_next_try_gets_in() {
+    let mut stage = Stage::new();
+    stage.mails(1);
+    let ways = ["source_port", "target_port"].map(|key| {
+        let port = match key {
+            "source_port" => stage.source.port(),
+            _ => stage.gmail.port(),
+        };
+        let way = Proxy::start(port);
+        way.refuse(true);
+        stage.set(key, way.port());
+        way
+    });
+    let patience = Duration::from_secs(3);
+    let times = Intervals {
+        reconnect: (2 * patience, 2 * patience),
+        once_patience: patience,
+        ..world::quick()
+    };
+    let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
+    let lock = ledger::lock(&stage.ledger_file()).unwrap();
+    let ledger = Ledger::open_or_create(&stage.ledger_file(), true)
+        .unwrap()
+        .locked_by(lock);
+    let engine = Engine::new(config, times, ledger).unwrap();
+    let running = std::thread::spawn(move || engine.run_once());
+    eventually("it is told", || !trouble(&stage).is_null());
+    ways.iter().for_each(|way| way.refuse(false));
+    let ended = running.join().unwrap();
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(stage.held().len(), 1);
 }

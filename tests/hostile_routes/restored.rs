@@ -2,10 +2,11 @@
 //! given since are given again, to other messages. A place of before proves nothing then, neither that a message is
 //! another row's nor that ours cannot lie there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use gmail_stand_in::{Fault, Mail, On};
 
@@ -59,9 +60,14 @@ fn others(stage: &Stage, count: usize) {
     }
 }
 
-fn copies(stage: &Stage, bytes: &[u8]) -> usize {
+/// The run was content, and the target has this message once.
+#[track_caller]
+fn is_there_once(stage: &Stage, ran: &Ran, bytes: &[u8]) {
+    assert_eq!(ran.status, 0, "{}", ran.err);
     let held = stage.target.messages();
-    held.iter().filter(|m| m.bytes == bytes).count()
+    let copies = held.iter().filter(|m| m.bytes == bytes).count();
+    let mail = String::from_utf8_lossy(bytes);
+    assert_eq!(copies, 1, "{mail}\n{}\n{}", ran.err, stage.dump());
 }
 
 /// Where a command waits for the test.
@@ -72,7 +78,7 @@ struct Gate {
 
 impl Gate {
     fn wait(&self) {
-        self.heard.recv().unwrap();
+        self.heard.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 
     fn pass(&self) {
@@ -80,14 +86,15 @@ impl Gate {
     }
 }
 
-/// The first command for which `due` holds waits at the gate.
-fn gate(due: impl Fn() -> bool + Send + Sync + 'static) -> (Gate, Part) {
+/// The first command for which `due` holds waits at the gate, before `then`.
+fn gate(then: Then, due: impl Fn() -> bool + Send + Sync + 'static) -> (Gate, Part) {
     let ((heard, hears), (open, opens)) = (channel(), channel());
     let opens = Mutex::new(opens);
     let part: Part = Arc::new(move |_, _| {
         if due() {
             heard.send(()).unwrap();
             opens.lock().unwrap().recv().unwrap();
+            return then;
         }
         Then::Server
     });
@@ -100,12 +107,12 @@ fn gate(due: impl Fn() -> bool + Send + Sync + 'static) -> (Gate, Part) {
 fn meanwhile(stage: &mut Stage, at_append: impl Fn(&Stage), after: impl Fn(&Stage)) -> Ran {
     let sent = Arc::new(AtomicBool::new(false));
     let said = Arc::clone(&sent);
-    let (append, part) = gate(move || {
+    let (append, part) = gate(Then::Server, move || {
         said.store(true, Ordering::SeqCst);
         true
     });
     let appends = Twist::at(stage.target.port(), "APPEND", 1, part);
-    let (examine, part) = gate(move || sent.swap(false, Ordering::SeqCst));
+    let (examine, part) = gate(Then::Server, move || sent.swap(false, Ordering::SeqCst));
     let examines = Twist::at(appends.port, "EXAMINE", usize::MAX, part);
     stage.set("target_port", examines.port);
     let stored = true;
@@ -151,14 +158,7 @@ fn before_anybody_looked_at_what_was_delivered_last() {
             .target
             .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
         let ran = stage.run();
-        assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(
-            copies(&stage, &new),
-            1,
-            "{name}: {}\n{}",
-            ran.err,
-            stage.dump()
-        );
+        is_there_once(&stage, &ran, &new);
         assert!(
             ran.err.contains("went back to an earlier state"),
             "{}",
@@ -175,14 +175,7 @@ fn between_the_look_and_the_append() {
         let new = text(name, "under way when it was restored");
         stage.source.add(Mail::new(&new[..]));
         let ran = meanwhile(&mut stage, put_back, |_| ());
-        assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(
-            copies(&stage, &new),
-            1,
-            "{name}: {}\n{}",
-            ran.err,
-            stage.dump()
-        );
+        is_there_once(&stage, &ran, &new);
         goes_on(&stage, 6);
     }
 }
@@ -195,14 +188,7 @@ fn and_has_grown_again_before_it_is_looked_at() {
         let new = text(name, "under way when it was restored");
         stage.source.add(Mail::new(&new[..]));
         let ran = meanwhile(&mut stage, put_back, |stage| others(stage, 8));
-        assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(
-            copies(&stage, &new),
-            1,
-            "{name}: {}\n{}",
-            ran.err,
-            stage.dump()
-        );
+        is_there_once(&stage, &ran, &new);
         goes_on(&stage, 14);
     }
 }
@@ -219,17 +205,73 @@ fn and_a_copy_that_was_brought_since_is_recognised() {
             others(&stage, more);
             stage.source.add(Mail::new(&new[..]));
             let ran = stage.run();
-            assert_eq!(ran.status, 0, "{}", ran.err);
-            assert_eq!(
-                copies(&stage, &new),
-                1,
-                "{name}, {more}: {}\n{}",
-                ran.err,
-                stage.dump()
-            );
+            is_there_once(&stage, &ran, &new);
             let proof: String = stage.one("SELECT proof FROM message ORDER BY id DESC LIMIT 1");
             assert_eq!(proof, "found");
             goes_on(&stage, 6 + more);
         }
     }
+}
+
+/// And a connection is lost with it, whatever was about to be asked: what somebody brought meanwhile, where copies of
+/// ours lay, is recognised all the same.
+#[test]
+fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
+    let mut restored = 0;
+    for nth in 1.. {
+        let mut stage = Stage::with_plain_target();
+        stage.set("connections", 1);
+        stage.mails(15);
+        let asked = AtomicUsize::new(0);
+        let (lost, part) = gate(Then::End, move || {
+            asked.fetch_add(1, Ordering::SeqCst) + 1 == nth
+        });
+        let fetches = Twist::at(stage.target.port(), "UID FETCH", usize::MAX, part);
+        stage.set("target_port", fetches.port);
+        let mut brought = Vec::new();
+        let (ran, reached) = thread::scope(|threads| {
+            let running = threads.spawn(|| stage.run());
+            while !running.is_finished() {
+                if lost.heard.recv_timeout(Duration::from_millis(20)).is_ok() {
+                    brought = put_back_to_two(&stage);
+                    lost.pass();
+                }
+            }
+            (running.join().unwrap(), fetches.struck() >= nth)
+        });
+        assert_eq!(ran.status, 0, "{nth}: {}", ran.err);
+        for mail in &brought {
+            is_there_once(&stage, &ran, mail);
+        }
+        restored += usize::from(!brought.is_empty());
+        if !reached {
+            break;
+        }
+    }
+    assert!(restored > 2, "{restored}");
+}
+
+/// The state in which it held the first two, and then what somebody brought: messages that we have not sent so far.
+fn put_back_to_two(stage: &Stage) -> Vec<Vec<u8>> {
+    let held = stage.target.mailbox("INBOX");
+    let there: Vec<Vec<u8>> = stage
+        .target
+        .messages()
+        .into_iter()
+        .map(|m| m.bytes)
+        .collect();
+    let source = stage.source.messages().into_iter().map(|m| m.bytes);
+    let brought: Vec<Vec<u8>> = source.filter(|m| !there.contains(m)).take(2).collect();
+    if held.len() < 5 || brought.is_empty() {
+        return Vec::new();
+    }
+    for (_, id) in &held[2..] {
+        stage.target.delete(*id);
+    }
+    let (validity, _) = stage.target.uids("INBOX");
+    stage.target.renumber("INBOX", validity);
+    for mail in &brought {
+        stage.target.add(Mail::new(&mail[..]));
+    }
+    brought
 }

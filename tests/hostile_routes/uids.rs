@@ -123,6 +123,41 @@ fn a_list_that_always_leaves_out_a_message_is_a_trouble() {
     assert_held(&stage, &mails);
 }
 
+/// Its server knows no SEARCH: what is older than wanted is told from the rest by the messages' own dates.
+#[test]
+fn what_a_list_left_out_is_found_without_a_search() {
+    let always = Arc::new(AtomicU32::new(u32::MAX));
+    let odd = Oddity::new(leaves_out(3, &always));
+    let mut mails: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
+    odd.put(
+        9,
+        &named("old", "from before"),
+        "14-Nov-2003 22:13:20 +0000",
+    );
+    // So many that came last are looked at anyway.
+    for uid in 1000..1025 {
+        let mail = named(&format!("later-{uid}"), "text");
+        odd.put(uid, &mail, DATE);
+        mails.push(mail);
+    }
+    let mut stage = from(&odd);
+    stage.set("since", "2020-01-01");
+    let mut told = mails.clone();
+    told.remove(2);
+    // Three lists lack it in each of three looks: nobody waits for it any longer.
+    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("what is told of is delivered", || held(&stage).len() == 29);
+    eventually("its history is done with", || {
+        stage.one::<bool>("SELECT history_done FROM mailbox")
+    });
+    running.end();
+    assert_held(&stage, &told);
+    always.store(0, Ordering::SeqCst);
+    stage.run_until_done(1);
+    assert!(odd.heard("UID SEARCH") > 0);
+    assert_held(&stage, &mails);
+}
+
 /// So often, answers to FETCHes of more than one message leave this one out.
 fn leaves_out(
     uid: u32,

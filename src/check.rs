@@ -35,6 +35,8 @@ const GREETING_PATIENCE: Duration = Duration::from_secs(9);
 const CLOCK: &str = "clock";
 /// How the message of a finding begins that was skipped.
 const NOT_CHECKED: &str = "not checked: ";
+/// Of what a server refuses for no reason that is known.
+const ASK_THE_OPERATOR: &str = "try again; if it stays so, the operator of the server knows more";
 /// Where text stands that belongs to a finding.
 const INDENT: usize = 9;
 

@@ -1,6 +1,6 @@
 //! The command line: what was typed, what it sets in motion, what is printed, how it exits.
 //!
-//! The only place that prints (with `main`). An error is `error: sentence`, a blank line, `hint:
+//! The only place that prints. An error is `error: sentence`, a blank line, `hint:
 //! what to do`, on stderr; data goes to stdout.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

@@ -1,9 +1,9 @@
 //! What went wrong, whom it concerns, and the words for it.
 //!
 //! An [`Error`] is made where the cause is known (the server's words, the file's name) and printed
-//! once, in `main`, or kept in the ledger. Its [`Fault`] says how far the trouble reaches; the
-//! reaction to each fault is in `engine::settle` and nowhere else. Not for logging and not for
-//! exit statuses: those are `cli`'s.
+//! once, by `cli`, or kept in the ledger. Its [`Fault`] says how far the trouble reaches: what that
+//! means for a message is decided in `engine::settle`, and how long a run then waits in
+//! `engine::daemon`. Not for logging and not for exit statuses: those are `cli`'s.
 
 use std::fmt;
 use std::time::Duration;

@@ -7,7 +7,7 @@
 //! (`status`, `check`) says both.
 //!
 //! Not for what is logged, and not for what is kept out of it: a secret is masked where it is known
-//! (`wire::mask`), a server's words are made printable where they are read.
+//! (`config::Masks`), a server's words are made printable where they are read.
 
 mod bottom;
 mod rotate;

@@ -206,12 +206,13 @@ fn quoted(path: &Path) -> String {
     shell_word(&name(path))
 }
 
-fn user(id: u32) -> String {
+/// A user of this machine, for people: `ann`, or `user 1000`.
+pub fn user(id: u32) -> String {
     user_name(id).unwrap_or_else(|| format!("user {id}"))
 }
 
 /// As `sudo -u` takes it.
-fn login(id: u32) -> String {
+pub fn login(id: u32) -> String {
     user_name(id).unwrap_or_else(|| format!("'#{id}'"))
 }
 

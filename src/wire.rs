@@ -214,7 +214,7 @@ impl Wire {
     }
 
     /// Its capabilities are Gmail's.
-    pub fn is_gmail(&self) {
+    pub fn known_as_gmail(&self) {
         self.core().peer.is_gmail = true;
     }
 

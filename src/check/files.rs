@@ -58,7 +58,7 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
         let what = if files.is_empty() {
             "no file with a secret in it is there"
         } else {
-            "no other user of this machine can read passwords, tokens or the ledger"
+            "nobody but their owner and group can read passwords, tokens or the ledger"
         };
         found.push(Finding::ok(name, what));
     }
@@ -110,28 +110,7 @@ pub(super) fn disk(ledger: &Path) -> Vec<Finding> {
             "give a path on a disk of this machine as `state_file`",
         ));
     }
-    if is_mounted_alone(ledger) {
-        found.push(Finding::warning(
-            "file_system",
-            format!("{} is mounted by itself: what was written last lies beside it, in its -wal file, and goes with the container", ledger.display()),
-            "mount the folder that the ledger lies in, not the file",
-        ));
-    }
     found
-}
-
-/// Is this very file a mount point, as `docker run -v sync_state.db:/data/sync_state.db` makes it?
-fn is_mounted_alone(ledger: &Path) -> bool {
-    let (Ok(file), Ok(mounts)) = (
-        ledger.canonicalize(),
-        fs::read_to_string("/proc/self/mountinfo"),
-    ) else {
-        return false;
-    };
-    let file = file.to_string_lossy().replace(' ', "\\040");
-    mounts
-        .lines()
-        .any(|line| line.split(' ').nth(4) == Some(file.as_str()))
 }
 
 /// statfs(2) lists these numbers; only Linux has them.

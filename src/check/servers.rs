@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 
 use super::ledger::Before;
 use super::sample::{self, Sample, Wanted};
-use super::{Access, Finding};
+use super::{ASK_THE_OPERATOR, Access, Finding};
 use crate::config::{Draft, Endpoint, Intervals, Key, Masks, Since};
 use crate::error::{Error, shown};
 use crate::folder::INBOX;
@@ -26,7 +26,6 @@ const IDLE_TRIED: Duration = Duration::from_millis(300);
 const ADDRESSES_MAX: usize = 4;
 
 const MISCONFIGURED: &str = "the configuration does not say how to get there";
-const TRY_AGAIN: &str = "try again; if it stays so, the operator of the server knows more";
 
 /// The source, as far as one gets; and of what it holds, what matters to the target.
 pub(super) fn source(
@@ -210,7 +209,7 @@ fn sign_in(
             Ok(session)
         }
         Err(e) => {
-            tell(Finding::problem(&name, &e, TRY_AGAIN));
+            tell(Finding::problem(&name, &e, ASK_THE_OPERATOR));
             Err(())
         }
     }
@@ -223,7 +222,7 @@ fn mailbox(
     before: &Before,
 ) -> (Finding, Option<Wanted>) {
     let name = "source_mailbox";
-    let failed = |e: &Error| (Finding::problem(name, e, TRY_AGAIN), None);
+    let failed = |e: &Error| (Finding::problem(name, e, ASK_THE_OPERATOR), None);
     let view = match session.examine(INBOX) {
         Ok(view) => view,
         Err(e) => return failed(&e),

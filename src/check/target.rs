@@ -7,7 +7,7 @@ use super::ledger::Before;
 use super::room::{self, Coming};
 use super::sample::Sample;
 use super::servers::{enter, holds};
-use super::{Access, Finding};
+use super::{ASK_THE_OPERATOR, Access, Finding};
 use crate::config::{Draft, Intervals};
 use crate::folder::INBOX;
 use crate::gmail::{COPIES, all_mail_hidden};
@@ -18,7 +18,6 @@ use crate::text::bytes_text;
 /// Mail of this size is common; what takes less refuses some.
 const COMMON_SIZE: u64 = 25_000_000;
 const LOST: &str = "the connection was lost";
-const TRY_AGAIN: &str = "try again; if it stays so, the operator of the server knows more";
 
 /// The target, as far as one gets. `coming`: what is known of what the source has for it.
 pub(super) fn findings(
@@ -47,7 +46,7 @@ pub(super) fn findings(
     };
     tell(match session.examine(INBOX) {
         Ok(view) => Finding::ok(rest[0], holds(&view)),
-        Err(e) => Finding::problem(rest[0], &e, TRY_AGAIN),
+        Err(e) => Finding::problem(rest[0], &e, ASK_THE_OPERATOR),
     });
     let mut all_mail = None;
     tell(if session.usable() {
@@ -131,7 +130,7 @@ fn copies(name: &str, session: &mut Session) -> (Finding, Option<String>) {
     }
     match session.special_use(&COPIES) {
         Ok(mut found) => (shown_copies(name, &found), found.swap_remove(0)),
-        Err(e) => (Finding::problem(name, &e, TRY_AGAIN), None),
+        Err(e) => (Finding::problem(name, &e, ASK_THE_OPERATOR), None),
     }
 }
 

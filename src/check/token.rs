@@ -57,12 +57,12 @@ fn finding(name: &str, path: &Path, proof: &Proof, now: Time) -> Finding {
     };
     match &proof.renewal {
         Renewal::Failed(e) => return Finding::problem(name, e, TRY_AGAIN),
-        Renewal::Impossible => {
+        Renewal::Impossible(key) => {
             return Finding::warning(
                 name,
-                format!("{file}: {held}, and there is no `refresh_token` to renew it with"),
+                format!("{file}: {held}, and there is no `{key}` in it to renew it with"),
                 format!(
-                    "{}; with a refresh token nobody has to do that every hour",
+                    "{}; with what it then holds nobody has to do that every hour",
                     proof.sign_in
                 ),
             );

@@ -78,7 +78,9 @@ pub(super) fn auth(args: &AuthArgs, times: &Intervals) -> Result<u8> {
         Provider::Google => "target",
         Provider::Microsoft | Provider::Other => "source",
     };
-    let config = args.config.clone().or_else(usual_config);
+    // Whose a token file is that is named by itself, nobody has said.
+    let usual = || usual_config().filter(|_| args.token_file.is_none());
+    let config = args.config.clone().or_else(usual);
     let account = match &config {
         Some(config) => Some(config::account(config, side)?),
         None => None,
@@ -189,6 +191,11 @@ fn prove(account: &Account, grant: &Grant, path: &Path, times: &Intervals) -> Re
             "it was probably of another account: run the same command again and choose {user}; nothing was written to {path}"
         ))),
         Err(e) => {
+            // Nobody waits here until the server has room: that status is of `run --once` alone.
+            let e = match e.fault {
+                Fault::Throttled => e.with_fault(Fault::Connection),
+                _ => e,
+            };
             let hint = e.hint.clone().unwrap_or_else(|| {
                 "run the same command again when the server is in reach".into()
             });

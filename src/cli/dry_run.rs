@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::args::RunArgs;
-use super::progress;
 use super::{columns, say};
 use crate::config::{Config, Intervals};
 use crate::engine::{Engine, Forecast, Plan, Planned};
@@ -148,7 +147,7 @@ fn time_text(f: &Forecast) -> Option<String> {
         // docs/gmail.md 6: of other accounts Google says nothing.
         None if f.gmail => Some(format!(
             "Google names a limit of 500 MB a day for uploads over IMAP to a Workspace account; under it {}",
-            match progress::days(f.send.bytes, 0, GMAIL_PER_DAY) {
+            match f.send.bytes.div_ceil(GMAIL_PER_DAY).saturating_sub(1) {
                 0 => "all of it may go at once".into(),
                 days => last(days),
             }

@@ -187,12 +187,6 @@ fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
     out
 }
 
-/// How many days pass before the last of so many bytes may go, when `sent` of the `limit` in 24 hours
-/// are used already.
-pub(super) fn days(bytes: u64, sent: u64, limit: u64) -> u64 {
-    (bytes + sent).div_ceil(limit.max(1)).saturating_sub(1)
-}
-
 /// What a run begins with: what it is about to do, and what was done before, in two sentences.
 pub(super) fn beginning(config: &Config, ledger: &Path, b: &Before) -> [String; 2] {
     let what = format!(

@@ -90,7 +90,7 @@ fn meant(e: &clap::Error) -> String {
     });
     match near {
         Some(near) => format!("did you mean `{near}`?"),
-        None if e.kind() == ErrorKind::ArgumentConflict => {
+        None if e.kind() == ErrorKind::ArgumentConflict && e.to_string().contains("subcommand") => {
             "options come after the command, like `imap-to-gmail status --config FILE`".into()
         }
         None => HELP_HINT.into(),

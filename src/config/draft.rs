@@ -55,7 +55,8 @@ impl Draft {
     }
 }
 
-fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> {
+/// What is right; what is not goes to the mistakes.
+pub(super) fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> {
     part.map_err(|e| mistakes.push(e)).ok()
 }
 

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::{Reader, key};
 use crate::error::shown;
 use crate::text::shell_word;
@@ -80,6 +82,8 @@ pub struct Origin {
     /// The key that holds, or leads to, what the server is entered with: `source_pass`.
     pub entry: &'static str,
     pub token_file: Option<PathBuf>,
+    /// Is the server named there Gmail?
+    pub gmail: bool,
     /// The keys of this side that stand in the configuration.
     pub given: Vec<String>,
     /// The configuration, as it was typed.
@@ -92,6 +96,7 @@ impl Default for Origin {
             side: Side::Source,
             entry: "source_pass",
             token_file: None,
+            gmail: false,
             given: Vec::new(),
             file: "config.json".into(),
         }
@@ -128,9 +133,10 @@ impl Origin {
     /// The command by which a person signs in again, whole: `provider` is one that `auth` knows, or not
     /// known.
     pub fn sign_in(&self, provider: Option<&str>) -> String {
-        let provider = provider.unwrap_or(match self.side {
-            Side::Source => "microsoft",
-            Side::Target => "google",
+        let provider = provider.unwrap_or(if self.gmail || self.side == Side::Target {
+            "google"
+        } else {
+            "microsoft"
         });
         // What the README and the provider call it. Where it lies nobody has told us.
         let (client, options, what) = match provider {
@@ -177,6 +183,7 @@ impl Reader<'_> {
             side,
             entry: given.unwrap_or(&forms[0]),
             token_file: token_file.ok().flatten(),
+            gmail: is_gmail(self.map.get(&format!("{}_server", side.name()))),
             given: self
                 .map
                 .keys()
@@ -186,6 +193,12 @@ impl Reader<'_> {
             file: self.path.to_path_buf(),
         }
     }
+}
+
+fn is_gmail(server: Option<&Value>) -> bool {
+    server
+        .and_then(Value::as_str)
+        .is_some_and(|host| host.trim().eq_ignore_ascii_case(GMAIL))
 }
 
 fn word(path: &Path) -> String {
@@ -214,6 +227,14 @@ mod tests {
                 of(Side::Source, "t.json"),
                 None,
                 "`imap-to-gmail auth --provider microsoft --device --credentials microsoft.json --config 'my mail.json'`, where microsoft.json is the OAuth client file for Microsoft (docs/microsoft.md says how to make it)",
+            ),
+            (
+                Origin {
+                    gmail: true,
+                    ..of(Side::Source, "t.json")
+                },
+                None,
+                "`imap-to-gmail auth --credentials client_secret.json --token-file t.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it)",
             ),
             (
                 of(Side::Source, "t.json"),

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Map;
 
-use super::{Endpoint, KEYS, Reader, place, read_object};
-use crate::error::{Error, Result};
+use super::draft::right;
+use super::{Endpoint, Reader, key, place, read_object};
+use crate::error::Error;
 use crate::message::Time;
 
 /// User and host.
@@ -44,8 +45,8 @@ impl Outline {
         let host = |endpoint: Endpoint| endpoint.host;
         let source = right(read.user("source_user"), m).zip(right(read.source().map(host), m));
         let target = right(read.user("target_user"), m).zip(right(read.target().map(host), m));
-        for side in ["source", "target"] {
-            right(read.one_of(&forms(side)), m);
+        for forms in [key::SOURCE, key::TARGET] {
+            right(read.one_of(forms), m);
         }
         right(read.since(now), m);
         right(read.connections(), m);
@@ -58,19 +59,4 @@ impl Outline {
             mistakes,
         }
     }
-}
-
-/// The forms in which a password or token is given.
-fn forms(side: &str) -> Vec<&'static str> {
-    let of_side = |key: &&&str| key.starts_with(side);
-    let secret = |key: &&&str| key.contains("_pass") || key.ends_with("_token_file");
-    KEYS.iter()
-        .filter(of_side)
-        .filter(secret)
-        .copied()
-        .collect()
-}
-
-fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> {
-    part.map_err(|e| mistakes.push(e)).ok()
 }

@@ -1,6 +1,6 @@
 //! Values that are neither a server nor a secret: how far back, how many, how much.
 
-use chrono::NaiveDate;
+use chrono::{Datelike as _, NaiveDate};
 use serde_json::Value;
 
 use super::{Reader, Since, kind};
@@ -41,7 +41,11 @@ impl Reader<'_> {
                 _ => Err(wrong(&text)),
             };
         }
-        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d").map_err(|_| wrong(&text))?;
+        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d")
+            .ok()
+            // A server has no word for a day before that (RFC 3501 9, date-year).
+            .filter(|date| date.year() > 0)
+            .ok_or_else(|| wrong(&text))?;
         if date > now.date_naive() {
             return Err(self
                 .error(

@@ -84,7 +84,7 @@ pub fn choose(
                     "{shown} holds the ids that were imported, there is no ledger at {place}, and it does not say of which accounts it is"
                 ))
                 .hint(format!(
-                    "if it is of these accounts, move it to {place}; if not, move it away from the current folder"
+                    "if it is of these accounts, move it to {place}; if not, move it away from there"
                 )));
             }
             Ok(Owner::Nobody) if !found => chosen.notes.push(Note {

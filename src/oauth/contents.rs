@@ -67,7 +67,12 @@ impl Contents {
     }
 
     pub(super) fn can_renew(&self) -> bool {
-        self.renewal_keys().all(|k| self.text(k).is_some())
+        self.lacks().is_none()
+    }
+
+    /// The first key without which it cannot be renewed.
+    pub(super) fn lacks(&self) -> Option<&'static str> {
+        self.renewal_keys().find(|k| self.text(k).is_none())
     }
 
     pub(super) fn provider(&self) -> Provider {

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::client::{Client, Provider};
 use super::consent::Code;
+use super::contents::{is_token, same_scope};
 use super::refusal::{self, Refusal};
 use crate::config::{Masks, Secret};
 use crate::error::{Error, Fault, Result};
@@ -171,16 +172,15 @@ impl Client {
         });
         // Google and Microsoft let people take single permissions away.
         if let (Some(granted), Some(mail)) = (&granted, self.mail_scope())
-            && !granted.iter().any(|s| s.eq_ignore_ascii_case(mail))
+            && !granted.iter().any(|s| same_scope(s, mail))
         {
             return Err(needs_user(format!(
                 "{name} gave a token that does not allow mail: the scope {mail} was not granted"
             ))
             .hint("run the same command again and leave the box for mail ticked"));
         }
-        let usable = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic());
         let access = Secret::new(reply.access_token().secret().clone());
-        if !usable(access.reveal()) {
+        if !is_token(access.reveal()) {
             return Err(Error::connection(format!(
                 "{name} gave something else than an access token"
             ))
@@ -189,7 +189,7 @@ impl Client {
         let refresh = reply
             .refresh_token()
             .map(|t| Secret::new(t.secret().clone()))
-            .filter(|t| usable(t.reveal()))
+            .filter(|t| is_token(t.reveal()))
             .ok_or_else(|| {
                 needs_user(format!("{name} gave no refresh token, so this sign-in would end within the hour")).hint(
                     match self.provider {

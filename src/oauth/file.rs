@@ -62,10 +62,6 @@ impl TokenPlace {
     /// # Errors
     /// `Usage` when it cannot be written, or is the place of something else.
     pub fn new(path: &Path) -> Result<TokenPlace> {
-        let wrong = |what: String| {
-            Error::usage(format!("{}: {what}", path.display()))
-                .hint("--token-file says where the token file is to be; its folder must exist and be yours to write to")
-        };
         let refused = |want, e: &io::Error| {
             let place = FilePlace {
                 what: "token file",
@@ -97,9 +93,10 @@ impl TokenPlace {
                     kept.retain(|key, _| !SET.contains(&key.as_str()));
                 }
                 _ => {
-                    return Err(wrong(
-                        "holds something else than a token, and is not written over".into(),
-                    )
+                    return Err(Error::usage(format!(
+                        "{}: holds something else than a token, and is not written over",
+                        path.display()
+                    ))
                     .hint("give another --token-file, or move that file away"));
                 }
             }

@@ -45,8 +45,8 @@ pub enum Renewal {
     Failed(Error),
     /// It might use the refresh token up.
     NotTried,
-    /// There is nothing in the file to renew it with.
-    Impossible,
+    /// This key, which a renewal takes, is not in the file.
+    Impossible(&'static str),
 }
 
 impl Tokens {
@@ -65,11 +65,11 @@ impl Tokens {
             renew_at: None,
             fresh: false,
         });
-        let (renewal, renewed) = match contents.can_renew() {
-            false => (Renewal::Impossible, None),
+        let (renewal, renewed) = match contents.lacks() {
+            Some(key) => (Renewal::Impossible(key), None),
             // Google's stay what they are.
-            true if contents.provider() != Provider::Google => (Renewal::NotTried, None),
-            true => {
+            None if contents.provider() != Provider::Google => (Renewal::NotTried, None),
+            None => {
                 let _alone = self.alone();
                 match self.exchange(&contents) {
                     Err(e) => (Renewal::Failed(e), None),
@@ -89,7 +89,7 @@ impl Tokens {
             }
         };
         let lasts = expiry_in_file.is_some_and(|end| now < end);
-        let lasts = lasts || matches!(renewal, Renewal::Impossible);
+        let lasts = lasts || matches!(renewal, Renewal::Impossible(_));
         Ok(Proof {
             access: renewed.or(from_file.filter(|_| lasts)),
             expiry: expiry_in_file,

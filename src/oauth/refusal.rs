@@ -194,7 +194,14 @@ impl Said {
             ),
             // "The request body must contain ... client_secret".
             "7000218" => {
-                "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; a run then goes on by itself".into()
+                let then = if again == AGAIN {
+                    format!("then {AGAIN}")
+                } else {
+                    "a run then goes on by itself".into()
+                };
+                format!(
+                    "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; {then}"
+                )
             }
             _ => return None,
         })
@@ -218,6 +225,21 @@ mod tests {
 
     fn said(code: &str, description: &str) -> Said {
         Said::new(code, description, &Masks::default())
+    }
+
+    #[test]
+    fn what_comes_after_the_mend_fits_who_asks() {
+        let said = said("invalid_client", "AADSTS7000218: ...");
+        let begin =
+            "switch on \"Allow public client flows\" for its app registration in Microsoft Entra; ";
+        assert_eq!(
+            said.hint_for_code(),
+            Some(format!("{begin}then run the same command again"))
+        );
+        assert_eq!(
+            said.hint_for_renewal(Provider::Microsoft, SIGN_IN),
+            Some(format!("{begin}a run then goes on by itself"))
+        );
     }
 
     #[test]

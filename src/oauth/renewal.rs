@@ -60,9 +60,10 @@ impl Tokens {
     }
 
     pub(super) fn cannot_renew(&self, contents: &Contents) -> Error {
+        let lacks = contents.lacks().unwrap_or("refresh_token");
         self.error(
             Fault::NeedsUser,
-            "its `token` is no longer accepted and there is no `refresh_token` in it",
+            format!("its `token` is no longer accepted and there is no `{lacks}` in it"),
         )
         .hint(self.sign_in(Some(contents.provider())))
     }

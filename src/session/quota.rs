@@ -1,6 +1,6 @@
 //! How much room an account has left (RFC 9208, and RFC 2087 before it).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Phase, Session, quoted};
 use crate::error::Result;
@@ -47,6 +47,7 @@ fn tightest(untagged: Vec<Untagged>) -> Quota {
         }
     }
     if let Some(named) = named {
+        let named: HashSet<_> = named.into_iter().collect();
         told.retain(|root, _| named.contains(root));
     }
     let mut quota = Quota::default();

@@ -63,7 +63,7 @@ pub(super) fn sign_in(
 ) -> Result<SignedIn> {
     let offers = |name: &str| offered.iter().any(|c| c == name);
     if offers("X-GM-EXT-1") {
-        wire.is_gmail();
+        wire.known_as_gmail();
     }
     let with_response = offers("SASL-IR");
     let (mechanism, shown) = match login {
@@ -73,7 +73,10 @@ pub(super) fn sign_in(
         }
         Login::Password { user, password } => {
             if offers("LOGINDISABLED") {
-                return Err(no_password_here(&wire.peer().endpoint));
+                return Err(no_password_here(
+                    &wire.peer().endpoint,
+                    offers("AUTH=XOAUTH2"),
+                ));
             }
             return log_in(client, wire, user, password, times);
         }
@@ -123,19 +126,23 @@ pub(super) fn sign_in(
     }
 }
 
-fn no_password_here(endpoint: &Endpoint) -> Error {
+/// `token`: it takes one in place of a password.
+fn no_password_here(endpoint: &Endpoint, token: bool) -> Error {
     let (called, origin) = (endpoint.called(), &endpoint.origin);
     let hint = match endpoint.tls {
         Tls::None => format!(
             "it takes one over an encrypted connection: {}",
             origin.set("tls", "\"starttls\"")
         ),
-        Tls::StartTls | Tls::Implicit => format!(
+        Tls::StartTls | Tls::Implicit if token => format!(
             "it takes only a sign-in in a browser (OAuth): `{}` in {} names its token file, in place of `{}` (docs/microsoft.md)",
             origin.key("token_file"),
             origin.file(),
             origin.entry
         ),
+        Tls::StartTls | Tls::Implicit => {
+            "it offers no way in that this program knows: its operator must let AUTH=PLAIN or LOGIN in (over TLS)".into()
+        }
     };
     Error::new(
         Fault::NeedsUser,

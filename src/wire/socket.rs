@@ -50,6 +50,9 @@ fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>> {
 /// enough is left for the others, and for the greeting.
 pub(super) fn dial(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream> {
     let addresses = resolve(endpoint)?;
+    if Instant::now() >= deadline {
+        return Err(unreachable::no_name_server(endpoint));
+    }
     let mut failed = Vec::new();
     for (shares, address) in (2..=addresses.len() as u32 + 1).rev().zip(&addresses) {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -28,7 +28,7 @@ pub(super) fn await_greeting(
     let begun = Instant::now();
     let heard = |socket: &Socket, until| {
         let mut first = [0];
-        // Whoever reads next meets the same error, and has the words for it.
+        // An error is told to nobody: whoever reads next meets the end of the connection.
         !matches!(socket.overhear(&mut first, until), Ok(None))
     };
     if heard(socket, socket.deadline.min(begun + hush)) {

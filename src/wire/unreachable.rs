@@ -121,8 +121,8 @@ fn listed(ips: &BTreeSet<IpAddr>) -> String {
 /// The name of a server that the system's resolver has no address for.
 pub(super) fn no_address(endpoint: &Endpoint, e: &io::Error) -> Error {
     let said = e.to_string();
-    // EAI_AGAIN, in the C library's words.
-    if said.contains("Temporary failure") {
+    // EAI_AGAIN, in the words of glibc and of musl.
+    if said.contains("Temporary failure") || said.ends_with(": Try again") {
         return no_name_server(endpoint);
     }
     if !is_of_the_configuration(endpoint) {
@@ -333,11 +333,12 @@ mod tests {
                 "is `source_server` spelled right in config.json? If it is: `getent hosts imap.exampel.test` shows an address as soon as this machine finds one"
             )
         );
-        let away = said("Temporary failure in name resolution");
-        assert_eq!(
-            away.message,
-            "the source imap.example.org:993 cannot be reached: the name lookup (DNS) of this machine gives no answer for imap.example.org"
-        );
+        for words in ["Temporary failure in name resolution", "Try again"] {
+            assert_eq!(
+                said(words).message,
+                "the source imap.example.org:993 cannot be reached: the name lookup (DNS) of this machine gives no answer for imap.example.org"
+            );
+        }
     }
 
     #[test]

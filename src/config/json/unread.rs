@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::place::{login, user};
 use crate::text::shell_word;
 
 /// More than any configuration has.
@@ -83,7 +84,7 @@ fn forbidden(path: &Path) -> Error {
             .hint("run this command as the user who owns it");
     };
     let mode = of.permissions().mode() & 0o7777;
-    let owner = user(of.uid());
+    let (owner, login) = (user(of.uid()), login(of.uid()));
     let is_mine = id == Some(of.uid());
     let whose = if is_mine { "you" } else { &owner };
     let closed = format!("belongs to {whose} and has mode {mode:o}");
@@ -98,23 +99,8 @@ fn forbidden(path: &Path) -> Error {
     wrong(path, &what).hint(match (is_mine, place == path) {
         (true, true) => format!("`chmod 600 {file}`"),
         (true, false) => format!("`chmod u+rx {}`", word(place)),
-        _ => format!("run this command as {owner}, as in `sudo -u {owner} imap-to-gmail ...`; or give the file to the user who runs it: `sudo chown USER {file}`"),
+        _ => format!("run this command as {owner}, as in `sudo -u {login} imap-to-gmail ...`; or give the file to the user who runs it: `sudo chown USER {file}`"),
     })
-}
-
-/// The name of a user, where the system's list has it.
-fn user(id: u32) -> String {
-    let mut list = String::new();
-    let read = File::open("/etc/passwd")
-        .and_then(|file| file.take(FILE_MAX as u64).read_to_string(&mut list));
-    let fields = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let named = fields
-        .filter(|_| read.is_ok())
-        .find(|f| f.get(2).is_some_and(|n| n.parse() == Ok(id)));
-    match named.as_deref() {
-        Some([name, ..]) => (*name).into(),
-        _ => format!("user {id}"),
-    }
 }
 
 fn word(path: &Path) -> String {

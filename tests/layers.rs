@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("place", &["error", "text"]),
     ("message", &["error"]),
     // A configuration that was mounted alone has no folder of its own.
-    ("config", &["error", "message", "mount", "text"]),
+    ("config", &["error", "message", "mount", "place", "text"]),
     (
         "oauth",
         &["config", "error", "message", "mount", "place", "text"],

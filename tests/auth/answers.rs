@@ -1,12 +1,12 @@
 //! Sign-ins that do not end well: each in one sentence, with what to do, and the old token file as it was.
 
 use std::fs;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use gmail_stand_in::{Refusal, TokenTrouble};
 use serde_json::json;
 
+use crate::common::free_port;
 use crate::desk::{Desk, Ended, agree, click, get};
 
 const BOTH: &[&str] = &[
@@ -121,13 +121,20 @@ fn an_account_that_imap_does_not_open() {
     );
 }
 
+/// To come again later is what only `run --once` says with 3.
+#[test]
+fn an_account_with_too_many_connections() {
+    let desk = Desk::new();
+    desk.google.refuse_login(Refusal::TooManyConnections, 1);
+    let (_, ended) = fails(&desk);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
+    assert!(ended.err.contains("Too many simultaneous"), "{}", ended.err);
+}
+
 #[test]
 fn gmail_out_of_reach() {
     let mut desk = Desk::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = nobody.local_addr().unwrap().port();
-    drop(nobody);
-    desk.route.set("target_port", port);
+    desk.route.set("target_port", free_port());
     let (_, ended) = fails(&desk);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
     assert!(

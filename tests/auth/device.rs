@@ -173,6 +173,20 @@ fn microsoft_in_a_browser_without_a_secret() {
     assert!(expiry > Utc::now() + TimeDelta::minutes(50));
 }
 
+/// Microsoft's scopes stand under several hosts, and it may answer with another one than was asked for.
+#[test]
+fn a_scope_that_is_answered_under_another_host_is_the_same() {
+    let desk = desk();
+    let scope = "https://outlook.office365.com/IMAP.AccessAsUser.All";
+    desk.google
+        .token_trouble(TokenTrouble::Scope(scope.into()), 1);
+    let mut signing = desk.auth(&DEVICE[..4]);
+    let url = signing.url();
+    get(&agree(&desk.google, &url));
+    signing.end().is_well();
+    assert_eq!(desk.token()["scopes"], json!([scope]));
+}
+
 #[test]
 fn microsoft_without_the_box_for_mail() {
     let desk = desk();

@@ -103,3 +103,25 @@ fn a_configuration_that_names_no_token_file_for_this_side_needs_one_named() {
         "put `\"source_token_file\": \"token.json\"` there in place of the password, or give --token-file",
     );
 }
+
+/// Whose token it is to be nobody has said: it is shown to none of the two servers.
+#[test]
+fn a_token_file_that_is_named_alone_is_of_no_configuration() {
+    let desk = Desk::new();
+    assert!(desk.path("config.json").exists());
+    let args = [
+        "--credentials",
+        "client_secret.json",
+        "--token-file",
+        "mine.json",
+    ];
+    let before = desk.google.lines();
+    let (out, err) = sign_in(&desk, &args);
+    assert!(
+        out.contains("mine.json is written. Whether it opens "),
+        "{out}"
+    );
+    assert_eq!(err, "");
+    assert!(desk.path("mine.json").exists() && !desk.path("token.json").exists());
+    assert_eq!(desk.google.lines(), before, "nobody signed in by IMAP");
+}

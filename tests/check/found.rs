@@ -8,7 +8,7 @@ use crate::desk::right;
 /// github.com/evcc-io/evcc/pull/30903, github.com/GoblinHonest/mimo2api_mimoapi/issues/5: the database alone is mounted
 /// into a container, so that its -wal file stays in the container and goes with it.
 #[test]
-fn a_ledger_that_is_mounted_without_its_folder_is_a_warning() {
+fn a_ledger_that_is_mounted_without_its_folder_is_a_problem() {
     let stage = right();
     let folder = stage.dir.path();
     let ledger = stage.ledger_file();
@@ -35,6 +35,10 @@ fn a_ledger_that_is_mounted_without_its_folder_is_a_warning() {
             .unwrap();
         let out = String::from_utf8_lossy(&ran.stdout).into_owned();
         assert!(out.contains("\"ledger\""), "{out}");
-        assert_eq!(out.contains("is mounted by itself"), told, "{out}");
+        assert_eq!(
+            out.contains("the ledger is mounted as a single file"),
+            told,
+            "{out}"
+        );
     }
 }

@@ -6,20 +6,26 @@ use super::desk::right;
 use crate::common::mounts::in_private_mounts;
 use crate::stage::Stage;
 
-/// What a check finds where this file of the stage is a mount of its own, made so by `options`; None where this
-/// machine lets nobody mount anything.
-fn findings(stage: &Stage, name: &str, options: &str) -> Option<Value> {
-    let script = format!(
-        "mount --bind {name} {name} && {options} exec \"$0\" check --config config.json --json"
-    );
-    let out = in_private_mounts(&script)?
+/// What is found where this script mounts what it likes and then calls `check --json`, the program being `$0`; None
+/// where this machine lets nobody mount anything.
+pub(crate) fn findings_of(stage: &Stage, script: &str) -> Option<Value> {
+    let out = in_private_mounts(script)?
         .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
         .current_dir(stage.dir.path())
         .output()
         .unwrap();
     let text = String::from_utf8(out.stdout).unwrap();
-    let all: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+    let all: Value =
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{out:?}", out = out.stderr));
     Some(all["checks"].clone())
+}
+
+/// What a check finds where this file of the stage is a mount of its own, made so by `options`.
+fn findings(stage: &Stage, name: &str, options: &str) -> Option<Value> {
+    let script = format!(
+        "mount --bind {name} {name} && {options} exec \"$0\" check --config config.json --json"
+    );
+    findings_of(stage, &script)
 }
 
 /// The finding of this name as `result: message`.

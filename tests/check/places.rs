@@ -3,26 +3,19 @@
 use serde_json::Value;
 
 use super::desk::right;
-use crate::common::mounts::in_private_mounts;
+use super::mounted::findings_of;
 
-/// What a check says of the ledger, and whether it found anything of places.
+/// What a check says of the ledger; None where this machine lets nobody mount anything.
 fn ledger(config: &str, mount: &str) -> Option<String> {
     let mut stage = right();
     stage.set("state_file", Value::Null);
     let script = format!(
         "mkdir inside data && touch inside/config.json && {mount} cd data && exec \"$0\" check -c {config} --json"
     );
-    let out = in_private_mounts(&script)?
-        .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
-        .current_dir(stage.dir.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
-    let all: Value =
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{out:?}", out = out.stderr));
-    let mut all = all["checks"].as_array().unwrap().iter();
-    let found = all.find(|f| f["name"] == "ledger")?;
-    Some(found["message"].as_str().unwrap().into())
+    let all = findings_of(&stage, &script)?;
+    let mut all = all.as_array().unwrap().iter();
+    let found = all.find(|f| f["name"] == "ledger");
+    Some(found.unwrap()["message"].as_str().unwrap().into())
 }
 
 #[test]

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::desk::right;
 use crate::stage::Stage;
 
-/// With `UPDATE_WORDS=1` in the environment the files are written instead of compared.
 fn shows(stage: &mut Stage, name: &str, status: i32) {
     stage.set("state_file", "sync_state.db");
     let ran = stage.command(&["check", "--config", "config.json"]);
@@ -21,7 +20,12 @@ fn shows(stage: &mut Stage, name: &str, status: i32) {
         let whole = line.split_whitespace().any(|w| w.len() > 60) || line.contains('`');
         assert!(line.chars().count() <= 80 || whole, "{line}");
     }
-    let text = alike(&ran.out, stage);
+    is_as_written(name, &ran.out, stage);
+}
+
+/// With `UPDATE_WORDS=1` in the environment the file is written instead of compared.
+pub(crate) fn is_as_written(name: &str, screen: &str, stage: &Stage) {
+    let text = alike(screen, stage);
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/check/screens/{name}.txt"));
     if std::env::var("UPDATE_WORDS").is_ok() {
@@ -34,7 +38,7 @@ fn shows(stage: &mut Stage, name: &str, status: i32) {
     );
 }
 
-pub(crate) fn alike(text: &str, stage: &Stage) -> String {
+fn alike(text: &str, stage: &Stage) -> String {
     let ports = [stage.source.port(), stage.gmail.port()];
     let mut out = String::new();
     for line in text.lines() {

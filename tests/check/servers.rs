@@ -1,7 +1,5 @@
 //! Servers: addresses, encryption, sign-in, and what they can do.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener};
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, TimeDelta, Utc};
@@ -9,6 +7,7 @@ use gmail_stand_in::{Options, Refusal, Use};
 use serde_json::json;
 
 use super::desk::{Checked, check, other_source, right, right_with};
+use crate::common::{free_port, says};
 use crate::stage::Stage;
 
 const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN";
@@ -34,27 +33,6 @@ const NO_TARGET_SIGN_IN: [&str; 6] = [
     "target_quota skipped",
 ];
 
-/// Whoever connects hears this, and then nothing more.
-pub(crate) fn says(greeting: &'static [u8]) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for mut tcp in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                let _ = tcp.write_all(greeting);
-                while tcp.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {}
-                let _ = tcp.shutdown(Shutdown::Both);
-            });
-        }
-    });
-    port
-}
-
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 #[test]
 fn a_name_without_an_address() {
     let mut stage = right();
@@ -69,7 +47,7 @@ fn a_name_without_an_address() {
 #[test]
 fn a_port_on_which_nobody_listens() {
     let mut stage = right();
-    stage.set("source_port", closed_port());
+    stage.set("source_port", free_port());
     let cause = "cannot be reached: nothing answers on port ";
     check(&stage).finds(1, &NO_SOURCE, cause, "is `source_port` right in ");
 }
@@ -130,7 +108,7 @@ fn whoever_never_answers_is_waited_for_less_than_a_minute() {
     amiss.extend(&NO_TARGET_SIGN_IN[1..]);
     checked.finds(1, &amiss, "cannot be renewed now", "try again later");
     for name in ["source_connection", "target_connection"] {
-        let cause = "it said nothing for 9 s";
+        let cause = "it said nothing for ";
         assert!(checked.message(name).contains(cause), "{checked:#?}");
     }
 }
@@ -331,7 +309,7 @@ fn both_sides_may_be_broken_at_once() {
     let mut stage = right();
     stage
         .set("source_pass", "wrong")
-        .set("target_port", closed_port());
+        .set("target_port", free_port());
     let mut amiss = NO_SOURCE_SIGN_IN.to_vec();
     amiss.extend(["target_connection problem", "target_sign_in skipped"]);
     amiss.extend(&NO_TARGET_SIGN_IN[1..]);

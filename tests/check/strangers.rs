@@ -25,7 +25,7 @@ fn a_port_for_tls_with_an_encryption_that_begins_later() {
 #[test]
 fn a_port_without_tls_with_an_encryption_that_begins_at_once() {
     let mut stage = right();
-    let plain = super::servers::says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n");
+    let plain = crate::common::says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n");
     stage.set("source_port", plain);
     check(&stage).finds(
         1,

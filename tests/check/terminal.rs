@@ -1,39 +1,15 @@
 //! On a terminal: colours, and lines as wide as it is.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use gmail_stand_in::Refusal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 
 use super::desk::right;
-use super::screens::alike;
+use super::screens::is_as_written;
+use crate::common::terminal::terminal;
 use crate::stage::Stage;
-
-/// Both ends of a terminal of this size.
-fn terminal(rows: u16, columns: u16) -> (File, File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let size = Winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&master, size).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(name.to_str().unwrap())
-        .unwrap();
-    (File::from(master), slave)
-}
 
 /// What a check writes to a terminal.
 fn shown(stage: &Stage, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> String {
@@ -119,16 +95,6 @@ fn screens_of_other_widths() {
         for line in text.lines() {
             assert!(line.chars().count() <= usize::from(columns), "{line}");
         }
-        let text = alike(&text, &wrong);
-        let file =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/check/screens/{name}.txt"));
-        if std::env::var("UPDATE_WORDS").is_ok() {
-            fs::write(&file, &text).unwrap();
-        }
-        let written = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            text == written,
-            "{name}.txt says\n{written}\nthe program says\n{text}"
-        );
+        is_as_written(name, &text, &wrong);
     }
 }

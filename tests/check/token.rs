@@ -88,6 +88,8 @@ fn a_file_without_a_refresh_token_does_for_an_hour() {
     let stage = with(json!({"refresh_token": null}));
     let amiss = ["target_token warning", "clock skipped"];
     check(&stage).finds(0, &amiss, "there is no `refresh_token`", "sign in again");
+    let stage = with(json!({"client_secret": null}));
+    check(&stage).finds(0, &amiss, "there is no `client_secret`", "sign in again");
 }
 
 #[test]

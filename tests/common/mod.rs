@@ -15,10 +15,11 @@ pub mod maildir;
 pub mod mounts;
 pub mod proxy;
 mod rawlog;
+pub mod terminal;
 pub mod world;
 
-use std::io::Write;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,6 +48,22 @@ pub fn free_port() -> u16 {
 /// Whether nothing listens on this port.
 pub fn free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Whoever connects hears this, and then nothing more.
+pub fn says(greeting: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = tcp.write_all(greeting);
+                while tcp.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {}
+                let _ = tcp.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    port
 }
 
 /// Runs a program to its end with these bytes as its input.

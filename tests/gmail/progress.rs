@@ -1,17 +1,15 @@
 //! What a run says of how far it has come: in the log, on a terminal, and at its end.
 
-use std::fs::{File, OpenOptions};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use gmail_stand_in::{Mail, Refusal};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::stage::{DATE, Stage, mail};
 use crate::common::eventually;
+use crate::common::terminal::terminal;
 
 /// The sentences of a log, without their times.
 fn sentences(log: &str) -> Vec<&str> {
@@ -219,30 +217,9 @@ fn end(child: &mut Child) {
     assert!(child.wait().unwrap().success());
 }
 
-/// A terminal of 80 columns, at its other end; and the end that a program is given.
-fn terminal() -> (File, File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: 80,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&master, size).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(name.to_str().unwrap())
-        .unwrap();
-    (File::from(master), slave)
-}
-
 /// The program on a terminal.
 fn on_terminal(stage: &Stage, extra: &[&str], term: &str) -> (Child, Followed) {
-    let (master, slave) = terminal();
+    let (master, slave) = terminal(24, 80);
     let mut command = stage.child(extra);
     command
         .env("TERM", term)

@@ -198,11 +198,23 @@ fn login_quotes_where_plain_is_not_offered() {
 
 #[test]
 fn login_disabled_sends_no_password() {
-    let error = refusal(&password(), |peer| {
-        peer.say("* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] hello\r\n");
-        peer.hears_nothing_more();
-    });
-    assert_says(&error, Fault::NeedsUser, "takes no password");
+    for (ways, hint) in [
+        ("", "its operator must let AUTH=PLAIN or LOGIN in"),
+        (
+            " AUTH=SCRAM-SHA-256",
+            "its operator must let AUTH=PLAIN or LOGIN in",
+        ),
+        (" AUTH=XOAUTH2", "a sign-in in a browser (OAuth)"),
+    ] {
+        let error = refusal(&password(), move |peer| {
+            peer.say(format!(
+                "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED{ways}] hello\r\n"
+            ));
+            peer.hears_nothing_more();
+        });
+        assert_says(&error, Fault::NeedsUser, "takes no password");
+        assert!(error.hint.clone().unwrap().contains(hint), "{error:?}");
+    }
 }
 
 #[test]

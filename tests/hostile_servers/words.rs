@@ -92,7 +92,7 @@ fn by_openssl(dir: &Path) -> Made {
         .args("req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=nas.local -keyout key.pem -out cert.pem".split(' '))
         .current_dir(dir)
         .output()
-        .unwrap();
+        .unwrap_or_else(|e| panic!("openssl cannot be run: {e}"));
     assert!(done.status.success(), "{done:?}");
     made(
         CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap(),

@@ -91,8 +91,6 @@ fn values() -> Vec<Said> {
         person.set(key, json);
         person.types(mistake, "imap-to-gmail check")
     };
-    let example = Person::new();
-    example.file("config.json", include_str!("../../config.json.example"));
     let mut none = Person::new();
     none.without("target_pass");
     let mut gmail = Person::new();
@@ -108,10 +106,6 @@ fn values() -> Vec<Said> {
         .set("source_server", "\"imap.example.invalid\"")
         .set("source_tls", "\"none\"");
     vec![
-        example.types(
-            "The example, without accounts of one's own",
-            "imap-to-gmail check",
-        ),
         check("A key misspelt", "source_passwd", "\"green tea\""),
         check("TLS switched on, one thinks", "source_tls", "true"),
         check("A port in quotation marks", "source_port", "\"993\""),
@@ -123,7 +117,10 @@ fn values() -> Vec<Said> {
             "source_pass_file",
             "\"pass.txt\"",
         ),
-        gmail.types("A Gmail address without its domain", "imap-to-gmail check"),
+        gmail.types(
+            "A Gmail address without its domain",
+            "imap-to-gmail run --once",
+        ),
         remote.types(
             "A password that would cross the net in the clear",
             "imap-to-gmail check",

@@ -1,13 +1,11 @@
 //! Names, ports, encryption and certificates.
 
-use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use chrono::NaiveDate;
 use gmail_stand_in::{Gmail, Options};
 
-use crate::common::{eventually, free_port};
+use crate::common::{eventually, free_port, says};
 use crate::person::{Person, Said};
 
 const CHECK: &str = "imap-to-gmail check";
@@ -92,20 +90,6 @@ fn certificates() -> Vec<Said> {
     ]
 }
 
-/// Whoever connects hears this, and then nothing more.
-fn says(greeting: &'static [u8]) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        let mut open = Vec::new();
-        for mut tcp in listener.incoming().flatten() {
-            let _ = tcp.write_all(greeting);
-            open.push(tcp);
-        }
-    });
-    port
-}
-
 /// What the commonest recipe makes: `openssl req -x509`.
 struct SelfSigned {
     child: Child,
@@ -130,7 +114,7 @@ impl SelfSigned {
             .arg("-out")
             .arg(&pem)
             .output()
-            .unwrap();
+            .unwrap_or_else(|e| panic!("openssl cannot be run: {e}"));
         assert!(made.status.success(), "{made:?}");
         let port = free_port();
         let child = Command::new("openssl")

@@ -141,8 +141,10 @@ fn keys_that_are_named_anywhere_are_known() {
 fn the_table_of_log_options_is_that_of_the_program() {
     let command = cli::command();
     let run = command.find_subcommand("run").unwrap();
+    let mut told = BTreeSet::new();
     for row in table("docs/service.md", "| option |") {
         let long = quoted(&row[0])[0].trim_start_matches('-').to_string();
+        told.insert(long.clone());
         let arg = run
             .get_arguments()
             .find(|a| a.get_long() == Some(&long))
@@ -160,6 +162,9 @@ fn the_table_of_log_options_is_that_of_the_program() {
             "--{long}"
         );
     }
+    let all = run.get_arguments().filter_map(|a| a.get_long());
+    let all = all.filter(|long| long.starts_with("log") || *long == "debug");
+    assert_eq!(told, all.map(String::from).collect());
 }
 
 #[test]

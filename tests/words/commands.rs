@@ -35,12 +35,17 @@ fn told(text: &str, part: &str) -> String {
 #[test]
 fn status_tells_of_its_other_calls() {
     let desk = desk();
+    std::fs::copy(desk.path("sync_state.db"), desk.path("my mail.db")).unwrap();
     for (args, files) in [
         (&[][..], ""),
         (&["--config", CONFIG][..], " --config 'my config.json'"),
         (
             &["--state-file", "./sync_state.db"][..],
             " --state-file ./sync_state.db",
+        ),
+        (
+            &["--state-file", "my mail.db"][..],
+            " --state-file 'my mail.db'",
         ),
     ] {
         let said = |more: &[&str]| {

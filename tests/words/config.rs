@@ -41,6 +41,18 @@ pub(crate) fn with(key: &str, value: impl Into<Value>) -> Value {
     config
 }
 
+/// Where no server is, so that a check ends at once.
+pub(crate) fn nowhere(mut config: Value) -> Value {
+    config["source_server"] = json!("127.0.0.1");
+    config["source_tls"] = json!("none");
+    config["source_port"] = json!(1);
+    for (key, value) in [("server", "127.0.0.1"), ("tls", "none")] {
+        config[format!("target_{key}")] = json!(value);
+    }
+    config["target_port"] = json!(1);
+    config
+}
+
 fn without(key: &str) -> Value {
     let mut config = right();
     config.as_object_mut().unwrap().remove(key);
@@ -391,6 +403,9 @@ fn since_says_how_far_back() {
         "2024-02-30",
         "2024",
         "31.01.2024",
+        "-0005-01-01",
+        "0000-01-01",
+        "-262143-01-01",
     ] {
         refused(
             with("since", text),

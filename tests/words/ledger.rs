@@ -38,9 +38,13 @@ fn desk() -> Desk {
 
 /// A ledger with so many messages that wait.
 pub(crate) fn make(path: &Path, messages: u32) -> Ledger {
+    make_of(&route(), path, messages)
+}
+
+pub(crate) fn make_of(route: &Route, path: &Path, messages: u32) -> Ledger {
     let now = Utc::now();
     let mut ledger = Ledger::open_or_create(path, true).unwrap();
-    ledger.belong_to(&route(), now).unwrap();
+    ledger.belong_to(route, now).unwrap();
     ledger
         .first_look(FolderId(1), UidValidity(1), messages + 1, "7d", now)
         .unwrap();

@@ -200,22 +200,3 @@ fn asking_keeps_no_run_from_beginning() {
         assert_eq!(wrong, 0);
     });
 }
-
-#[test]
-fn what_is_to_be_typed_next_names_the_same_files() {
-    let desk = Desk::new();
-    let mut book = Book::new(&desk.path("my mail.db"));
-    book.failed(day(3), "no");
-    let said = |args: &[&str]| {
-        let ran = desk.run(&[&["status", "--state-file", "my mail.db"], args].concat());
-        ran.out().split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    let which = "`imap-to-gmail status --failed --state-file 'my mail.db'` says which";
-    assert!(said(&[]).contains(which), "{}", said(&[]));
-    let again = "`imap-to-gmail retry-failed --state-file 'my mail.db'` tries them again";
-    assert!(
-        said(&["--failed"]).contains(again),
-        "{}",
-        said(&["--failed"])
-    );
-}

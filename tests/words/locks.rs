@@ -83,7 +83,7 @@ fn a_link_that_leads_in_a_circle_or_nowhere_is_told() {
 #[test]
 fn a_ledger_with_two_names_is_refused() {
     let desk = Desk::new();
-    desk.file("config.json", config::right().to_string());
+    desk.file("config.json", config::nowhere(config::right()).to_string());
     drop(Ledger::open_or_create(&desk.path("sync_state.db"), true).unwrap());
     fs::hard_link(desk.path("sync_state.db"), desk.path("other.db")).unwrap();
     desk.run(&["run", "--config", "config.json", "--once"]).fails(

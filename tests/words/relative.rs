@@ -10,8 +10,8 @@ use imap_to_gmail::config::{Config, Key};
 use imap_to_gmail::ledger::{Ledger, Route};
 use serde_json::{Value, json};
 
-use crate::config::{EXAMPLE_HINT, right, with};
-use crate::ledger::make;
+use crate::config::{EXAMPLE_HINT, nowhere, right, with};
+use crate::ledger::{make, make_of};
 use crate::{Desk, Ran};
 
 const MOVE: &str = "a relative path in a configuration begins at the folder of that file: move it there, or write its whole path";
@@ -52,6 +52,16 @@ impl Place {
         let ledger = all["routes"][0]["state_file"].as_str().unwrap();
         (ledger.into(), ran.err)
     }
+}
+
+/// The route of [`nowhere`].
+fn nobodys() -> Route {
+    Route::new(
+        "user@example.org",
+        "127.0.0.1",
+        "you@gmail.com",
+        "127.0.0.1",
+    )
 }
 
 fn executable(path: &Path) {
@@ -157,18 +167,6 @@ fn found(ran: &Ran) -> Vec<String> {
         .collect()
 }
 
-/// Where no server is, so that nothing is tried.
-fn nowhere(mut config: Value) -> Value {
-    config["source_server"] = json!("127.0.0.1");
-    config["source_tls"] = json!("none");
-    config["source_port"] = json!(1);
-    for (key, value) in [("server", "127.0.0.1"), ("tls", "none")] {
-        config[format!("target_{key}")] = json!(value);
-    }
-    config["target_port"] = json!(1);
-    config
-}
-
 #[test]
 fn a_file_that_is_only_in_the_current_folder_is_used_and_that_is_said() {
     for (key, name, content) in [
@@ -234,9 +232,9 @@ fn a_ledger_of_these_accounts_in_the_current_folder_is_used_and_that_is_said() {
         (right(), "sync_state.db"),
         (with("state_file", "mail.db"), "mail.db"),
     ] {
-        let place = Place::new(&config);
+        let place = Place::new(&nowhere(config));
         let (new, old) = (place.path(&format!("etc/{name}")), place.path(name));
-        drop(make(Path::new(&old), 2));
+        drop(make_of(&nobodys(), Path::new(&old), 2));
         let said = format!(
             "there is no ledger at {new}, so the one of these accounts at {old} is used; {MOVE_LEDGER}"
         );
@@ -281,10 +279,10 @@ fn a_ledger_of_these_accounts_in_the_current_folder_is_used_and_that_is_said() {
 
 #[test]
 fn of_two_ledgers_of_the_same_accounts_it_is_said_which_is_used() {
-    let place = Place::new(&right());
+    let place = Place::new(&nowhere(right()));
     let (new, old) = (place.path("etc/sync_state.db"), place.path("sync_state.db"));
-    drop(make(Path::new(&new), 1));
-    drop(make(Path::new(&old), 2));
+    drop(make_of(&nobodys(), Path::new(&new), 1));
+    drop(make_of(&nobodys(), Path::new(&old), 2));
     let said = format!(
         "{new} is used, and {old} is a second ledger of the same accounts, which is not used; {KEEP_ONE}"
     );
@@ -303,7 +301,7 @@ fn of_two_ledgers_of_the_same_accounts_it_is_said_which_is_used() {
         ("etc/sync_state.db".into(), String::new())
     );
     // And so it is where the current folder is the configuration's.
-    place.0.file("config.json", right().to_string());
+    place.0.file("config.json", nowhere(right()).to_string());
     assert_eq!(place.ledger("./config.json").1, "");
 }
 
@@ -355,7 +353,7 @@ fn a_ledger_of_others_in_the_current_folder_is_left_alone() {
             "{} holds the ids that were imported, there is no ledger at {there}, and it does not say of which accounts it is",
             place.path("sync_state.db")
         ),
-        &format!("if it is of these accounts, move it to {there}; if not, move it away from the current folder"),
+        &format!("if it is of these accounts, move it to {there}; if not, move it away from there"),
     );
     assert!(!place.0.path("etc/sync_state.db").exists());
     for stranger in ["{\"synced_message_ids\": []}", "dear diary", ""] {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::config::{desk, right};
+use crate::config::{desk, nowhere, right};
 use crate::{Desk, HELP_HINT};
 
 const RUNNING: &str = "sync_state.db: another imap-to-gmail is running with this ledger";
@@ -65,6 +65,11 @@ fn a_command_line_that_means_nothing_is_wrong_usage() {
             &["--config", "config.json", "status"],
             "the subcommand 'status' cannot be used with '--config <FILE>'".into(),
             "options come after the command, like `imap-to-gmail status --config FILE`",
+        ),
+        (
+            &["auth", "--credentials", "x", "--device", "--no-browser"],
+            "??".into(),
+            HELP_HINT,
         ),
         (&["retry-failed", "all"], id("all"), HELP_HINT),
         (&["retry-failed", "-5"], id("-5"), HELP_HINT),
@@ -139,7 +144,7 @@ fn a_time_may_have_its_unit() {
 #[test]
 fn the_configuration_of_the_current_folder_need_not_be_named() {
     let (desk, _lock) = desk();
-    desk.file("config.json", right().to_string());
+    desk.file("config.json", nowhere(right()).to_string());
     desk.file(
         "other.json",
         crate::config::with("connections", 99).to_string(),

@@ -93,8 +93,7 @@ fn one_without_end_is_not_read_to_its_end() {
     );
     let endless = crate::config::with("source_pass_file", "/dev/zero");
     let (desk, _lock) = crate::config::desk();
-    let ran = crate::config::run(&desk, endless);
-    assert!(ran.status.is_some(), "{ran:?}");
+    crate::config::run(&desk, endless).fails(2, "", "");
 }
 
 /// What a run says to a user without a name; None where only root could become one.
@@ -117,6 +116,14 @@ fn one_of_another_user_is_told_whose_it_is_and_who_asks() {
         said,
         "error: config.json: you (user 54321) may not read it: it belongs to root and has mode 600\n\n\
          hint: run this command as root, as in `sudo -u root imap-to-gmail ...`; or give the file to the user who runs it: `sudo chown USER config.json`\n"
+    );
+    // As in a container, whose user has no name outside.
+    chown(&file, Some(65532), None).unwrap();
+    let said = as_stranger(&desk, &["run"]).unwrap();
+    assert!(
+        said.contains("it belongs to user 65532 and")
+            && said.contains("as in `sudo -u '#65532' imap-to-gmail ...`"),
+        "{said}"
     );
     // Of its own, and closed all the same.
     chown(&file, Some(54321), None).unwrap();

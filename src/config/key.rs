@@ -150,13 +150,18 @@ impl Reader<'_> {
         })?;
         let text = String::from_utf8(plain.to_vec())
             .map_err(|_| self.error(key, format!("{shown} is not UTF-8")).hint(hint))?;
-        first_line(&Secret::new(text)).ok_or_else(|| {
+        let wrong = |what: &str| {
             self.error(
                 key,
-                format!("the first line of {shown} is empty, expected the password"),
+                format!("the first line of {shown} {what}, expected the password"),
             )
             .hint(hint)
-        })
+        };
+        let line = first_line(&Secret::new(text)).ok_or_else(|| wrong("is empty"))?;
+        if line.reveal().contains(char::is_control) {
+            return Err(wrong("holds control characters"));
+        }
+        Ok(line)
     }
 
     fn command_output(&self, key: &str) -> Result<Secret<String>> {
@@ -219,13 +224,15 @@ impl Reader<'_> {
         };
         let plain = text::plain(printed.reveal()).ok_or_else(not_utf_8)?;
         let text = String::from_utf8(plain.to_vec()).map_err(|_| not_utf_8())?;
-        first_line(&Secret::new(text)).ok_or_else(|| {
-            self.error(
-                key,
-                format!("`{name}` printed no password on its first line"),
-            )
-            .hint(hint)
-        })
+        first_line(&Secret::new(text))
+            .filter(|line| !line.reveal().contains(char::is_control))
+            .ok_or_else(|| {
+                self.error(
+                    key,
+                    format!("`{name}` printed no password on its first line"),
+                )
+                .hint(hint)
+            })
     }
 }
 

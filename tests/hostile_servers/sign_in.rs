@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use imap_to_gmail::config::Secret;
+use imap_to_gmail::config::{Secret, Tls};
 use imap_to_gmail::error::Fault;
 use imap_to_gmail::session::{Login, Session};
 
 use super::script::{
     PASSWORD, Server, TOKEN, USER, assert_says, endpoint, open, password, refusal, short_times,
-    signed_in, token, within,
+    signed_in, times, token, within,
 };
+use super::tls::Authority;
 
 const PASS_ONLY: &str = "* OK [CAPABILITY IMAP4rev1] hello\r\n";
 const NO_IR: &str = "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2] hello\r\n";
@@ -198,20 +199,31 @@ fn login_quotes_where_plain_is_not_offered() {
 
 #[test]
 fn login_disabled_sends_no_password() {
-    for (ways, hint) in [
-        ("", "its operator must let AUTH=PLAIN or LOGIN in"),
+    let operator = "its operator must let AUTH=PLAIN or LOGIN in";
+    let authority = Authority::new("a CA");
+    for (tls, ways, hint) in [
+        (Tls::None, "", "it takes one over an encrypted connection"),
+        (Tls::Implicit, "", operator),
+        (Tls::Implicit, " AUTH=SCRAM-SHA-256", operator),
         (
-            " AUTH=SCRAM-SHA-256",
-            "its operator must let AUTH=PLAIN or LOGIN in",
+            Tls::Implicit,
+            " AUTH=XOAUTH2",
+            "a sign-in in a browser (OAuth)",
         ),
-        (" AUTH=XOAUTH2", "a sign-in in a browser (OAuth)"),
     ] {
-        let error = refusal(&password(), move |peer| {
+        let protection = (tls == Tls::Implicit).then(|| authority.server("127.0.0.1"));
+        let server = Server::start_with(protection, move |peer| {
             peer.say(format!(
                 "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED{ways}] hello\r\n"
             ));
             peer.hears_nothing_more();
         });
+        let mut endpoint = endpoint(server.port);
+        (endpoint.tls, endpoint.ca_file) = (tls, Some(authority.file()));
+        let error = Session::open(&endpoint, &password(), &times())
+            .err()
+            .unwrap();
+        server.finish();
         assert_says(&error, Fault::NeedsUser, "takes no password");
         assert!(error.hint.clone().unwrap().contains(hint), "{error:?}");
     }

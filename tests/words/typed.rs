@@ -68,7 +68,7 @@ fn a_command_line_that_means_nothing_is_wrong_usage() {
         ),
         (
             &["auth", "--credentials", "x", "--device", "--no-browser"],
-            "??".into(),
+            "the argument '--device' cannot be used with '--no-browser'".into(),
             HELP_HINT,
         ),
         (&["retry-failed", "all"], id("all"), HELP_HINT),

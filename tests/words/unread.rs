@@ -93,7 +93,11 @@ fn one_without_end_is_not_read_to_its_end() {
     );
     let endless = crate::config::with("source_pass_file", "/dev/zero");
     let (desk, _lock) = crate::config::desk();
-    crate::config::run(&desk, endless).fails(2, "", "");
+    crate::config::run(&desk, endless).fails(
+        2,
+        "config.json: `source_pass_file`: the first line of /dev/zero holds control characters, expected the password",
+        "the file must hold the password, alone on its first line",
+    );
 }
 
 /// What a run says to a user without a name; None where only root could become one.

@@ -64,7 +64,7 @@
 //! ledger     every SQL statement there is, behind verbs
 //! oauth      the token file, its renewal, and the sign-in that makes it
 //! response   one response of a server, cut into tokens
-//! wire       bytes under the imap crate: TLS, deadlines, bounds, literals
+//! wire       a connection: TLS, deadlines, bounds, literals, commands by their tags
 //! session    a signed-in IMAP session; refusals classified
 //! credentials  what a side is entered with; a refused token renewed once
 //! source     the mailbox we read

@@ -6,17 +6,16 @@
 
 use std::time::Duration;
 
-use log::warn;
-
 use crate::config::{Endpoint, Intervals, Secret};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::UidValidity;
-use crate::response::{Fetched, Status, StatusText, Untagged, untagged};
+use crate::response::{Fetched, Untagged};
 use crate::text::counted;
-use crate::wire::{Answer, Wire};
+use crate::wire::{Command, Connection};
 
 mod append;
 mod door;
+mod exchange;
 mod greeted;
 mod id;
 mod listing;
@@ -28,14 +27,13 @@ mod told;
 
 pub use crate::wire::{Peer, Sent};
 pub use append::Appended;
+use exchange::{Begun, Heard};
 pub use greeted::Greeted;
 pub use listing::List;
 pub use quota::{Left, Quota};
 pub use refusal::{Phase, classify};
 use told::{counts, fetched};
 
-/// Warnings of a server that are shown for one command; each costs a line of the log.
-const WARNINGS_MAX: usize = 5;
 /// How many messages are listed with one command. Slow servers tell of a hundred in a second, and each command has its
 /// limit of time.
 const LISTED_MAX: u32 = 5_000;
@@ -83,41 +81,8 @@ pub struct Look {
     pub moved: Vec<Option<(UidValidity, u32)>>,
 }
 
-/// What came back for one command: what was heard before it ended, and how it ended.
-pub struct Heard {
-    pub untagged: Vec<Untagged>,
-    pub end: Result<StatusText>,
-}
-
-impl Heard {
-    fn exists(&self) -> bool {
-        self.untagged
-            .iter()
-            .any(|u| matches!(u, Untagged::Exists(_)))
-    }
-
-    /// Was everything readable that was told? What is missing must not count as not there.
-    fn whole(&self, fault: Fault, wire: &Wire) -> Result<()> {
-        match self
-            .untagged
-            .iter()
-            .any(|u| matches!(u, Untagged::Unreadable))
-        {
-            true => Err(Error::new(
-                fault,
-                format!(
-                    "{} answered with something that cannot be read",
-                    wire.name()
-                ),
-            )),
-            false => Ok(()),
-        }
-    }
-}
-
 pub struct Session {
-    imap: imap::Session<Wire>,
-    wire: Wire,
+    connection: Connection,
     capabilities: Vec<String>,
     selected: Option<(String, View)>,
     /// How many messages the open mailbox holds, as was told last.
@@ -126,8 +91,8 @@ pub struct Session {
     throttled: bool,
     /// It asks who we are (ID) and has not been told.
     untold: bool,
-    /// What goes out together with the next command.
-    ahead: Vec<String>,
+    /// That went out and its answer is still to be heard.
+    told: Option<Begun>,
     handed_over: u64,
     times: Intervals,
 }
@@ -144,7 +109,7 @@ impl Session {
 
     /// `host:port`.
     pub fn name(&self) -> String {
-        self.wire.name()
+        self.connection.name().to_string()
     }
 
     /// Does the server offer this, now that we are signed in?
@@ -277,8 +242,8 @@ impl Session {
         let open = self.view_of(mailbox);
         let fetch = format!("UID FETCH {set} {items}");
         let mut flight = match open {
-            Some(_) => vec![fetch.clone(), "NOOP".into()],
-            None => vec![format!("EXAMINE {}", quoted(mailbox)?), fetch.clone()],
+            Some(_) => vec![fetch, "NOOP".into()],
+            None => vec![format!("EXAMINE {}", quoted(mailbox)?), fetch],
         };
         if open.is_none() {
             // Also a refused EXAMINE closes what was open (RFC 3501 6.3.1).
@@ -287,14 +252,18 @@ impl Session {
         for other in others {
             flight.push(format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(other)?));
         }
-        self.ahead = flight[1..].to_vec();
-        let mut heard = Vec::with_capacity(flight.len());
-        for (i, command) in flight.iter().enumerate() {
+        let mut begun = Vec::with_capacity(flight.len());
+        for (i, command) in flight.into_iter().enumerate() {
             let phase = match (open, i) {
                 (None, 0) => Phase::Examine,
                 _ => Phase::Fetch,
             };
-            heard.push(self.run(phase, command, self.times.command, literals));
+            let command = Command::new(command, self.times.command, literals);
+            begun.push(self.begin(phase, command)?);
+        }
+        let mut heard = Vec::with_capacity(begun.len());
+        for command in begun {
+            heard.push(self.hear(command));
             if !self.usable {
                 break;
             }
@@ -310,7 +279,7 @@ impl Session {
         };
         let more_came =
             open.is_some() && (fetching.exists() || companion.as_ref().is_some_and(Heard::exists));
-        let whole = fetching.whole(Fault::Transient, &self.wire);
+        let whole = fetching.whole(Fault::Transient, &self.connection);
         fetching.end.and(whole)?;
         let companion = companion.ok_or_else(lost)?;
         let view = match open {
@@ -344,7 +313,7 @@ impl Session {
     ) -> (Vec<Fetched>, Result<()>) {
         let command = format!("UID FETCH {set} {items}");
         let heard = self.run(Phase::Fetch, &command, self.times.command, literals);
-        let whole = heard.whole(Fault::Transient, &self.wire);
+        let whole = heard.whole(Fault::Transient, &self.connection);
         let end = heard.end.and(whole);
         (fetched(heard.untagged), end)
     }
@@ -357,19 +326,15 @@ impl Session {
         if self.exists > seen {
             return Ok(true);
         }
-        self.tell_who_we_are(&[])?;
-        self.wire.expect(limit, 0);
+        self.tell_who_we_are()?;
         // A server that is there answers DONE at once: with the look every 90 s one that is not is
         // noticed within two minutes.
         let grace = self.times.command.min(Duration::from_secs(30));
-        self.wire.idle(limit, grace, self.exists);
-        let _ = self.imap.run("IDLE");
-        let heard = self.listen(Phase::Fetch);
-        heard.end?;
-        Ok(heard
-            .untagged
-            .iter()
-            .any(|u| matches!(u, Untagged::Exists(_))))
+        let idle = Command::idle(limit, grace, self.exists);
+        let idle = self.begin(Phase::Fetch, idle)?;
+        let heard = self.hear(idle);
+        let told = heard.exists();
+        heard.end.map(|_| told)
     }
 
     /// As [`uid_fetch`](Self::uid_fetch), in a view that is brought up to now first: NOOP goes ahead
@@ -381,15 +346,22 @@ impl Session {
         items: &str,
         literals: u64,
     ) -> (Vec<Fetched>, bool, Result<()>) {
-        let command = format!("UID FETCH {set} {items}");
-        self.ahead = vec![command.clone()];
-        let noop = self.run(Phase::Fetch, "NOOP", self.times.command, 0);
+        let limit = self.times.command;
+        let fetch = format!("UID FETCH {set} {items}");
+        let (noop, fetch) = match (
+            self.begin(Phase::Fetch, Command::new("NOOP", limit, 0)),
+            self.begin(Phase::Fetch, Command::new(fetch, limit, literals)),
+        ) {
+            (Ok(noop), Ok(fetch)) => (noop, fetch),
+            (Err(e), _) | (_, Err(e)) => return (Vec::new(), false, Err(e)),
+        };
+        let noop = self.hear(noop);
         if let (Err(e), false) = (&noop.end, self.usable) {
             return (Vec::new(), false, Err(e.clone()));
         }
-        let heard = self.run(Phase::Fetch, &command, self.times.command, literals);
+        let heard = self.hear(fetch);
         let grew = noop.exists() || heard.exists();
-        let whole = heard.whole(Fault::Transient, &self.wire);
+        let whole = heard.whole(Fault::Transient, &self.connection);
         (fetched(heard.untagged), grew, heard.end.and(whole))
     }
 
@@ -407,133 +379,6 @@ impl Session {
             let _ = self.run(Phase::Fetch, "LOGOUT", Duration::from_secs(5), 0);
         }
     }
-
-    fn run(&mut self, phase: Phase, command: &str, limit: Duration, literals: u64) -> Heard {
-        if let Err(e) = self.in_step() {
-            return Heard {
-                untagged: Vec::new(),
-                end: Err(e),
-            };
-        }
-        let ahead = std::mem::take(&mut self.ahead);
-        if self.untold {
-            let flight = [&[command.to_string()], &ahead[..]].concat();
-            if let Err(e) = self.tell_who_we_are(&flight) {
-                return Heard {
-                    untagged: Vec::new(),
-                    end: Err(e),
-                };
-            }
-        } else if !ahead.is_empty() {
-            self.wire.send_ahead(ahead);
-        }
-        // Unless an answer is heard to its end: also a panic on the way leaves it out of step.
-        self.usable = false;
-        self.wire.expect(limit, literals);
-        let _ = self.imap.run(command);
-        self.listen(phase)
-    }
-
-    /// Of a session in an unknown state nothing more is asked: the next answer might be to the last
-    /// question.
-    fn in_step(&self) -> Result<()> {
-        if self.usable {
-            Ok(())
-        } else {
-            Err(Error::connection(format!(
-                "the session with {} is out of step",
-                self.name()
-            )))
-        }
-    }
-
-    /// What the wire heard. The crate's own verdict is not needed: it saw the same answer.
-    fn listen(&mut self, phase: Phase) -> Heard {
-        let answer = self.wire.take_answer();
-        self.usable = answer.tagged.is_some() && answer.broken.is_none();
-        self.throttled = answer
-            .tagged
-            .as_ref()
-            .is_some_and(|s| s.status == Status::Ok && s.words.ends_with(b"[THROTTLED]"));
-        let heard = judge(&self.wire, phase, answer);
-        for response in &heard.untagged {
-            match response {
-                Untagged::Exists(n) => self.exists = *n,
-                Untagged::Expunge => self.exists = self.exists.saturating_sub(1),
-                _ => {}
-            }
-        }
-        heard
-    }
-}
-
-impl Heard {
-    fn capabilities(self) -> Result<Vec<String>> {
-        let end = self.end?;
-        let listed = self.untagged.into_iter().rev().find_map(|u| match u {
-            Untagged::Capability(list) => Some(list),
-            Untagged::Status(s) => capability_code(&s),
-            _ => None,
-        });
-        Ok(capability_code(&end).or(listed).unwrap_or_default())
-    }
-}
-
-fn heard(wire: &Wire, phase: Phase) -> Heard {
-    judge(wire, phase, wire.take_answer())
-}
-
-fn judge(wire: &Wire, phase: Phase, answer: Answer) -> Heard {
-    let mut untagged_responses = Vec::new();
-    let mut bye = None;
-    let mut warnings = 0;
-    for parts in answer.untagged {
-        match untagged(parts) {
-            Some(Untagged::Status(s)) if s.status == Status::Bye => bye = Some(s),
-            Some(Untagged::Status(s))
-                if matches!(s.status, Status::No | Status::Bad)
-                    || s.code_args("ALERT").is_some() =>
-            {
-                warnings += 1;
-                if warnings <= WARNINGS_MAX && !wire.has_warned(&s.words) {
-                    warn!("{} says: {}", wire.name(), wire.words(&s.words));
-                }
-            }
-            Some(response) => untagged_responses.push(response),
-            // One response that cannot be read is as if it had not come; the next ones are fine.
-            None => {}
-        }
-    }
-    let end = match answer.tagged {
-        Some(status) if status.status == Status::Ok => Ok(status),
-        Some(status) => Err(refused(wire, phase, &status)),
-        None => Err(match bye {
-            Some(status) => refused(wire, phase, &status),
-            None => Error::connection(format!(
-                "the connection to {} was lost: {}",
-                wire.name(),
-                answer.broken.as_deref().unwrap_or("no answer came")
-            )),
-        }),
-    };
-    Heard {
-        untagged: untagged_responses,
-        end,
-    }
-}
-
-fn refused(wire: &Wire, phase: Phase, status: &StatusText) -> Error {
-    let words = wire.words(&status.words);
-    classify(phase, status.status, &wire.peer(), &words)
-}
-
-fn capability_code(status: &StatusText) -> Option<Vec<String>> {
-    let list = status.code_args("CAPABILITY")?;
-    Some(
-        list.split(|&b| b == b' ')
-            .map(|w| String::from_utf8_lossy(w).to_ascii_uppercase())
-            .collect(),
-    )
 }
 
 /// A mailbox name as a quoted string.

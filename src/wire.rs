@@ -1,23 +1,24 @@
-//! The bytes under the `imap` crate: TCP, TLS, STARTTLS, deadlines, bounds, literals, and what of
-//! it all may be logged.
+//! A connection with a server: TCP, TLS, STARTTLS, deadlines, bounds, literals, the tags of commands, and
+//! what of it all may be logged.
 //!
-//! [`Wire`] is the stream that `imap::Client` reads and writes. What a server says is framed here
-//! and kept for `session`; the crate itself is shown only that its command has been answered OK, NO
-//! or BAD, or that the server wants to hear more. So the crate's parser, which panics, overflows
-//! its stack or loses its place on lines that real servers send, never meets a server's byte.
-//! Not for what responses mean: that is `response` and `session`.
+//! A [`Connection`] is told commands and says how each was answered. Several may be under way: what is
+//! begun before an answer is waited for goes out together, and each answer is known by its tag. Not for
+//! what responses mean: that is `response` and `session`.
 
-use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
 use log::debug;
 
-use crate::config::{Endpoint, Intervals, Masks, Tls};
-use crate::error::{Error, Result, shown};
-use crate::response::{Part, Status, StatusText, announced_literal, word};
+use crate::config::{Endpoint, Masks};
+use crate::error::shown;
+use crate::response::{Part, Status, StatusText, word};
 
 mod certificate;
+mod command;
+mod framing;
+mod greeting;
 mod idle;
 mod literal;
 mod port;
@@ -28,26 +29,17 @@ mod stream;
 mod tls;
 mod unreachable;
 
-use idle::Idle;
+pub use command::{Answer, Command, Tag};
+use command::{Continuation, UnderWay};
 pub use literal::Sent;
-use socket::Socket;
 pub use socket::addresses;
 use stream::Stream;
 pub use tls::{Protection, Voucher};
 
-/// A line longer than this is an attack or a fault: a SEARCH of 1,000,000 UIDs has 8 MB.
-const LINE_MAX: usize = 16 << 20;
-/// Responses to one command, literals apart.
-const RESPONSES_MAX: usize = 500_000;
-/// Bytes of responses to one command, literals apart: three times what a list of 50,000 messages or
-/// a SEARCH of 1,000,000 takes.
-const TEXT_MAX: usize = 32 << 20;
 /// What one command may be sent beyond what its caller expects in literals.
 const LITERAL_SLACK: u64 = 4 << 20;
 /// Sign-in asks to hear more twice at most (token, then the empty answer to a refusal).
 const CHALLENGES_MAX: usize = 3;
-/// The slowest link that is still waited for, in bytes per second.
-const SLOWEST: u64 = 8 << 10;
 
 /// How long a server that hangs up while we talk is listened to.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -55,18 +47,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PARTING: Duration = Duration::from_secs(3);
 /// Warnings of a server that are remembered, so as not to repeat them.
 const WARNED_MAX: usize = 50;
-
-/// What the server may ask for while a command runs.
-enum Continuation {
-    /// Nothing: a `+` is a fault.
-    Refuse,
-    /// The credentials (the crate has them).
-    Challenge(usize),
-    /// The message of an APPEND.
-    Literal(Arc<Vec<u8>>),
-    /// Nothing for a while: IDLE (RFC 2177).
-    Idle(Idle),
-}
 
 /// The other end of a connection, for words about it.
 #[derive(Clone, Debug)]
@@ -78,39 +58,22 @@ pub struct Peer {
     pub is_gmail: bool,
 }
 
-/// What a server said to one command, beside the tagged line.
-#[derive(Default)]
-pub struct Answer {
-    pub untagged: Vec<Vec<Part>>,
-    pub tagged: Option<StatusText>,
-    /// Why the connection cannot go on, if so.
-    pub broken: Option<String>,
-}
-
-/// A stream for `imap::Client`, and with its clones the handle by which `session` steers it.
-#[derive(Clone)]
-pub struct Wire(Arc<Mutex<Core>>);
-
-struct Core {
+/// A connection that is greeted; it never says anything of its own accord.
+pub struct Connection {
     stream: Stream,
     /// Which server this is, for people: `imap.example.org:993`.
     name: String,
     peer: Peer,
     inbox: Vec<u8>,
     inbox_at: usize,
-    /// What the crate has written and not yet flushed.
-    outbox: Vec<u8>,
-    /// What the crate is to read next.
-    for_crate: Vec<u8>,
-    for_crate_at: usize,
-    tag: Vec<u8>,
-    continuation: Continuation,
-    sent: Sent,
-    /// Bytes of the last literal that were handed to the system, or were about to be.
-    handed_over: u64,
+    /// The command begun last.
+    last: Tag,
+    /// The command whose answer is being heard, or was heard last.
+    current: UnderWay,
+    /// Those begun behind it, oldest first.
+    begun: VecDeque<UnderWay>,
     /// A literal is out and not answered: the connection is not to outlive us.
     literal_out: bool,
-    answer: Answer,
     /// Why the connection cannot go on. Whoever has lost his place could take a line of a mail for
     /// a verdict, so nothing is read or sent any more.
     over: Option<String>,
@@ -119,199 +82,12 @@ struct Core {
     warned: Vec<Vec<u8>>,
     text_bytes: usize,
     literal_budget: u64,
-    /// Commands to be sent behind the next one without waiting, and those already sent.
-    ahead: Vec<String>,
-    already_sent: Vec<Vec<u8>>,
     masks: Masks,
-    /// What the next command line is logged as, when it holds a secret.
-    logged_as: Option<&'static str>,
 }
 
-impl Wire {
-    /// Connects, protects the connection and reads the greeting, each in its time. What the masks know
-    /// is shown of nothing that the server says.
-    ///
-    /// # Errors
-    /// `Connection` when the server is out of reach; `NeedsUser` when its certificate is refused
-    /// or it has no STARTTLS.
-    pub fn connect(
-        endpoint: &Endpoint,
-        times: &Intervals,
-        masks: Masks,
-    ) -> Result<(Wire, StatusText)> {
-        let last = Instant::now() + times.connect;
-        let tls = match endpoint.tls {
-            Tls::None => None,
-            Tls::Implicit | Tls::StartTls => Some(tls::Client::new(endpoint)?),
-        };
-        let tcp = socket::dial(endpoint, last)?;
-        let reached = Instant::now();
-        let mut socket = Socket {
-            tcp,
-            deadline: last.min(reached + times.greeting),
-        };
-        if endpoint.tls != Tls::Implicit {
-            stranger::await_greeting(&mut socket, endpoint, times.hush)?;
-        }
-        let mut greeting = None;
-        let stream = match (endpoint.tls, tls) {
-            (Tls::Implicit, Some(tls)) => {
-                Stream::Tls(Box::new(tls.handshake(socket, endpoint, &masks)?))
-            }
-            (Tls::StartTls, Some(tls)) => {
-                let first = greeting.insert(starttls::starttls(&mut socket, endpoint, &masks)?);
-                match first.status {
-                    Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, endpoint, &masks)?)),
-                    // It has not begun TLS: `session` says why and goes no further.
-                    _ => Stream::Plain(socket),
-                }
-            }
-            _ => Stream::Plain(socket),
-        };
-        let mut core = Core::new(stream, endpoint, masks);
-        let greeting = match greeting {
-            Some(greeting) => greeting,
-            None => core.greeting(reached)?,
-        };
-        Ok((Wire(Arc::new(Mutex::new(core))), greeting))
-    }
-
-    /// Prepares for one command: within what time it must be answered, how many bytes of literals
-    /// it may bring. Each byte of a literal, either way, earns the time it takes on a slow link: a
-    /// big message has hours, one that stops does not.
-    pub fn expect(&self, limit: Duration, literals: u64) {
-        let mut core = self.core();
-        *core.stream.deadline() = Instant::now() + limit;
-        core.literal_budget = literals.saturating_add(LITERAL_SLACK);
-        core.answer = Answer::default();
-        core.text_bytes = 0;
-        core.goodbye = false;
-        core.continuation = Continuation::Refuse;
-        core.sent = Sent::Nothing;
-        core.handed_over = 0;
-    }
-
-    /// The next command ends in the announcement of this literal; with `at_once` it goes out with
-    /// the command, else when the server asks for it.
-    pub fn send_literal(&self, literal: Arc<Vec<u8>>) {
-        self.core().continuation = Continuation::Literal(literal);
-    }
-
-    /// The next command is IDLE: it ends when there are no longer `exists` messages, after `limit` at the
-    /// latest, and `grace` later if the server does not say so.
-    pub fn idle(&self, limit: Duration, grace: Duration, exists: u32) {
-        let mut core = self.core();
-        *core.stream.deadline() = Instant::now() + limit;
-        core.continuation = Continuation::Idle(Idle::new(grace, exists));
-    }
-
-    /// The next command signs this user in: it is logged as `shown` and may be asked for more.
-    pub fn sign_in(&self, user: &str, shown: &'static str) {
-        let mut core = self.core();
-        core.peer.user = user.to_string();
-        core.continuation = Continuation::Challenge(0);
-        core.logged_as = Some(shown);
-    }
-
-    /// Its capabilities are Gmail's.
-    pub fn known_as_gmail(&self) {
-        self.core().peer.is_gmail = true;
-    }
-
-    /// These commands are sent together with the next one; each must then be run in this order.
-    pub fn send_ahead(&self, commands: Vec<String>) {
-        self.core().ahead = commands;
-    }
-
-    /// What the server said to the last command.
-    pub fn take_answer(&self) -> Answer {
-        std::mem::take(&mut self.core().answer)
-    }
-
-    /// Has the server warned of this before? Some do at each command.
-    pub fn has_warned(&self, words: &[u8]) -> bool {
-        let mut core = self.core();
-        let before = core.warned.iter().any(|w| w == words);
-        if !before && core.warned.len() < WARNED_MAX {
-            core.warned.push(words.to_vec());
-        }
-        before
-    }
-
-    /// How much of the last literal the server may have.
-    pub fn sent(&self) -> Sent {
-        self.core().sent
-    }
-
-    /// How many bytes of the last literal may have left us.
-    pub fn handed_over(&self) -> u64 {
-        self.core().handed_over
-    }
-
-    /// `host:port`.
-    pub fn name(&self) -> String {
-        self.core().name.clone()
-    }
-
-    pub fn peer(&self) -> Peer {
-        self.core().peer.clone()
-    }
-
-    /// What protects the connection to this endpoint, if anything does.
-    pub fn protection(&self, endpoint: &Endpoint) -> Option<Protection> {
-        match &self.core().stream {
-            Stream::Plain(_) => None,
-            Stream::Tls(tls) => Some(tls::protection(tls, endpoint)),
-        }
-    }
-
-    /// A server's words as they may be shown: escaped, bounded, without what we sent to sign in.
-    pub fn words(&self, words: &[u8]) -> String {
-        self.core().masks.apply(&shown(words))
-    }
-
-    fn core(&self) -> MutexGuard<'_, Core> {
-        // A panic of another thread in here leaves a connection that ends at its next error.
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl Read for Wire {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut core = self.core();
-        if core.for_crate_at == core.for_crate.len() {
-            core.unless_over(Core::answer_for_crate)?;
-        }
-        let rest = &core.for_crate[core.for_crate_at..];
-        let n = rest.len().min(buf.len());
-        buf[..n].copy_from_slice(&rest[..n]);
-        core.for_crate_at += n;
-        Ok(n)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.core().outbox.extend_from_slice(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.core().unless_over(Core::send_command)
-    }
-}
-
-impl std::fmt::Debug for Wire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Wire")
-    }
-}
-
-impl Core {
-    fn new(stream: Stream, endpoint: &Endpoint, masks: Masks) -> Core {
-        Core {
+impl Connection {
+    fn new(stream: Stream, endpoint: &Endpoint, masks: Masks) -> Connection {
+        Connection {
             stream,
             name: endpoint.name(),
             peer: Peer {
@@ -321,102 +97,165 @@ impl Core {
             },
             inbox: Vec::new(),
             inbox_at: 0,
-            outbox: Vec::new(),
-            for_crate: Vec::new(),
-            for_crate_at: 0,
-            tag: Vec::new(),
-            continuation: Continuation::Refuse,
-            sent: Sent::Nothing,
-            handed_over: 0,
+            last: Tag::NONE,
+            current: UnderWay::none(Tag::NONE),
+            begun: VecDeque::new(),
             literal_out: false,
-            answer: Answer::default(),
             over: None,
             goodbye: false,
             warned: Vec::new(),
             text_bytes: 0,
             literal_budget: LITERAL_SLACK,
-            ahead: Vec::new(),
-            already_sent: Vec::new(),
             masks,
-            logged_as: None,
         }
     }
 
-    fn unless_over(&mut self, step: fn(&mut Core) -> io::Result<()>) -> io::Result<()> {
+    /// Puts a command behind those that are under way. It goes out when an answer is waited for.
+    pub fn begin(&mut self, command: Command) -> Tag {
+        self.last = self.last.next();
+        self.begun.push_back(UnderWay::new(self.last, command));
+        self.last
+    }
+
+    /// Waits for the answer to this command, the oldest that is under way. Its time begins now.
+    ///
+    /// Servers may answer in another order where they think that it makes no difference (RFC 3501 5.5).
+    /// To us it does: what is not told of before the tagged line counts as absent. One that does so is left.
+    pub fn answer(&mut self, tag: Tag) -> Answer {
+        while self.asks(tag) {}
+        std::mem::replace(&mut self.current, UnderWay::none(Tag::NONE)).answer
+    }
+
+    /// As [`answer`](Self::answer), until the server wants to hear more credentials (true): they are
+    /// [said](Self::say), or what is waited for is its next word. False when its answer is there.
+    pub fn asks(&mut self, tag: Tag) -> bool {
+        let is_next = self.current.tag != tag;
+        if is_next {
+            self.turn_to(tag);
+        }
+        if self.current.is_over() {
+            return false;
+        }
+        self.unless_over(|connection| {
+            if is_next {
+                connection.send_begun()?;
+            }
+            connection.listen()
+        })
+    }
+
+    /// Says credentials that the server asked for.
+    pub fn say(&mut self, credentials: &[u8]) {
+        self.unless_over(|connection| {
+            connection.log("C:", b"(credentials)");
+            connection.send(credentials)?;
+            Ok(false)
+        });
+    }
+
+    /// The next command signs this user in.
+    pub fn signs_in(&mut self, user: &str) {
+        self.peer.user = user.to_string();
+    }
+
+    /// Its capabilities are Gmail's.
+    pub fn known_as_gmail(&mut self) {
+        self.peer.is_gmail = true;
+    }
+
+    /// Has the server warned of this before? Some do at each command.
+    pub fn has_warned(&mut self, words: &[u8]) -> bool {
+        let before = self.warned.iter().any(|w| w == words);
+        if !before && self.warned.len() < WARNED_MAX {
+            self.warned.push(words.to_vec());
+        }
+        before
+    }
+
+    /// `host:port`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// What protects the connection to this endpoint, if anything does.
+    pub fn protection(&self, endpoint: &Endpoint) -> Option<Protection> {
+        match &self.stream {
+            Stream::Plain(_) => None,
+            Stream::Tls(tls) => Some(tls::protection(tls, endpoint)),
+        }
+    }
+
+    /// A server's words as they may be shown: escaped, bounded, without what we sent to sign in.
+    pub fn words(&self, words: &[u8]) -> String {
+        self.masks.apply(&shown(words))
+    }
+
+    /// Takes a step, and remembers for ever why it failed.
+    fn unless_over(&mut self, step: impl FnOnce(&mut Connection) -> io::Result<bool>) -> bool {
         let result = match &self.over {
             Some(why) => Err(broken(why.clone())),
             None => step(self),
         };
-        result.inspect_err(|e| {
+        result.unwrap_or_else(|e| {
             let why = self.over.get_or_insert_with(|| e.to_string());
-            self.answer.broken.get_or_insert_with(|| why.clone());
+            self.current
+                .answer
+                .broken
+                .get_or_insert_with(|| why.clone());
+            false
         })
     }
 
-    fn greeting(&mut self, reached: Instant) -> Result<StatusText> {
-        let endpoint = self.peer.endpoint.clone();
-        let line = match self.line() {
-            Ok(line) => line,
-            Err(e) if e.kind() == io::ErrorKind::TimedOut && self.inbox.is_empty() => {
-                return Err(stranger::silent(&endpoint, reached.elapsed()));
-            }
-            Err(e) => {
-                let called = endpoint.called();
-                return Err(Error::connection(format!("{called} sent no greeting: {e}")));
+    fn turn_to(&mut self, tag: Tag) {
+        self.current = match self.begun.pop_front() {
+            Some(next) if next.tag == tag => next,
+            _ => {
+                self.over
+                    .get_or_insert_with(|| "the answer to another command was due".into());
+                UnderWay::none(tag)
             }
         };
-        self.log("S:", &line);
-        read_greeting(&line, &endpoint, &self.masks)
     }
 
-    /// Sends what the crate flushed: a command line, or an answer to a challenge.
-    fn send_command(&mut self) -> io::Result<()> {
-        let out = std::mem::take(&mut self.outbox);
-        if out.is_empty() {
-            return Ok(());
+    /// Gives the current command its time and sends what has been begun. Each command is logged when its answer is
+    /// waited for, so that the log shows it above that.
+    fn send_begun(&mut self) -> io::Result<()> {
+        let UnderWay { tag, command, .. } = &self.current;
+        let line = match command.logged_as {
+            Some(shown) => shown.as_bytes(),
+            None => command.line.trim_ascii_end(),
+        };
+        self.log("C:", &[format!("{tag} ").as_bytes(), line].concat());
+        *self.stream.deadline() = Instant::now() + command.limit;
+        self.literal_budget = command.literals.saturating_add(LITERAL_SLACK);
+        self.text_bytes = 0;
+        self.goodbye = false;
+        let out = self.take_unsent();
+        match self.current.command.literal_at_once() {
+            Some(literal) => self.send_body(&out, &literal),
+            None if out.is_empty() => Ok(()),
+            None => self.send(&out),
         }
-        let is_challenge_answer = matches!(self.continuation, Continuation::Challenge(n) if n > 0);
-        if is_challenge_answer {
-            self.log("C:", b"(credentials)");
-            return self.send(&out);
-        }
-        let (tag, command) = word(out.trim_ascii_end());
-        self.tag = tag.to_vec();
-        match self.logged_as.take() {
-            Some(shown) => self.log(
-                "C:",
-                format!("{} {shown}", String::from_utf8_lossy(tag)).as_bytes(),
-            ),
-            None => self.log("C:", out.trim_ascii_end()),
-        }
-        if !self.already_sent.is_empty() {
-            // Ours to keep in step: a command sent ahead is run next or the connection is of no use.
-            if self.already_sent.remove(0) != command {
-                return Err(io::Error::other("a command was sent ahead and not run"));
+    }
+
+    /// The lines that may go out now: behind the announcement of a literal nothing else may come.
+    fn take_unsent(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for next in std::iter::once(&mut self.current).chain(&mut self.begun) {
+            if !std::mem::replace(&mut next.is_out, true) {
+                out.extend_from_slice(format!("{} ", next.tag).as_bytes());
+                out.extend_from_slice(&next.command.line);
+                out.extend_from_slice(b"\r\n");
             }
-            return match &self.continuation {
-                Continuation::Literal(literal) if out.ends_with(b"+}\r\n") => {
-                    let literal = Arc::clone(literal);
-                    self.send_body(b"", &literal)
-                }
-                _ => Ok(()),
-            };
-        }
-        let mut out = out.clone();
-        let mut number = tag_number(tag);
-        for command in std::mem::take(&mut self.ahead) {
-            number += 1;
-            out.extend_from_slice(format!("a{number} {command}\r\n").as_bytes());
-            self.already_sent.push(command.into_bytes());
-        }
-        let at_once = announced_literal(out.trim_ascii_end()).is_some() && out.ends_with(b"+}\r\n");
-        match &self.continuation {
-            Continuation::Literal(literal) if at_once => {
-                let literal = Arc::clone(literal);
-                self.send_body(&out, &literal)
+            if next.command.announces_a_literal() {
+                break;
             }
-            _ => self.send(&out),
         }
+        out
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -436,29 +275,28 @@ impl Core {
             self.log("S:", &line);
             let bye = line.strip_prefix(b"* ").and_then(StatusText::parse);
             if bye.is_some_and(|s| s.status == Status::Bye) {
-                self.answer.untagged.push(vec![Part::Text(line)]);
+                self.current.answer.untagged.push(vec![Part::Text(line)]);
                 return;
             }
         }
     }
 
-    /// Reads until the crate has something to do: a tagged line, or a `+` that is its affair.
-    fn answer_for_crate(&mut self) -> io::Result<()> {
-        self.for_crate.clear();
-        self.for_crate_at = 0;
+    /// Reads until the current command is answered (false) or the server asks for credentials (true).
+    fn listen(&mut self) -> io::Result<bool> {
         loop {
             let line = self.line()?;
             self.log("S:", &line);
             if line.starts_with(b"+") {
                 if self.continue_request()? {
-                    return Ok(());
+                    return Ok(true);
                 }
                 continue;
             }
             if line.starts_with(b"* ") {
                 let (count, status) = (idle::count(&line), StatusText::parse(&line[2..]));
                 let parts = self.with_literals(line, status.is_some())?;
-                self.keep(parts)?;
+                self.count(1)?;
+                self.current.answer.untagged.push(parts);
                 if status.is_some_and(|s| s.status == Status::Bye) {
                     // Not each server hangs up then (Yandex, 2019).
                     self.goodbye = true;
@@ -473,25 +311,26 @@ impl Core {
                 self.count(1)?;
                 continue;
             }
-            return self.tagged(&line);
+            self.tagged(&line)?;
+            return Ok(false);
         }
     }
 
-    /// The server wants to hear more. True when the crate is to answer.
+    /// The server wants to hear more. True when it is credentials.
     fn continue_request(&mut self) -> io::Result<bool> {
-        if matches!(self.continuation, Continuation::Idle(_)) {
+        let continuation = &mut self.current.command.continuation;
+        if matches!(continuation, Continuation::Idle(_)) {
             // Servers word it as they like (docs/gmail.md 1.8).
             self.mind_idle(|idle| idle.begun = true)?;
             return Ok(false);
         }
-        match std::mem::replace(&mut self.continuation, Continuation::Refuse) {
+        match std::mem::replace(continuation, Continuation::Refuse) {
             Continuation::Literal(literal) => {
                 self.send_body(b"", &literal)?;
                 Ok(false)
             }
             Continuation::Challenge(n) if n < CHALLENGES_MAX => {
-                self.continuation = Continuation::Challenge(n + 1);
-                self.for_crate.extend_from_slice(b"+ \r\n");
+                self.current.command.continuation = Continuation::Challenge(n + 1);
                 Ok(true)
             }
             _ => Err(broken(
@@ -500,151 +339,20 @@ impl Core {
         }
     }
 
-    /// Takes note of what happened during an IDLE and ends it when it is time to. True when DONE was
-    /// said just now.
-    fn mind_idle(&mut self, note: impl FnOnce(&mut Idle)) -> io::Result<bool> {
-        let Continuation::Idle(idle) = &mut self.continuation else {
-            return Ok(false);
-        };
-        note(idle);
-        if !(idle.begun && idle.news) || idle.done || self.goodbye {
-            return Ok(false);
-        }
-        idle.done = true;
-        let grace = idle.grace;
-        *self.stream.deadline() = Instant::now() + grace;
-        self.log("C:", b"DONE");
-        self.send(b"DONE\r\n")?;
-        Ok(true)
-    }
-
     fn tagged(&mut self, line: &[u8]) -> io::Result<()> {
         let (tag, rest) = word(line);
-        if tag != self.tag {
+        if tag != self.current.tag.to_string().as_bytes() {
             return Err(broken(
                 "the server answered something else than our command",
             ));
         }
-        let Some(status) = StatusText::parse(rest) else {
-            return Err(broken("the server's answer is neither OK nor NO nor BAD"));
-        };
-        let verdict = match status.status {
-            Status::Ok => "OK",
-            Status::No => "NO",
-            Status::Bad => "BAD",
-            Status::Bye | Status::PreAuth => {
-                return Err(broken("the server's answer is neither OK nor NO nor BAD"));
-            }
-        };
-        self.answer.tagged = Some(status);
-        self.continuation = Continuation::Refuse;
+        let status = StatusText::parse(rest)
+            .filter(|s| matches!(s.status, Status::Ok | Status::No | Status::Bad))
+            .ok_or_else(|| broken("the server's answer is neither OK nor NO nor BAD"))?;
+        self.current.answer.tagged = Some(status);
+        self.current.command.continuation = Continuation::Refuse;
         self.literal_is_answered();
-        self.for_crate.extend_from_slice(
-            format!("{} {verdict} answered\r\n", String::from_utf8_lossy(tag)).as_bytes(),
-        );
         Ok(())
-    }
-
-    /// The rest of an untagged response: its literals and the lines between them. A status text is
-    /// free text: what looks like a literal there is none.
-    fn with_literals(&mut self, line: Vec<u8>, free_text: bool) -> io::Result<Vec<Part>> {
-        let of_a_message = line[2..].first().is_some_and(u8::is_ascii_digit);
-        let mut announced = announced_literal(&line).filter(|_| !free_text);
-        let mut parts = vec![Part::Text(line)];
-        while let Some(len) = announced {
-            if len > self.literal_budget {
-                return Err(broken(format!(
-                    "the server announced {len} bytes where at most {} were expected",
-                    self.literal_budget
-                )));
-            }
-            self.literal_budget -= len;
-            parts.push(Part::Literal(self.exactly(len as usize)?));
-            let mut line = self.line()?;
-            while of_a_message && line.is_empty() {
-                // Its parenthesis is still open.
-                self.count(1)?;
-                line = self.line()?;
-            }
-            announced = announced_literal(&line);
-            parts.push(Part::Text(line));
-            self.count(1)?;
-        }
-        Ok(parts)
-    }
-
-    fn keep(&mut self, parts: Vec<Part>) -> io::Result<()> {
-        self.count(1)?;
-        self.answer.untagged.push(parts);
-        Ok(())
-    }
-
-    /// A server that answers for ever is cut off.
-    fn count(&mut self, responses: usize) -> io::Result<()> {
-        self.text_bytes += responses * (TEXT_MAX / RESPONSES_MAX);
-        if self.text_bytes > TEXT_MAX {
-            Err(broken("the server's answer has no end"))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// One line, its line end dropped. A bare LF ends a line too.
-    fn line(&mut self) -> io::Result<Vec<u8>> {
-        let mut looked = self.inbox_at;
-        loop {
-            if let Some(len) = self.inbox[looked..].iter().position(|&b| b == b'\n') {
-                let line = &self.inbox[self.inbox_at..looked + len];
-                let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-                self.inbox_at = looked + len + 1;
-                self.text_bytes += line.len();
-                self.count(0)?;
-                return Ok(line);
-            }
-            if self.inbox.len() - self.inbox_at > LINE_MAX {
-                return Err(broken("the server's line has no end"));
-            }
-            let seen = self.inbox.len() - self.inbox_at;
-            self.fill()?;
-            looked = self.inbox_at + seen;
-        }
-    }
-
-    /// The next `len` bytes. Memory grows with what comes, not with what was announced.
-    fn exactly(&mut self, len: usize) -> io::Result<Vec<u8>> {
-        let mut out = Vec::with_capacity(len.min(1 << 20));
-        while out.len() < len {
-            if self.inbox_at == self.inbox.len() {
-                self.fill()?;
-            }
-            let n = (self.inbox.len() - self.inbox_at).min(len - out.len());
-            if out.capacity() - out.len() < n {
-                out.reserve_exact((out.len() / 2).max(n).min(len - out.len()));
-            }
-            out.extend_from_slice(&self.inbox[self.inbox_at..self.inbox_at + n]);
-            self.inbox_at += n;
-            *self.stream.deadline() += earned(n);
-        }
-        Ok(out)
-    }
-
-    fn fill(&mut self) -> io::Result<()> {
-        self.inbox.drain(..self.inbox_at);
-        self.inbox_at = 0;
-        let old = self.inbox.len();
-        self.inbox.resize(old + (64 << 10), 0);
-        let n = self.stream.receive(&mut self.inbox[old..]);
-        self.inbox.truncate(old + *n.as_ref().unwrap_or(&0));
-        let quiet = n
-            .as_ref()
-            .is_err_and(|e| e.kind() == io::ErrorKind::TimedOut);
-        if quiet && !self.goodbye && self.mind_idle(|idle| idle.news |= idle.begun)? {
-            return Ok(());
-        }
-        match n? {
-            0 => Err(broken("the server closed the connection")),
-            _ => Ok(()),
-        }
     }
 
     fn log(&self, who: &str, line: &[u8]) {
@@ -652,24 +360,6 @@ impl Core {
     }
 }
 
-fn earned(bytes: usize) -> Duration {
-    Duration::from_micros(bytes as u64 * 1_000_000 / SLOWEST)
-}
-
-/// The crate numbers its tags: `a7`.
-fn tag_number(tag: &[u8]) -> u32 {
-    std::str::from_utf8(tag.get(1..).unwrap_or_default())
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(0)
-}
-
 fn broken(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
-}
-
-fn read_greeting(line: &[u8], endpoint: &Endpoint, masks: &Masks) -> Result<StatusText> {
-    line.strip_prefix(b"* ")
-        .and_then(StatusText::parse)
-        .ok_or_else(|| stranger::greets_otherwise(endpoint, line, masks))
 }

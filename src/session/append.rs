@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::exchange::Begun;
 use super::{Phase, Session, quoted};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Flags, Time, Uid, UidValidity};
-use crate::wire::Sent;
+use crate::wire::{Command, Sent};
 
 /// A literal that goes out without waiting to be asked for (LITERAL-, RFC 7888 5).
 const LITERAL_MINUS_MAX: usize = 4096;
@@ -36,12 +37,8 @@ impl Session {
             return Appended::Lost(e, Sent::Nothing);
         }
         let size = body.len();
-        let plus =
-            if size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+") {
-                "+"
-            } else {
-                ""
-            };
+        let at_once =
+            size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+");
         let date = date.map_or_else(String::new, |t| {
             format!("\"{}\" ", t.format("%d-%b-%Y %H:%M:%S +0000"))
         });
@@ -49,23 +46,21 @@ impl Session {
             Ok(name) => name,
             Err(e) => return Appended::Lost(e, Sent::Nothing),
         };
-        let command = format!("APPEND {name} ({flags}) {date}{{{size}{plus}}}");
+        let line = format!("APPEND {name} ({flags}) {date}");
+        let command = Command::new(line, self.times.append, 0).literal(body, at_once);
         let ready = if self.view_of(mailbox).is_some() {
-            // A server may ask for a literal while it is still closing: one that it must ask for waits.
-            self.close_ahead_of(Some(&command).filter(|_| plus == "+"))
+            self.begin_behind_close(command, at_once)
         } else {
-            self.tell_who_we_are(&[])
+            self.tell_who_we_are()
+                .and_then(|()| self.begin(Phase::Append, command))
         };
-        if let Err(e) = ready {
-            return Appended::Lost(e, Sent::Nothing);
-        }
-        self.usable = false;
-        self.wire.expect(self.times.append, 0);
-        self.wire.send_literal(body);
-        let _ = self.imap.run(&command);
-        let sent = self.wire.sent();
-        self.handed_over = self.wire.handed_over();
-        let heard = self.listen(Phase::Append);
+        let begun = match ready {
+            Ok(begun) => begun,
+            Err(e) => return Appended::Lost(e, Sent::Nothing),
+        };
+        let heard = self.hear(begun);
+        let sent = heard.sent;
+        self.handed_over = heard.handed_over;
         match heard.end {
             Ok(status) if sent == Sent::Whole => {
                 Appended::Done(status.append_uid().map(|(v, u)| (UidValidity(v), Uid(u))))
@@ -100,19 +95,31 @@ impl Session {
         }
     }
 
-    /// Closes the open view, and sends a command in the same flight, if any: it must be run next. Courier
-    /// adds nothing to a mailbox that the session has open by EXAMINE. Nothing is expunged: CLOSE does
-    /// not where a mailbox was opened by EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
-    fn close_ahead_of(&mut self, command: Option<&String>) -> Result<()> {
+    /// Closes the open view, and begins this APPEND behind that. Courier adds nothing to a mailbox that the
+    /// session has open by EXAMINE. Nothing is expunged: CLOSE does not where a mailbox was opened by
+    /// EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
+    fn begin_behind_close(&mut self, append: Command, at_once: bool) -> Result<Begun> {
         let close = if self.offers("UNSELECT") {
             "UNSELECT"
         } else {
             "CLOSE"
         };
         self.selected = None;
-        self.ahead = command.cloned().into_iter().collect();
-        let heard = self.run(Phase::Fetch, close, self.times.command, 0);
-        match heard.end {
+        let close = Command::new(close, self.times.command, 0);
+        let close = self.begin(Phase::Fetch, close)?;
+        if at_once {
+            let append = self.begin(Phase::Append, append)?;
+            self.hear_closed(close)?;
+            Ok(append)
+        } else {
+            // A server may ask for a literal while it is still closing: one that it must ask for waits.
+            self.hear_closed(close)?;
+            self.begin(Phase::Append, append)
+        }
+    }
+
+    fn hear_closed(&mut self, close: Begun) -> Result<()> {
+        match self.hear(close).end {
             Err(e) if !self.usable => Err(e),
             // Where it is refused the mailbox stays open, and most servers add to it all the same.
             _ => Ok(()),

@@ -1,14 +1,15 @@
 //! The first half of a session: connected, protected and greeted, and not signed in yet.
 
-use super::{Heard, Login, Phase, Session, capability_code, heard, refused, sign_in};
+use super::exchange::{capability_code, judge, refused};
+use super::{Login, Phase, Session, sign_in};
 use crate::config::{Endpoint, Intervals, Masks};
 use crate::error::{Error, Fault, Result};
 use crate::response::{Status, StatusText};
-use crate::wire::{Protection, Wire};
+use crate::wire::{Command, Connection, Protection};
 
 /// A server that has greeted us.
 pub struct Greeted {
-    wire: Wire,
+    connection: Connection,
     greeting: StatusText,
     times: Intervals,
 }
@@ -20,58 +21,58 @@ impl Greeted {
     ///
     /// `masks`: what is about to be said to the server, which may have heard it before.
     pub fn connect(endpoint: &Endpoint, times: &Intervals, masks: Masks) -> Result<Greeted> {
-        let (wire, greeting) = Wire::connect(endpoint, times, masks)?;
+        let (connection, greeting) = Connection::open(endpoint, times, masks)?;
         match greeting.status {
             Status::Ok => Ok(Greeted {
-                wire,
+                connection,
                 greeting,
                 times: times.clone(),
             }),
             Status::PreAuth => Err(Error::new(
                 Fault::NeedsUser,
-                format!("{} signs us in before we said who we are", wire.name()),
+                format!(
+                    "{} signs us in before we said who we are",
+                    connection.name()
+                ),
             )
             .hint(
                 "nobody can say whose mail that would be: use a server that asks for a password",
             )),
-            _ => Err(refused(&wire, Phase::Greeting, &greeting)),
+            _ => Err(refused(&connection, Phase::Greeting, &greeting)),
         }
     }
 
     /// What protects the connection to this endpoint, if anything does.
     pub fn protection(&self, endpoint: &Endpoint) -> Option<Protection> {
-        self.wire.protection(endpoint)
+        self.connection.protection(endpoint)
     }
 
     /// # Errors
     /// As for [`Session::open`].
     pub fn sign_in(self, login: &Login) -> Result<Session> {
         let Greeted {
-            wire,
+            mut connection,
             greeting,
             times,
         } = self;
-        let mut client = imap::Client::new(wire.clone());
-        client.greeting_read = true;
         let before = match capability_code(&greeting) {
             Some(known) => known,
             None => {
-                wire.expect(times.command, 0);
-                let _ = client.capabilities();
-                heard(&wire, Phase::SignIn).capabilities()?
+                let asked = connection.begin(Command::new("CAPABILITY", times.command, 0));
+                let answer = connection.answer(asked);
+                judge(&mut connection, Phase::SignIn, answer).capabilities()?
             }
         };
-        let (imap, after) = sign_in::sign_in(client, &wire, &before, login, &times)?;
+        let after = sign_in::sign_in(&mut connection, &before, login, times.command)?;
         let mut session = Session {
-            imap,
-            wire,
+            connection,
             capabilities: Vec::new(),
             selected: None,
             exists: 0,
             usable: true,
             throttled: false,
             untold: before.iter().any(|c| c == "ID"),
-            ahead: Vec::new(),
+            told: None,
             handed_over: 0,
             times,
         };
@@ -79,8 +80,9 @@ impl Greeted {
             Some(known) => known,
             None => {
                 let limit = session.times.command;
-                let heard: Heard = session.run(Phase::SignIn, "CAPABILITY", limit, 0);
-                heard.capabilities()?
+                session
+                    .run(Phase::SignIn, "CAPABILITY", limit, 0)
+                    .capabilities()?
             }
         };
         session.untold |= session.offers("ID") && !before.iter().any(|c| c == "ID");

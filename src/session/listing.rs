@@ -36,7 +36,7 @@ impl Session {
             // FETCH (RFC 3501 7.4.1).
             let command = format!("FETCH {first}:{last} {items}");
             let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
-            let readable = heard.whole(Fault::Connection, &self.wire);
+            let readable = heard.whole(Fault::Connection, &self.connection);
             heard.end?;
             readable?;
             // Updates that nobody asked for may come on top, but not without end.
@@ -80,7 +80,7 @@ impl Session {
         let day = (since - TimeDelta::days(1)).format("%d-%b-%Y");
         let command = format!("UID SEARCH SINCE {day}");
         let heard = self.run(Phase::Fetch, &command, self.times.command, 0);
-        let readable = heard.whole(Fault::Connection, &self.wire);
+        let readable = heard.whole(Fault::Connection, &self.connection);
         heard.end?;
         let mut found = Vec::new();
         if readable.is_err() {

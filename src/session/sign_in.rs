@@ -2,34 +2,16 @@
 //! answered; LOGIN where PLAIN is refused for nothing that it would not mend. Which refusal means
 //! what is `refusal`'s affair.
 
-use std::cell::Cell;
+use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::{Heard, Login, Phase, capability_code, heard, judge, refusal};
-use crate::config::{Endpoint, Intervals, Masks, Secret, Tls};
+use super::exchange::{Heard, capability_code, judge};
+use super::{Login, Phase, refusal};
+use crate::config::{Endpoint, Masks, Secret, Tls};
 use crate::error::{Error, Fault, Result};
 use crate::response::Untagged;
-use crate::wire::{Answer, Wire};
+use crate::wire::{Answer, Connection};
 
-/// Answers each challenge with the next of its responses, then with nothing: a refused XOAUTH2
-/// token brings a challenge that wants an empty answer (docs/gmail.md 2.2).
-struct Responses<'a> {
-    first: Option<&'a [u8]>,
-    given: Cell<bool>,
-}
-
-impl imap::Authenticator for Responses<'_> {
-    type Response = Vec<u8>;
-
-    fn process(&self, _challenge: &[u8]) -> Vec<u8> {
-        match (self.first, self.given.replace(true)) {
-            (Some(response), false) => response.to_vec(),
-            _ => Vec::new(),
-        }
-    }
-}
+mod sham;
 
 impl Login {
     /// What is sent to sign in by AUTHENTICATE (RFC 4616; docs/gmail.md 2.2).
@@ -52,20 +34,19 @@ impl Login {
     }
 }
 
-pub(super) type SignedIn = (imap::Session<Wire>, Option<Vec<String>>);
-
+/// Signs in, and returns what the server then said unasked that it offers.
 pub(super) fn sign_in(
-    client: imap::Client<Wire>,
-    wire: &Wire,
+    connection: &mut Connection,
     offered: &[String],
     login: &Login,
-    times: &Intervals,
-) -> Result<SignedIn> {
+    limit: Duration,
+) -> Result<Option<Vec<String>>> {
     let offers = |name: &str| offered.iter().any(|c| c == name);
     if offers("X-GM-EXT-1") {
-        wire.known_as_gmail();
+        connection.known_as_gmail();
     }
-    let with_response = offers("SASL-IR");
+    let (Login::Password { user, .. } | Login::Token { user, .. }) = login;
+    connection.signs_in(user);
     let (mechanism, shown) = match login {
         Login::Token { .. } => ("XOAUTH2", "AUTHENTICATE XOAUTH2 (credentials)"),
         Login::Password { .. } if offers("AUTH=PLAIN") => {
@@ -74,42 +55,28 @@ pub(super) fn sign_in(
         Login::Password { user, password } => {
             if offers("LOGINDISABLED") {
                 return Err(no_password_here(
-                    &wire.peer().endpoint,
+                    &connection.peer().endpoint,
                     offers("AUTH=XOAUTH2"),
                 ));
             }
-            return log_in(client, wire, user, password, times);
+            return log_in(connection, user, password, limit);
         }
     };
-    wire.expect(times.command, 0);
-    let (Login::Password { user, .. } | Login::Token { user, .. }) = login;
-    wire.sign_in(user, shown);
-    let response = login.response();
-    let done = if with_response {
-        let command = Secret::new(format!(
-            "{mechanism} {}",
-            STANDARD.encode(response.reveal())
-        ));
-        let nothing = Responses {
-            first: None,
-            given: Cell::new(false),
-        };
-        client.authenticate(command.reveal(), &nothing)
-    } else {
-        let once = Responses {
-            first: Some(response.reveal().as_bytes()),
-            given: Cell::new(false),
-        };
-        client.authenticate(mechanism, &once)
-    };
-    let answer = wire.take_answer();
-    match (login, done) {
+    let sham::Ended { well, answer } = sham::authenticate(
+        connection,
+        limit,
+        shown,
+        mechanism,
+        login.response().reveal().as_bytes(),
+        offers("SASL-IR"),
+    );
+    match login {
         // Exchange and others know PLAIN and do not let everybody in by it.
-        (Login::Password { user, password }, Err((_, client)))
-            if !offers("LOGINDISABLED") && login_may_do(wire, &answer) =>
+        Login::Password { user, password }
+            if !well && !offers("LOGINDISABLED") && login_may_do(connection, &answer) =>
         {
-            let refusal = judge(wire, Phase::SignIn, answer).end;
-            match (log_in(client, wire, user, password, times), refusal) {
+            let refusal = judge(connection, Phase::SignIn, answer).end;
+            match (log_in(connection, user, password, limit), refusal) {
                 // It says less than the refusal before it.
                 (Err(e), Err(refusal)) if !e.credentials_refused && refusal.credentials_refused => {
                     Err(refusal)
@@ -117,11 +84,13 @@ pub(super) fn sign_in(
                 (end, _) => end,
             }
         }
-        (Login::Token { .. }, done) => {
-            finish_sign_in(wire, done, judge(wire, Phase::SignInByToken, answer))
+        Login::Token { .. } => {
+            let heard = judge(connection, Phase::SignInByToken, answer);
+            finish_sign_in(connection, well, heard)
         }
-        (Login::Password { .. }, done) => {
-            finish_sign_in(wire, done, judge(wire, Phase::SignIn, answer))
+        Login::Password { .. } => {
+            let heard = judge(connection, Phase::SignIn, answer);
+            finish_sign_in(connection, well, heard)
         }
     }
 }
@@ -151,56 +120,50 @@ fn no_password_here(endpoint: &Endpoint, token: bool) -> Error {
     .hint(hint)
 }
 
-fn login_may_do(wire: &Wire, answer: &Answer) -> bool {
+fn login_may_do(connection: &Connection, answer: &Answer) -> bool {
     let refused = answer.tagged.as_ref().filter(|_| answer.broken.is_none());
-    refused.is_some_and(|s| refusal::login_may_do(&wire.words(&s.words)))
+    refused.is_some_and(|s| refusal::login_may_do(&connection.words(&s.words)))
 }
 
 fn log_in(
-    client: imap::Client<Wire>,
-    wire: &Wire,
+    connection: &mut Connection,
     user: &str,
     password: &Secret<String>,
-    times: &Intervals,
-) -> Result<SignedIn> {
-    wire.expect(times.command, 0);
-    wire.sign_in(user, "LOGIN (credentials)");
-    let done = client.login(user, password.reveal());
-    finish_sign_in(wire, done, heard(wire, Phase::SignIn))
+    limit: Duration,
+) -> Result<Option<Vec<String>>> {
+    let shown = "LOGIN (credentials)";
+    let Some(ended) = sham::login(connection, limit, shown, user, password) else {
+        return Err(Error::usage(
+            "the user name or password holds characters that IMAP cannot carry",
+        ));
+    };
+    let heard = judge(connection, Phase::SignIn, ended.answer);
+    finish_sign_in(connection, ended.well, heard)
 }
 
 fn finish_sign_in(
-    wire: &Wire,
-    done: std::result::Result<imap::Session<Wire>, (imap::Error, imap::Client<Wire>)>,
+    connection: &Connection,
+    well: bool,
     heard: Heard,
-) -> Result<SignedIn> {
-    match done {
-        Ok(imap) => {
-            let pushed = heard
-                .untagged
-                .iter()
-                .any(|u| matches!(u, Untagged::Capability(_)));
-            let coded = heard
-                .end
-                .as_ref()
-                .is_ok_and(|s| capability_code(s).is_some());
-            let known = if pushed || coded {
-                Some(heard.capabilities()?)
-            } else {
-                None
-            };
-            Ok((imap, known))
-        }
-        // Nothing was sent.
-        Err((imap::Error::Validate(_), _)) => Err(Error::usage(
-            "the user name or password holds characters that IMAP cannot carry",
-        )),
-        Err(_) => {
-            heard.end?;
-            Err(Error::connection(format!(
-                "{} did not finish the sign-in",
-                wire.name()
-            )))
-        }
+) -> Result<Option<Vec<String>>> {
+    if !well {
+        heard.end?;
+        return Err(Error::connection(format!(
+            "{} did not finish the sign-in",
+            connection.name()
+        )));
+    }
+    let pushed = heard
+        .untagged
+        .iter()
+        .any(|u| matches!(u, Untagged::Capability(_)));
+    let coded = heard
+        .end
+        .as_ref()
+        .is_ok_and(|s| capability_code(s).is_some());
+    if pushed || coded {
+        Ok(Some(heard.capabilities()?))
+    } else {
+        Ok(None)
     }
 }

@@ -5,15 +5,17 @@ use std::io;
 
 use log::log_enabled;
 
-use super::{Core, earned};
+use super::Connection;
+use super::framing::earned;
 
 /// A literal goes out in pieces of this size, so that we know when its last byte does.
 const PIECE: usize = 64 << 10;
 
 /// What became of a literal that was to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
 pub enum Sent {
     /// The server did not ask for it, or nothing was sent.
+    #[default]
     Nothing,
     /// A part of it: a server cannot have the whole message.
     Part,
@@ -21,7 +23,7 @@ pub enum Sent {
     Whole,
 }
 
-impl Core {
+impl Connection {
     /// Sends a literal behind `before` and takes note of how far it got. A server may act on the
     /// message once it has its last byte, so it counts as whole before that byte is handed over.
     pub(super) fn send_body(&mut self, before: &[u8], literal: &[u8]) -> io::Result<()> {
@@ -37,16 +39,16 @@ impl Core {
         let mut out = before.to_vec();
         let mut pieces = literal.chunks(PIECE).peekable();
         if literal.is_empty() {
-            self.sent = Sent::Whole;
+            self.current.answer.sent = Sent::Whole;
         }
         while let Some(piece) = pieces.next() {
-            self.sent = if pieces.peek().is_some() {
+            self.current.answer.sent = if pieces.peek().is_some() {
                 Sent::Part
             } else {
                 Sent::Whole
             };
             out.extend_from_slice(piece);
-            self.handed_over += piece.len() as u64;
+            self.current.answer.handed_over += piece.len() as u64;
             *self.stream.deadline() += earned(piece.len());
             if pieces.peek().is_some() {
                 self.send(&out)?;

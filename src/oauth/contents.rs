@@ -1,16 +1,21 @@
-//! What a token file says, in each form that programs write it (docs/gmail.md 7.5), and whose tokens they
-//! are. Not for reading or writing the file: that is `oauth`'s.
+//! What a token file says, in each form that programs write it (docs/gmail.md 7.5), whose tokens they are, and
+//! what their age says (7.4). Not for reading or writing the file: that is for `token_file`.
 
-use chrono::{DateTime, Datelike as _, NaiveDateTime};
+use std::path::Path;
+
+use chrono::{DateTime, Datelike as _, NaiveDateTime, TimeDelta};
 use oauth2::TokenUrl;
 use serde_json::{Map, Value};
 
-use super::client::Provider;
+use super::http::is_token;
+use super::provider::{GOOGLE_SCOPE, PUBLISH, Provider, TESTING_LIFE};
 use crate::config::Secret;
+use crate::error::{Error, Fault};
 use crate::message::Time;
+use crate::text::minute;
 
-/// The one scope that Google's IMAP takes (docs/gmail.md 7.1).
-pub(super) const GOOGLE_SCOPE: &str = "https://mail.google.com/";
+/// How long before the end of a sign-in a person is told.
+const WARNING: TimeDelta = TimeDelta::days(2);
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// Scopes that say nothing about mail. Microsoft's replies leave out the first (docs/gmail.md 8.2).
 const ASIDE: &[&str] = &["offline_access", "openid", "profile", "email"];
@@ -32,7 +37,7 @@ impl Contents {
             Some(_) => return Err("`token` is not an access token".into()),
         };
         let contents = Contents {
-            expiry: map.get("expiry").and_then(Value::as_str).and_then(expiry),
+            expiry: time(&map, "expiry"),
             token,
             map,
             hash,
@@ -73,6 +78,11 @@ impl Contents {
     /// The first key without which it cannot be renewed.
     pub(super) fn lacks(&self) -> Option<&'static str> {
         self.renewal_keys().find(|k| self.text(k).is_none())
+    }
+
+    /// When a person last consented, where the file says so.
+    pub(super) fn consented_at(&self) -> Option<Time> {
+        time(&self.map, "consented_at")
     }
 
     pub(super) fn provider(&self) -> Provider {
@@ -128,23 +138,13 @@ impl Contents {
     }
 }
 
-/// Do these name one scope? Microsoft's differ in case, and in the host that they stand under.
-pub(super) fn same_scope(a: &str, b: &str) -> bool {
-    let last = |s: &str| {
-        let s = s.trim_end_matches('/').to_lowercase();
-        s.rsplit('/').next().unwrap_or_default().to_string()
-    };
-    last(a) == last(b)
-}
-
-/// Can it stand in a SASL response (RFC 6750 2.1)?
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+fn time(map: &Map<String, Value>, key: &str) -> Option<Time> {
+    map.get(key).and_then(Value::as_str).and_then(expiry)
 }
 
 /// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. What
 /// cannot be read, or has no year that a calendar knows, counts as expired.
-pub(super) fn expiry(text: &str) -> Option<Time> {
+fn expiry(text: &str) -> Option<Time> {
     let naive = text.trim_end_matches('Z');
     NaiveDateTime::parse_from_str(naive, "%Y-%m-%dT%H:%M:%S%.f")
         .map(|t| t.and_utc())
@@ -153,9 +153,55 @@ pub(super) fn expiry(text: &str) -> Option<Time> {
         .filter(|t| (1970..=9999).contains(&t.year()))
 }
 
+/// As google-auth writes and reads it: naive UTC and a Z.
+pub(super) fn time_text(time: Time) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// What a person should know of a sign-in that may end by itself: from two days before Google's
+/// stated end, or before the seventh day, on which that of a client left in "Testing" ends. A token
+/// that works after that day shows that its client is not.
+/// `sign_in`: the command with which that is done again.
+pub(super) fn ends_soon(
+    name: &Path,
+    map: &Map<String, Value>,
+    sign_in: &str,
+    now: Time,
+) -> Option<Error> {
+    let time = |key: &str| time(map, key);
+    let google = match map.get("scopes") {
+        Some(Value::Array(scopes)) => scopes.iter().any(|s| s == GOOGLE_SCOPE),
+        Some(Value::String(scopes)) => scopes.split_whitespace().any(|s| s == GOOGLE_SCOPE),
+        _ => false,
+    };
+    if !google {
+        return None;
+    }
+    let stated = time("refresh_token_expires_at");
+    let end = stated.or_else(|| time("consented_at")?.checked_add_signed(TESTING_LIFE))?;
+    if !(end.checked_sub_signed(WARNING)?..end).contains(&now) {
+        return None;
+    }
+    let day = minute(end);
+    let name = name.display();
+    let error = |what: String| Error::new(Fault::NeedsUser, what);
+    Some(match stated {
+        Some(_) => error(format!("{name}: Google ends this sign-in on {day}")).hint(format!(
+            "sign in again before that with {sign_in}; if the client is in \"Testing\": {PUBLISH} first"
+        )),
+        None => error(format!(
+            "{name}: if its Google client is still in \"Testing\", this sign-in ends on {day}"
+        ))
+        .hint(format!(
+            "{PUBLISH}, and then sign in once more with {sign_in}; if it is published already, this warning goes by itself"
+        )),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::provider::same_scope;
     use serde_json::json;
 
     #[test]
@@ -232,5 +278,64 @@ mod tests {
             "scopes": ["mail", "offline_access", "openid"]}),
         );
         assert_eq!(file.wanted(), ["mail"]);
+    }
+
+    /// By the clock of the place where this is tried.
+    fn here(time: &str) -> String {
+        expiry(time).map(minute).unwrap_or_default()
+    }
+
+    fn said(token: Value, now: &str) -> Option<String> {
+        let Value::Object(map) = token else {
+            return None;
+        };
+        ends_soon(Path::new("t.json"), &map, "", expiry(now)?).map(|e| e.message)
+    }
+
+    #[test]
+    fn a_sign_in_that_may_end_by_itself_is_told_of_two_days_before() {
+        let token = |scopes: Value| json!({"scopes": scopes, "consented_at": "2026-01-01T12:00:00.000000Z"});
+        let google = token(json!([GOOGLE_SCOPE]));
+        let testing = format!(
+            "t.json: if its Google client is still in \"Testing\", this sign-in ends on {}",
+            here("2026-01-08T12:00:00Z")
+        );
+        for (now, told) in [
+            ("2025-12-31T00:00:00Z", false),
+            ("2026-01-01T12:00:00Z", false),
+            ("2026-01-06T11:59:59Z", false),
+            ("2026-01-06T12:00:00Z", true),
+            ("2026-01-08T11:59:59Z", true),
+            // Still good: it is not in Testing.
+            ("2026-01-08T12:00:00Z", false),
+            ("2026-03-01T00:00:00Z", false),
+        ] {
+            let want = told.then(|| testing.clone());
+            assert_eq!(said(google.clone(), now), want, "{now}");
+        }
+        let sixth = "2026-01-07T00:00:00Z";
+        assert!(said(token(json!(format!("openid {GOOGLE_SCOPE}"))), sixth).is_some());
+        // Other providers' do not end so; of a file that another program made nobody knows the age.
+        assert_eq!(said(token(json!(["mail"])), sixth), None);
+        assert_eq!(said(token(json!(null)), sixth), None);
+        assert_eq!(said(json!({"scopes": [GOOGLE_SCOPE]}), sixth), None);
+        for odd in ["soon", "+262142-12-31T00:00:00", "-262143-01-01T00:00:00"] {
+            let token = json!({"scopes": [GOOGLE_SCOPE], "consented_at": odd, "refresh_token_expires_at": odd});
+            assert_eq!(said(token, sixth), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_google_says_itself_goes_before_what_is_guessed() {
+        let token = json!({"scopes": [GOOGLE_SCOPE], "consented_at": "2026-01-01T12:00:00Z",
+            "refresh_token_expires_at": "2026-02-01T12:00:00Z"});
+        assert_eq!(said(token.clone(), "2026-01-07T00:00:00Z"), None);
+        assert_eq!(
+            said(token, "2026-01-31T00:00:00Z"),
+            Some(format!(
+                "t.json: Google ends this sign-in on {}",
+                here("2026-02-01T12:00:00Z")
+            ))
+        );
     }
 }

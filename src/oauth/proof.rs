@@ -4,13 +4,15 @@
 //! they are (docs/gmail.md 7.2), so a renewal that nobody writes down costs nothing. Others' are replaced
 //! at each use (docs/gmail.md 8.2): there an unwritten renewal may end the sign-in, and none is made.
 
-use std::sync::PoisonError;
+use std::io;
 
 use chrono::TimeDelta;
-use serde_json::Value;
 
-use super::contents::expiry;
-use super::{Access, Granted, Keeping, Provider, Tokens, file};
+use super::http::Http;
+use super::provider::Provider;
+use super::renew::{Access, Granted, renew};
+use super::token_file::{Keeping, TokenFile, keeping};
+use super::tokens::Tokens;
 use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
@@ -56,10 +58,11 @@ impl Tokens {
     /// # Errors
     /// `NeedsUser` when the file cannot be used at all.
     pub fn prove(&self, now: Time) -> Result<Proof> {
-        let mut contents = self.read()?;
+        let file = &self.file;
+        let http = Http::new(self.limit);
+        let mut contents = file.read()?;
         let expiry_in_file = contents.expiry;
-        let consented_at = contents.map.get("consented_at").and_then(Value::as_str);
-        let consented_at = consented_at.and_then(expiry);
+        let consented_at = contents.consented_at();
         let from_file = contents.token.clone().map(|token| Access {
             token,
             renew_at: None,
@@ -70,14 +73,13 @@ impl Tokens {
             // Google's stay what they are.
             None if contents.provider() != Provider::Google => (Renewal::NotTried, None),
             None => {
-                let _alone = self.alone();
-                match self.exchange(&contents) {
+                let _alone = file.alone(self.limit);
+                match renew(file, &mut contents, &http, now) {
                     Err(e) => (Renewal::Failed(e), None),
-                    Ok(reply) => {
-                        let Granted { access, rotated } = self.granted(&mut contents, &reply, now);
+                    Ok(Granted { access, rotated }) => {
                         if rotated {
-                            let written = self.write(&contents.map);
-                            written.map_err(|e| self.not_written(&e))?;
+                            let written = file.write(&contents.map);
+                            written.map_err(|e| not_written(file, &e))?;
                         }
                         match access {
                             Err(e) => (Renewal::Failed(e), None),
@@ -96,18 +98,18 @@ impl Tokens {
             renewal,
             consented_at,
             ends_soon: self.ends_soon(now),
-            sign_in: self.sign_in(Some(contents.provider())),
-            keeping: file::keeping(&self.path),
+            sign_in: file.sign_in(Some(contents.provider())),
+            keeping: keeping(file.path()),
             rotates: contents.provider() != Provider::Google,
-            ahead: *self.ahead.lock().unwrap_or_else(PoisonError::into_inner),
+            ahead: http.ahead(),
         })
     }
+}
 
-    fn not_written(&self, e: &std::io::Error) -> Error {
-        self.error(
-            Fault::NeedsUser,
-            format!("the token endpoint replaced the refresh token, and the new one cannot be written here: {e}"),
-        )
-        .hint(self.sign_in(Some(Provider::Google)))
-    }
+fn not_written(file: &TokenFile, e: &io::Error) -> Error {
+    file.error(
+        Fault::NeedsUser,
+        format!("the token endpoint replaced the refresh token, and the new one cannot be written here: {e}"),
+    )
+    .hint(file.sign_in(Some(Provider::Google)))
 }

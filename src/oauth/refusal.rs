@@ -1,24 +1,24 @@
-//! What a provider's refusal means to a person, on whichever road a token was asked for: by the
-//! answer that a browser brings, for a code, or by a refresh token (docs/gmail.md 7.3 and 8.2; RFC 6749
-//! 4.1.2.1 and 5.2). The one place where a provider's words are made fit to be shown: an endpoint may
-//! repeat what it was sent, in whatever form.
+//! What a provider's refusal means to a person, on whichever road a token was asked for: by the answer that a
+//! browser brings, for a code, or by a refresh token (docs/gmail.md 7.3 and 8.2; RFC 6749 4.1.2.1 and 5.2).
+//! All these refusals are worded here, and only here are a provider's own words made fit to be shown: it may
+//! repeat the secrets that it was sent, in whatever form.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use oauth2::{ErrorResponseType, RequestTokenError, StandardErrorResponse};
 
-use super::client::Provider;
-use super::file::PUBLISH;
+use super::provider::{PUBLISH, Provider};
 use crate::config::{Masks, Secret};
-use crate::error::shown;
+use crate::error::{Error, Fault, shown};
 
 const AGAIN: &str = "run the same command again";
 const ADMINISTRATOR: &str =
     "the account or its administrator does not allow this client to read mail";
 
-/// Why there is no token.
+/// Why a token endpoint gave no token.
 pub(super) enum Refusal {
-    /// Nobody knows: the endpoint is out of reach or out of order.
+    /// The endpoint is out of reach or out of order: whether it refuses is not known.
     OutOfOrder(String),
     Refused(Said),
 }
@@ -29,57 +29,128 @@ pub(super) struct Said {
     description: String,
 }
 
-/// Secrets that a provider was told or shown, in each form in which it may repeat them.
-pub(super) fn masks<'a>(secrets: impl IntoIterator<Item = &'a Secret<String>>) -> Masks {
+/// Words of a provider that was sent these secrets, made fit to be shown.
+pub(super) fn fit_to_show<'a>(
+    words: &str,
+    sent: impl IntoIterator<Item = &'a Secret<String>>,
+) -> String {
+    safe(words, &masks(sent))
+}
+
+fn masks<'a>(secrets: impl IntoIterator<Item = &'a Secret<String>>) -> Masks {
     secrets.into_iter().fold(Masks::default(), |masks, secret| {
         masks.and(Masks::new(secret.reveal(), b""))
     })
-}
-
-/// What a token endpoint answered, with this HTTP status (0: it did not answer).
-pub(super) fn of_endpoint<T: ErrorResponseType + Display + 'static>(
-    e: &RequestTokenError<ureq::Error, StandardErrorResponse<T>>,
-    status: u16,
-    masks: &Masks,
-) -> Refusal {
-    match e {
-        _ if status == 429 || status >= 500 => {
-            Refusal::OutOfOrder(format!("the token endpoint answers with HTTP {status}"))
-        }
-        RequestTokenError::ServerResponse(reply) => Refusal::Refused(Said::new(
-            &reply.error().to_string(),
-            reply.error_description().map_or("", String::as_str),
-            masks,
-        )),
-        RequestTokenError::Request(e) => Refusal::OutOfOrder(safe(&e.to_string(), masks)),
-        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
-            Refusal::OutOfOrder(no_token(status))
-        }
-    }
-}
-
-pub(super) fn no_token(status: u16) -> String {
-    format!("the token endpoint answers with something else than a token (HTTP {status})")
 }
 
 fn safe(words: &str, masks: &Masks) -> String {
     masks.apply(&shown(words.as_bytes()))
 }
 
+/// The browser came back with a refusal in place of a code.
+pub(super) fn of_answer<'a>(
+    error: &str,
+    description: &str,
+    sent: impl IntoIterator<Item = &'a Secret<String>>,
+    provider: Provider,
+) -> Error {
+    let said = Said::new(error, description, &masks(sent));
+    let (name, words) = (provider.in_sentences(), said.words());
+    let what = if said.is("access_denied") {
+        format!("the sign-in was declined: {name} says {words}")
+    } else {
+        format!("{name} refused the sign-in: {words}")
+    };
+    Error::new(Fault::NeedsUser, what).hint(said.hint_for_answer(provider))
+}
+
+impl Refusal {
+    /// What a token endpoint answered, with this HTTP status (0: it did not answer), to a request that held
+    /// these secrets.
+    pub(super) fn of_endpoint<'a, T: ErrorResponseType + Display + 'static>(
+        e: &RequestTokenError<ureq::Error, StandardErrorResponse<T>>,
+        status: u16,
+        sent: impl IntoIterator<Item = &'a Secret<String>>,
+    ) -> Refusal {
+        let masks = masks(sent);
+        match e {
+            _ if status == 429 || status >= 500 => {
+                Refusal::OutOfOrder(format!("the token endpoint answers with HTTP {status}"))
+            }
+            RequestTokenError::ServerResponse(reply) => Refusal::Refused(Said::new(
+                &reply.error().to_string(),
+                reply.error_description().map_or("", String::as_str),
+                &masks,
+            )),
+            RequestTokenError::Request(e) => Refusal::OutOfOrder(safe(&e.to_string(), &masks)),
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => Refusal::no_token(status),
+        }
+    }
+
+    pub(super) fn no_token(status: u16) -> Refusal {
+        Refusal::OutOfOrder(format!(
+            "the token endpoint answers with something else than a token (HTTP {status})"
+        ))
+    }
+
+    /// A code, of a browser or a device, was to become a token.
+    pub(super) fn for_code(self, provider: Provider) -> Error {
+        let name = provider.in_sentences();
+        let (said, hint) = match self {
+            Refusal::OutOfOrder(what) => (what, None),
+            Refusal::Refused(said) => (said.words(), said.hint_for_code()),
+        };
+        match hint {
+            Some(hint) => {
+                Error::new(Fault::NeedsUser, format!("{name} gives no token: {said}")).hint(hint)
+            }
+            None => Error::connection(format!("{name} gives no token now: {said}"))
+                .hint(format!("{AGAIN} in a while")),
+        }
+    }
+
+    /// The token of this file was to be renewed; `sign_in`: how a person signs in again. An error with
+    /// `credentials_refused` says that its refresh token is dead.
+    pub(super) fn for_renewal(self, file: &Path, provider: Provider, sign_in: &str) -> Error {
+        let error = |fault, what: &str| Error::new(fault, format!("{}: {what}", file.display()));
+        let not_now = |what: &str| {
+            let what = format!("the token cannot be renewed now; {what}");
+            error(Fault::Connection, &what)
+        };
+        let said = match self {
+            Refusal::OutOfOrder(what) => return not_now(&what),
+            Refusal::Refused(said) => said,
+        };
+        let words = format!("the server said: {}", said.words());
+        let Some(hint) = said.hint_for_renewal(provider, sign_in) else {
+            return not_now(&words);
+        };
+        let ended = said.is("invalid_grant");
+        let what = if ended && provider == Provider::Google {
+            "Google no longer accepts the saved sign-in (expired or withdrawn)"
+        } else {
+            "the token cannot be renewed"
+        };
+        let mut error = error(Fault::NeedsUser, &format!("{what}; {words}")).hint(hint);
+        error.credentials_refused = ended;
+        error
+    }
+}
+
 impl Said {
-    pub(super) fn new(code: &str, description: &str, masks: &Masks) -> Said {
+    fn new(code: &str, description: &str, masks: &Masks) -> Said {
         Said {
             code: safe(code, masks),
             description: safe(sentence(description), masks),
         }
     }
 
-    pub(super) fn is(&self, code: &str) -> bool {
+    fn is(&self, code: &str) -> bool {
         self.code == code
     }
 
     /// `invalid_grant (Bad Request)`
-    pub(super) fn words(&self) -> String {
+    fn words(&self) -> String {
         match &*self.description {
             "" => self.code.clone(),
             description => format!("{} ({description})", self.code),
@@ -87,7 +158,7 @@ impl Said {
     }
 
     /// A person came back from the browser without a code.
-    pub(super) fn hint_for_answer(&self, provider: Provider) -> String {
+    fn hint_for_answer(&self, provider: Provider) -> String {
         if let Some(hint) = self.of_microsoft(AGAIN) {
             return hint;
         }
@@ -106,7 +177,7 @@ impl Said {
     }
 
     /// A code was to become a token. None where time may mend it.
-    pub(super) fn hint_for_code(&self) -> Option<String> {
+    fn hint_for_code(&self) -> Option<String> {
         if let Some(hint) = self.of_microsoft(AGAIN) {
             return Some(hint);
         }
@@ -129,7 +200,7 @@ impl Said {
     }
 
     /// A token was to be renewed; `sign_in`: how a person signs in again. None where time may mend it.
-    pub(super) fn hint_for_renewal(&self, provider: Provider, sign_in: &str) -> Option<String> {
+    fn hint_for_renewal(&self, provider: Provider, sign_in: &str) -> Option<String> {
         if let Some(hint) = self.of_microsoft(sign_in) {
             return Some(hint);
         }

@@ -1,34 +1,30 @@
-//! What the token endpoint gives for a code, checked: a [`Grant`] (docs/gmail.md 7.2). What its refusal
-//! means is `refusal`'s affair, the renewal of a token that we have is `renewal`'s.
+//! What the token endpoint gives for a code, checked: a [`Grant`] (docs/gmail.md 7.2). Not for how a person gets to
+//! the code (`browser`, `device`) nor for the renewal of a token that we have (`oauth::renew`).
 
-use std::cell::Cell;
 use std::fmt::Display;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
     BasicTokenType,
 };
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet,
-    ErrorResponseType, ExtraTokenFields, HttpRequest, HttpResponse, RedirectUrl, RequestTokenError,
+    ErrorResponseType, ExtraTokenFields, PkceCodeVerifier, RedirectUrl, RequestTokenError,
     StandardErrorResponse, StandardRevocableToken, StandardTokenResponse, TokenResponse as _,
     TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::{Client, Provider};
-use super::consent::Code;
-use super::contents::{is_token, same_scope};
-use super::refusal::{self, Refusal};
-use crate::config::{Masks, Secret};
+use super::client_file::Client;
+use crate::config::Secret;
 use crate::error::{Error, Fault, Result};
 use crate::message::Time;
-
-/// A reply of the token endpoint is some hundred bytes.
-const REPLY_MAX: u64 = 64 << 10;
+use crate::oauth::http::{Http, is_token};
+use crate::oauth::provider::{Provider, same_scope};
+use crate::oauth::refusal::Refusal;
 
 /// What a reply may hold beside what the RFC knows.
 #[derive(Debug, Deserialize, Serialize)]
@@ -55,6 +51,13 @@ pub(super) type Oauth = oauth2::Client<
     EndpointSet,
 >;
 
+/// What the provider gave the browser for us, good for one exchange.
+pub struct Code {
+    pub(super) code: Secret<String>,
+    pub(super) verifier: PkceCodeVerifier,
+    pub(super) redirect_uri: String,
+}
+
 /// What a sign-in gave.
 pub struct Grant {
     pub access: Secret<String>,
@@ -64,68 +67,6 @@ pub struct Grant {
     pub(super) expiry: Option<Time>,
     /// When it must be given anew, where the provider says so.
     pub refresh_ends: Option<Time>,
-}
-
-/// One endpoint's HTTP, and the status of its last answer.
-pub(super) struct Http {
-    agent: ureq::Agent,
-    status: Cell<u16>,
-    ahead: Cell<Option<TimeDelta>>,
-}
-
-impl Http {
-    pub(super) fn new(limit: Duration) -> Http {
-        Http {
-            agent: ureq::Agent::config_builder()
-                // The crate reads the JSON of a 400 itself; credentials follow no redirect.
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .timeout_global(Some(limit))
-                .build()
-                .into(),
-            status: Cell::new(0),
-            ahead: Cell::new(None),
-        }
-    }
-
-    /// Of the last answer; 0: there was none.
-    pub(super) fn status(&self) -> u16 {
-        self.status.get()
-    }
-
-    /// How far the endpoint's clock was ahead of ours at its last answer, where it told its time.
-    pub(super) fn ahead(&self) -> Option<TimeDelta> {
-        self.ahead.get()
-    }
-
-    pub(super) fn send(
-        &self,
-        request: HttpRequest,
-    ) -> std::result::Result<HttpResponse, ureq::Error> {
-        self.status.set(0);
-        let (parts, mut body) = self.agent.run(request)?.into_parts();
-        self.status.set(parts.status.as_u16());
-        let said = parts.headers.get("date").and_then(|d| d.to_str().ok());
-        let said = said.and_then(|d| DateTime::parse_from_rfc2822(d).ok());
-        self.ahead.set(said.map(|t| t.to_utc() - Utc::now()));
-        let body = body.with_config().limit(REPLY_MAX).read_to_vec()?;
-        Ok(HttpResponse::from_parts(parts, with_numbers(body)))
-    }
-}
-
-/// RFC 6749 wants a number for the life of a token; Microsoft's older endpoint puts it into quotation marks.
-fn with_numbers(body: Vec<u8>) -> Vec<u8> {
-    let Ok(Value::Object(mut reply)) = serde_json::from_slice(&body) else {
-        return body;
-    };
-    let life = reply.get("expires_in").and_then(Value::as_str);
-    match life.and_then(|text| text.trim().parse::<u64>().ok()) {
-        Some(life) => {
-            reply.insert("expires_in".into(), life.into());
-            Value::Object(reply).to_string().into_bytes()
-        }
-        None => body,
-    }
 }
 
 impl Client {
@@ -171,7 +112,7 @@ impl Client {
             words.map(str::to_string).collect::<Vec<_>>()
         });
         // Google and Microsoft let people take single permissions away.
-        if let (Some(granted), Some(mail)) = (&granted, self.mail_scope())
+        if let (Some(granted), Some(mail)) = (&granted, self.provider.mail_scope())
             && !granted.iter().any(|s| same_scope(s, mail))
         {
             return Err(needs_user(format!(
@@ -218,9 +159,12 @@ impl Client {
         })
     }
 
-    /// What the provider must not make us show: what it was told, and its client's secret.
-    pub(super) fn masks(&self, sent: &[Secret<String>]) -> Masks {
-        refusal::masks(sent.iter().chain(&self.secret))
+    /// The secrets that the provider must not make us show: what it was sent, and its client's own.
+    pub(super) fn secrets<'a>(
+        &'a self,
+        sent: &'a [Secret<String>],
+    ) -> impl Iterator<Item = &'a Secret<String>> {
+        sent.iter().chain(&self.secret)
     }
 
     pub(super) fn refused<T: ErrorResponseType + Display + 'static>(
@@ -229,21 +173,6 @@ impl Client {
         http: &Http,
         sent: &[Secret<String>],
     ) -> Error {
-        let name = self.provider_name();
-        let out_of_order = |what: String| {
-            Error::connection(format!("{name} gives no token now: {what}"))
-                .hint("run the same command again in a while")
-        };
-        match refusal::of_endpoint(e, http.status(), &self.masks(sent)) {
-            Refusal::OutOfOrder(what) => out_of_order(what),
-            Refusal::Refused(said) => match said.hint_for_code() {
-                None => out_of_order(said.words()),
-                Some(hint) => Error::new(
-                    Fault::NeedsUser,
-                    format!("{name} gives no token: {}", said.words()),
-                )
-                .hint(hint),
-            },
-        }
+        Refusal::of_endpoint(e, http.status(), self.secrets(sent)).for_code(self.provider)
     }
 }

@@ -11,34 +11,12 @@ use oauth2::TokenUrl;
 use oauth2::url::Url;
 use serde_json::{Map, Value};
 
-use super::contents::GOOGLE_SCOPE;
-use super::renewal::is_safe;
 use crate::config::{Secret, json_place, plain_json_error};
 use crate::error::{Error, Result, shown};
+use crate::oauth::http::is_safe;
+use crate::oauth::provider::{GOOGLE_SCOPE, MICROSOFT_SCOPE, Provider};
 use crate::text;
 
-/// Whose sign-in it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    Google,
-    Microsoft,
-    /// Everything about it stands in the client file.
-    Other,
-}
-
-impl Provider {
-    /// As `auth --provider` knows it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Provider::Google => "google",
-            Provider::Microsoft => "microsoft",
-            Provider::Other => "other",
-        }
-    }
-}
-
-/// Without this scope Microsoft's IMAP takes no token (docs/gmail.md 8.2).
-const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 /// What the file of Microsoft's and others' clients may hold.
 const KEYS: &[&str] = &[
     "client_id",
@@ -97,22 +75,9 @@ impl Client {
         self.device_uri.is_some()
     }
 
-    /// The scope without which a token is of no use, where we know it.
-    pub(super) fn mail_scope(&self) -> Option<&'static str> {
-        match self.provider {
-            Provider::Google => Some(GOOGLE_SCOPE),
-            Provider::Microsoft => Some(MICROSOFT_SCOPE),
-            Provider::Other => None,
-        }
-    }
-
     /// As sentences name it.
     pub fn provider_name(&self) -> &'static str {
-        match self.provider {
-            Provider::Google => "Google",
-            Provider::Microsoft => "Microsoft",
-            Provider::Other => "the provider",
-        }
+        self.provider.in_sentences()
     }
 }
 
@@ -194,10 +159,8 @@ impl CredentialsFile<'_> {
             (_, Some(Value::Object(inner))) => (inner, true),
             _ => return Err(self.something_else(map)),
         };
-        let redirect = match web {
-            // A desktop client may come back to any port of this machine (docs/gmail.md 7.1).
-            false => Redirect::to("127.0.0.1"),
-            true => inner
+        let redirect = if web {
+            inner
                 .get("redirect_uris")
                 .and_then(Value::as_array)
                 .into_iter()
@@ -209,7 +172,10 @@ impl CredentialsFile<'_> {
                         "is of a client of type \"Web application\" that may not send the browser back to this machine",
                     )
                     .hint("make a client of type \"Desktop app\", or register http://127.0.0.1:8080/ as a redirect URI of this one and download its JSON anew")
-                })?,
+                })?
+        } else {
+            // A desktop client may come back to any port of this machine (docs/gmail.md 7.1).
+            Redirect::to("127.0.0.1")
         };
         Ok(Client {
             provider: self.provider,

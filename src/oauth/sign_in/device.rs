@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use oauth2::{DeviceAuthorizationUrl, Scope, StandardDeviceAuthorizationResponse};
 
-use super::client::Client;
-use super::exchange::{Grant, Http};
+use super::client_file::Client;
+use super::grant::Grant;
 use crate::config::Secret;
-use crate::error::{Error, Result, shown};
+use crate::error::{Error, Result};
+use crate::oauth::http::Http;
+use crate::oauth::refusal::fit_to_show;
 
 /// No provider wants to be asked more rarely, or lets a code live longer.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
@@ -65,8 +67,7 @@ impl Device {
 
     /// What to open, and what to enter there.
     pub fn instructions(&self) -> (String, String) {
-        let masks = self.client.masks(&[]);
-        let safe = |text: &str| masks.apply(&shown(text.as_bytes()));
+        let safe = |words: &str| fit_to_show(words, self.client.secrets(&[]));
         (
             safe(self.details.verification_uri().as_str()),
             safe(self.details.user_code().secret()),

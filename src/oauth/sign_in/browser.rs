@@ -1,7 +1,7 @@
 //! The sign-in in a browser: the address to open, and the answer that comes back, by the browser
 //! itself or pasted (RFC 8252, with PKCE of RFC 7636).
 //!
-//! What is exchanged for the answer is `exchange`'s affair, what is said to a person the caller's.
+//! Not for what is exchanged for the answer (`grant`) nor for what is said to the person (the caller).
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Read};
@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use oauth2::url::Url;
 use oauth2::{CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
 
-use super::client::{Client, Provider};
-use super::listener::{self, Awaited, Page};
-use super::refusal::Said;
+use super::client_file::Client;
+use super::grant::Code;
+use super::redirect::{self, Answer, Awaited, Heard, Page};
 use crate::config::Secret;
 use crate::error::{Error, Fault, Result};
+use crate::oauth::provider::Provider;
+use crate::oauth::refusal;
 use crate::text::counted;
 
 /// A pasted address: no terminal gives a longer line than a quarter of this.
@@ -33,56 +35,6 @@ pub struct Consent {
     listener: TcpListener,
     awaited: Awaited,
     verifier: PkceCodeVerifier,
-}
-
-/// What the provider gave the browser for us, good for one exchange.
-pub struct Code {
-    pub(super) code: Secret<String>,
-    pub(super) verifier: PkceCodeVerifier,
-    pub(super) redirect_uri: String,
-}
-
-/// What is heard while we wait.
-pub(super) enum Heard {
-    Answered(Answer, Option<Page>),
-    Pasted(Secret<String>),
-    WrongHost(String),
-    WrongState,
-}
-
-/// What an address says at which a browser ended.
-pub(super) enum Answer {
-    Code(Secret<String>),
-    Refused {
-        error: String,
-        description: String,
-    },
-    WrongState,
-    /// It is no answer at all.
-    None,
-}
-
-impl Answer {
-    pub(super) fn read(url: &Url, state: &Secret<String>) -> Answer {
-        let field = |name: &str| {
-            let mut pairs = url.query_pairs().filter(|(n, _)| n == name);
-            pairs.next().map(|(_, value)| value.into_owned())
-        };
-        let (code, error) = (field("code").filter(|c| !c.is_empty()), field("error"));
-        if code.is_none() && error.is_none() {
-            return Answer::None;
-        }
-        if field("state").as_deref() != Some(state.reveal().as_str()) {
-            return Answer::WrongState;
-        }
-        match (error, code) {
-            (None, Some(code)) => Answer::Code(Secret::new(code)),
-            (error, _) => Answer::Refused {
-                error: error.unwrap_or_default(),
-                description: field("error_description").unwrap_or_default(),
-            },
-        }
-    }
 }
 
 impl Consent {
@@ -100,7 +52,7 @@ impl Consent {
             }
             (registered, port) => registered.or(port),
         };
-        let bound = listener::bind(port).and_then(|l| Ok((l.local_addr()?.port(), l)));
+        let bound = redirect::bind(port).and_then(|l| Ok((l.local_addr()?.port(), l)));
         let (port, listener) = bound.map_err(|e| {
             let place = match port {
                 Some(port) => format!("port {port} of 127.0.0.1"),
@@ -166,7 +118,7 @@ impl Consent {
         let (sender, inbox) = channel();
         let (served, heard) = (Arc::clone(&awaited), sender.clone());
         // Both end with the process: a later redirect is still told that it comes too late.
-        thread::spawn(move || listener::serve(self.listener, served, heard));
+        thread::spawn(move || redirect::serve(self.listener, served, heard));
         thread::spawn(move || read_lines(typed, &sender));
         let mut told = HashSet::new();
         let mut tell_once = |what: &'static str, words: &str| {
@@ -228,11 +180,9 @@ impl Consent {
                         Secret::new(awaited.state.reveal().clone()),
                         Secret::new(self.verifier.secret().clone()),
                     ];
-                    let masks = self.client.masks(&sent);
-                    Err(refused(
-                        &self.client,
-                        &Said::new(&error, &description, &masks),
-                    ))
+                    let sent = self.client.secrets(&sent);
+                    let provider = self.client.provider;
+                    Err(refusal::of_answer(&error, &description, sent, provider))
                 }
                 Answer::WrongState | Answer::None => continue,
             };
@@ -275,15 +225,4 @@ fn too_late(limit: Duration) -> Error {
         format!("nobody has signed in within {time}"),
     )
     .hint(format!("{AGAIN} when you are at a browser"))
-}
-
-/// The answer is a refusal.
-fn refused(client: &Client, said: &Said) -> Error {
-    let (name, words) = (client.provider_name(), said.words());
-    let what = if said.is("access_denied") {
-        format!("the sign-in was declined: {name} says {words}")
-    } else {
-        format!("{name} refused the sign-in: {words}")
-    };
-    Error::new(Fault::NeedsUser, what).hint(said.hint_for_answer(client.provider))
 }

@@ -2,7 +2,7 @@
 //!
 //! Every request but the awaited one is refused with a page that says why, and never ends the wait:
 //! browsers ask for icons and fetch ahead, and any web page can make a browser ask us something.
-//! What the answer of the provider means is `consent`'s affair.
+//! Not for what is done with the provider's answer: that is for `browser`.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use oauth2::url::Url;
 
-use super::consent::{Answer, Heard};
 use crate::config::Secret;
 use crate::error::{Error, shown};
 
@@ -48,6 +47,49 @@ impl Page {
             }
         };
         say(&self.0, status, title, &words);
+    }
+}
+
+/// What is heard while we wait.
+pub(super) enum Heard {
+    Answered(Answer, Option<Page>),
+    Pasted(Secret<String>),
+    WrongHost(String),
+    WrongState,
+}
+
+/// What an address says at which a browser ended.
+pub(super) enum Answer {
+    Code(Secret<String>),
+    Refused {
+        error: String,
+        description: String,
+    },
+    WrongState,
+    /// It is no answer at all.
+    None,
+}
+
+impl Answer {
+    pub(super) fn read(url: &Url, state: &Secret<String>) -> Answer {
+        let field = |name: &str| {
+            let mut pairs = url.query_pairs().filter(|(n, _)| n == name);
+            pairs.next().map(|(_, value)| value.into_owned())
+        };
+        let (code, error) = (field("code").filter(|c| !c.is_empty()), field("error"));
+        if code.is_none() && error.is_none() {
+            return Answer::None;
+        }
+        if field("state").as_deref() != Some(state.reveal().as_str()) {
+            return Answer::WrongState;
+        }
+        match (error, code) {
+            (None, Some(code)) => Answer::Code(Secret::new(code)),
+            (error, _) => Answer::Refused {
+                error: error.unwrap_or_default(),
+                description: field("error_description").unwrap_or_default(),
+            },
+        }
     }
 }
 

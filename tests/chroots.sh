@@ -3,12 +3,12 @@
 # of a Debian that has them. Nothing in them is set up or started; the tests copy a folder for each server they start.
 # Made once: a folder that is there is left alone, and made anew when what belongs into it changes here.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 roots=target/servers
 suite=trixie
 
 missing() {
-    echo "tests/servers/chroots.sh: $1: Dovecot 2.4, Cyrus and Courier are not tried" >&2
+    echo "tests/chroots.sh: $1: Dovecot 2.4, Cyrus and Courier are not tried" >&2
     if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
 }
 

@@ -1,8 +1,6 @@
 //! What comments cite of docs/gmail.md and docs/servers.md is there: each number has its heading. And each heading
 //! has somebody who relies on it: a comment that cites it, or a file that it names.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

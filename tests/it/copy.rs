@@ -1,23 +1,14 @@
 //! The main job against two real servers: every message once, byte for byte, and the ledger right.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::dovecot::{Dovecot, Poison};
-use common::proxy::Proxy;
-use common::world::{ALICE, BOB, TOKEN, World};
-use common::{answering, corpus, world};
+use crate::testkit::dovecot::{Dovecot, Poison};
+use crate::testkit::env::{ALICE, BOB, TOKEN, World};
+use crate::testkit::proxy::Proxy;
+use crate::testkit::{answering, corpus};
 use serde_json::Value;
-
-#[test]
-fn program() {
-    world::program();
-}
 
 const T0: i64 = 1_700_000_000;
 
@@ -411,7 +402,7 @@ fn poison_fails_in_the_end_and_holds_up_nobody() {
         "{status}"
     );
     // The days after which it is given up are three seconds here.
-    common::eventually("the poison is given up", || {
+    crate::testkit::eventually("the poison is given up", || {
         let status = world.run().status;
         assert_eq!(status, 3);
         world.status()["failed"] == 3
@@ -605,7 +596,7 @@ fn a_source_whose_uids_never_keep_their_meaning_is_given_up() {
     });
     world.plain("source", port);
     let mut child = world.spawn(&[]);
-    common::eventually("the run ends", || child.try_wait().unwrap().is_some());
+    crate::testkit::eventually("the run ends", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let count: i64 = world.one("SELECT count(*) FROM mailbox");
     assert!(count < 10, "{count} incarnations");
@@ -664,7 +655,7 @@ fn a_source_renumbered_in_the_middle_of_a_run_is_matched_in_that_run() {
     proxy.refuse_after_cut();
     proxy.cut_before_reply(b"BODY[] {");
     let mut child = world.spawn(&[]);
-    common::eventually("the source is cut", || proxy.cuts() > 0);
+    crate::testkit::eventually("the source is cut", || proxy.cuts() > 0);
     fs::remove_file(first).unwrap();
     world.source.reset_uidvalidity(ALICE);
     proxy.refuse(false);

@@ -1,22 +1,14 @@
 //! `run` without an end: mail that comes is delivered at once, whatever else happens meanwhile.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod common;
 
 use std::io::Read as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use common::dovecot::Dovecot;
-use common::eventually;
-use common::proxy::Proxy;
-use common::world::{self, ALICE, BOB, TOKEN, World};
+use crate::testkit::dovecot::Dovecot;
+use crate::testkit::env::{ALICE, BOB, TOKEN, World};
+use crate::testkit::eventually;
+use crate::testkit::proxy::Proxy;
 use serde_json::json;
-
-#[test]
-fn program() {
-    world::program();
-}
 
 const T0: i64 = 1_700_000_000;
 
@@ -178,7 +170,10 @@ fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
             5 => source.cut_all(),
             10 => target.cut_all(),
             15 => drop(world.source.kick(ALICE)),
-            20 => target.cut_after(common::proxy::Side::ToServer, fastrand::u64(0..5_000)),
+            20 => target.cut_after(
+                crate::testkit::proxy::Side::ToServer,
+                fastrand::u64(0..5_000),
+            ),
             _ => {}
         }
         if n % 75 == 30 {

@@ -5,10 +5,6 @@
 //! What must hold everywhere: an APPEND counts as done only by a tagged OK to a message that was
 //! sent; the server's words are kept; no secret is shown; every wait ends; memory is bounded.
 
-// A test that cannot go on has nothing better to do than panic; the cases that run in a process of
-// their own report by printing.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
 mod answers;
 mod append;
 mod bounds;

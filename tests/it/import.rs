@@ -1,16 +1,11 @@
 //! `import-state`: what the Python script had copied is neither fetched nor sent again, what it missed arrives, and no
 //! id of its makes a message disappear.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "gmail/stage.rs"]
-#[allow(dead_code)]
-mod stage;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{DedupeKey, Fault, Mail, On, Transcript};
 use imap_to_gmail::error::Fault as Reach;
@@ -19,12 +14,6 @@ use imap_to_gmail::import_state;
 use imap_to_gmail::ledger::{Claim, Ledger, Progress};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use proptest::prelude::*;
-use stage::{DATE, Stage, mail};
-
-#[test]
-fn program() {
-    common::world::program();
-}
 
 /// As the script wrote it (`json.dump(state, f, indent=2)`): each id with what stands after its colon.
 fn script_file(ids: &[(&str, &str)]) -> String {
@@ -419,7 +408,7 @@ fn it_may_be_done_while_run_is_running() {
         Fault::Delay(Duration::from_millis(2500)),
     );
     let child = stage.spawn(&[]);
-    common::eventually("the source's messages have rows", || {
+    crate::testkit::eventually("the source's messages have rows", || {
         slow.count() > 0 && stage.count("status = 'pending'") == 20
     });
     let ids: Vec<String> = (0..15).map(|i| format!("<{i}@example.org>")).collect();
@@ -434,7 +423,7 @@ fn it_may_be_done_while_run_is_running() {
 
 #[test]
 fn the_first_run_beside_the_scripts_file_speaks_of_import_state() {
-    let said = |ran: &common::world::Ran| ran.err.matches("import-state").count();
+    let said = |ran: &crate::testkit::env::Ran| ran.err.matches("import-state").count();
     let beside = |stage: &Stage| {
         let file = stage.dir.path().join("sync_state.json");
         fs::write(&file, script_file_of(&["<0@example.org>"])).unwrap();
@@ -558,19 +547,19 @@ fn a_daemon_that_does_not_know_the_history_sends_new_mail() {
     // Only the listing of the history: new mail is asked for by UID.
     let looks = stage.source.fault(On::each("FETCH"), Fault::CutBefore);
     let _running = Running(stage.spawn_for_good(&[]));
-    common::eventually("it looks for the history", || looks.count() > 0);
+    crate::testkit::eventually("it looks for the history", || looks.count() > 0);
     stage.mail("<list@x>", "the second");
-    common::eventually("new mail is sent", || !stage.held().is_empty());
+    crate::testkit::eventually("new mail is sent", || !stage.held().is_empty());
     assert_eq!(stage.texts(), ["the second"]);
     assert_eq!(stage.unused(), 1);
     stage.source.clear_faults();
-    common::eventually("the history is recorded and vouched for", || {
+    crate::testkit::eventually("the history is recorded and vouched for", || {
         stage.ends() == "imported,appended"
     });
     // What is imported from now on is known at once.
     stage.import(&script_file_of(&["<later@x>"]));
     stage.mail("<later@x>", "copied by the script, which was not stopped");
-    common::eventually("new mail is vouched for", || {
+    crate::testkit::eventually("new mail is vouched for", || {
         stage.ends() == "imported,appended,imported"
     });
     assert_eq!(stage.texts(), ["the second"]);

@@ -1,8 +1,5 @@
 //! The log as a whole, in processes of its own: nothing lost and nothing twice under load, when it is killed amid a
 //! rotation and when the file is moved away; what happens on a full disk; and what the system's log is told.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-mod common;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -15,18 +12,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::eventually;
-use common::world::{self, ALICE, TOKEN, World};
+use crate::testkit::env::{ALICE, TOKEN, World};
+use crate::testkit::{self, eventually};
 use imap_to_gmail::logging::{self, Options, Place};
 use serde_json::{Value, json};
 
 /// Holds what this test binary is to log when it is started as a child.
 const CHILD: &str = "LOGS_CHILD";
-
-#[test]
-fn program() {
-    world::program();
-}
 
 /// The child: each thread logs its numbered lines and, when the log has taken one, writes down its number.
 #[test]
@@ -85,15 +77,8 @@ fn spec(log: &Path) -> Value {
 }
 
 fn command(spec: &Value) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = testkit::again("logs::child");
     command
-        .args([
-            "--exact",
-            "child",
-            "--nocapture",
-            "--test-threads=1",
-            "--quiet",
-        ])
         .env(CHILD, spec.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

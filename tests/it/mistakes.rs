@@ -4,21 +4,16 @@
 //! The real binary is run in a folder of its own, against stand-ins for the source and for Gmail. Not for every refusal
 //! that there is: those are in `words`, `check` and `hostile_servers`.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "../common/mod.rs"]
-mod common;
-
 mod accounts;
 mod configuration;
 mod files;
-mod person;
 mod servers;
+mod session;
 
 use std::fs;
 use std::path::Path;
 
-use person::Said;
+use session::Said;
 
 /// With `UPDATE_WORDS=1` in the environment the file is written instead of compared.
 #[test]
@@ -37,7 +32,7 @@ fn each_mistake_is_answered_as_written() {
     .collect();
     let mut text = String::from(
         "# What people do wrong, and what is said to it\n\n\
-         Written by `UPDATE_WORDS=1 cargo test --test mistakes`. What `check` found in order is left out.\n",
+         Written by `UPDATE_WORDS=1 cargo test mistakes`. What `check` found in order is left out.\n",
     );
     for (n, said) in all.iter().enumerate() {
         text += &format!("\n## {}. {}\n\n", n + 1, said.mistake);
@@ -47,7 +42,7 @@ fn each_mistake_is_answered_as_written() {
             text.push('\n');
         }
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes/said.md");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mistakes/said.md");
     if std::env::var("UPDATE_WORDS").is_ok() && whole {
         fs::write(&file, &text).unwrap();
     }

@@ -2,13 +2,7 @@
 //! before, and nobody else is charged.
 //!
 //! Elsewhere: the same against a Dovecot whose sizes are wrong and whose files cannot be read, and metadata that are
-//! refused for all messages (`copy.rs`); a message that Gmail refuses, in all its words (`gmail/faults.rs`).
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
-
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../gmail/stage.rs"]
-mod stage;
+//! refused for all messages (`copy`); a message that Gmail refuses, in all its words (`gmail::faults`).
 
 mod append;
 mod panic;
@@ -19,12 +13,7 @@ mod unresolved;
 
 use std::time::{Duration, Instant};
 
-use stage::Stage;
-
-#[test]
-fn program() {
-    common::world::program();
-}
+use crate::testkit::gmail_env::Stage;
 
 /// Messages but this one that were charged with anything, or tried more than once.
 fn others_charged(stage: &Stage, poison: &str) -> i64 {

@@ -2,30 +2,17 @@
 //! queries run on a real ledger; tables name every key, option, status and proof there is, with the program's defaults;
 //! quoted words are the program's own; links lead somewhere.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
-#[path = "readme/claims.rs"]
 mod claims;
-#[path = "readme/commands.rs"]
 mod commands;
-#[path = "readme/links.rs"]
 mod links;
-#[path = "readme/tables.rs"]
 mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::world::{self, Route};
+use crate::testkit::env::Route;
 use gmail_stand_in::{Gmail, Mail, Options};
 use serde_json::json;
-
-#[test]
-fn program() {
-    world::program();
-}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,12 +1,8 @@
 //! The program as people have it against the servers that people have: its release build with its real intervals, as a
-//! daemon; Dovecot 2.3 and 2.4, Cyrus and Courier, on ports of their own. `chroots.sh` makes the folders for those that
+//! daemon; Dovecot 2.3 and 2.4, Cyrus and Courier, on ports of their own. `tests/chroots.sh` makes the folders for those that
 //! are not installed.
 //!
 //! Which servers are tried, and whether the protocol is kept, the environment says: see tests/README.md.
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod arriving;
 mod chroot;

@@ -1,22 +1,21 @@
-//! What the tests that speak to real servers share: a private Dovecot, a proxy that breaks connections on demand,
-//! a minimal IMAP client to look at the result with, and mail to copy.
+//! What the tests share: the program between two servers, a private Dovecot, proxies that break connections or lie, a
+//! minimal IMAP client to look at the result with, and mail to copy.
 //!
-//! Nothing here judges the program by its own code: only `world` knows it, and only to start it.
+//! Nothing here judges the program by its own code: only `env` knows it, and only to start it.
 
-// Every test binary uses another part of this; a fixture that cannot go on has nothing better to do than panic.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stderr)]
-
-pub mod answering;
-pub mod corpus;
-pub mod dovecot;
-pub mod imap;
+pub(crate) mod answering;
+pub(crate) mod corpus;
+pub(crate) mod dovecot;
+pub(crate) mod env;
+pub(crate) mod gmail_env;
+pub(crate) mod imap;
 mod introspection;
-pub mod maildir;
-pub mod mounts;
-pub mod proxy;
+pub(crate) mod maildir;
+pub(crate) mod mounts;
+pub(crate) mod proxy;
 mod rawlog;
-pub mod terminal;
-pub mod world;
+pub(crate) mod scripted_proxy;
+pub(crate) mod terminal;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -24,12 +23,41 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whether this is the project's own check (`.ci/run`), where a test that did not run is a failure.
-pub fn in_ci() -> bool {
+pub(crate) fn in_ci() -> bool {
     std::env::var("CI").as_deref() == Ok("true")
 }
 
+/// This test program once more, for a single test (`logs::child`).
+pub(crate) fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let only = [
+        "--exact",
+        test,
+        "--nocapture",
+        "--test-threads=1",
+        "--quiet",
+    ];
+    command.args(only);
+    command
+}
+
+/// The body of `test`, in a process of its own: for what there is but once in each, as a logger.
+pub(crate) fn alone(test: &str, body: impl FnOnce()) {
+    const ALONE: &str = "IMAP_TO_GMAIL_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let ran = again(test).env(ALONE, "1").output().unwrap();
+    let out = String::from_utf8_lossy(&ran.stdout);
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert!(
+        ran.status.success() && out.contains("1 passed"),
+        "{out}{err}"
+    );
+}
+
 /// Waits until `check` holds, for things that announce themselves by no event. Panics after 20 s, naming `what`.
-pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !check() {
         assert!(Instant::now() < deadline, "waited 20 s in vain: {what}");
@@ -39,19 +67,19 @@ pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 
 /// A port below those that the kernel gives to clients: while a server is stopped, a client that knocks there could else
 /// be given the very port as its own, and be connected to itself.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::iter::repeat_with(|| fastrand::u16(10_000..32_000))
         .find(|&port| free(port))
         .unwrap()
 }
 
 /// Whether nothing listens on this port.
-pub fn free(port: u16) -> bool {
+pub(crate) fn free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 /// Whoever connects hears this, and then nothing more.
-pub fn says(greeting: &'static [u8]) -> u16 {
+pub(crate) fn says(greeting: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -67,7 +95,7 @@ pub fn says(greeting: &'static [u8]) -> u16 {
 }
 
 /// Runs a program to its end with these bytes as its input.
-pub fn feed(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -79,7 +107,7 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-pub fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()

@@ -2,8 +2,6 @@
 //! `tests/schemas`, are opened by this program. A ledger of the present schema goes the same way, so
 //! that the way is known to hold before the first release, and is what a release adds to the dumps.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,6 @@
 //! Nothing here speaks to a server that could be slow or absent; where a run would get as far as that, the ledger's
 //! lock is held, so that "the configuration is right" shows as "another one is running".
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
 mod commands;
 mod config;
 mod dist;
@@ -184,7 +182,7 @@ fn trimmed(text: &str) -> String {
 /// With `UPDATE_WORDS=1` in the environment the files are written instead of compared.
 #[test]
 fn help_is_what_the_files_say() {
-    let help = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words/help");
+    let help = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/words/help");
     let desk = Desk::new();
     let mut expected = vec!["imap-to-gmail.txt".to_string()];
     let main = desk.run(&["--help"]);
@@ -210,7 +208,7 @@ fn help_is_what_the_files_say() {
         let written = fs::read_to_string(help.join(name)).unwrap_or_default();
         assert!(
             *text == written,
-            "tests/words/help/{name} says\n{written}\nthe program says\n{text}\n(UPDATE_WORDS=1 writes it anew)"
+            "tests/it/words/help/{name} says\n{written}\nthe program says\n{text}\n(UPDATE_WORDS=1 writes it anew)"
         );
         assert!(
             text.lines().all(|l| l.chars().count() <= 100),

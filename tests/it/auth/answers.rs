@@ -6,8 +6,8 @@ use std::time::Duration;
 use gmail_stand_in::{Refusal, TokenTrouble};
 use serde_json::json;
 
-use crate::common::free_port;
-use crate::desk::{Desk, Ended, agree, click, get};
+use super::sign_in::{Desk, Ended, agree, click, get};
+use crate::testkit::free_port;
 
 const BOTH: &[&str] = &[
     "--credentials",

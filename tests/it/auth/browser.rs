@@ -11,8 +11,8 @@ use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET, Mail, Options, SCOPE, TokenTroubl
 use imap_to_gmail::oauth::Tokens;
 use serde_json::json;
 
-use crate::common::eventually;
-use crate::desk::{Desk, agree, field, get, mode};
+use super::sign_in::{Desk, agree, field, get, mode};
+use crate::testkit::eventually;
 
 const BOTH: &[&str] = &[
     "--credentials",

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::desk::{Desk, agree, field, get, send};
+use super::sign_in::{Desk, agree, field, get, send};
 
 const CREDENTIALS: &[&str] = &["--credentials", "client_secret.json"];
 

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, agree, field, get};
+use super::sign_in::{Desk, agree, field, get};
 
 const FILE: &[&str] = &["--credentials", "client_secret.json"];
 const DESKTOP: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); if you use an app password (`target_pass`), you do not need this file";

@@ -6,8 +6,8 @@ use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{CLIENT_ID, Knobs, OUTLOOK_SCOPE, Options, TokenTrouble};
 use serde_json::json;
 
-use crate::common::eventually;
-use crate::desk::{Desk, Signing, agree, field, get};
+use super::sign_in::{Desk, Signing, agree, field, get};
+use crate::testkit::eventually;
 
 pub(crate) const DEVICE: &[&str] = &[
     "--credentials",

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use gmail_stand_in::{CLIENT_ID, TokenTrouble};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, Ended, agree, click, get};
-use crate::device;
+use super::device;
+use super::sign_in::{Desk, Ended, agree, click, get};
 
 const BOTH: &[&str] = &[
     "--credentials",

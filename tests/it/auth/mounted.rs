@@ -4,8 +4,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use crate::common::mounts::in_private_mounts;
-use crate::desk::{Desk, Signing, agree, get, mode};
+use super::sign_in::{Desk, Signing, agree, get, mode};
+use crate::testkit::mounts::in_private_mounts;
 
 const BOTH: &[&str] = &[
     "--credentials",

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::desk::{Desk, agree, get};
+use super::sign_in::{Desk, agree, get};
 
 const ARGS: &[&str] = &[
     "--credentials",

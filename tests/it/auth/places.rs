@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 
-use crate::desk::{Desk, agree, get, mode};
+use super::sign_in::{Desk, agree, get, mode};
 
 const BOTH: &[&str] = &[
     "--credentials",

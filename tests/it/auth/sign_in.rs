@@ -16,12 +16,13 @@ use gmail_stand_in::{CLIENT_SECRET, Gmail, Options};
 use imap_to_gmail::config::Intervals;
 use serde_json::{Value, json};
 
-use crate::common::world::Route;
+use crate::testkit::{self, env::Route};
 
 /// Holds the arguments when this test binary is to be the program, with a sign-in that may take a second.
 const CHILD: &str = "IMAP_TO_GMAIL_AUTH_ARGS";
 
-pub(crate) fn program() {
+#[test]
+fn hurried_program() {
     let Ok(args) = std::env::var(CHILD) else {
         return;
     };
@@ -92,9 +93,7 @@ impl Desk {
     pub(crate) fn hurried(&self, args: &[&str]) -> Signing {
         let args = [&["imap-to-gmail", "auth"], args].concat();
         self.start(
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "program", "--nocapture", "--quiet"])
-                .env(CHILD, json!(args).to_string()),
+            testkit::again("auth::sign_in::hurried_program").env(CHILD, json!(args).to_string()),
         )
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use gmail_stand_in::{Gmail, Options};
 use serde_json::Value;
 
-use crate::common::world::Ran;
-use crate::stage::Stage;
+use crate::testkit::env::Ran;
+use crate::testkit::gmail_env::Stage;
 
 /// The findings that there are in any case, where Gmail is entered with a token.
 const NAMES: &[&str] = &[

@@ -2,8 +2,8 @@
 
 use std::process::Stdio;
 
-use crate::common::mounts::in_private_mounts;
-use crate::desk::right;
+use super::findings::right;
+use crate::testkit::mounts::in_private_mounts;
 
 /// github.com/evcc-io/evcc/pull/30903, github.com/GoblinHonest/mimo2api_mimoapi/issues/5: the database alone is mounted
 /// into a container, so that its -wal file stays in the container and goes with it.

@@ -7,10 +7,10 @@ use chrono::Utc;
 use imap_to_gmail::ledger::{Ledger, Route};
 use imap_to_gmail::message::UidValidity;
 
-use super::desk::{Checked, check, contents, right};
-use crate::common::eventually;
-use crate::common::mounts::in_private_mounts;
-use crate::stage::Stage;
+use super::findings::{Checked, check, contents, right};
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::mounts::in_private_mounts;
 
 /// A stage whose three messages have been delivered.
 fn delivered() -> Stage {
@@ -180,7 +180,7 @@ fn on_file_system(stage: &mut Stage, options: &str) -> Option<Checked> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    Some(Checked::read(&crate::common::world::Ran {
+    Some(Checked::read(&crate::testkit::env::Ran {
         status: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::desk::right;
-use crate::common::mounts::in_private_mounts;
-use crate::stage::Stage;
+use super::findings::right;
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::mounts::in_private_mounts;
 
 /// What is found where this script mounts what it likes and then calls `check --json`, the program being `$0`; None
 /// where this machine lets nobody mount anything.

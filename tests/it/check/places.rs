@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::desk::right;
+use super::findings::right;
 use super::mounted::findings_of;
 
 /// What a check says of the ledger; None where this machine lets nobody mount anything.

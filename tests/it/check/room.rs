@@ -2,8 +2,8 @@
 
 use gmail_stand_in::{Fault, Mail, On, Options, Use};
 
-use super::desk::{check, right, right_with};
-use crate::stage::Stage;
+use super::findings::{check, right, right_with};
+use crate::testkit::gmail_env::Stage;
 
 /// In units of 1,024 bytes.
 fn storage(stage: &Stage, used: u64, all: u64) {

@@ -8,8 +8,8 @@ use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{Refusal, Use};
 use serde_json::Value;
 
-use super::desk::right;
-use crate::stage::Stage;
+use super::findings::right;
+use crate::testkit::gmail_env::Stage;
 
 fn shows(stage: &mut Stage, name: &str, status: i32) {
     stage.set("state_file", "sync_state.db");
@@ -27,7 +27,7 @@ fn shows(stage: &mut Stage, name: &str, status: i32) {
 pub(crate) fn is_as_written(name: &str, screen: &str, stage: &Stage) {
     let text = alike(screen, stage);
     let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/check/screens/{name}.txt"));
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/check/screens/{name}.txt"));
     if std::env::var("UPDATE_WORDS").is_ok() {
         fs::write(&file, &text).unwrap();
     }

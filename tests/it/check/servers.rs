@@ -6,9 +6,9 @@ use chrono::{NaiveDate, TimeDelta, Utc};
 use gmail_stand_in::{Options, Refusal, Use};
 use serde_json::json;
 
-use super::desk::{Checked, check, other_source, right, right_with};
-use crate::common::{free_port, says};
-use crate::stage::Stage;
+use super::findings::{Checked, check, other_source, right, right_with};
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::{free_port, says};
 
 const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN";
 

@@ -1,6 +1,6 @@
 //! The right server spoken to in the wrong way: told within the time that a check has, with the key to change.
 
-use super::desk::{check, right};
+use super::findings::{check, right};
 
 const NO_SOURCE: [&str; 4] = [
     "source_connection problem",
@@ -25,7 +25,7 @@ fn a_port_for_tls_with_an_encryption_that_begins_later() {
 #[test]
 fn a_port_without_tls_with_an_encryption_that_begins_at_once() {
     let mut stage = right();
-    let plain = crate::common::says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n");
+    let plain = crate::testkit::says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n");
     stage.set("source_port", plain);
     check(&stage).finds(
         1,

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use gmail_stand_in::Refusal;
 use serde_json::Value;
 
-use super::desk::right;
+use super::findings::right;
 use super::screens::is_as_written;
-use crate::common::terminal::terminal;
-use crate::stage::Stage;
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::terminal::terminal;
 
 /// What a check writes to a terminal.
 fn shown(stage: &Stage, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> String {

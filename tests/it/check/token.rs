@@ -7,8 +7,8 @@ use chrono::{TimeDelta, Utc};
 use gmail_stand_in::TokenTrouble;
 use serde_json::{Value, json};
 
-use super::desk::{Checked, check, right};
-use crate::stage::Stage;
+use super::findings::{Checked, check, right};
+use crate::testkit::gmail_env::Stage;
 
 /// What is not tried where there is no token.
 const NO_TOKEN: [&str; 8] = [

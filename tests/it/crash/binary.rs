@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::world::World;
-use crate::moments::plant_round;
+use super::moments::plant_round;
+use crate::testkit::env::World;
 
 const ROUNDS: usize = 200;
 

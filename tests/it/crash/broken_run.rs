@@ -11,10 +11,10 @@ use chrono::DateTime;
 use gmail_stand_in::{Gmail, Mail, Options};
 use serde_json::json;
 
-use crate::common::dovecot::{self, Dovecot};
-use crate::common::proxy::Side;
-use crate::common::world::{Ran, Route};
-use crate::fuse::Fuse;
+use super::fuse::Fuse;
+use crate::testkit::dovecot::{self, Dovecot};
+use crate::testkit::env::{Ran, Route};
+use crate::testkit::proxy::Side;
 
 /// The date of the first message; each next one came a minute later.
 const T0: i64 = 1_700_000_000;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::proxy::Side;
+use crate::testkit::proxy::Side;
 
 /// How late what is done late is done. Absence is believed after 300 ms in tests.
 const LATE: Duration = Duration::from_millis(100);

@@ -8,11 +8,11 @@ use std::time::Duration;
 use imap_to_gmail::config::{Endpoint, Origin, Secret, Tls};
 use imap_to_gmail::session::{Login, Session};
 
-use crate::common::dovecot::Dovecot;
-use crate::common::proxy::{Proxy, Side};
-use crate::common::world::{self, ALICE, BOB, TOKEN, World};
-use crate::common::{self, answering};
-use crate::fuse::{Deed, Fuse, When};
+use super::fuse::{Deed, Fuse, When};
+use crate::testkit::dovecot::Dovecot;
+use crate::testkit::env::{self, ALICE, BOB, TOKEN, World};
+use crate::testkit::proxy::{Proxy, Side};
+use crate::testkit::{self, answering};
 
 const T0: i64 = 1_700_000_000;
 const ROUNDS: usize = 100;
@@ -255,7 +255,7 @@ fn a_target_renumbered_while_an_append_was_open_is_searched_from_the_start() {
         proxy.cut_before_reply(b"APPENDUID");
         let cuts = proxy.cuts();
         let mut child = world.spawn(&[]);
-        common::eventually("the connection is cut", || proxy.cuts() > cuts);
+        testkit::eventually("the connection is cut", || proxy.cuts() > cuts);
         child.kill().unwrap();
         child.wait().unwrap();
         world.target.reset_uidvalidity(BOB);
@@ -366,7 +366,7 @@ fn a_person_who_ends_it_waits_for_one_farewell_only() {
     target.refuse_after_cut();
     target.cut_before_reply(b"APPENDUID");
     let mut child = world.spawn(&[]);
-    common::eventually("the connection is cut", || target.cuts() > 0);
+    testkit::eventually("the connection is cut", || target.cuts() > 0);
     child.kill().unwrap();
     child.wait().unwrap();
     // The look for what was left open gets no answer, and the source is not asked for more after that.
@@ -374,7 +374,7 @@ fn a_person_who_ends_it_waits_for_one_farewell_only() {
     target.refuse(false);
     target.stall_after(Side::ToClient, 0);
     let child = world.spawn(&[]);
-    common::eventually("it looks for it", || target.connections() > to_target);
+    testkit::eventually("it looks for it", || target.connections() > to_target);
     let told = Command::new("kill").arg(child.id().to_string()).status();
     assert!(told.unwrap().success());
     let ended = child.wait_with_output().unwrap();
@@ -398,7 +398,7 @@ fn nor_is_it_where_the_target_has_new_uids() {
     proxy.refuse_after_cut();
     proxy.cut_before_command(b"{20");
     let mut child = world.spawn(&[]);
-    common::eventually("the connection is cut", || proxy.cuts() > 0);
+    testkit::eventually("the connection is cut", || proxy.cuts() > 0);
     child.kill().unwrap();
     child.wait().unwrap();
     world.target.reset_uidvalidity(BOB);
@@ -458,7 +458,7 @@ fn a_session_sees_what_came_since_it_was_opened() {
     world
         .target
         .append(BOB, "INBOX", b"Subject: a\r\n\r\na", "", T0);
-    let mut session = Session::open(&endpoint, &login, &world::quick()).unwrap();
+    let mut session = Session::open(&endpoint, &login, &env::quick()).unwrap();
     session.examine("INBOX").unwrap();
     world
         .target

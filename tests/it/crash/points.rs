@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::proxy::Side;
-use crate::fuse::{Deed, Fuse, When};
-use crate::stage::{Findings, Servers, Stage};
+use super::broken_run::{Findings, Servers, Stage};
+use super::fuse::{Deed, Fuse, When};
+use crate::testkit::proxy::Side;
 
 /// Runs at a time; most of the time of a run is waiting.
 pub(crate) const AT_A_TIME: usize = 6;

@@ -6,9 +6,9 @@ use std::process::{Child, Command};
 use gmail_stand_in::{Gmail, Mail, Options};
 use serde_json::json;
 
-use crate::common::eventually;
-use crate::common::proxy::{Proxy, Side};
-use crate::common::world::Route;
+use crate::testkit::env::Route;
+use crate::testkit::eventually;
+use crate::testkit::proxy::{Proxy, Side};
 
 /// So slow that what a system takes of a connection is on its way far longer than absence is waited for.
 const LINE: u64 = 1 << 20;

@@ -8,10 +8,10 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::common::in_ci;
-use crate::common::proxy::Side;
-use crate::points::{Tally, at_a_time};
-use crate::stage::{Findings, Servers, Stage};
+use super::broken_run::{Findings, Servers, Stage};
+use super::points::{Tally, at_a_time};
+use crate::testkit::in_ci;
+use crate::testkit::proxy::Side;
 
 /// The compiled library, for as long as its folder is kept. The compiler is there: SQLite is built with it.
 struct Library {
@@ -21,7 +21,7 @@ struct Library {
 impl Library {
     fn build() -> Library {
         let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/ledger_io.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash/ledger_io.c");
         let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
         let built = Command::new(cc)
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])

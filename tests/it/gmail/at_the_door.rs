@@ -7,8 +7,8 @@ use imap_to_gmail::config::Intervals;
 use serde_json::Value;
 
 use super::sign_in::{Daemon, trouble, with_token};
-use super::stage::Stage;
-use crate::common::{eventually, world};
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::{env, eventually};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than any test.
@@ -34,7 +34,7 @@ fn a_limit_that_only_a_try_met_holds_up_no_new_mail() {
     stage.gmail.refuse_login(Refusal::TooManyConnections, 1);
     let times = Intervals {
         pause: NEVER,
-        ..world::quick()
+        ..env::quick()
     };
     let _daemon = Daemon::start(&mut stage, times, |_| {});
     eventually("it is told", || trouble(&stage)["kind"] == "throttled");
@@ -50,7 +50,7 @@ fn a_connection_that_only_a_try_lost_holds_up_no_new_mail() {
     let lost = stage.gmail.fault(On::nth(1, "CONNECT"), Fault::CutBefore);
     let times = Intervals {
         reconnect: NEVER,
-        ..world::quick()
+        ..env::quick()
     };
     let _daemon = Daemon::start(&mut stage, times, |_| {});
     eventually("it is told", || !trouble(&stage).is_null());
@@ -67,7 +67,7 @@ fn a_limit_that_mail_met_holds_up_all_mail() {
     stage.gmail.refuse_login(Refusal::TooManyConnections, 9);
     let times = Intervals {
         pause: NEVER,
-        ..world::quick()
+        ..env::quick()
     };
     let _daemon = Daemon::start(&mut stage, times, |_| {});
     eventually("it is told", || trouble(&stage)["kind"] == "throttled");
@@ -87,7 +87,7 @@ fn a_delay_that_the_server_stated_is_kept_whatever_comes_meanwhile() {
         .token_trouble(TokenTrouble::ExpiredOrRevoked, 999);
     stage.gmail.refuse_login(Refusal::Other(ASKED.into()), 1);
     let begun = Instant::now();
-    let _daemon = Daemon::start(&mut stage, world::quick(), |_| {});
+    let _daemon = Daemon::start(&mut stage, env::quick(), |_| {});
     eventually("it is tried", || tries(&stage) == 1);
     eventually("it is told", || trouble(&stage)["kind"] == "throttled");
     stage.gmail.clear_faults();
@@ -106,7 +106,7 @@ fn who_signed_in_anew_is_not_asked_to_while_mail_flows() {
     let times = Intervals {
         needs_user: HOUR,
         sign_in: HOUR,
-        ..world::quick()
+        ..env::quick()
     };
     let _daemon = Daemon::start(&mut stage, times, |_| {});
     eventually("a person is asked for", || {
@@ -129,7 +129,7 @@ fn a_token_file_that_another_program_renews_is_no_trouble() {
     let mut token: Value = serde_json::from_str(&token).unwrap();
     token.as_object_mut().unwrap().remove("refresh_token");
     stage.write_token(&token);
-    let _daemon = Daemon::start(&mut stage, world::quick(), |_| {});
+    let _daemon = Daemon::start(&mut stage, env::quick(), |_| {});
     eventually("it is entered", || {
         stage.gmail.transcript().commands("EXAMINE") > 0
     });
@@ -171,7 +171,7 @@ fn a_mailbox_that_hangs_at_a_try_is_told_as_soon_as_any_command() {
     let times = Intervals {
         command: Duration::from_secs(1),
         all_mail: HOUR,
-        ..world::quick()
+        ..env::quick()
     };
     let _daemon = Daemon::start(&mut stage, times, |_| {});
     eventually("it is told", || !trouble(&stage).is_null());

@@ -10,9 +10,9 @@ use imap_to_gmail::config::Config;
 use imap_to_gmail::engine::{Engine, Stopper, Watch, changed_at};
 use imap_to_gmail::ledger::Ledger;
 
-use super::stage::{DATE, Stage, mail};
-use crate::common::proxy::{Proxy, Side};
-use crate::common::{eventually, world};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::proxy::{Proxy, Side};
+use crate::testkit::{env, eventually};
 
 /// `run` in this process, whose pause lasts longer than any test.
 struct Running {
@@ -22,7 +22,7 @@ struct Running {
 
 impl Running {
     fn start(stage: &Stage) -> Running {
-        let mut times = world::quick();
+        let mut times = env::quick();
         times.pause = (Duration::from_secs(3600), Duration::from_secs(3600));
         let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
         let ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();

@@ -2,7 +2,7 @@
 
 use gmail_stand_in::{Fault, Locale, Mail, On, Options, Use};
 
-use super::stage::{DATE, Stage, mail};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 #[test]
 fn what_bears_the_same_message_id_and_another_date_is_another_message() {

@@ -4,7 +4,7 @@ use std::fs;
 
 use gmail_stand_in::Mail;
 
-use super::stage::{DATE, Stage, mail};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 #[test]
 fn a_new_message_costs_the_same_in_a_large_account() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gmail_stand_in::{Fault, Mail, On, Use};
 
-use super::stage::{DATE, Stage, mail};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 const LATER: &str = "Wed, 15 Nov 2023 22:13:20 +0000";
 
@@ -186,7 +186,7 @@ fn what_an_earlier_run_left_behind_is_counted_as_it_ends() {
         Fault::CutAfterLiteral { stored: true },
     );
     let mut run = stage.spawn_for_good(&[]);
-    crate::common::eventually("the message is in Gmail and nobody knows", || {
+    crate::testkit::eventually("the message is in Gmail and nobody knows", || {
         stage.gmail.messages().len() == 1
     });
     run.kill().unwrap();

@@ -3,8 +3,8 @@
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::stage::Stage;
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::Stage;
 
 /// Gmail is entered with a token of so many days ago.
 fn stage(days: i64) -> Stage {

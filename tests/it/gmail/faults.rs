@@ -7,7 +7,7 @@ use gmail_stand_in::{
     UNAVAILABLE,
 };
 
-use super::stage::{Stage, mail};
+use crate::testkit::gmail_env::{Stage, mail};
 
 /// What goes wrong, and what must come of it. Three messages are in the source.
 struct Case {
@@ -466,7 +466,11 @@ fn each_fault_has_its_reaction() {
         stage.set("connections", 1);
         stage.mails(2);
         // The newest, and so the first to go, is over 4096 bytes: its literal waits to be asked for.
-        let big = mail("<big@example.org>", super::stage::DATE, &"x".repeat(9_000));
+        let big = mail(
+            "<big@example.org>",
+            crate::testkit::gmail_env::DATE,
+            &"x".repeat(9_000),
+        );
         stage.source.add(gmail_stand_in::Mail::new(big));
         (case.setup)(&stage);
         let ran = stage.run_with(&["--debug"]);

@@ -1,7 +1,7 @@
 //! What `status` and `check` say of a run that was killed.
 
-use crate::common::eventually;
-use crate::stage::Stage;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::Stage;
 
 #[test]
 fn a_run_that_was_killed_is_said_so_at_once() {

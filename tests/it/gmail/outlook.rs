@@ -18,8 +18,8 @@ use gmail_stand_in::{
 use imap_to_gmail::oauth::Tokens;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::Stage;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMIT: Duration = Duration::from_secs(20);

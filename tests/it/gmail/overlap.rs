@@ -2,7 +2,7 @@
 
 use gmail_stand_in::Mail;
 
-use super::stage::Stage;
+use crate::testkit::gmail_env::Stage;
 
 /// A source of 8, of which one has no name, as a first ledger has brought it into Gmail; the ledger is gone.
 fn copied_before() -> Stage {

@@ -5,8 +5,8 @@ use gmail_stand_in::{Fault, OUTLOOK_SCOPE, On};
 use serde_json::Value;
 
 use super::outlook;
-use super::stage::Stage;
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::Stage;
 
 /// Gmail refuses everything for now.
 fn refused() -> Stage {

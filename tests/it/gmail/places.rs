@@ -7,7 +7,7 @@ use std::process::Stdio;
 use gmail_stand_in::{Gmail, Options};
 use serde_json::Value;
 
-use super::stage::Stage;
+use crate::testkit::gmail_env::Stage;
 
 /// A source with mail that nothing but the ledger can recognise, and a target that is no Gmail.
 fn stage() -> Stage {

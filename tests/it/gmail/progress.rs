@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use gmail_stand_in::{Mail, Refusal};
 
-use super::stage::{DATE, Stage, mail};
-use crate::common::eventually;
-use crate::common::terminal::terminal;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::terminal::terminal;
 
 /// The sentences of a log, without their times.
 fn sentences(log: &str) -> Vec<&str> {

@@ -9,9 +9,9 @@ use imap_to_gmail::config::Intervals;
 use serde_json::{Value, json};
 
 use super::sign_in::{Daemon, trouble};
-use super::stage::Stage;
 use super::told::Told;
-use crate::common::{eventually, world};
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::{env, eventually};
 
 const GOES_ON: &str = "the configuration has changed: going on with it";
 const UNUSED: &str = "is not used";
@@ -108,7 +108,7 @@ fn a_password_that_cannot_be_had_for_a_moment_is_no_fault_of_a_configuration_tha
     stage.set("source_pass_command", json!(["sh", "-c", command]));
     let times = Intervals {
         needs_user: Duration::from_millis(300),
-        ..world::quick()
+        ..env::quick()
     };
     let count = || fs::read(&asked).map_or(0, |asked| asked.len());
     let daemon = Daemon::start(&mut stage, times, |_| {});

@@ -11,10 +11,10 @@ use imap_to_gmail::engine::{Engine, Stopper, Watch, changed_at};
 use imap_to_gmail::ledger::{self, Ledger};
 use serde_json::{Value, json};
 
-use super::stage::Stage;
 use super::told::Told;
-use crate::common::proxy::Proxy;
-use crate::common::{eventually, free_port, world};
+use crate::testkit::gmail_env::Stage;
+use crate::testkit::proxy::Proxy;
+use crate::testkit::{env, eventually, free_port};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -192,7 +192,7 @@ fn often() -> Intervals {
         sign_in: Duration::from_millis(300),
         keep: Duration::from_millis(200),
         needs_user: Duration::from_millis(300),
-        ..world::quick()
+        ..env::quick()
     }
 }
 
@@ -219,7 +219,7 @@ fn what_is_changed_while_the_configuration_is_read_is_read_again() {
     let good = stage.gmail.password().to_string();
     stage.set("target_pass", "not the app password");
     stage.mails(1);
-    let _daemon = Daemon::start(&mut stage, world::quick(), |stage| {
+    let _daemon = Daemon::start(&mut stage, env::quick(), |stage| {
         stage.set("target_pass", good);
     });
     eventually("it is delivered", || stage.held().len() == 1);
@@ -319,7 +319,7 @@ fn a_refusal_is_over_when_the_next_try_gets_in() {
     let times = Intervals {
         reconnect: (2 * patience, 2 * patience),
         once_patience: patience,
-        ..world::quick()
+        ..env::quick()
     };
     let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
     let lock = ledger::lock(&stage.ledger_file()).unwrap();

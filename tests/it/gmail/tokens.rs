@@ -12,7 +12,7 @@ use gmail_stand_in::{Fault, On, SESSION_EXPIRED, TokenTrouble};
 use imap_to_gmail::oauth::Tokens;
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use crate::testkit::gmail_env::Stage;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use gmail_stand_in::{Fault, On, Refusal};
 use serde_json::json;
 
-use super::stage::{DATE, Stage, mail};
-use crate::common::{eventually, free_port};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::{eventually, free_port};
 
 /// The program without an end, and the lines of its log as they come.
 pub(crate) struct Told {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use gmail_stand_in::{Fault, On};
 
-use super::stage::Stage;
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::Stage;
 
 /// The program running; ended when dropped.
 struct Running(Child);

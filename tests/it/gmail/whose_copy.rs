@@ -7,9 +7,9 @@ use chrono::{DateTime, FixedOffset};
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
 use serde_json::json;
 
-use super::stage::{DATE, Stage, mail};
-use super::twist::{Then, Twist};
-use crate::common::world::Route;
+use crate::testkit::env::Route;
+use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::scripted_proxy::{Then, Twist};
 
 /// What is asked of copies that were answered OK.
 const VERIFICATION: &str = "RFC822.SIZE INTERNALDATE FLAGS";

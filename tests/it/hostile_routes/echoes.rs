@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
-use super::stage::Stage;
-use super::twist;
+use super::plain_env::Stage;
+use crate::testkit::scripted_proxy;
 
 /// A form in which a secret can be told: all that is said, and what of it is the secret.
 struct Form {
@@ -108,7 +108,7 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
         let shouts = shouted(&all);
         let joined = said(&all);
         let upstream = stage.port(side);
-        let port = twist::changed(upstream, move |line| {
+        let port = scripted_proxy::changed(upstream, move |line| {
             if line.starts_with("* OK [CAPABILITY") || line.starts_with("* OK Gimap") {
                 return Some(format!("{} {joined}\r\n", line.trim_end()));
             }
@@ -169,7 +169,7 @@ fn a_refusal_to_sign_in_that_echoes_is_no_leak_either() {
         let secret = server.password().to_string();
         let all = forms(&user, &secret);
         let joined = said(&all);
-        let port = twist::changed(stage.port(side), move |line| {
+        let port = scripted_proxy::changed(stage.port(side), move |line| {
             line.starts_with("a1 ")
                 .then(|| format!("a1 NO [AUTHENTICATIONFAILED] {joined}\r\n"))
         });

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::stage::Stage;
-use super::twist::{Part, Then, Twist};
+use super::plain_env::Stage;
+use crate::testkit::scripted_proxy::{Part, Then, Twist};
 
 /// What is said of a server that takes its time.
 const SLOW: Option<&str> = Some("did not answer in time");

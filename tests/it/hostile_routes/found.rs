@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::oddity::Oddity;
-use super::stage::Stage;
+use super::plain_env::Stage;
 use super::token_endpoint;
-use crate::common::eventually;
+use crate::testkit::eventually;
 
 /// The program running; killed when dropped.
 pub(crate) struct Running(Child);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::found::{Running, from, held};
 use super::oddity::Oddity;
-use crate::common::eventually;
+use crate::testkit::eventually;
 
 /// github.com/jonhoo/rust-imap/issues/263: a mail comes between the end of one IDLE and the next look. That is no sign
 /// that the server does not tell of mail.

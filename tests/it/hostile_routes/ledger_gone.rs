@@ -2,7 +2,7 @@
 
 use super::found::{Running, from, held};
 use super::oddity::Oddity;
-use crate::common::eventually;
+use crate::testkit::eventually;
 
 /// github.com/pbek/QOwnNotes/issues/1589, github.com/yapstudios/YapDatabase/issues/189: a person or a program that keeps
 /// folders alike deletes or replaces the database of a running program, which goes on writing where nobody will read.

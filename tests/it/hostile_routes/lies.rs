@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::stage::Stage;
-use super::twist;
+use super::plain_env::Stage;
+use crate::testkit::scripted_proxy;
 
 /// Runs until all is done; a run may have to be called again, and what a lie made `failed` to be tried again.
 fn until_complete(stage: &Stage, name: &str) {
@@ -45,7 +45,7 @@ fn a_false_appenduid_loses_and_doubles_nothing() {
                 Stage::with_plain_target()
             };
             stage.mails(5);
-            let port = twist::changed(stage.target.port(), move |line| {
+            let port = scripted_proxy::changed(stage.target.port(), move |line| {
                 let (before, rest) = line.split_once("[APPENDUID ")?;
                 let (numbers, rest) = rest.split_once(']')?;
                 let (validity, uid) = numbers.split_once(' ')?;
@@ -78,7 +78,7 @@ fn a_mailbox_whose_name_is_no_name_is_done_without() {
     ] {
         let mut stage = Stage::new();
         stage.mails(3);
-        let port = twist::changed(stage.target.port(), move |line| {
+        let port = scripted_proxy::changed(stage.target.port(), move |line| {
             line.contains("\\All")
                 .then(|| format!("* LIST (\\HasNoChildren \\All) \"/\" {listed}\r\n"))
         });
@@ -102,7 +102,7 @@ fn a_count_beyond_reason_is_told_and_not_believed() {
         for side in ["source", "target"] {
             let mut stage = Stage::with_plain_target();
             stage.mails(3);
-            let port = twist::changed(stage.port(side), move |line| {
+            let port = scripted_proxy::changed(stage.port(side), move |line| {
                 (line.starts_with("* ") && line.contains(from)).then(|| to.to_string())
             });
             stage.set(&format!("{side}_port"), port);
@@ -138,7 +138,7 @@ fn dates_and_sizes_that_no_message_has_stop_nothing() {
         stage.mails_of("2023-11-14T22:13:20+00:00", 3);
         let changes = std::sync::Arc::new(AtomicUsize::new(0));
         let count = std::sync::Arc::clone(&changes);
-        let port = twist::changed(stage.source.port(), move |line| {
+        let port = scripted_proxy::changed(stage.source.port(), move |line| {
             let line = line
                 .contains("INTERNALDATE")
                 .then(|| line.replace(from, to))?;
@@ -175,7 +175,7 @@ fn a_size_told_too_small_does_not_gather_more_than_one_message_may_have() {
             "Message-ID: <{i}@example.org>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\n{body}"
         )));
     }
-    let port = twist::changed(stage.source.port(), move |line| {
+    let port = scripted_proxy::changed(stage.source.port(), move |line| {
         let (before, rest) = line.split_once("RFC822.SIZE ")?;
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         Some(format!("{before}RFC822.SIZE 100{}", &rest[digits..]))

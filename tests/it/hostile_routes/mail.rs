@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gmail_stand_in::Mail;
 
-use super::stage::Stage;
+use super::plain_env::Stage;
 
 const DATE: &str = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n";
 

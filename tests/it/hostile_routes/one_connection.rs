@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use super::found::{Running, from, held};
 use super::oddity::Oddity;
-use crate::common::eventually;
+use crate::testkit::eventually;
 
 /// github.com/docker-mailserver/docker-mailserver/issues/1165, github.com/YunoHost/issues/issues/1157: the other programs
 /// of the household hold all connections but one. The watcher has it, and what it finds is to be read all the same.

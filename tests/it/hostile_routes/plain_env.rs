@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gmail_stand_in::{Gmail, Mail, Options};
 use serde_json::json;
 
-use crate::common::world::{Ran, Route};
+use crate::testkit::env::{Ran, Route};
 
 /// What a run takes with servers that mean well, and what one hostile answer may add (`hostile_servers::bounds`).
 const MEMORY_MAX: u64 = (40 + 128) << 10;

@@ -2,8 +2,8 @@
 
 use gmail_stand_in::{Fault, Mail, On, Options};
 
-use super::stage::Stage;
-use super::twist::changed;
+use super::plain_env::Stage;
+use crate::testkit::scripted_proxy::changed;
 
 fn charged(stage: &Stage) -> i64 {
     stage.one(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::stage::Stage;
-use super::twist::{Then, Twist};
+use super::plain_env::Stage;
+use crate::testkit::scripted_proxy::{Then, Twist};
 use std::io::Write as _;
 
 /// github.com/fail2ban/fail2ban/issues/779, github.com/docker-mailserver/docker-mailserver/issues/1135: after a password

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use gmail_stand_in::{Fault, Mail, On};
 
-use super::stage::Stage;
-use super::twist::{Part, Then, Twist};
-use crate::common::world::Ran;
+use super::plain_env::Stage;
+use crate::testkit::env::Ran;
+use crate::testkit::scripted_proxy::{Part, Then, Twist};
 
 const NAMED: &str = "<new@example.org>";
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::stage::Stage;
+use super::plain_env::Stage;
 
 const REFRESH: &str = "1//0e-refresh-token-that-nobody-sees";
 const CLIENT_SECRET: &str = "GOCSPX-client-secret~that+nobody/sees";

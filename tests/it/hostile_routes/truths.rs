@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::DateTime;
 use gmail_stand_in::{Fault, Mail, On};
 
-use super::stage::Stage;
-use super::twist;
+use super::plain_env::Stage;
+use crate::testkit::scripted_proxy;
 
 fn text(id: &str, text: &str) -> Vec<u8> {
     let name = match id {
@@ -71,7 +71,7 @@ fn a_search_that_tells_a_part_is_not_believed() {
             stage.target.add(dated(&bytes, 1));
             stage.source.add(dated(&bytes, 2));
         }
-        let port = twist::changed(stage.target.port(), |line| {
+        let port = scripted_proxy::changed(stage.target.port(), |line| {
             let found = line.strip_prefix("* SEARCH ")?;
             let uids = found.split_whitespace();
             let told: Vec<&str> = uids
@@ -98,7 +98,7 @@ fn a_list_that_is_not_whole_is_no_list() {
     // Whatever is asked of the first hundred, nothing comes and nothing is said of it.
     let whole = Arc::new(AtomicBool::new(false));
     let now = Arc::clone(&whole);
-    let port = twist::changed(stage.target.port(), move |line| {
+    let port = scripted_proxy::changed(stage.target.port(), move |line| {
         let (number, rest) = line.strip_prefix("* ")?.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
         let one = rest.starts_with("FETCH (UID") && rest.trim_end().ends_with(')');
@@ -180,7 +180,7 @@ fn a_name_that_is_not_told_is_not_the_lack_of_one() {
         let now = Arc::clone(&withheld);
         // Of the message with UID 3 the header is not told, and what it held does not follow.
         let dropping = AtomicBool::new(false);
-        let port = twist::changed(stage.target.port(), move |line| {
+        let port = scripted_proxy::changed(stage.target.port(), move |line| {
             if dropping.load(Ordering::SeqCst) {
                 dropping.store(line.trim_end() != ")", Ordering::SeqCst);
                 return Some(String::new());
@@ -251,7 +251,7 @@ fn a_target_that_alters_is_told_of_once_for_each_way() {
             let bytes = [b"Subject: Jxger\r\n", &bytes[..]].concat();
             stage.source.add(dated(&bytes, 1).seen());
         }
-        let port = twist::changed(stage.target.port(), change);
+        let port = scripted_proxy::changed(stage.target.port(), change);
         stage.set("target_port", port);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{name}: {}", ran.err);

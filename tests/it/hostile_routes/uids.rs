@@ -8,7 +8,7 @@ use gmail_stand_in::Mail;
 
 use super::found::{Running, assert_held, from, held};
 use super::oddity::Oddity;
-use crate::common::eventually;
+use crate::testkit::eventually;
 
 const DATE: &str = "14-Nov-2023 22:13:20 +0000";
 

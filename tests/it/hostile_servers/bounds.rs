@@ -2,7 +2,7 @@
 //!
 //! The client runs in a process of its own, so that its peak memory is its own too.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use imap_to_gmail::message::{Time, UidValidity};
 use imap_to_gmail::session::{Appended, Session, View};
 
 use super::script::{PLAIN, Peer, Server, endpoint, password, signed_in, within};
+use crate::testkit;
 
 /// The most that one hostile answer may make the process grow, in MB: what one command may be told
 /// in text (32 MB), four times.
@@ -101,12 +102,7 @@ fn peak_memory_kb() -> u64 {
 /// Runs one command of a client against this server, whose script begins at the greeting.
 fn run(command: &str, script: impl FnOnce(&mut Peer) + Send + 'static) -> Ended {
     let server = Server::start(script);
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "bounds::client_in_a_process_of_its_own",
-            "--nocapture",
-        ])
+    let output = testkit::again("hostile_servers::bounds::client_in_a_process_of_its_own")
         .env(PORT, server.port.to_string())
         .env(COMMAND, command)
         .stderr(Stdio::inherit())

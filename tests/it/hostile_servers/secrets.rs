@@ -1,7 +1,7 @@
 //! What we sent to sign in is shown nowhere, not even when a server echoes it.
 
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 
 use base64::Engine as _;
@@ -11,6 +11,7 @@ use imap_to_gmail::session::Session;
 
 use super::script::{PASSWORD, Peer, Server, TOKEN, USER, endpoint, password, times, token};
 use super::tls::Authority;
+use crate::testkit;
 
 const PORT: &str = "HOSTILE_ECHO_PORT";
 const LOGIN: &str = "HOSTILE_ECHO_LOGIN";
@@ -71,13 +72,8 @@ fn shown(
     script: impl FnOnce(&mut Peer) + Send + 'static,
 ) -> String {
     let server = Server::start_with(tls.map(|a| a.server("127.0.0.1")), script);
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = testkit::again("hostile_servers::secrets::client_in_a_process_of_its_own");
     command
-        .args([
-            "--exact",
-            "secrets::client_in_a_process_of_its_own",
-            "--nocapture",
-        ])
         .env(PORT, server.port.to_string())
         .env(LOGIN, login)
         .stderr(Stdio::inherit());

@@ -2,7 +2,7 @@
 
 use gmail_stand_in::{Fault, On, Refusal, TokenTrouble};
 
-use crate::person::{Person, Said};
+use super::session::{Person, Said};
 
 const CHECK: &str = "imap-to-gmail check";
 const RUN: &str = "imap-to-gmail run --once";

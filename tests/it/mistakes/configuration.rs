@@ -1,6 +1,6 @@
 //! What is typed, and what is written into the configuration.
 
-use crate::person::{Person, Said};
+use super::session::{Person, Said};
 
 pub(crate) fn all() -> Vec<Said> {
     let mut out = typed();

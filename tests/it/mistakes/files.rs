@@ -2,8 +2,8 @@
 
 use std::process::Stdio;
 
-use crate::common::mounts::in_private_mounts;
-use crate::person::{Person, Said};
+use super::session::{Person, Said};
+use crate::testkit::mounts::in_private_mounts;
 
 pub(crate) fn all() -> Vec<Said> {
     let mut out = Vec::new();

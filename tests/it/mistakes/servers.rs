@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use chrono::NaiveDate;
 use gmail_stand_in::{Gmail, Options};
 
-use crate::common::{eventually, free_port, says};
-use crate::person::{Person, Said};
+use super::session::{Person, Said};
+use crate::testkit::{eventually, free_port, says};
 
 const CHECK: &str = "imap-to-gmail check";
 const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN STARTTLS";

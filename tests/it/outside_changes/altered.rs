@@ -3,8 +3,8 @@
 use gmail_stand_in::{Gmail, Mail, Options};
 use serde_json::json;
 
-use crate::common::dovecot::{self, Dovecot};
-use crate::common::world::{BOB, Route};
+use crate::testkit::dovecot::{self, Dovecot};
+use crate::testkit::env::{BOB, Route};
 
 #[test]
 fn line_ends_that_dovecot_changes_are_told_of_once() {

@@ -6,8 +6,8 @@ use std::process::Child;
 use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{Fault, Mail, On};
 
-use super::stage::{DATE, Stage, mail};
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 /// Every moment that the program took from the clock.
 const MOMENTS: &[(&str, &[&str])] = &[

@@ -1,13 +1,13 @@
 //! Others at work on the same accounts: a second ledger for one route, a second route into one Gmail account. (A second
-//! process on one ledger is turned away: `daemon.rs`.)
+//! process on one ledger is turned away: `daemon`.)
 
 use std::process::Child;
 
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
 use serde_json::json;
 
-use super::stage::{DATE, Stage, mail};
-use crate::common::world::Route;
+use crate::testkit::env::Route;
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 /// Another source with a route of its own into the stage's Gmail.
 fn second_route(stage: &Stage, source: &Gmail) -> Route {

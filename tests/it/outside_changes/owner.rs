@@ -2,7 +2,7 @@
 
 use gmail_stand_in::{Fault, Mail, On, Use};
 
-use super::stage::{DATE, Stage, mail};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 #[test]
 fn what_was_deleted_archived_or_moved_does_not_come_back() {

@@ -2,7 +2,7 @@
 
 use gmail_stand_in::{Fault, Mail, On, Use};
 
-use super::stage::{DATE, Stage, mail};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 /// Deletes in Gmail what was delivered first: it must not come back.
 fn owner_deletes_one(stage: &Stage) {

@@ -3,8 +3,8 @@
 use gmail_stand_in::{Fault, Mail, On};
 
 use super::others_charged;
-use super::stage::{DATE, Stage, mail};
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 const POISON: &str = "<poison@example.org>";
 

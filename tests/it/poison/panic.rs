@@ -4,8 +4,6 @@
 //! the logger of this test panics at the line that speaks of the message. So nothing in the program knows of the test,
 //! and the panic strikes in the middle of a command, with every lock held that is held there.
 
-use std::sync::Once;
-
 use chrono::Utc;
 use gmail_stand_in::Mail;
 use imap_to_gmail::config::Config;
@@ -13,8 +11,8 @@ use imap_to_gmail::engine::{Ended, Engine};
 use imap_to_gmail::ledger::Ledger;
 
 use super::others_charged;
-use super::stage::{DATE, Stage, mail};
-use crate::common::{eventually, world};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::{self, env, eventually};
 
 const POISON: &str = "<poison@example.org>";
 /// Its UID and its size, which nothing else has.
@@ -42,23 +40,28 @@ impl log::Log for Panics {
 }
 
 fn with_panics() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        log::set_logger(&Panics).unwrap();
-        log::set_max_level(log::LevelFilter::Debug);
-    });
+    log::set_logger(&Panics).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
 }
 
 /// `run --once` in this process.
 fn run(stage: &Stage) -> Ended {
     let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
     let ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();
-    let engine = Engine::new(config, world::quick(), ledger).unwrap();
+    let engine = Engine::new(config, env::quick(), ledger).unwrap();
     engine.run_once().unwrap()
 }
 
+/// A process of its own: there is but one logger in each.
 #[test]
 fn it_is_found_out_and_given_up_and_the_rest_is_delivered() {
+    testkit::alone(
+        "poison::panic::it_is_found_out_and_given_up_and_the_rest_is_delivered",
+        break_down_over_a_message,
+    );
+}
+
+fn break_down_over_a_message() {
     with_panics();
     for at_fetch in [true, false] {
         let stage = Stage::new();

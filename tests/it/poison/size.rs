@@ -2,7 +2,7 @@
 
 use gmail_stand_in::Mail;
 
-use super::stage::{DATE, Stage, mail};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 #[test]
 fn a_size_that_is_not_so_decides_nothing() {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Reach};
 
-use super::stage::{DATE, Stage, mail};
 use super::{others_charged, until_failed, until_given_up};
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 const POISON: &str = "<poison@example.org>";
 

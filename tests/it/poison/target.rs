@@ -5,8 +5,8 @@ use std::process::Child;
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Place, Reach};
 
 use super::others_charged;
-use super::stage::{DATE, Stage, mail};
-use crate::common::eventually;
+use crate::testkit::eventually;
+use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 /// Mail that is there already, with one that cannot be read; at which place it is added.
 fn filled(stage: &Stage, at: usize, reach: Reach, harm: Harm) {

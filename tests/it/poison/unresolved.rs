@@ -3,8 +3,8 @@
 
 use gmail_stand_in::{Harm, Reach};
 
-use super::stage::Stage;
 use super::target::{left_in_flight, the_last};
+use crate::testkit::gmail_env::Stage;
 
 /// It may be a message of the target that nobody can read, and the source gives its messages new UIDs.
 fn held_up() -> (Stage, u64) {

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use clap::error::ErrorKind;
 use imap_to_gmail::cli;
 
-use super::common::in_ci;
 use super::{all_typed, document, documents, mails, quoted, root, route, servers, typed};
+use crate::testkit::in_ci;
 
 /// The words of a command line, without what may be left out.
 fn words(line: &str) -> Vec<String> {

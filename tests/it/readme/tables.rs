@@ -224,7 +224,7 @@ fn the_words_that_are_quoted_are_the_programs_or_gmails() {
     let (mut ours, mut gmails) = (String::new(), String::new());
     sources(root().join("src"), &mut ours);
     sources(root().join("tests/gmail-stand-in/src"), &mut gmails);
-    sources(root().join("tests/gmail"), &mut gmails);
+    sources(root().join("tests/it/gmail"), &mut gmails);
     let mut checked = 0;
     for row in table("docs/troubleshooting.md", "| it says |") {
         let Some(said) = quoted(&row[0]).first().map(ToString::to_string) else {

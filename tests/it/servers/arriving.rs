@@ -14,7 +14,7 @@ use super::daemon::Daemon;
 use super::pulse::Pulse;
 use super::report::{Report, Row};
 use super::server::{Server, Way};
-use crate::common::world::Route;
+use crate::testkit::env::Route;
 
 /// How new mail is heard of.
 struct Mode {

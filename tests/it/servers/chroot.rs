@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use tempfile::TempDir;
 
 use super::daemon::tied;
-use crate::common::{self, eventually};
+use crate::testkit::{self, eventually};
 
 /// Dropping it ends what runs there and removes it.
 pub(crate) struct Root {
@@ -24,9 +24,9 @@ impl Root {
         let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers");
         let root = fs::metadata("/proc/self").unwrap().uid() == 0;
         if !root || !made.join(name).join("made-of").exists() {
-            assert!(!common::in_ci(), "no {name}: run tests/servers/chroots.sh");
+            assert!(!testkit::in_ci(), "no {name}: run tests/chroots.sh");
             eprintln!(
-                "{name} was not tried: it takes root, and what tests/servers/chroots.sh makes in target/servers"
+                "{name} was not tried: it takes root, and what tests/chroots.sh makes in target/servers"
             );
             return None;
         }
@@ -73,7 +73,7 @@ impl Root {
         command
             .arg(format!("--userspec={user}"))
             .arg(self.dir.path());
-        let output: Output = common::feed(command.args(args).env("LC_ALL", "C"), input);
+        let output: Output = testkit::feed(command.args(args).env("LC_ALL", "C"), input);
         assert!(output.status.success(), "{args:?}: {output:?}");
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::chroot::Root;
 use super::server::{self, Server, USERS, Way};
-use crate::common::free_port;
+use crate::testkit::free_port;
 
 const NOBODY: (u32, u32) = (65534, 65534);
 /// `courier` in the folder's passwd.
@@ -95,7 +95,7 @@ impl Courier {
         self.root.start(&server, &settings);
         server::await_greeting(self.port, || self.root.log());
         let socket = self.root.outside("/run/courier/authdaemon/socket");
-        crate::common::eventually("sign-ins are answered", || socket.exists());
+        crate::testkit::eventually("sign-ins are answered", || socket.exists());
     }
 
     fn maildir(&self, user: &str) -> PathBuf {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::chroot::Root;
 use super::server::{self, Server, USERS, Way};
-use crate::common::dovecot::write_certificates;
-use crate::common::free_port;
+use crate::testkit::dovecot::write_certificates;
+use crate::testkit::free_port;
 
 /// `cyrus:mail` in the folder's passwd and group.
 const CYRUS: (u32, u32) = (901, 8);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::chroot::Root;
 use super::server::{self, Server, USERS, Way};
-use crate::common::dovecot::{self, Dovecot, write_certificates};
-use crate::common::{free_port, maildir::Owner};
+use crate::testkit::dovecot::{self, Dovecot, write_certificates};
+use crate::testkit::{free_port, maildir::Owner};
 
 const NOBODY: (u32, u32) = (65534, 65534);
 

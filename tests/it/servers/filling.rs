@@ -12,8 +12,8 @@ use serde_json::json;
 use super::daemon::Daemon;
 use super::report::{Report, Row};
 use super::server::Server;
-use crate::common::corpus;
-use crate::common::world::Route;
+use crate::testkit::corpus;
+use crate::testkit::env::Route;
 
 const USER: &str = "alice";
 /// Messages that no server has anything against, beside the nasty ones.

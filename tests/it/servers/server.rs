@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use crate::common::imap::Client;
-use crate::common::maildir::unique_name;
-use crate::common::world::Route;
-use crate::common::{self, eventually};
+use crate::testkit::env::Route;
+use crate::testkit::imap::Client;
+use crate::testkit::maildir::unique_name;
+use crate::testkit::{self, eventually};
 
 /// How a message gets into a mailbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) fn await_greeting(port: u16, log: impl Fn() -> String) {
 
 /// Another client's APPEND.
 pub(crate) fn append(server: &(impl Server + ?Sized), user: &str, mail: &[u8]) {
-    let now = i64::try_from(common::unix_now()).unwrap();
+    let now = i64::try_from(testkit::unix_now()).unwrap();
     let reply = server.client(user).append("INBOX", mail, "", now).unwrap();
     assert!(reply.is_ok(), "APPEND: {}", reply.status);
 }

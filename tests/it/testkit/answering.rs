@@ -11,7 +11,7 @@ type Answer = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// Listens on a free port, which it returns, until the process ends. `answer` is shown each command without its tag;
 /// what it returns is the tagged answer without its tag (or, with `TAG` in it, all of the answer), and the server does
 /// not hear of that command.
-pub fn start(
+pub(crate) fn start(
     upstream_port: u16,
     answer: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
 ) -> u16 {

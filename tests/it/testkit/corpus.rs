@@ -11,14 +11,14 @@ use base64::prelude::BASE64_STANDARD;
 
 /// A message, and what to call it when it is the one that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mail {
-    pub name: String,
-    pub bytes: Vec<u8>,
+pub(crate) struct Mail {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The 202 messages that the crate `mail-parser` is tested with: 0.3 MB, 137 of them without Message-ID. None where
 /// they have not been fetched, but a panic in CI. (The crate itself cannot be a dev-dependency: 1.0.1 wants Rust 1.98.)
-pub fn mail_parser() -> Option<Vec<Mail>> {
+pub(crate) fn mail_parser() -> Option<Vec<Mail>> {
     let mails = fetched("mail-parser/resources/eml", "eml");
     assert!(
         mails.is_some() || !super::in_ci(),
@@ -29,25 +29,13 @@ pub fn mail_parser() -> Option<Vec<Mail>> {
 
 /// The SpamAssassin collection: 6,046 messages, 32.5 MB, most with an mbox `From ` line. None where it has not been
 /// fetched. Spam stays on this machine.
-pub fn spam_assassin() -> Option<Vec<Mail>> {
+pub(crate) fn spam_assassin() -> Option<Vec<Mail>> {
     fetched("package/data", "txt")
-}
-
-/// Turns each LF without CR before it into CRLF, and alters nothing else.
-pub fn crlf(bytes: &[u8]) -> Vec<u8> {
-    let mut converted = Vec::with_capacity(bytes.len() + bytes.len() / 32);
-    for &byte in bytes {
-        if byte == b'\n' && converted.last() != Some(&b'\r') {
-            converted.push(b'\r');
-        }
-        converted.push(byte);
-    }
-    converted
 }
 
 /// Generated messages, each with one thing in it that has broken mail software. Line ends are CRLF but where the name
 /// says otherwise; all differ from each other.
-pub fn nasty() -> Vec<Mail> {
+pub(crate) fn nasty() -> Vec<Mail> {
     [message_ids(), dates(), bytes_and_lines(), shapes(), sizes()].concat()
 }
 

@@ -10,7 +10,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, Mutex};
 
 use rcgen::{
@@ -24,7 +23,7 @@ use super::maildir::{Maildir, Owner};
 use super::rawlog;
 use super::{eventually, free, free_port, unix_now};
 
-pub use super::maildir::Poison;
+pub(crate) use super::maildir::Poison;
 
 /// Becomes Dovecot's master process in a process group of its own. Beside it waits a shell for the end of the test, in
 /// whichever way that ends, and kills the group: Dovecot's children outlive a killed master by half a minute.
@@ -35,7 +34,7 @@ const LAUNCHER: &str =
 const LIBEXEC: &str = "/usr/lib/dovecot";
 
 /// Whether Dovecot is here. Where it is not, says so, and panics in CI, where a test that did not run is a failure.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     let found = program("dovecot").is_some();
     if !found {
         assert!(
@@ -49,15 +48,11 @@ pub fn available() -> bool {
 
 /// A running Dovecot. Dropping it ends it and removes its directory.
 #[derive(Debug)]
-pub struct Dovecot {
+pub(crate) struct Dovecot {
     /// The certificate authority that signed the server's certificate (PEM).
-    pub ca_file: PathBuf,
-    /// The server's certificate (PEM), for `localhost` and 127.0.0.1.
-    pub leaf_file: PathBuf,
+    pub(crate) ca_file: PathBuf,
     /// Which access tokens are good, and whose they are (token, user). Only with `xoauth2`.
-    pub tokens: Arc<Mutex<HashMap<String, String>>>,
-    /// The HTTP status of the token check: 500 makes Dovecot answer `NO [UNAVAILABLE]`, a fault that passes.
-    pub introspection_status: Arc<AtomicU16>,
+    pub(crate) tokens: Arc<Mutex<HashMap<String, String>>>,
     introspection: Introspection,
     dir: TempDir,
     owner: Owner,
@@ -69,7 +64,7 @@ pub struct Dovecot {
 
 /// What is special about a Dovecot to be started.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub(crate) struct Builder {
     store: Option<&'static str>,
     xoauth2: bool,
     mailbox_quota: Option<String>,
@@ -81,61 +76,61 @@ pub struct Builder {
 
 /// A message as the server serves it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    pub uid: u32,
+pub(crate) struct Stored {
+    pub(crate) uid: u32,
     /// Sorted, without `\Recent`.
-    pub flags: Vec<String>,
+    pub(crate) flags: Vec<String>,
     /// Unix time.
-    pub internal_date: i64,
-    pub bytes: Vec<u8>,
+    pub(crate) internal_date: i64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Builder {
     /// How mail is stored: `maildir` (the default) or `sdbox` (more appends a second, but nothing can be planted).
-    pub fn store(mut self, store: &'static str) -> Builder {
+    pub(crate) fn store(mut self, store: &'static str) -> Builder {
         self.store = Some(store);
         self
     }
 
     /// Offers XOAUTH2 and OAUTHBEARER beside the password; `tokens` says which tokens are good.
-    pub fn xoauth2(mut self, on: bool) -> Builder {
+    pub(crate) fn xoauth2(mut self, on: bool) -> Builder {
         self.xoauth2 = on;
         self
     }
 
     /// Lets all mailboxes of a user hold no more than this ("3M"): then `NO [OVERQUOTA]`.
-    pub fn mailbox_quota(mut self, size: &str) -> Builder {
+    pub(crate) fn mailbox_quota(mut self, size: &str) -> Builder {
         self.mailbox_quota = Some(size.to_owned());
         self
     }
 
     /// Refuses bigger messages ("2M") with `NO [LIMIT]`.
-    pub fn max_mail_size(mut self, size: &str) -> Builder {
+    pub(crate) fn max_mail_size(mut self, size: &str) -> Builder {
         self.max_mail_size = Some(size.to_owned());
         self
     }
 
     /// What CAPABILITY says, before and after login; commands that it hides still work.
-    pub fn capability(mut self, capability: &str) -> Builder {
+    pub(crate) fn capability(mut self, capability: &str) -> Builder {
         self.capability = Some(capability.to_owned());
         self
     }
 
     /// Lines for the end of dovecot.conf, where they override what stands above. Braces on lines of their own.
-    pub fn extra(mut self, lines: &str) -> Builder {
+    pub(crate) fn extra(mut self, lines: &str) -> Builder {
         self.extra.push_str(lines);
         self.extra.push('\n');
         self
     }
 
     /// Keeps what clients send, for `commands`.
-    pub fn rawlog(mut self, on: bool) -> Builder {
+    pub(crate) fn rawlog(mut self, on: bool) -> Builder {
         self.rawlog = on;
         self
     }
 
     /// Starts it, and returns once it answers on both ports.
-    pub fn start(self) -> Dovecot {
+    pub(crate) fn start(self) -> Dovecot {
         let dir = tempfile::tempdir().unwrap();
         let owner = Owner::find();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -146,9 +141,7 @@ impl Builder {
         let introspection = Introspection::start();
         let mut dovecot = Dovecot {
             ca_file: dir.path().join("ca.pem"),
-            leaf_file: dir.path().join("leaf.pem"),
             tokens: Arc::clone(&introspection.tokens),
-            introspection_status: Arc::clone(&introspection.status),
             introspection,
             dir,
             owner,
@@ -164,22 +157,22 @@ impl Builder {
 
 impl Dovecot {
     /// Begins a description; `.start()` ends it.
-    pub fn build() -> Builder {
+    pub(crate) fn build() -> Builder {
         Builder::default()
     }
 
     /// The port of plain IMAP, which offers STARTTLS.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.ports.plain
     }
 
     /// The port of IMAP over TLS.
-    pub fn tls_port(&self) -> u16 {
+    pub(crate) fn tls_port(&self) -> u16 {
         self.ports.tls
     }
 
     /// Ends it, as a server goes down: sessions get a BYE. Takes up to a second; then nothing listens any more.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let Some(mut master) = self.master.take() else {
             return;
         };
@@ -194,18 +187,18 @@ impl Dovecot {
     }
 
     /// Ends it, unless it is stopped, and starts it again: same ports, same mail.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.stop();
         self.launch().unwrap();
     }
 
     /// Closes the connections of a user, with a BYE. Returns whether there were any.
-    pub fn kick(&self, user: &str) -> bool {
+    pub(crate) fn kick(&self, user: &str) -> bool {
         self.doveadm(&["kick", user]).status.success()
     }
 
     /// Runs `doveadm` on this instance.
-    pub fn doveadm(&self, args: &[&str]) -> Output {
+    pub(crate) fn doveadm(&self, args: &[&str]) -> Output {
         let doveadm = program("doveadm").expect("doveadm beside dovecot");
         Command::new(doveadm)
             .arg("-c")
@@ -216,19 +209,19 @@ impl Dovecot {
     }
 
     /// Runs another program of Dovecot's on this instance, with these bytes as its input.
-    pub fn feed(&self, name: &str, args: &[&str], input: &[u8]) -> Output {
+    pub(crate) fn feed(&self, name: &str, args: &[&str], input: &[u8]) -> Output {
         let mut command = Command::new(program(name).unwrap_or(Path::new(LIBEXEC).join(name)));
         command.arg("-c").arg(self.conf()).args(args);
         super::feed(&mut command, input)
     }
 
     /// Where the mail of this user is stored.
-    pub fn mail_dir(&self, user: &str) -> PathBuf {
+    pub(crate) fn mail_dir(&self, user: &str) -> PathBuf {
         self.dir.path().join("mail").join(user)
     }
 
     /// What Dovecot logged, for the message of a failing test.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         ["stderr", "log"]
             .map(|name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default())
             .concat()
@@ -236,18 +229,24 @@ impl Dovecot {
 
     /// Puts a message into the user's INBOX as a file, so that Dovecot serves exactly these bytes (but LF as CRLF and
     /// NUL as 0x80). `flags` are Maildir's letters: D(raft) F(lagged) R(eplied) S(een). UIDs ascend in planting order.
-    pub fn plant(&self, user: &str, bytes: &[u8], flags: &str, internal_date_unix: i64) -> PathBuf {
+    pub(crate) fn plant(
+        &self,
+        user: &str,
+        bytes: &[u8],
+        flags: &str,
+        internal_date_unix: i64,
+    ) -> PathBuf {
         self.maildir(user)
             .plant(bytes, "", flags, internal_date_unix)
     }
 
     /// Puts a message into the user's INBOX that cannot be fetched.
-    pub fn plant_poison(&self, user: &str, kind: Poison) -> PathBuf {
+    pub(crate) fn plant_poison(&self, user: &str, kind: Poison) -> PathBuf {
         self.maildir(user).plant_poison(kind)
     }
 
     /// Makes the user's mailboxes lose their UIDVALIDITY, and the messages their UIDs. No session may be open.
-    pub fn reset_uidvalidity(&self, user: &str) {
+    pub(crate) fn reset_uidvalidity(&self, user: &str) {
         let old = self.uid_validity(user, "INBOX");
         let maildir = self.maildir(user);
         let newest = maildir.newest_uid_validity();
@@ -264,7 +263,7 @@ impl Dovecot {
     }
 
     /// The messages of a mailbox in the order of their UIDs. Panics where there is no such mailbox, and on poison.
-    pub fn mailbox(&self, user: &str, name: &str) -> Vec<Stored> {
+    pub(crate) fn mailbox(&self, user: &str, name: &str) -> Vec<Stored> {
         let mut client = self.client(user);
         client.command(&format!("EXAMINE {}", imap::quoted(name)));
         let responses = client.command("UID FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])");
@@ -274,7 +273,7 @@ impl Dovecot {
     }
 
     /// The UIDVALIDITY of a mailbox.
-    pub fn uid_validity(&self, user: &str, name: &str) -> u32 {
+    pub(crate) fn uid_validity(&self, user: &str, name: &str) -> u32 {
         let responses = self
             .client(user)
             .command(&format!("EXAMINE {}", imap::quoted(name)));
@@ -285,7 +284,7 @@ impl Dovecot {
     }
 
     /// Appends a message by IMAP, with flags such as `\Seen $Forwarded`; makes the mailbox if need be. Returns the UID.
-    pub fn append(
+    pub(crate) fn append(
         &self,
         user: &str,
         name: &str,
@@ -305,7 +304,7 @@ impl Dovecot {
     }
 
     /// Removes a message.
-    pub fn expunge(&self, user: &str, name: &str, uid: u32) {
+    pub(crate) fn expunge(&self, user: &str, name: &str, uid: u32) {
         let mut client = self.client(user);
         client.command(&format!("SELECT {}", imap::quoted(name)));
         client.command(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"));
@@ -313,13 +312,13 @@ impl Dovecot {
     }
 
     /// A session of the fixture's own client. `commands` leaves it out.
-    pub fn client(&self, user: &str) -> Client {
+    pub(crate) fn client(&self, user: &str) -> Client {
         Client::login(self.port(), user, "pw")
     }
 
     /// Every command line that clients sent after login since the start, session by session, without literals (but with
     /// their `{size}`) and without what the fixture itself sent.
-    pub fn commands(&self) -> Vec<String> {
+    pub(crate) fn commands(&self) -> Vec<String> {
         assert!(self.builder.rawlog, "commands() needs rawlog(true)");
         let entries = fs::read_dir(self.dir.path().join("raw"))
             .unwrap()
@@ -571,7 +570,7 @@ fn program(name: &str) -> Option<PathBuf> {
 }
 
 /// A certificate authority (`ca.pem`) and what it signed for the server (`leaf.pem`, `key.pem`).
-pub fn write_certificates(dir: &Path) {
+pub(crate) fn write_certificates(dir: &Path) {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

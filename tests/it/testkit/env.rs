@@ -12,29 +12,30 @@ use std::time::Duration;
 use imap_to_gmail::config::Intervals;
 use serde_json::{Map, Value, json};
 
+use super::again;
 use super::dovecot::{self, Builder, Dovecot, Stored};
 
 /// The accounts at either end.
-pub const ALICE: &str = "alice";
-pub const BOB: &str = "bob";
+pub(crate) const ALICE: &str = "alice";
+pub(crate) const BOB: &str = "bob";
 /// Bob's access token.
-pub const TOKEN: &str = "ya29.a0-the-access-token-of-bob";
+pub(crate) const TOKEN: &str = "ya29.a0-the-access-token-of-bob";
 
 /// Holds the arguments when this test binary is to be the program itself, with short intervals.
 const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
 
 /// A configuration, a ledger and the program run with them.
-pub struct Route {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Route {
+    pub(crate) dir: tempfile::TempDir,
     /// Given to the program.
-    pub env: Vec<(&'static str, String)>,
+    pub(crate) env: Vec<(&'static str, String)>,
     config: Map<String, Value>,
 }
 
-pub struct World {
+pub(crate) struct World {
     route: Route,
-    pub source: Dovecot,
-    pub target: Dovecot,
+    pub(crate) source: Dovecot,
+    pub(crate) target: Dovecot,
 }
 
 impl Deref for World {
@@ -53,20 +54,20 @@ impl DerefMut for World {
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Ran {
-    pub status: i32,
-    pub out: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) out: String,
     /// Log and error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl World {
     /// None where there is no Dovecot.
-    pub fn new() -> Option<World> {
+    pub(crate) fn new() -> Option<World> {
         World::with(Dovecot::build(), Dovecot::build().xoauth2(true))
     }
 
-    pub fn with(source: Builder, target: Builder) -> Option<World> {
+    pub(crate) fn with(source: Builder, target: Builder) -> Option<World> {
         if !dovecot::available() {
             return None;
         }
@@ -96,14 +97,14 @@ impl World {
         })
     }
 
-    pub fn delivered(&self) -> Vec<Stored> {
+    pub(crate) fn delivered(&self) -> Vec<Stored> {
         self.target.mailbox(BOB, "INBOX")
     }
 }
 
 impl Route {
     /// `config` lacks only what lies in the folder of the test: the ledger.
-    pub fn new(config: Value) -> Route {
+    pub(crate) fn new(config: Value) -> Route {
         let Value::Object(config) = config else {
             panic!("a configuration is an object")
         };
@@ -118,14 +119,14 @@ impl Route {
     }
 
     /// Writes token.json and names it in the configuration.
-    pub fn write_token(&mut self, token: &Value) {
+    pub(crate) fn write_token(&mut self, token: &Value) {
         let path = self.dir.path().join("token.json");
         fs::write(&path, token.to_string()).unwrap();
         self.set("target_token_file", path.to_str().unwrap());
     }
 
     /// Changes a key of the configuration; null takes it out.
-    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut Route {
+    pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut Route {
         match value.into() {
             Value::Null => self.config.remove(key),
             value => self.config.insert(key.into(), value),
@@ -135,14 +136,14 @@ impl Route {
     }
 
     /// Talks to a server through this port, without TLS, so that a proxy in between can read along.
-    pub fn plain(&mut self, side: &str, port: u16) -> &mut Route {
+    pub(crate) fn plain(&mut self, side: &str, port: u16) -> &mut Route {
         self.set(&format!("{side}_ca_file"), Value::Null)
             .set(&format!("{side}_tls"), "none")
             .set(&format!("{side}_port"), port)
     }
 
     /// Talks to a server through this port, with TLS.
-    pub fn through(&mut self, side: &str, port: u16) -> &mut Route {
+    pub(crate) fn through(&mut self, side: &str, port: u16) -> &mut Route {
         self.set(&format!("{side}_port"), port)
     }
 
@@ -154,11 +155,11 @@ impl Route {
         .unwrap();
     }
 
-    pub fn config_file(&self) -> PathBuf {
+    pub(crate) fn config_file(&self) -> PathBuf {
         self.dir.path().join("config.json")
     }
 
-    pub fn ledger_file(&self) -> PathBuf {
+    pub(crate) fn ledger_file(&self) -> PathBuf {
         match self.config.get("state_file").and_then(Value::as_str) {
             Some(path) => path.into(),
             None => self.dir.path().join("sync_state.db"),
@@ -178,12 +179,12 @@ impl Route {
     }
 
     /// The program as a process of its own, with short intervals: `run --once`.
-    pub fn spawn(&self, extra: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, extra: &[&str]) -> Child {
         self.spawn_for_good(&[&["--once"], extra].concat())
     }
 
     /// As `spawn`, without `--once`.
-    pub fn spawn_for_good(&self, extra: &[&str]) -> Child {
+    pub(crate) fn spawn_for_good(&self, extra: &[&str]) -> Child {
         self.child(extra)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -193,16 +194,9 @@ impl Route {
     }
 
     /// The program as `spawn_for_good` starts it, except for where its output goes.
-    pub fn child(&self, extra: &[&str]) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+    pub(crate) fn child(&self, extra: &[&str]) -> Command {
+        let mut command = again("program");
         command
-            .args([
-                "--exact",
-                "program",
-                "--nocapture",
-                "--test-threads=1",
-                "--quiet",
-            ])
             .env(CHILD, json!(self.run_args(extra)).to_string())
             .env("TZ", "UTC")
             .envs(self.env.iter().map(|(k, v)| (*k, v)))
@@ -211,16 +205,16 @@ impl Route {
     }
 
     /// Runs it to its end.
-    pub fn run_with(&self, extra: &[&str]) -> Ran {
+    pub(crate) fn run_with(&self, extra: &[&str]) -> Ran {
         ran(self.spawn(extra).wait_with_output().unwrap())
     }
 
-    pub fn run(&self) -> Ran {
+    pub(crate) fn run(&self) -> Ran {
         self.run_with(&[])
     }
 
     /// Runs until a run ends with status 0, as a person would who calls it again; at most `most` times.
-    pub fn run_until_done(&self, most: usize) -> usize {
+    pub(crate) fn run_until_done(&self, most: usize) -> usize {
         let mut last = String::new();
         for n in 1..=most {
             let ran = self.run();
@@ -236,7 +230,7 @@ impl Route {
     }
 
     /// The real binary with its real intervals, for what needs no waiting.
-    pub fn command(&self, args: &[&str]) -> Ran {
+    pub(crate) fn command(&self, args: &[&str]) -> Ran {
         ran(Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
             .args(args)
             // Times are told by the clock of the place.
@@ -248,7 +242,7 @@ impl Route {
     }
 
     /// `status --json`'s only route.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let ledger = self.ledger_file();
         let ran = self.command(&["status", "--json", "--state-file", ledger.to_str().unwrap()]);
         assert_eq!(ran.status, 0, "{ran:?}");
@@ -256,7 +250,7 @@ impl Route {
     }
 
     /// As `status`; null as long as there is no ledger to ask.
-    pub fn status_soon(&self) -> Value {
+    pub(crate) fn status_soon(&self) -> Value {
         match self.command(&[
             "status",
             "--json",
@@ -268,17 +262,17 @@ impl Route {
         }
     }
 
-    pub fn sql(&self) -> rusqlite::Connection {
+    pub(crate) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.ledger_file()).unwrap()
     }
 
     /// One value out of the ledger.
-    pub fn one<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
+    pub(crate) fn one<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
         self.sql().query_row(query, [], |r| r.get(0)).unwrap()
     }
 
     /// The ledger's rows, for a test that failed.
-    pub fn dump(&self) -> String {
+    pub(crate) fn dump(&self) -> String {
         let db = self.sql();
         let mut query = db
             .prepare(
@@ -299,12 +293,12 @@ impl Route {
 impl World {
     /// Every message that the source serves is in the target once, byte for byte, with its date and flags, and the
     /// ledger says so; nothing else is there. Messages with the same bytes count as one.
-    pub fn assert_complete(&self) {
+    pub(crate) fn assert_complete(&self) {
         self.assert_complete_but("false");
     }
 
     /// As `assert_complete`, rows for which this holds left out.
-    pub fn assert_complete_but(&self, left_out: &str) {
+    pub(crate) fn assert_complete_but(&self, left_out: &str) {
         let mut want: HashMap<Vec<u8>, Vec<Stored>> = HashMap::new();
         for m in self.source.mailbox(ALICE, "INBOX") {
             want.entry(as_appended(&m.bytes)).or_default().push(m);
@@ -361,7 +355,7 @@ impl World {
 
 /// A message without what Dovecot 2.3 itself rewrites in an APPEND: it drops CRs before a CRLF (some, not all) and at
 /// the very end. (NUL would become 0x80, but the source, a Dovecot too, serves it so already.) The rest is as it is.
-pub fn as_appended(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn as_appended(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for &b in bytes {
         while b == b'\n' && out.ends_with(b"\r\r") {
@@ -416,7 +410,7 @@ fn ran(output: Output) -> Ran {
 }
 
 /// Every interval of the program in test time.
-pub fn quick() -> Intervals {
+pub(crate) fn quick() -> Intervals {
     let ms = Duration::from_millis;
     Intervals {
         connect: ms(5_000),
@@ -451,7 +445,7 @@ pub fn quick() -> Intervals {
 
 /// The body of each test binary's test `program`: what [`World::spawn`] starts. Without its arguments there is
 /// nothing to be.
-pub fn program() {
+pub(crate) fn program() {
     let Ok(args) = std::env::var(CHILD) else {
         return;
     };

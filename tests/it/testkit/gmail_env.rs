@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use gmail_stand_in::{Gmail, Mail, Options, Place, Stored};
 use serde_json::json;
 
-use crate::common::world::Route;
+use super::env::Route;
 
 pub(crate) const DATE: &str = "Tue, 14 Nov 2023 22:13:20 +0000";
 

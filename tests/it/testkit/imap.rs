@@ -10,34 +10,34 @@ use std::time::Duration;
 use chrono::DateTime;
 
 /// Begins the tag of every command of this client, so that its traffic can be told from that of the program.
-pub const TAG: &str = "fixture";
+pub(crate) const TAG: &str = "fixture";
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DATE_FORMAT: &str = "%d-%b-%Y %H:%M:%S %z";
 
 /// A connection. Dropping it logs out and waits until the server has closed the session.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     tags: u32,
 }
 
 /// What a command brought: the untagged responses, and the tagged line without its tag ("OK [APPENDUID 1 2] done").
 #[derive(Debug)]
-pub struct Reply {
-    pub untagged: Vec<Response>,
-    pub status: String,
+pub(crate) struct Reply {
+    pub(crate) untagged: Vec<Response>,
+    pub(crate) status: String,
 }
 
 /// One response, literals and all, without the line end that closes it.
 #[derive(Debug)]
-pub struct Response {
-    pub raw: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) raw: Vec<u8>,
 }
 
 /// An item of a FETCH response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     Nil,
     Atom(String),
     Text(Vec<u8>),
@@ -46,7 +46,7 @@ pub enum Value {
 
 impl Client {
     /// Connects to 127.0.0.1 and reads the greeting.
-    pub fn connect(port: u16) -> io::Result<Client> {
+    pub(crate) fn connect(port: u16) -> io::Result<Client> {
         let socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
@@ -60,14 +60,14 @@ impl Client {
     }
 
     /// Connects and logs in, or panics with what the server said.
-    pub fn login(port: u16, user: &str, pass: &str) -> Client {
+    pub(crate) fn login(port: u16, user: &str, pass: &str) -> Client {
         let mut client = Client::connect(port).unwrap();
         client.command(&format!("LOGIN {} {}", quoted(user), quoted(pass)));
         client
     }
 
     /// Sends a command that has to succeed; panics unless the answer is OK. Returns the untagged responses.
-    pub fn command(&mut self, command: &str) -> Vec<Response> {
+    pub(crate) fn command(&mut self, command: &str) -> Vec<Response> {
         let reply = self
             .attempt(command)
             .unwrap_or_else(|error| panic!("{command}: {error}"));
@@ -77,13 +77,13 @@ impl Client {
 
     /// Sends a command and returns whatever comes back. A continuation request that nobody expects is answered with
     /// an empty line, which is what a refused XOAUTH2 wants.
-    pub fn attempt(&mut self, command: &str) -> io::Result<Reply> {
+    pub(crate) fn attempt(&mut self, command: &str) -> io::Result<Reply> {
         let tag = self.send(command)?;
         self.read_reply(&tag, b"")
     }
 
     /// Appends a message with these flags (`\Seen $Forwarded`) and this INTERNALDATE (unix time).
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         mailbox: &str,
         bytes: &[u8],
@@ -172,12 +172,12 @@ impl Drop for Client {
 
 impl Reply {
     /// Whether the command succeeded.
-    pub fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.status.starts_with("OK")
     }
 
     /// The UID of the message appended, when the server told it.
-    pub fn append_uid(&self) -> Option<u32> {
+    pub(crate) fn append_uid(&self) -> Option<u32> {
         let (_, rest) = self.status.split_once("[APPENDUID ")?;
         let (numbers, _) = rest.split_once(']')?;
         numbers.split_once(' ')?.1.parse().ok()
@@ -186,12 +186,12 @@ impl Reply {
 
 impl Response {
     /// The response as text, for matching and messages.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         String::from_utf8_lossy(&self.raw).into_owned()
     }
 
     /// The number that follows `name`, as in `* OK [UIDVALIDITY 12] ...` or `* STATUS INBOX (UIDVALIDITY 12)`.
-    pub fn number_after(&self, name: &str) -> Option<u32> {
+    pub(crate) fn number_after(&self, name: &str) -> Option<u32> {
         let line = self.line();
         let (_, rest) = line.split_once(&format!("{name} "))?;
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
@@ -199,7 +199,7 @@ impl Response {
     }
 
     /// The items of a FETCH response by name, as the server spelled it; None for any other response.
-    pub fn fetch_items(&self) -> Option<HashMap<String, Value>> {
+    pub(crate) fn fetch_items(&self) -> Option<HashMap<String, Value>> {
         let mut words = self.raw.splitn(4, |&byte| byte == b' ').skip(2);
         if words.next()? != b"FETCH" {
             return None;
@@ -221,7 +221,7 @@ impl Response {
 
 impl Value {
     /// The bytes of a string or an atom; none for NIL.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         match self {
             Value::Nil => Vec::new(),
             Value::Atom(atom) => atom.clone().into_bytes(),
@@ -231,12 +231,12 @@ impl Value {
     }
 
     /// The same as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
     /// The elements of a list, as text.
-    pub fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         let Value::List(values) = self else {
             panic!("not a list: {self:?}")
         };
@@ -312,7 +312,7 @@ impl Parser<'_> {
 }
 
 /// The size of the literal that a line announces at its end: `{12}`, `{12+}` or `{12-}` before the line end.
-pub fn literal_size(line: &[u8]) -> Option<usize> {
+pub(crate) fn literal_size(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"\n")?;
     let line = line
         .strip_suffix(b"\r")
@@ -324,12 +324,12 @@ pub fn literal_size(line: &[u8]) -> Option<usize> {
 }
 
 /// A mailbox name or password as a quoted string.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// The unix time of an INTERNALDATE such as ` 1-Jan-2024 00:00:00 +0000`.
-pub fn unix_time(internal_date: &str) -> i64 {
+pub(crate) fn unix_time(internal_date: &str) -> i64 {
     let date = DateTime::parse_from_str(internal_date.trim(), DATE_FORMAT);
     date.unwrap_or_else(|error| panic!("INTERNALDATE {internal_date}: {error}"))
         .timestamp()

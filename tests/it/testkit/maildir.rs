@@ -13,14 +13,14 @@ use super::unix_now;
 
 /// The Maildir of one user; its top is the INBOX. It need not exist yet.
 #[derive(Debug)]
-pub struct Maildir<'a> {
-    pub path: PathBuf,
-    pub owner: &'a Owner,
+pub(crate) struct Maildir<'a> {
+    pub(crate) path: PathBuf,
+    pub(crate) owner: &'a Owner,
 }
 
 /// Messages whose body Dovecot cannot serve: each FETCH of it ends the connection, every time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Poison {
+pub(crate) enum Poison {
     /// RFC822.SIZE says 10, the file has 434 bytes: the connection ends within the body, and for a header field too.
     SizeTooSmall,
     /// A literal of 99,999 bytes is announced, 434 come: the connection ends within it. Header fields can be had.
@@ -32,7 +32,13 @@ pub enum Poison {
 
 impl Maildir<'_> {
     /// Puts a message into INBOX. `sizes` goes into the file name, where Dovecot believes it; `flags` are the letters.
-    pub fn plant(&self, bytes: &[u8], sizes: &str, flags: &str, internal_date: i64) -> PathBuf {
+    pub(crate) fn plant(
+        &self,
+        bytes: &[u8],
+        sizes: &str,
+        flags: &str,
+        internal_date: i64,
+    ) -> PathBuf {
         if !self.path.join("cur").exists() {
             ["", "cur", "new", "tmp"]
                 .iter()
@@ -53,7 +59,7 @@ impl Maildir<'_> {
     }
 
     /// Puts a message into INBOX that cannot be fetched.
-    pub fn plant_poison(&self, kind: Poison) -> PathBuf {
+    pub(crate) fn plant_poison(&self, kind: Poison) -> PathBuf {
         let sizes = match kind {
             Poison::SizeTooSmall => ",S=10,W=10",
             Poison::SizeTooBig => ",S=99999,W=99999",
@@ -68,28 +74,28 @@ impl Maildir<'_> {
     }
 
     /// The greatest UIDVALIDITY that a mailbox of this user has. Dovecot must have seen the Maildir.
-    pub fn newest_uid_validity(&self) -> u64 {
+    pub(crate) fn newest_uid_validity(&self) -> u64 {
         let hex = fs::read_to_string(self.path.join("dovecot-uidvalidity")).unwrap();
         u64::from_str_radix(hex.trim(), 16).unwrap()
     }
 
     /// Deletes what Dovecot knows UIDs and UIDVALIDITY from, in all mailboxes.
-    pub fn remove_indexes(&self) {
+    pub(crate) fn remove_indexes(&self) {
         remove_indexes(&self.path);
     }
 }
 
 /// Whom mail belongs to: `nobody` when root runs the tests, otherwise the caller.
 #[derive(Debug)]
-pub struct Owner {
-    pub uid: u32,
-    pub gid: u32,
+pub(crate) struct Owner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     root: bool,
 }
 
 impl Owner {
     /// Asks who runs the tests.
-    pub fn find() -> Owner {
+    pub(crate) fn find() -> Owner {
         let caller = fs::metadata("/proc/self").unwrap();
         if caller.uid() != 0 {
             return Owner {
@@ -118,13 +124,13 @@ impl Owner {
     }
 
     /// Makes a directory of theirs.
-    pub fn create_dir(&self, path: &Path) {
+    pub(crate) fn create_dir(&self, path: &Path) {
         fs::create_dir_all(path).unwrap();
         self.take(path);
     }
 
     /// What dovecot.conf has to say: without root Dovecot can neither change its user nor its root directory.
-    pub fn configuration(&self) -> String {
+    pub(crate) fn configuration(&self) -> String {
         if self.root {
             return String::new();
         }
@@ -160,7 +166,7 @@ fn remove_indexes(mailbox: &Path) {
 }
 
 /// A Maildir file name like Dovecot's own, later than any before it: new files get UIDs in the order of their names.
-pub fn unique_name() -> String {
+pub(crate) fn unique_name() -> String {
     static LAST: Mutex<Duration> = Mutex::new(Duration::ZERO);
     let mut last = LAST.lock().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// `sh -c script` where it can mount what it likes; None where this machine lets nobody mount, which is said, and is a
 /// failure in the project's own check.
-pub fn in_private_mounts(script: &str) -> Option<Command> {
+pub(crate) fn in_private_mounts(script: &str) -> Option<Command> {
     let tried = tempfile::NamedTempFile::new().unwrap();
     let mut probe = unshared("mount --bind \"$0\" \"$0\"");
     let output = probe.arg(tried.path()).output();

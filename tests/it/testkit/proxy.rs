@@ -9,14 +9,14 @@ use std::time::Duration;
 
 /// A direction of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     ToServer,
     ToClient,
 }
 
 /// A proxy in front of one port of 127.0.0.1. All knobs work while it runs, each `..._after` and `..._before` once.
 #[derive(Debug)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     state: Arc<Mutex<State>>,
     acceptor: Option<JoinHandle<()>>,
@@ -62,7 +62,7 @@ enum Then {
 
 impl Proxy {
     /// Listens on a free port and forwards each connection to `upstream_port`.
-    pub fn start(upstream_port: u16) -> Proxy {
+    pub(crate) fn start(upstream_port: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State::default()));
@@ -78,29 +78,29 @@ impl Proxy {
     }
 
     /// Where clients connect.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Cuts the connection (both sockets, both directions) whose traffic is the one to reach `bytes` in this direction,
     /// counted from now over all connections. Exactly `bytes` pass; 0 lets the next byte not pass. Once.
-    pub fn cut_after(&self, side: Side, bytes: u64) {
+    pub(crate) fn cut_after(&self, side: Side, bytes: u64) {
         self.state().cut[side as usize] = Some(bytes);
     }
 
     /// As `cut_after`, but the connection stays open and what comes in this direction is swallowed for ever.
-    pub fn stall_after(&self, side: Side, bytes: u64) {
+    pub(crate) fn stall_after(&self, side: Side, bytes: u64) {
         self.state().stall[side as usize] = Some(bytes);
     }
 
     /// Cuts the connection on which the server says `pattern` next; the client never sees that chunk. Only for plain
     /// text, and once: the server has done what the client asked, and the client does not know.
-    pub fn cut_before_reply(&self, pattern: &[u8]) {
+    pub(crate) fn cut_before_reply(&self, pattern: &[u8]) {
         self.cut_before(Side::ToClient, pattern);
     }
 
     /// As `cut_before_reply`, for what the client says: the server never sees that chunk, and the client does not know.
-    pub fn cut_before_command(&self, pattern: &[u8]) {
+    pub(crate) fn cut_before_command(&self, pattern: &[u8]) {
         self.cut_before(Side::ToServer, pattern);
     }
 
@@ -111,52 +111,52 @@ impl Proxy {
 
     /// The client's connection dies when it has sent `pattern`, but the server goes on with what it was sent after this
     /// time: it commits late, and nobody hears of it. Only for plain text and patterns within one chunk, and once.
-    pub fn commit_late(&self, pattern: &[u8], delay: Duration) {
+    pub(crate) fn commit_late(&self, pattern: &[u8], delay: Duration) {
         self.state().late = Some((pattern.to_vec(), delay));
     }
 
     /// From now on so many bytes a second pass in this direction at most, on each connection: a slow line. But for some
     /// 64 kB, what has not passed waits with who sent it.
-    pub fn slow_down(&self, side: Side, bytes_a_second: u64) {
+    pub(crate) fn slow_down(&self, side: Side, bytes_a_second: u64) {
         let mut state = self.state();
         state.slow[side as usize] = Some(bytes_a_second);
         state.open.iter().for_each(|pair| pair.takes_little(side));
     }
 
     /// From now on, or no longer, new connections are closed as soon as they are accepted.
-    pub fn refuse(&self, refuse: bool) {
+    pub(crate) fn refuse(&self, refuse: bool) {
         self.state().refuse = refuse;
     }
 
     /// With the next cut by one of the knobs, new connections are refused.
-    pub fn refuse_after_cut(&self) {
+    pub(crate) fn refuse_after_cut(&self) {
         self.state().refuse_after_cut = true;
     }
 
     /// Cuts every connection there is.
-    pub fn cut_all(&self) {
+    pub(crate) fn cut_all(&self) {
         let mut state = self.state();
         state.cuts += state.open.len();
         state.open.drain(..).for_each(|pair| pair.cut());
     }
 
     /// How many connections came, refused ones included.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state().connections
     }
 
     /// How many connections are open now.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.state().open.len()
     }
 
     /// How many bytes passed in this direction over all connections.
-    pub fn bytes(&self, side: Side) -> u64 {
+    pub(crate) fn bytes(&self, side: Side) -> u64 {
         self.state().bytes[side as usize]
     }
 
     /// How many connections were cut.
-    pub fn cuts(&self) -> usize {
+    pub(crate) fn cuts(&self) -> usize {
         self.state().cuts
     }
 

@@ -6,7 +6,7 @@ use super::unix_now;
 
 /// The command lines of one session, without literals and without the commands of the fixture's own client. Only what
 /// lies between `since` and now is taken for a time.
-pub fn commands(log: &[u8], since: u64) -> Vec<String> {
+pub(crate) fn commands(log: &[u8], since: u64) -> Vec<String> {
     let sent = without_times(log, since..=unix_now());
     let mut lines = Vec::new();
     let mut rest = &sent[..];

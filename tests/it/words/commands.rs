@@ -3,8 +3,8 @@
 use imap_to_gmail::ledger;
 use serde_json::json;
 
-use crate::Desk;
-use crate::status::everything;
+use super::Desk;
+use super::status::everything;
 
 const CONFIG: &str = "my config.json";
 

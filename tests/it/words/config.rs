@@ -6,7 +6,7 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use imap_to_gmail::config::{Config, Key, Since, Tls};
 use serde_json::{Value, json};
 
-use crate::{Desk, Ran};
+use super::{Desk, Ran};
 
 pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 const QUOTES_HINT: &str =
@@ -560,7 +560,8 @@ fn gmail_knows_an_account_by_its_whole_address() {
 
 #[test]
 fn the_example_lacks_nothing_but_ones_own_accounts() {
-    let config = accepted(serde_json::from_str(include_str!("../../config.json.example")).unwrap());
+    let config =
+        accepted(serde_json::from_str(include_str!("../../../config.json.example")).unwrap());
     let Key::Password(password) = &config.target_key else {
         panic!("no app password");
     };

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use clap_complete::{Shell, generate};
 
-use crate::man;
-use crate::places::in_ci;
+use super::man;
+use crate::testkit::in_ci;
 
 /// Every generated file by its name.
 fn made() -> BTreeMap<String, Vec<u8>> {

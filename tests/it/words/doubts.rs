@@ -4,9 +4,9 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::Desk;
-use crate::config::right;
-use crate::status::{Book, book};
+use super::Desk;
+use super::config::right;
+use super::status::{Book, book};
 
 const STATUS: [&str; 3] = ["status", "--config", "config.json"];
 

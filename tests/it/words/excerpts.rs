@@ -7,7 +7,7 @@ use std::path::Path;
 
 use imap_to_gmail::config::ledger_place;
 
-use crate::config::desk;
+use super::config::desk;
 
 /// Whatever must not be shown is HUSH in these.
 const MISTAKES: &[(&str, &[&str])] = &[
@@ -180,7 +180,7 @@ fn each_mistake_is_shown_where_it_stands_and_no_secret_beside_it() {
             is_pointed_at(&ran.err);
         }
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/words/excerpts.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/words/excerpts.txt");
     if std::env::var("UPDATE_WORDS").is_ok() {
         fs::write(&file, &told).unwrap();
     }
@@ -235,7 +235,7 @@ fn what_is_not_utf_8_is_shown_up_to_there() {
 /// One character too many, too few, or another one, wherever it is: no piece of a secret is shown.
 #[test]
 fn whatever_is_wrong_no_secret_is_shown() {
-    let desk = crate::Desk::new();
+    let desk = super::Desk::new();
     let right = concat!(
         "{\"source_server\": \"imap.example.org\", \"source_pass\": \"ABCDE FGH\",\n",
         " \"target_user\": \"you@gmail.com\", \"target_pass\": \"IJK,LMN:OPQ\", \"since\": \"7d\",\n",
@@ -280,7 +280,7 @@ fn whatever_is_wrong_no_secret_is_shown() {
 /// of its characters would take hours.
 #[test]
 fn of_a_long_line_little_is_shown() {
-    let desk = crate::Desk::new();
+    let desk = super::Desk::new();
     let file = desk.path("config.json");
     for piece in [
         ";", "x ", "\"a ", "\"a\" ", "\u{201c}", "{", "[", "/*", "a=", ":", ",", "\u{300}",
@@ -324,7 +324,7 @@ fn a_check_shows_the_line_too() {
 #[test]
 fn what_stands_within_quotation_marks_is_text() {
     for user in ["\u{201c}x\u{201d} // # 'y'", "a,}: [b", "None", "\\ \""] {
-        let config = crate::config::accepted(crate::config::with("source_user", user));
+        let config = super::config::accepted(super::config::with("source_user", user));
         assert_eq!(config.source_user, user);
     }
 }

@@ -6,8 +6,8 @@ use imap_to_gmail::ledger;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::ledger::make;
-use crate::{Desk, config};
+use super::ledger::make;
+use super::{Desk, config};
 
 const WHICH_FILE: &str = "give the path of the Python script's state file, usually sync_state.json";
 const CUT_SHORT: &str = "nothing was taken over: if the script was stopped while it wrote this file, use a copy from before";
@@ -87,7 +87,7 @@ fn the_ledger_is_found_as_by_the_other_commands() {
     desk.run(&["import-state"]).fails(
         2,
         "the following required arguments were not provided: <FILE>",
-        crate::HELP_HINT,
+        super::HELP_HINT,
     );
 }
 

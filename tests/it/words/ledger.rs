@@ -14,7 +14,7 @@ use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::{Desk, config};
+use super::{Desk, config};
 
 const RUN: [&str; 4] = ["run", "--config", "config.json", "--once"];
 const PATH_HINT: &str = "give another path with --state-file or `state_file`";

@@ -1,7 +1,6 @@
 //! The first line of `status`, which is read alone, and what the lock knows that the signs of life do not.
 
 use std::fs;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -11,8 +10,9 @@ use imap_to_gmail::ledger;
 use imap_to_gmail::message::Time;
 use serde_json::Value;
 
-use crate::Desk;
-use crate::status::{Book, book, day};
+use super::Desk;
+use super::status::{Book, book, day};
+use crate::testkit;
 
 fn ago(seconds: i64) -> Time {
     Utc::now() - TimeDelta::seconds(seconds)
@@ -165,20 +165,15 @@ fn a_lock_that_is_refused_is_held() {
 }
 
 /// A process of its own: what other tests start would have the lock with them until they are what they are to be.
-const ALONE: &str = "IMAP_TO_GMAIL_TEST_ALONE";
-
 #[test]
 fn asking_keeps_no_run_from_beginning() {
-    if std::env::var(ALONE).is_err() {
-        let ran = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "life::asking_keeps_no_run_from_beginning"])
-            .env(ALONE, "1")
-            .output()
-            .unwrap();
-        let out = String::from_utf8_lossy(&ran.stdout);
-        assert!(ran.status.success() && out.contains("1 passed"), "{out}");
-        return;
-    }
+    testkit::alone(
+        "words::life::asking_keeps_no_run_from_beginning",
+        ask_again_and_again,
+    );
+}
+
+fn ask_again_and_again() {
     let desk = Desk::new();
     let path = desk.path("sync_state.db");
     let over = AtomicBool::new(false);

@@ -7,7 +7,7 @@ use std::path::Path;
 use chrono::Utc;
 use imap_to_gmail::ledger::{self, Ledger};
 
-use crate::{Desk, config};
+use super::{Desk, config};
 
 /// Whoever comes second, by whatever name, finds it taken.
 #[track_caller]

@@ -10,17 +10,9 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::status::Book;
-use crate::{Desk, config};
-
-#[path = "../common/mounts.rs"]
-#[allow(clippy::print_stderr, unreachable_pub)]
-mod mounts;
-
-/// For `mounts`.
-pub(crate) fn in_ci() -> bool {
-    std::env::var("CI").is_ok_and(|v| v == "true")
-}
+use super::status::Book;
+use super::{Desk, config};
+use crate::testkit::{in_ci, mounts};
 
 /// A user who owns nothing here. Only root can become one.
 const NOBODY: u32 = 65534;
@@ -53,7 +45,6 @@ fn program() -> &'static Path {
     folder.path()
 }
 
-#[allow(clippy::print_stdout)]
 /// Status, stdout and stderr of the program, run by this user; None where this is not root, which is said.
 pub(crate) fn as_user(desk: &Desk, user: u32, args: &[&str]) -> Option<(i32, String, String)> {
     if !rustix::process::geteuid().is_root() {

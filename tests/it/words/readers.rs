@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::Desk;
-use crate::places::as_nobody;
-use crate::status::{Book, day};
+use super::Desk;
+use super::places::as_nobody;
+use super::status::{Book, day};
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();

@@ -10,9 +10,9 @@ use imap_to_gmail::config::{Config, Key};
 use imap_to_gmail::ledger::{Ledger, Route};
 use serde_json::{Value, json};
 
-use crate::config::{EXAMPLE_HINT, nowhere, right, with};
-use crate::ledger::{make, make_of};
-use crate::{Desk, Ran};
+use super::config::{EXAMPLE_HINT, nowhere, right, with};
+use super::ledger::{make, make_of};
+use super::{Desk, Ran};
 
 const MOVE: &str = "a relative path in a configuration begins at the folder of that file: move it there, or write its whole path";
 const MOVE_LEDGER: &str = "a relative path in a configuration begins at the folder of that file: move the ledger there while nothing uses it, or write its whole path as `state_file`";

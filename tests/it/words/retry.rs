@@ -3,8 +3,8 @@
 use imap_to_gmail::ledger::Change;
 use rusqlite::Connection;
 
-use crate::Desk;
-use crate::status::{book, day};
+use super::Desk;
+use super::status::{book, day};
 
 const HINT: &str = "`imap-to-gmail status --failed --state-file sync_state.db` lists the failed messages and their ids";
 

@@ -5,7 +5,7 @@ use std::fs;
 use imap_to_gmail::config::{Key, Secret};
 use serde_json::json;
 
-use crate::config::{EXAMPLE_HINT, accepted, desk, refused, run, with};
+use super::config::{EXAMPLE_HINT, accepted, desk, refused, run, with};
 
 const ARGV: &str = "a list of texts like [\"pass\", \"show\", \"mail\"]";
 const COMMAND_HINT: &str =

@@ -7,8 +7,8 @@ use imap_to_gmail::message::{Discovered, Flags, Time, Uid, UidValidity, time_tex
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
-use crate::ledger::route;
-use crate::{Desk, config};
+use super::ledger::route;
+use super::{Desk, config};
 
 const ALL: u32 = 5000;
 const SIZE: u64 = 170_020;

@@ -10,8 +10,8 @@ use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidit
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::ledger::route;
-use crate::{Desk, Ran};
+use super::ledger::route;
+use super::{Desk, Ran};
 
 /// A ledger that is filled by the program's own verbs, at times of the test's choosing.
 pub(crate) struct Book {
@@ -649,7 +649,7 @@ fn what_a_person_must_do_is_said_first() {
 fn other_files_are_looked_at_when_asked_for() {
     let desk = Desk::new();
     drop(Book::new(&desk.path("elsewhere.db")));
-    let config = crate::config::with("state_file", "elsewhere.db");
+    let config = super::config::with("state_file", "elsewhere.db");
     desk.file("config.json", config.to_string());
     for args in [
         &["status", "--state-file", "elsewhere.db", "--json"][..],

@@ -4,8 +4,8 @@
 use imap_to_gmail::config::{Key, Secret};
 use serde_json::{Value, json};
 
-use crate::config::{accepted, desk, refused, right, run, with};
-use crate::{Desk, Ran};
+use super::config::{accepted, desk, refused, right, run, with};
+use super::{Desk, Ran};
 
 const ENCODING: &str = "in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"; or `iconv -f UTF-16 -t UTF-8 OLD >NEW`, with another name for NEW";
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::config::{desk, nowhere, right};
-use crate::{Desk, HELP_HINT};
+use super::config::{desk, nowhere, right};
+use super::{Desk, HELP_HINT};
 
 const RUNNING: &str = "sync_state.db: another imap-to-gmail is running with this ledger";
 const RUNNING_HINT: &str = "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)";
@@ -147,7 +147,7 @@ fn the_configuration_of_the_current_folder_need_not_be_named() {
     desk.file("config.json", nowhere(right()).to_string());
     desk.file(
         "other.json",
-        crate::config::with("connections", 99).to_string(),
+        super::config::with("connections", 99).to_string(),
     );
     for args in [&["run", "--once"][..], &["--once"]] {
         desk.run(args).fails(1, RUNNING, RUNNING_HINT);
@@ -193,7 +193,7 @@ fn a_ledger_is_found_without_being_named() {
     fs::create_dir(desk.path("state")).unwrap();
     desk.file(
         "config.json",
-        crate::config::with("state_file", "state/mail.db").to_string(),
+        super::config::with("state_file", "state/mail.db").to_string(),
     );
     import(&[]).prints(taken);
     assert!(desk.path("state/mail.db").exists());
@@ -237,7 +237,7 @@ fn a_ledger_is_found_without_being_named() {
 fn status_finds_the_ledger_of_a_configuration_that_has_become_wrong() {
     let desk = Desk::new();
     fs::create_dir(desk.path("state")).unwrap();
-    drop(crate::ledger::make(&desk.path("state/mail.db"), 1));
+    drop(super::ledger::make(&desk.path("state/mail.db"), 1));
     let looks = |content: &str, ledger: &str, what: &str| {
         desk.file("config.json", content);
         let ran = desk.run(&["status", "--json"]);
@@ -272,7 +272,7 @@ fn status_finds_the_ledger_of_a_configuration_that_has_become_wrong() {
         "  1 | {\n    |  ^\n",
         "put } after the last entry; if more is missing, the file was cut short",
     );
-    drop(crate::ledger::make(&desk.path("sync_state.db"), 1));
+    drop(super::ledger::make(&desk.path("sync_state.db"), 1));
     looks(
         "{",
         "sync_state.db",

@@ -3,9 +3,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
-use crate::Desk;
-use crate::config::right;
-use crate::places::as_user;
+use super::Desk;
+use super::config::right;
+use super::places::as_user;
 
 const PATH_HINT: &str = "give the path of your configuration with --config";
 
@@ -91,9 +91,9 @@ fn one_without_end_is_not_read_to_its_end() {
         "/dev/zero: more than 1 MiB, expected a configuration",
         PATH_HINT,
     );
-    let endless = crate::config::with("source_pass_file", "/dev/zero");
-    let (desk, _lock) = crate::config::desk();
-    crate::config::run(&desk, endless).fails(2, "", "");
+    let endless = super::config::with("source_pass_file", "/dev/zero");
+    let (desk, _lock) = super::config::desk();
+    super::config::run(&desk, endless).fails(2, "", "");
 }
 
 /// What a run says to a user without a name; None where only root could become one.

@@ -5,8 +5,8 @@ use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::ledger::Change;
 use serde_json::Value;
 
-use crate::Desk;
-use crate::status::{Book, book, day};
+use super::Desk;
+use super::status::{Book, book, day};
 
 /// A message that was refused for now and waits for its next try.
 fn put_off(book: &mut Book, message_id: &str, words: &str) -> i64 {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::testkit::dovecot::{Dovecot, Poison};
-use crate::testkit::env::{ALICE, BOB, TOKEN, World};
+use crate::testkit::dovecot_env::{ALICE, BOB, DovecotEnv, TOKEN};
+use crate::testkit::env::TestEnv;
 use crate::testkit::proxy::Proxy;
 use crate::testkit::{answering, corpus};
 use serde_json::Value;
@@ -14,7 +15,9 @@ const T0: i64 = 1_700_000_000;
 
 #[test]
 fn the_nastiest_mail_arrives_once_and_unaltered() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let mut mail = corpus::nasty();
     mail.extend(corpus::mail_parser().unwrap_or_default());
     for (i, m) in mail.iter().enumerate() {
@@ -32,7 +35,9 @@ fn the_nastiest_mail_arrives_once_and_unaltered() {
 #[test]
 #[ignore = "6,280 messages: run by .ci/run, after tests/corpus.sh"]
 fn all_real_mail_arrives_once_and_unaltered() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let mut mail = corpus::nasty();
     mail.extend(corpus::mail_parser().expect("tests/corpus.sh fetches it"));
     mail.extend(corpus::spam_assassin().expect("tests/corpus.sh fetches it"));
@@ -66,7 +71,7 @@ const DATE: &str = "Tue, 14 Nov 2023 22:13:20 +0000";
 #[test]
 fn a_run_with_nothing_new_costs_the_same_in_a_large_mailbox() {
     let rawlog = || Dovecot::build().rawlog(true);
-    let Some(world) = World::with(rawlog(), rawlog().xoauth2(true)) else {
+    let Some(world) = TestEnv::dovecot_with(rawlog(), rawlog().xoauth2(true)) else {
         return;
     };
     let mut costs = Vec::new();
@@ -95,7 +100,7 @@ fn a_run_with_nothing_new_costs_the_same_in_a_large_mailbox() {
 
 #[test]
 fn what_the_target_has_is_recognised_and_not_sent() {
-    let Some(world) = World::with(
+    let Some(world) = TestEnv::dovecot_with(
         Dovecot::build(),
         Dovecot::build().xoauth2(true).rawlog(true),
     ) else {
@@ -119,7 +124,9 @@ fn what_the_target_has_is_recognised_and_not_sent() {
 
 #[test]
 fn twenty_messages_with_one_message_id_are_twenty() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let one = |day: usize| {
         mail(
             "<same@example.org>",
@@ -139,7 +146,9 @@ fn twenty_messages_with_one_message_id_are_twenty() {
 
 #[test]
 fn other_bytes_under_one_message_id_and_date_are_sent_equal_bytes_once() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let list = mail("<list@example.org>", DATE, "list copy, with a footer");
     let direct = mail("<list@example.org>", DATE, "direct copy");
     // The older one of the pair is what the target has: the newer must not be taken for it.
@@ -156,7 +165,9 @@ fn other_bytes_under_one_message_id_and_date_are_sent_equal_bytes_once() {
 
 #[test]
 fn a_message_found_by_name_alone_does_not_swallow_a_later_one() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let (first, second) = (
         mail("<a@example.org>", DATE, "first"),
         mail("<a@example.org>", DATE, "second, quite another text"),
@@ -171,7 +182,9 @@ fn a_message_found_by_name_alone_does_not_swallow_a_later_one() {
 
 #[test]
 fn a_message_found_by_name_alone_is_known_by_its_bytes_later() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let one = mail("<a@example.org>", DATE, "the one and only");
     world.target.append(BOB, "INBOX", &one, "", T0);
     world.source.plant(ALICE, &one, "", T0);
@@ -185,7 +198,7 @@ fn a_message_found_by_name_alone_is_known_by_its_bytes_later() {
 
 #[test]
 fn a_source_lost_between_listing_and_describing_its_mail_loses_none() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     world
@@ -214,11 +227,11 @@ fn a_source_lost_between_listing_and_describing_its_mail_loses_none() {
 
 #[test]
 fn only_what_came_since_the_start_is_history_but_new_mail_has_no_date() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     world.set("since", "2023-11-15");
-    let plant = |world: &World, id: &str, at: i64| {
+    let plant = |world: &DovecotEnv, id: &str, at: i64| {
         world
             .source
             .plant(ALICE, &mail(&format!("<{id}@x>"), DATE, id), "", at);
@@ -240,7 +253,7 @@ fn only_what_came_since_the_start_is_history_but_new_mail_has_no_date() {
 #[test]
 fn refused_messages_fail_with_the_servers_words_and_the_rest_arrives() {
     let target = Dovecot::build().xoauth2(true).max_mail_size("50k");
-    let Some(world) = World::with(Dovecot::build(), target) else {
+    let Some(world) = TestEnv::dovecot_with(Dovecot::build(), target) else {
         return;
     };
     world.source.plant(ALICE, b"", "", T0);
@@ -283,7 +296,7 @@ fn refused_messages_fail_with_the_servers_words_and_the_rest_arrives() {
 #[test]
 fn a_full_target_stops_delivery_and_charges_nobody() {
     let target = Dovecot::build().xoauth2(true).mailbox_quota("30k");
-    let Some(mut world) = World::with(Dovecot::build(), target) else {
+    let Some(mut world) = TestEnv::dovecot_with(Dovecot::build(), target) else {
         return;
     };
     world.set("connections", 1);
@@ -321,7 +334,7 @@ fn a_full_target_stops_delivery_and_charges_nobody() {
 
 #[test]
 fn messages_expunged_before_they_were_fetched_are_gone() {
-    let Some(world) = World::with(
+    let Some(world) = TestEnv::dovecot_with(
         Dovecot::build().rawlog(true),
         Dovecot::build().xoauth2(true),
     ) else {
@@ -375,7 +388,9 @@ fn messages_expunged_before_they_were_fetched_are_gone() {
 
 #[test]
 fn poison_fails_in_the_end_and_holds_up_nobody() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     for i in 0..60 {
         world
             .source
@@ -415,7 +430,9 @@ fn poison_fails_in_the_end_and_holds_up_nobody() {
 
 #[test]
 fn a_renumbered_source_is_matched_with_the_ledger() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let plant = |from: i64, to: i64| {
         for i in from..to {
             let id = if i % 4 == 0 {
@@ -473,7 +490,7 @@ fn a_renumbered_source_is_matched_with_the_ledger() {
 
 #[test]
 fn a_source_that_has_enough_of_us_charges_no_message() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     for i in 0..20 {
@@ -512,7 +529,7 @@ fn a_target_that_takes_fewer_connections_than_we_open_is_filled_all_the_same() {
     let target = Dovecot::build()
         .xoauth2(true)
         .extra("mail_max_userip_connections = 1");
-    let Some(world) = World::with(Dovecot::build(), target) else {
+    let Some(world) = TestEnv::dovecot_with(Dovecot::build(), target) else {
         return;
     };
     // Whether a second worker knocks while the first is in is a matter of moments: until it has.
@@ -537,7 +554,7 @@ fn a_target_that_takes_fewer_connections_than_we_open_is_filled_all_the_same() {
 
 #[test]
 fn a_message_whose_metadata_cannot_be_had_is_delivered_by_its_body() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     for i in 0..3 {
@@ -561,7 +578,7 @@ fn a_message_whose_metadata_cannot_be_had_is_delivered_by_its_body() {
 
 #[test]
 fn a_source_whose_uids_never_keep_their_meaning_is_given_up() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     world.source.plant(ALICE, b"Subject: any\r\n\r\n", "", T0);
@@ -604,7 +621,7 @@ fn a_source_whose_uids_never_keep_their_meaning_is_given_up() {
 
 #[test]
 fn a_refusal_that_passes_does_not_end_a_run() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     world
@@ -638,7 +655,7 @@ fn a_refusal_that_passes_does_not_end_a_run() {
 
 #[test]
 fn a_source_renumbered_in_the_middle_of_a_run_is_matched_in_that_run() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let proxy = Proxy::start(world.source.port());
@@ -665,7 +682,9 @@ fn a_source_renumbered_in_the_middle_of_a_run_is_matched_in_that_run() {
 
 #[test]
 fn a_uid_that_means_another_message_is_a_new_incarnation() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let path = world
         .source
         .plant(ALICE, &mail("<old@x>", DATE, "text"), "", T0);
@@ -690,7 +709,9 @@ fn a_uid_that_means_another_message_is_a_new_incarnation() {
 
 #[test]
 fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     world
         .source
         .plant(ALICE, &mail("<1@x>", DATE, "one"), "", T0);
@@ -726,7 +747,7 @@ fn a_dry_run_says_what_would_be_done_and_writes_nothing() {
 
 #[test]
 fn no_secret_is_in_anything_that_a_run_wrote() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     world

@@ -5,7 +5,8 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::testkit::dovecot::Dovecot;
-use crate::testkit::env::{ALICE, BOB, TOKEN, World};
+use crate::testkit::dovecot_env::{ALICE, BOB, DovecotEnv, TOKEN};
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
 use crate::testkit::proxy::Proxy;
 use serde_json::json;
@@ -16,7 +17,7 @@ const T0: i64 = 1_700_000_000;
 struct Running(Option<Child>);
 
 impl Running {
-    fn start(world: &World, extra: &[&str]) -> Running {
+    fn start(world: &DovecotEnv, extra: &[&str]) -> Running {
         Running(Some(world.spawn_for_good(extra)))
     }
 
@@ -60,7 +61,7 @@ fn terminate(child: &Child) {
     assert!(status.success());
 }
 
-fn plant(world: &World, n: usize) {
+fn plant(world: &DovecotEnv, n: usize) {
     let date = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n";
     let mail = format!("Message-ID: <{n}@x>\r\n{date}\r\ntext {n}\r\n");
     world
@@ -68,7 +69,7 @@ fn plant(world: &World, n: usize) {
         .plant(ALICE, mail.as_bytes(), "", T0 + n as i64);
 }
 
-fn arrives(world: &World, count: usize) -> Duration {
+fn arrives(world: &DovecotEnv, count: usize) -> Duration {
     let begun = Instant::now();
     eventually("the mail arrives", || world.delivered().len() >= count);
     begun.elapsed()
@@ -76,7 +77,9 @@ fn arrives(world: &World, count: usize) -> Duration {
 
 #[test]
 fn mail_that_comes_is_delivered_at_once_and_the_end_is_quick() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     plant(&world, 0);
     let running = Running::start(&world, &[]);
     arrives(&world, 1);
@@ -105,7 +108,9 @@ fn mail_that_comes_is_delivered_at_once_and_the_end_is_quick() {
 
 #[test]
 fn polling_serves_where_idle_is_not_wanted() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let running = Running::start(&world, &["--no-idle", "--poll-interval", "1"]);
     for n in 0..3 {
         plant(&world, n);
@@ -117,7 +122,7 @@ fn polling_serves_where_idle_is_not_wanted() {
 
 #[test]
 fn either_side_may_go_away_and_come_back() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let (source, target) = (
@@ -154,7 +159,7 @@ fn either_side_may_go_away_and_come_back() {
 
 #[test]
 fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let (source, target) = (
@@ -202,7 +207,7 @@ fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
 
 #[test]
 fn a_new_token_and_a_new_password_are_picked_up() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
@@ -236,10 +241,10 @@ fn a_new_token_and_a_new_password_are_picked_up() {
 #[test]
 fn one_token_file_may_serve_both_sides() {
     let both = || Dovecot::build().xoauth2(true);
-    let Some(mut world) = World::with(both(), both()) else {
+    let Some(mut world) = TestEnv::dovecot_with(both(), both()) else {
         return;
     };
-    let accept = |world: &World, token: &str| {
+    let accept = |world: &DovecotEnv, token: &str| {
         for (server, user) in [(&world.source, ALICE), (&world.target, BOB)] {
             let mut tokens = server.tokens.lock().unwrap();
             tokens.clear();
@@ -271,7 +276,7 @@ fn one_token_file_may_serve_both_sides() {
 /// The mailbox is Dovecot's, the tokens are the stand-in's, whose names count up.
 #[test]
 fn the_sources_tokens_are_renewed_as_they_are_taken_back() {
-    let Some(mut world) = World::with(
+    let Some(mut world) = TestEnv::dovecot_with(
         Dovecot::build().xoauth2(true),
         Dovecot::build().xoauth2(true),
     ) else {
@@ -311,7 +316,7 @@ fn the_sources_tokens_are_renewed_as_they_are_taken_back() {
 
 #[test]
 fn refused_mail_holds_up_nothing_and_a_second_process_is_told() {
-    let Some(world) = World::with(
+    let Some(world) = TestEnv::dovecot_with(
         Dovecot::build(),
         Dovecot::build().xoauth2(true).max_mail_size("10k"),
     ) else {
@@ -339,7 +344,7 @@ fn refused_mail_holds_up_nothing_and_a_second_process_is_told() {
 
 #[test]
 fn a_quiet_time_writes_no_log_and_opens_nothing() {
-    let Some(world) = World::with(
+    let Some(world) = TestEnv::dovecot_with(
         Dovecot::build().rawlog(true),
         Dovecot::build().xoauth2(true).rawlog(true),
     ) else {
@@ -376,7 +381,7 @@ fn a_quiet_time_writes_no_log_and_opens_nothing() {
 
 #[test]
 fn uids_that_changed_their_meaning_unseen_by_the_watcher_are_noticed_at_the_fetch() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let target = Proxy::start(world.target.tls_port());
@@ -413,7 +418,7 @@ fn uids_that_changed_their_meaning_unseen_by_the_watcher_are_noticed_at_the_fetc
 
 #[test]
 fn the_system_is_told_that_all_is_well_and_what_is_not() {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let path = world.dir.path().join("notify");
@@ -454,7 +459,9 @@ fn the_system_is_told_that_all_is_well_and_what_is_not() {
 
 #[test]
 fn the_python_scripts_command_line_works_as_it_stands() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     plant(&world, 0);
     let log = world.dir.path().join("sync.log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))

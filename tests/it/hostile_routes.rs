@@ -10,10 +10,10 @@ mod idle_once;
 mod ledger_gone;
 mod lies;
 mod mail;
+mod measured;
 mod named_later;
 mod oddity;
 mod one_connection;
-mod plain_env;
 mod refusals;
 mod refused_once;
 mod restored;
@@ -21,3 +21,15 @@ mod token_endpoint;
 mod truths;
 mod uidnext_behind;
 mod uids;
+
+use crate::testkit::env::TestEnv;
+
+/// From a source into Gmail, both without TLS, so that a proxy can play their part.
+fn into_gmail() -> TestEnv {
+    TestEnv::build().without_tls().start()
+}
+
+/// As [`into_gmail`], into a server that takes whatever it is given.
+fn into_any_server() -> TestEnv {
+    TestEnv::build().without_tls().plain_target().start()
+}

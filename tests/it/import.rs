@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{DedupeKey, Fault, Mail, On, Transcript};
 use imap_to_gmail::error::Fault as Reach;
@@ -45,7 +45,7 @@ fn first_script_file(ids: &[&str]) -> String {
     )
 }
 
-impl Stage {
+impl TestEnv {
     /// What `import-state` says of this file.
     #[track_caller]
     fn import(&self, file: &str) -> String {
@@ -114,7 +114,7 @@ fn what_the_script_had_copied_is_neither_fetched_nor_sent() {
             "<long.ago@example.org>",
         ]),
     ] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(3);
         // What the script had forgotten, what it had failed at, and what it could not name.
         stage.mail("<forgotten@example.org>", "forgotten");
@@ -134,7 +134,7 @@ fn what_the_script_had_copied_is_neither_fetched_nor_sent() {
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
         assert_eq!(stage.texts(), ["failed", "forgotten", "nameless"]);
-        assert_eq!(stage.gmail.transcript().commands("APPEND"), 3);
+        assert_eq!(stage.target.transcript().commands("APPEND"), 3);
         assert_eq!(fetched(&stage.source.transcript()), [4, 5, 6]);
         assert_eq!(
             stage.ends(),
@@ -145,9 +145,9 @@ fn what_the_script_had_copied_is_neither_fetched_nor_sent() {
         let vouched: i64 = stage.one("SELECT count(*) FROM message m JOIN imported i ON i.vouched_for = m.id AND i.message_id_hash = m.message_id_hash WHERE proof = 'imported'");
         assert_eq!(vouched, 3, "each for its own");
         // Nothing of it is done again.
-        let lines = stage.gmail.lines();
+        let lines = stage.target.lines();
         stage.run_until_done(1);
-        let gmail = stage.gmail.transcript().after(lines);
+        let gmail = stage.target.transcript().after(lines);
         assert_eq!(gmail.commands("APPEND") + gmail.commands("FETCH"), 0);
     }
 }
@@ -171,7 +171,7 @@ fn an_id_is_known_however_the_header_and_the_file_wrote_it() {
         ("dressed@x", "<dressed@x>"),
         ("<quoted\"and\\\\slashed@x>", "<quoted\"and\\\\slashed@x>"),
     ];
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     for (header, _) in cases {
         stage.mail(header, header);
     }
@@ -184,7 +184,7 @@ fn an_id_is_known_however_the_header_and_the_file_wrote_it() {
 
 #[test]
 fn a_file_is_taken_over_once_and_what_grew_in_it_is_added() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(4);
     let ids = |n: usize| -> Vec<String> { (0..n).map(|i| format!("<{i}@example.org>")).collect() };
     let file = |n: usize| script_file_of(&ids(n).iter().map(String::as_str).collect::<Vec<_>>());
@@ -222,7 +222,7 @@ fn a_file_is_taken_over_once_and_what_grew_in_it_is_added() {
 
 #[test]
 fn gmail_itself_is_asked_first_and_the_id_is_saved() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("since", "2023-11-20");
     let day =
         |n| chrono::DateTime::parse_from_rfc3339(&format!("2023-11-{n}T10:00:00+00:00")).unwrap();
@@ -230,8 +230,8 @@ fn gmail_itself_is_asked_first_and_the_id_is_saved() {
     let newer = mail("<list@x>", "Sat, 25 Nov 2023 09:00:00 +0000", "newer");
     stage.source.add(Mail::new(&older).at(day(10)));
     stage.source.add(Mail::new(&newer).at(day(25)));
-    let id = stage.gmail.add(Mail::new(&newer).at(day(25)));
-    stage.gmail.set_labels(id, &[]);
+    let id = stage.target.add(Mail::new(&newer).at(day(25)));
+    stage.target.set_labels(id, &[]);
     stage.import(&script_file_of(&["<list@x>"]));
     stage.run_until_done(1);
     assert_eq!(stage.ends(), "found");
@@ -246,7 +246,7 @@ fn gmail_itself_is_asked_first_and_the_id_is_saved() {
 #[test]
 fn of_two_messages_with_one_id_the_first_is_vouched_for_and_the_other_arrives() {
     for date in [DATE, "Wed, 15 Nov 2023 22:13:20 +0000"] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mail("<list@x>", "the first");
         stage
             .source
@@ -260,7 +260,7 @@ fn of_two_messages_with_one_id_the_first_is_vouched_for_and_the_other_arrives() 
 
 #[test]
 fn equal_bytes_are_not_sent_where_an_id_vouches_for_one_of_them() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     for _ in 0..3 {
         stage.mail("<twice@x>", "the same");
     }
@@ -272,7 +272,7 @@ fn equal_bytes_are_not_sent_where_an_id_vouches_for_one_of_them() {
 
 #[test]
 fn a_later_message_with_an_imported_name_is_told_apart_by_its_bytes() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let first = stage.mail("<list@x>", "the first");
     stage.import(&script_file_of(&["<list@x>"]));
     stage.run_until_done(1);
@@ -289,7 +289,7 @@ fn a_later_message_with_an_imported_name_is_told_apart_by_its_bytes() {
 
 #[test]
 fn where_the_imported_message_is_gone_a_later_one_of_its_name_arrives() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mail("<list@x>", "the first");
     stage.import(&script_file_of(&["<list@x>"]));
     stage.run_until_done(1);
@@ -303,11 +303,11 @@ fn where_the_imported_message_is_gone_a_later_one_of_its_name_arrives() {
 #[test]
 fn a_copy_that_may_be_anothers_is_looked_at_before_an_id_vouches() {
     // The script had failed at the first, and copied the second.
-    let stage = Stage::new();
-    stage.gmail.knobs(|k| k.dedupe.key = DedupeKey::Off);
+    let stage = TestEnv::new();
+    stage.target.knobs(|k| k.dedupe.key = DedupeKey::Off);
     stage.mail("<list@x>", "the first");
     let second = stage.mail("<list@x>", "the second");
-    stage.gmail.add(Mail::new(&second));
+    stage.target.add(Mail::new(&second));
     stage.import(&script_file_of(&["<list@x>"]));
     stage.run_until_done(1);
     assert_eq!(stage.texts(), ["the first", "the second"]);
@@ -317,7 +317,7 @@ fn a_copy_that_may_be_anothers_is_looked_at_before_an_id_vouches() {
 
 #[test]
 fn a_renumbered_source_keeps_what_was_vouched_for() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(5);
     stage.import(&script_file_of(&["<0@example.org>", "<1@example.org>"]));
     stage.run_until_done(1);
@@ -328,7 +328,7 @@ fn a_renumbered_source_keeps_what_was_vouched_for() {
         stage.count("proof = 'imported' AND superseded_by IS NULL"),
         2
     );
-    assert_eq!(stage.gmail.transcript().commands("APPEND"), 3);
+    assert_eq!(stage.target.transcript().commands("APPEND"), 3);
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn an_id_is_not_used_up_by_a_message_that_was_not_written_down() {
         "BEFORE UPDATE ON imported",
         "AFTER UPDATE ON imported",
     ] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(2);
         stage.import(&script_file_of(&["<0@example.org>"]));
         stage
@@ -360,10 +360,10 @@ fn an_id_is_not_used_up_by_a_message_that_was_not_written_down() {
 
 #[test]
 fn killed_in_the_middle() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     // Slow enough that a kill meets it at work.
     stage
-        .gmail
+        .target
         .knobs(|k| k.round_trip = Duration::from_millis(5));
     stage.import("{\"synced_message_ids\": {}}");
     let mut killed = 0;
@@ -400,10 +400,10 @@ fn killed_in_the_middle() {
 
 #[test]
 fn it_may_be_done_while_run_is_running() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(20);
     // The target is slow to let us in; meanwhile everything has been recorded.
-    let slow = stage.gmail.fault(
+    let slow = stage.target.fault(
         On::nth(1, "AUTHENTICATE").times(10),
         Fault::Delay(Duration::from_millis(2500)),
     );
@@ -423,13 +423,13 @@ fn it_may_be_done_while_run_is_running() {
 
 #[test]
 fn the_first_run_beside_the_scripts_file_speaks_of_import_state() {
-    let said = |ran: &crate::testkit::env::Ran| ran.err.matches("import-state").count();
-    let beside = |stage: &Stage| {
+    let said = |ran: &crate::testkit::route::Ran| ran.err.matches("import-state").count();
+    let beside = |stage: &TestEnv| {
         let file = stage.dir.path().join("sync_state.json");
         fs::write(&file, script_file_of(&["<0@example.org>"])).unwrap();
         file
     };
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(1);
     let file = beside(&stage);
     let dry = stage.run_with(&["--dry-run"]);
@@ -445,7 +445,7 @@ fn the_first_run_beside_the_scripts_file_speaks_of_import_state() {
     assert_eq!(said(&stage.run()), 0, "once");
 
     // The command that is named does it; and then nothing is said.
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let file = beside(&stage);
     let (file, config) = (file.to_str().unwrap(), stage.config_file());
     let ran = stage.command(&["import-state", file, "--config", config.to_str().unwrap()]);
@@ -453,11 +453,11 @@ fn the_first_run_beside_the_scripts_file_speaks_of_import_state() {
     assert_eq!(stage.unused(), 1);
     assert_eq!(said(&stage.run()), 0);
 
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     assert_eq!(said(&stage.run()), 0, "there is no such file");
 
     // Another ledger than the configuration's is named as it was named.
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     beside(&stage);
     let other = stage.dir.path().join("other.db");
     let ran = stage.run_with(&["--state-file", other.to_str().unwrap()]);
@@ -541,7 +541,7 @@ impl Drop for Running {
 
 #[test]
 fn a_daemon_that_does_not_know_the_history_sends_new_mail() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mail("<list@x>", "the first");
     stage.import(&script_file_of(&["<list@x>"]));
     // Only the listing of the history: new mail is asked for by UID.

@@ -12,7 +12,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::testkit::env::{ALICE, TOKEN, World};
+use crate::testkit::dovecot_env::{ALICE, TOKEN};
+use crate::testkit::env::TestEnv;
 use crate::testkit::{self, eventually};
 use imap_to_gmail::logging::{self, Options, Place};
 use serde_json::{Value, json};
@@ -727,7 +728,9 @@ fn a_system_log_that_hangs_does_not_hold_up_the_program() {
 /// A copy with `--debug` into a file: details and the protocol, in whole lines, and nothing that is nobody's business.
 #[test]
 fn the_protocol_in_a_file_shows_no_secret_and_no_body() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let mail = b"Message-ID: <1@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\nSubject: plum\r\n\r\nthe body of it\r\n";
     world.source.plant(ALICE, mail, "S", 1_700_000_000);
     let config = world.config_file();
@@ -760,7 +763,9 @@ fn the_protocol_in_a_file_shows_no_secret_and_no_body() {
 /// Another process has the ledger, and the log: what that one is rotating is left alone.
 #[test]
 fn who_may_not_run_touches_no_log() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let lock = File::create(world.dir.path().join("sync_state.db.lock")).unwrap();
     lock.try_lock().unwrap();
     let waits = world.dir.path().join("imap.log.1");

@@ -32,5 +32,5 @@ mod words;
 /// The program itself, when `testkit` starts this test program as that.
 #[test]
 fn program() {
-    testkit::env::program();
+    testkit::route::program();
 }

@@ -8,12 +8,12 @@ mod accounts;
 mod configuration;
 mod files;
 mod servers;
-mod session;
+mod user;
 
 use std::fs;
 use std::path::Path;
 
-use session::Said;
+use user::Said;
 
 /// With `UPDATE_WORDS=1` in the environment the file is written instead of compared.
 #[test]

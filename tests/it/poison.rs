@@ -13,10 +13,10 @@ mod unresolved;
 
 use std::time::{Duration, Instant};
 
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
 /// Messages but this one that were charged with anything, or tried more than once.
-fn others_charged(stage: &Stage, poison: &str) -> i64 {
+fn others_charged(stage: &TestEnv, poison: &str) -> i64 {
     stage.one(&format!(
         "SELECT count(*) FROM message WHERE coalesce(message_id, '') <> '{poison}'
             AND (first_failed_at IS NOT NULL OR last_error IS NOT NULL OR next_attempt_at <> discovered_at)"
@@ -25,7 +25,7 @@ fn others_charged(stage: &Stage, poison: &str) -> i64 {
 
 /// Runs until so many messages are given up. A quick machine runs often in the time for which a message is
 /// tried, a busy one takes long for a few runs: in vain are many runs that took long.
-fn until_given_up(stage: &Stage, count: u64) {
+fn until_given_up(stage: &TestEnv, count: u64) {
     let begun = Instant::now();
     for n in 1.. {
         assert_eq!(stage.run().status, 3, "{}", stage.dump());
@@ -38,7 +38,7 @@ fn until_given_up(stage: &Stage, count: u64) {
 }
 
 /// Runs until the one message is given up, and gives its reason.
-fn until_failed(stage: &Stage) -> String {
+fn until_failed(stage: &TestEnv) -> String {
     until_given_up(stage, 1);
     stage.one("SELECT last_error FROM message WHERE status = 'failed'")
 }

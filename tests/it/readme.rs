@@ -10,7 +10,7 @@ mod tables;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::testkit::env::Route;
+use crate::testkit::route::{Account, Route};
 use gmail_stand_in::{Gmail, Mail, Options};
 use serde_json::json;
 
@@ -89,19 +89,7 @@ fn servers() -> (Gmail, Gmail) {
 
 /// A configuration in a folder of its own.
 fn route(source: &Gmail, gmail: &Gmail) -> Route {
-    Route::new(json!({
-        "source_server": "localhost",
-        "source_port": source.port(),
-        "source_ca_file": source.ca_file(),
-        "source_user": source.account(),
-        "source_pass": source.password(),
-        "target_server": "localhost",
-        "target_port": gmail.port(),
-        "target_ca_file": gmail.ca_file(),
-        "target_user": gmail.account(),
-        "target_pass": gmail.password(),
-        "since": "all",
-    }))
+    Route::between(Account::on(source), Account::on(gmail))
 }
 
 /// Two that can be delivered, one that Gmail refuses, and the state file of the script that had copied one.

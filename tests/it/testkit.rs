@@ -6,14 +6,16 @@
 pub(crate) mod answering;
 pub(crate) mod corpus;
 pub(crate) mod dovecot;
+pub(crate) mod dovecot_env;
 pub(crate) mod env;
-pub(crate) mod gmail_env;
+
 pub(crate) mod imap;
 mod introspection;
 pub(crate) mod maildir;
 pub(crate) mod mounts;
 pub(crate) mod proxy;
 mod rawlog;
+pub(crate) mod route;
 pub(crate) mod scripted_proxy;
 pub(crate) mod terminal;
 

@@ -16,7 +16,7 @@ use gmail_stand_in::{CLIENT_SECRET, Gmail, Options};
 use imap_to_gmail::config::Intervals;
 use serde_json::{Value, json};
 
-use crate::testkit::{self, env::Route};
+use crate::testkit::{self, route::Route};
 
 /// Holds the arguments when this test binary is to be the program, with a sign-in that may take a second.
 const CHILD: &str = "IMAP_TO_GMAIL_AUTH_ARGS";

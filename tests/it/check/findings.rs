@@ -9,8 +9,8 @@ use std::time::Duration;
 use gmail_stand_in::{Gmail, Options};
 use serde_json::Value;
 
-use crate::testkit::env::Ran;
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
+use crate::testkit::route::Ran;
 
 /// The findings that there are in any case, where Gmail is entered with a token.
 const NAMES: &[&str] = &[
@@ -49,23 +49,23 @@ const WRITES: &[&str] = &[
 ];
 
 /// A stage with everything right: three messages in the source, Gmail entered with a token that can be renewed.
-pub(crate) fn right() -> Stage {
+pub(crate) fn right() -> TestEnv {
     right_with(Options::default())
 }
 
-pub(crate) fn right_with(target: Options) -> Stage {
-    let mut stage = Stage::with(target);
+pub(crate) fn right_with(target: Options) -> TestEnv {
+    let mut stage = TestEnv::build().target(target).start();
     fs::set_permissions(stage.dir.path(), Permissions::from_mode(0o700)).unwrap();
     stage.mails(3);
-    let token = stage.gmail.issue_token(Duration::from_secs(3600));
-    let token = stage.gmail.token_json(&token, Duration::from_secs(3600));
+    let token = stage.target.issue_token(Duration::from_secs(3600));
+    let token = stage.target.token_json(&token, Duration::from_secs(3600));
     stage.set("target_pass", Value::Null);
     stage.write_token(&serde_json::from_str(&token).unwrap());
     stage
 }
 
 /// Another server is the source.
-pub(crate) fn other_source(stage: &mut Stage, options: Options) {
+pub(crate) fn other_source(stage: &mut TestEnv, options: Options) {
     stage.source = Gmail::start(options);
     let (port, ca_file) = (stage.source.port(), stage.source.ca_file());
     stage
@@ -81,14 +81,14 @@ pub(crate) struct Checked {
 }
 
 /// Checks, and makes sure that nothing was changed by it and that nothing is left out.
-pub(crate) fn check(stage: &Stage) -> Checked {
+pub(crate) fn check(stage: &TestEnv) -> Checked {
     let before = contents(stage.dir.path());
-    let lines = (stage.source.lines(), stage.gmail.lines());
+    let lines = (stage.source.lines(), stage.target.lines());
     let ran = stage.command(&["check", "--config", "config.json", "--json"]);
     assert_eq!(contents(stage.dir.path()), before, "something was changed");
     for transcript in [
         stage.source.transcript().after(lines.0),
-        stage.gmail.transcript().after(lines.1),
+        stage.target.transcript().after(lines.1),
     ] {
         for said in transcript.client() {
             let mut words = said.split(' ').skip(1).map(str::to_uppercase);

@@ -8,12 +8,12 @@ use imap_to_gmail::ledger::{Ledger, Route};
 use imap_to_gmail::message::UidValidity;
 
 use super::findings::{Checked, check, contents, right};
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::Stage;
 use crate::testkit::mounts::in_private_mounts;
 
 /// A stage whose three messages have been delivered.
-fn delivered() -> Stage {
+fn delivered() -> TestEnv {
     let stage = right();
     stage.run_until_done(2);
     stage
@@ -169,7 +169,7 @@ fn a_folder_that_is_not_there() {
 
 /// The check in a name space of its own where the folder `small` is such a file system; None where this machine
 /// does not allow that.
-fn on_file_system(stage: &mut Stage, options: &str) -> Option<Checked> {
+fn on_file_system(stage: &mut TestEnv, options: &str) -> Option<Checked> {
     fs::create_dir(stage.dir.path().join("small")).unwrap();
     stage.set("state_file", "small/sync_state.db");
     let mount = format!("mount -t tmpfs -o {options} tmpfs small");
@@ -180,7 +180,7 @@ fn on_file_system(stage: &mut Stage, options: &str) -> Option<Checked> {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    Some(Checked::read(&crate::testkit::env::Ran {
+    Some(Checked::read(&crate::testkit::route::Ran {
         status: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
@@ -218,7 +218,7 @@ fn a_run_goes_on_while_it_is_checked() {
         let status = stage.status_soon();
         status["running"] == true && status["delivered"] == 3
     });
-    let names = |stage: &Stage| contents(stage.dir.path()).into_keys().collect::<Vec<_>>();
+    let names = |stage: &TestEnv| contents(stage.dir.path()).into_keys().collect::<Vec<_>>();
     let before = names(&stage);
     let ran = stage.command(&["check", "--config", "config.json", "--json"]);
     let checked = Checked::read(&ran);

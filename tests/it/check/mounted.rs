@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::findings::right;
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 use crate::testkit::mounts::in_private_mounts;
 
 /// What is found where this script mounts what it likes and then calls `check --json`, the program being `$0`; None
 /// where this machine lets nobody mount anything.
-pub(crate) fn findings_of(stage: &Stage, script: &str) -> Option<Value> {
+pub(crate) fn findings_of(stage: &TestEnv, script: &str) -> Option<Value> {
     let out = in_private_mounts(script)?
         .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
         .current_dir(stage.dir.path())
@@ -21,7 +21,7 @@ pub(crate) fn findings_of(stage: &Stage, script: &str) -> Option<Value> {
 }
 
 /// What a check finds where this file of the stage is a mount of its own, made so by `options`.
-fn findings(stage: &Stage, name: &str, options: &str) -> Option<Value> {
+fn findings(stage: &TestEnv, name: &str, options: &str) -> Option<Value> {
     let script = format!(
         "mount --bind {name} {name} && {options} exec \"$0\" check --config config.json --json"
     );

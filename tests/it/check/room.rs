@@ -3,11 +3,11 @@
 use gmail_stand_in::{Fault, Mail, On, Options, Use};
 
 use super::findings::{check, right, right_with};
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
 /// In units of 1,024 bytes.
-fn storage(stage: &Stage, used: u64, all: u64) {
-    stage.gmail.knobs(|k| k.storage = Some((used, all)));
+fn storage(stage: &TestEnv, used: u64, all: u64) {
+    stage.target.knobs(|k| k.storage = Some((used, all)));
 }
 
 #[test]
@@ -52,8 +52,8 @@ fn what_does_not_fit_is_a_problem_and_what_hardly_fits_a_warning() {
     let cause = "the account is full (100% is used)";
     check(&stage).finds(4, &["target_quota problem"], cause, mend);
     // Once a run has looked, what waits counts.
-    stage.gmail.knobs(|k| k.storage = None);
-    stage.gmail.fault(
+    stage.target.knobs(|k| k.storage = None);
+    stage.target.fault(
         On::each("APPEND"),
         Fault::Answer("NO [UNAVAILABLE] not now".into()),
     );
@@ -92,7 +92,7 @@ fn a_server_that_says_nothing_of_room_is_none_the_worse() {
     assert!(!checked.has("target_quota"), "{checked:#?}");
     assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
     let stage = plain(" QUOTA");
-    stage.gmail.knobs(|k| k.storage = None);
+    stage.target.knobs(|k| k.storage = None);
     let text = "the server states no limit for all mail together";
     assert_eq!(check(&stage).message("target_quota"), text);
 }
@@ -111,7 +111,7 @@ fn odd_answers_about_room_do_no_harm() {
     ] {
         let stage = right();
         stage
-            .gmail
+            .target
             .fault(On::each("GETQUOTAROOT"), Fault::Answer(answer.into()));
         let checked = check(&stage);
         assert_eq!(checked.status, 0, "{answer}: {checked:#?}");
@@ -123,7 +123,7 @@ fn odd_answers_about_room_do_no_harm() {
     }
     let stage = right();
     stage
-        .gmail
+        .target
         .fault(On::each("GETQUOTAROOT"), Fault::CutBefore);
     let checked = check(&stage);
     assert_eq!(checked.amiss(), ["target_quota skipped"], "{checked:#?}");
@@ -136,7 +136,7 @@ fn a_new_ledger_on_a_gmail_that_holds_most_of_it_is_a_warning() {
     stage.mails(8);
     stage.mail("", "nameless");
     for message in stage.source.messages().iter().take(9) {
-        stage.gmail.add(Mail::new(&message.bytes));
+        stage.target.add(Mail::new(&message.bytes));
     }
     let checked = check(&stage);
     checked.finds(
@@ -156,12 +156,12 @@ fn a_new_ledger_on_a_gmail_that_holds_most_of_it_is_a_warning() {
         checked.message("target_quota").contains(&text),
         "{checked:#?}"
     );
-    stage.gmail.knobs(|k| k.storage = None);
+    stage.target.knobs(|k| k.storage = None);
     // Without All Mail, what lies in the INBOX counts.
-    stage.gmail.knobs(|k| k.hidden = vec![Use::All]);
+    stage.target.knobs(|k| k.hidden = vec![Use::All]);
     let amiss = ["target_copies warning", "target_overlap warning"];
     check(&stage).finds(0, &amiss, "All Mail is hidden", "Show in IMAP");
-    stage.gmail.knobs(|k| k.hidden = Vec::new());
+    stage.target.knobs(|k| k.hidden = Vec::new());
     stage.run_until_done(2);
     assert_eq!(check(&stage).amiss(), [""; 0]);
 }
@@ -170,7 +170,7 @@ fn a_new_ledger_on_a_gmail_that_holds_most_of_it_is_a_warning() {
 fn a_few_in_common_are_no_warning() {
     let stage = right();
     for message in stage.source.messages().iter().take(1) {
-        stage.gmail.add(Mail::new(&message.bytes));
+        stage.target.add(Mail::new(&message.bytes));
     }
     assert_eq!(check(&stage).amiss(), [""; 0]);
 }

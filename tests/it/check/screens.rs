@@ -9,9 +9,9 @@ use gmail_stand_in::{Refusal, Use};
 use serde_json::Value;
 
 use super::findings::right;
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
-fn shows(stage: &mut Stage, name: &str, status: i32) {
+fn shows(stage: &mut TestEnv, name: &str, status: i32) {
     stage.set("state_file", "sync_state.db");
     let ran = stage.command(&["check", "--config", "config.json"]);
     assert_eq!((ran.status, &*ran.err), (status, ""), "{ran:?}");
@@ -24,7 +24,7 @@ fn shows(stage: &mut Stage, name: &str, status: i32) {
 }
 
 /// With `UPDATE_WORDS=1` in the environment the file is written instead of compared.
-pub(crate) fn is_as_written(name: &str, screen: &str, stage: &Stage) {
+pub(crate) fn is_as_written(name: &str, screen: &str, stage: &TestEnv) {
     let text = alike(screen, stage);
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/check/screens/{name}.txt"));
@@ -38,8 +38,8 @@ pub(crate) fn is_as_written(name: &str, screen: &str, stage: &Stage) {
     );
 }
 
-fn alike(text: &str, stage: &Stage) -> String {
-    let ports = [stage.source.port(), stage.gmail.port()];
+fn alike(text: &str, stage: &TestEnv) -> String {
+    let ports = [stage.source.port(), stage.target.port()];
     let mut out = String::new();
     for line in text.lines() {
         let mut line = line.to_string();
@@ -82,7 +82,7 @@ fn days_alike(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn token_file_here(stage: &mut Stage) {
+fn token_file_here(stage: &mut TestEnv) {
     stage.set("target_token_file", "token.json");
 }
 
@@ -97,7 +97,7 @@ fn all_is_right() {
 fn much_is_wrong() {
     let mut stage = right();
     token_file_here(&mut stage);
-    stage.gmail.refuse_login(Refusal::ImapDisabled, 9);
+    stage.target.refuse_login(Refusal::ImapDisabled, 9);
     stage.set("source_pass", "wrong").set("sinse", "7d");
     shows(&mut stage, "wrong", 2);
 }
@@ -111,7 +111,7 @@ fn warnings_only() {
     let at = Utc::now() - TimeDelta::days(6);
     token["consented_at"] = at.format("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     fs::write(&path, token.to_string()).unwrap();
-    stage.gmail.knobs(|k| {
+    stage.target.knobs(|k| {
         k.hidden = vec![Use::All];
         k.append_limit = 10_000_000;
     });

@@ -7,7 +7,7 @@ use gmail_stand_in::{Options, Refusal, Use};
 use serde_json::json;
 
 use super::findings::{Checked, check, other_source, right, right_with};
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 use crate::testkit::{free_port, says};
 
 const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN";
@@ -114,7 +114,7 @@ fn whoever_never_answers_is_waited_for_less_than_a_minute() {
 }
 
 /// A source whose certificate is like this.
-fn certified(turn: impl FnOnce(&mut Options)) -> Stage {
+fn certified(turn: impl FnOnce(&mut Options)) -> TestEnv {
     let mut stage = right();
     let mut options = Options::plain(SOURCE);
     turn(&mut options);
@@ -140,7 +140,7 @@ fn certificates_that_are_refused() {
         "source_ca_file",
     );
     let mut foreign = right();
-    let other = foreign.gmail.ca_file();
+    let other = foreign.target.ca_file();
     foreign.set("source_ca_file", other.to_str().unwrap());
     check(&foreign).finds(
         4,
@@ -196,14 +196,14 @@ fn refusals_at_gmail_keep_its_words() {
         ),
     ] {
         let stage = right();
-        stage.gmail.refuse_login(refusal, 9);
+        stage.target.refuse_login(refusal, 9);
         check(&stage).finds(4, &NO_TARGET_SIGN_IN, cause, mend);
     }
     let stage = right();
-    stage.gmail.refuse_login(Refusal::Unavailable, 9);
+    stage.target.refuse_login(Refusal::Unavailable, 9);
     check(&stage).finds(1, &NO_TARGET_SIGN_IN, "[UNAVAILABLE]", "try again");
     let stage = right();
-    stage.gmail.refuse_login(Refusal::TooManyConnections, 9);
+    stage.target.refuse_login(Refusal::TooManyConnections, 9);
     check(&stage).finds(1, &NO_TARGET_SIGN_IN, "asks us to slow down", "try again");
 }
 
@@ -242,7 +242,7 @@ fn a_google_password_where_an_app_password_should_be() {
     stage
         .set("target_token_file", serde_json::Value::Null)
         .set("target_pass", "Tr0ub4dor&3");
-    stage.gmail.refuse_login(Refusal::AppPasswordRequired, 9);
+    stage.target.refuse_login(Refusal::AppPasswordRequired, 9);
     let ran = stage.command(&["check", "--config", "config.json", "--json"]);
     let cause = "Application-specific password required";
     Checked::read(&ran).finds(
@@ -264,7 +264,7 @@ fn mailboxes_that_gmail_hides() {
         ),
     ] {
         let stage = right();
-        stage.gmail.knobs(|k| k.hidden = hidden);
+        stage.target.knobs(|k| k.hidden = hidden);
         check(&stage).finds(0, &["target_copies warning"], cause, "Show in IMAP");
     }
 }

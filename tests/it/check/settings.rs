@@ -23,7 +23,7 @@ fn where_all_is_right_nothing_is_found() {
         "INBOX holds 3 messages; the first run takes all of them"
     );
     // It is the only one that was there.
-    assert_eq!(stage.gmail.token_requests().len(), 1);
+    assert_eq!(stage.target.token_requests().len(), 1);
 }
 
 #[test]

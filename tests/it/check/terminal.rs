@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::findings::right;
 use super::screens::is_as_written;
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 use crate::testkit::terminal::terminal;
 
 /// What a check writes to a terminal.
-fn shown(stage: &Stage, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> String {
+fn shown(stage: &TestEnv, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> String {
     let (mut master, slave) = terminal(rows, columns);
     let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
     command
@@ -37,12 +37,12 @@ fn shown(stage: &Stage, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> St
     String::from_utf8(text).unwrap().replace("\r\n", "\n")
 }
 
-fn much_is_wrong() -> Stage {
+fn much_is_wrong() -> TestEnv {
     let mut stage = right();
     stage
         .set("target_token_file", "token.json")
         .set("state_file", "sync_state.db");
-    stage.gmail.refuse_login(Refusal::ImapDisabled, 9);
+    stage.target.refuse_login(Refusal::ImapDisabled, 9);
     stage.set("source_pass", "wrong");
     stage
 }

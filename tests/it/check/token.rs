@@ -8,7 +8,7 @@ use gmail_stand_in::TokenTrouble;
 use serde_json::{Value, json};
 
 use super::findings::{Checked, check, right};
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
 /// What is not tried where there is no token.
 const NO_TOKEN: [&str; 8] = [
@@ -22,12 +22,12 @@ const NO_TOKEN: [&str; 8] = [
     "target_quota skipped",
 ];
 
-fn file(stage: &Stage) -> std::path::PathBuf {
+fn file(stage: &TestEnv) -> std::path::PathBuf {
     stage.dir.path().join("token.json")
 }
 
 /// The token file, changed.
-fn with(changes: Value) -> Stage {
+fn with(changes: Value) -> TestEnv {
     let mut stage = right();
     let mut token: Value =
         serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
@@ -95,7 +95,9 @@ fn a_file_without_a_refresh_token_does_for_an_hour() {
 #[test]
 fn a_refresh_token_that_is_refused() {
     let stage = right();
-    stage.gmail.token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
+    stage
+        .target
+        .token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
     // The access token in the file is good for another hour: the rest is tried with it.
     let cause = "invalid_grant (Token has been expired or revoked.)";
     check(&stage).finds(4, &["target_token problem"], cause, "still in \"Testing\"");
@@ -112,7 +114,7 @@ fn a_token_endpoint_that_is_down() {
         "try again later",
     );
     let stage = right();
-    stage.gmail.token_trouble(TokenTrouble::ServerError, 9);
+    stage.target.token_trouble(TokenTrouble::ServerError, 9);
     check(&stage).finds(1, &["target_token problem"], "HTTP 500", "try again later");
 }
 
@@ -139,14 +141,14 @@ fn a_refresh_token_that_may_be_used_up_is_not_used() {
         "a renewal was not tried",
         "the next run renews it",
     );
-    assert_eq!(stage.gmail.token_requests().len(), 0);
+    assert_eq!(stage.target.token_requests().len(), 0);
 }
 
 #[test]
 fn a_refresh_token_that_is_replaced_all_the_same_is_not_lost() {
     let stage = right();
     let old: Value = serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
-    stage.gmail.token_trouble(TokenTrouble::Rotate, 1);
+    stage.target.token_trouble(TokenTrouble::Rotate, 1);
     let ran = stage.command(&["check", "--config", "config.json", "--json"]);
     let checked = Checked::read(&ran);
     checked.finds(
@@ -178,9 +180,9 @@ fn consent_that_may_end_within_two_days_is_a_warning() {
 #[test]
 fn a_clock_that_is_wrong() {
     let stage = right();
-    stage.gmail.clock().advance(Duration::from_secs(40));
+    stage.target.clock().advance(Duration::from_secs(40));
     assert_eq!(check(&stage).amiss(), [""; 0]);
-    stage.gmail.clock().advance(Duration::from_secs(560));
+    stage.target.clock().advance(Duration::from_secs(560));
     let checked = check(&stage);
     checked.finds(
         0,

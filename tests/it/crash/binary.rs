@@ -5,14 +5,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::moments::plant_round;
-use crate::testkit::env::World;
+use crate::testkit::env::TestEnv;
 
 const ROUNDS: usize = 200;
 
 #[test]
 #[ignore = "hundreds of rounds with real intervals, which wait 30 s for what may be done late: two minutes"]
 fn the_real_program_killed_at_random_moments() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let begun = Instant::now();
     let run = || {
         Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::fuse::Fuse;
 use crate::testkit::dovecot::{self, Dovecot};
-use crate::testkit::env::{Ran, Route};
 use crate::testkit::proxy::Side;
+use crate::testkit::route::{Ran, Route};
 
 /// The date of the first message; each next one came a minute later.
 const T0: i64 = 1_700_000_000;
@@ -91,7 +91,7 @@ pub(crate) struct Findings {
     pub(crate) wrong: Vec<String>,
 }
 
-pub(crate) struct Stage<'a> {
+pub(crate) struct BrokenRun<'a> {
     route: Route,
     pub(crate) source: Fuse,
     pub(crate) target: Fuse,
@@ -111,7 +111,7 @@ enum Ends<'a> {
     },
 }
 
-impl Deref for Stage<'_> {
+impl Deref for BrokenRun<'_> {
     type Target = Route;
 
     fn deref(&self) -> &Route {
@@ -119,7 +119,7 @@ impl Deref for Stage<'_> {
     }
 }
 
-impl DerefMut for Stage<'_> {
+impl DerefMut for BrokenRun<'_> {
     fn deref_mut(&mut self) -> &mut Route {
         &mut self.route
     }
@@ -205,9 +205,9 @@ fn letters(gmail: bool, big: bool) -> Vec<Letter> {
     out
 }
 
-impl<'a> Stage<'a> {
+impl<'a> BrokenRun<'a> {
     /// `big`: three messages, the one in the middle over 8 MB.
-    pub(crate) fn new(servers: &'a Servers, big: bool) -> Stage<'a> {
+    pub(crate) fn new(servers: &'a Servers, big: bool) -> BrokenRun<'a> {
         let letters = letters(matches!(servers, Servers::Gmail), big);
         let (ends, ports, users, passes) = match servers {
             Servers::Gmail => {
@@ -254,7 +254,7 @@ impl<'a> Stage<'a> {
         route
             .plain("source", source.port())
             .plain("target", target.port());
-        let stage = Stage {
+        let stage = BrokenRun {
             route,
             source,
             target,

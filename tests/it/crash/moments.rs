@@ -10,8 +10,10 @@ use imap_to_gmail::session::{Login, Session};
 
 use super::fuse::{Deed, Fuse, When};
 use crate::testkit::dovecot::Dovecot;
-use crate::testkit::env::{self, ALICE, BOB, TOKEN, World};
+use crate::testkit::dovecot_env::{ALICE, BOB, DovecotEnv, TOKEN};
+use crate::testkit::env::TestEnv;
 use crate::testkit::proxy::{Proxy, Side};
+use crate::testkit::route::{self};
 use crate::testkit::{self, answering};
 
 const T0: i64 = 1_700_000_000;
@@ -41,7 +43,9 @@ pub(crate) fn plant_round(source: &Dovecot, round: usize) {
 
 #[test]
 fn killed_at_random_moments() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let mut killed = 0;
     for round in 0..ROUNDS {
         plant_round(&world.source, round);
@@ -66,8 +70,8 @@ fn killed_at_random_moments() {
 }
 
 /// Runs a round of mail per cut, with the connection to one side cut after a random number of bytes.
-fn cut_at_random_bytes(side: &str, proxy_for: impl Fn(&World) -> u16) {
-    let Some(mut world) = World::new() else {
+fn cut_at_random_bytes(side: &str, proxy_for: impl Fn(&DovecotEnv) -> u16) {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let proxy = Proxy::start(proxy_for(&world));
@@ -105,7 +109,7 @@ fn the_source_cut_at_random_bytes() {
 }
 
 /// Two older messages, so that the two newest are claimed together, and one mark serves both.
-fn plant_older(world: &World) {
+fn plant_older(world: &DovecotEnv) {
     for i in 1..=2 {
         let mail = format!("Message-ID: <older{i}@x>\r\n\r\nolder");
         world.source.plant(ALICE, mail.as_bytes(), "", T0 - i);
@@ -113,8 +117,8 @@ fn plant_older(world: &World) {
 }
 
 /// A world whose target is reached in plain text through a proxy.
-fn plain_target() -> Option<(World, Proxy)> {
-    let mut world = World::new()?;
+fn plain_target() -> Option<(DovecotEnv, Proxy)> {
+    let mut world = TestEnv::dovecot()?;
     let proxy = Proxy::start(world.target.port());
     world.plain("target", proxy.port());
     Some((world, proxy))
@@ -138,7 +142,9 @@ fn an_append_that_was_done_but_not_answered_is_found_again() {
 
 #[test]
 fn a_delivery_that_could_not_be_written_down_is_found_again() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     world
         .source
         .plant(ALICE, b"Subject: none\r\n\r\nfirst", "", T0);
@@ -168,7 +174,7 @@ fn a_message_sent_with_mended_line_ends_is_found_again_too() {
     let target = Dovecot::build()
         .xoauth2(true)
         .capability("IMAP4rev1 SASL-IR AUTH=XOAUTH2 UIDPLUS");
-    let Some(mut world) = World::with(Dovecot::build(), target) else {
+    let Some(mut world) = TestEnv::dovecot_with(Dovecot::build(), target) else {
         return;
     };
     // As Cyrus does; once mended there is a CRLF for each.
@@ -304,7 +310,7 @@ fn a_copy_that_the_target_altered_vouches_for_one_message_only() {
 /// Two messages that are like each other, planted in this order, are left open together: the newer one has arrived, the
 /// older one was not begun.
 fn two_left_open(mails: [(&str, i64); 2]) {
-    let Some(mut world) = World::new() else {
+    let Some(mut world) = TestEnv::dovecot() else {
         return;
     };
     let fuse = Fuse::start(world.target.port());
@@ -344,7 +350,9 @@ fn of_two_left_open_the_one_with_its_very_bytes_has_arrived() {
 
 #[test]
 fn nor_is_it_found_for_another_message_of_that_name() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let mail = |end: &str| {
         format!("Message-ID: <one@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\ntwin{end}")
     };
@@ -443,7 +451,9 @@ fn a_target_that_stops_answering_is_given_up_and_resolved() {
 
 #[test]
 fn a_session_sees_what_came_since_it_was_opened() {
-    let Some(world) = World::new() else { return };
+    let Some(world) = TestEnv::dovecot() else {
+        return;
+    };
     let endpoint = Endpoint {
         host: "127.0.0.1".into(),
         port: world.target.port(),
@@ -458,7 +468,7 @@ fn a_session_sees_what_came_since_it_was_opened() {
     world
         .target
         .append(BOB, "INBOX", b"Subject: a\r\n\r\na", "", T0);
-    let mut session = Session::open(&endpoint, &login, &env::quick()).unwrap();
+    let mut session = Session::open(&endpoint, &login, &route::quick()).unwrap();
     session.examine("INBOX").unwrap();
     world
         .target

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::broken_run::{Findings, Servers, Stage};
+use super::broken_run::{BrokenRun, Findings, Servers};
 use super::fuse::{Deed, Fuse, When};
 use crate::testkit::proxy::Side;
 
@@ -69,7 +69,7 @@ impl fmt::Display for Point {
     }
 }
 
-fn fuse<'a>(stage: &'a Stage<'_>, end: End) -> &'a Fuse {
+fn fuse<'a>(stage: &'a BrokenRun<'_>, end: End) -> &'a Fuse {
     match end {
         End::Source => &stage.source,
         End::Target => &stage.target,
@@ -78,7 +78,7 @@ fn fuse<'a>(stage: &'a Stage<'_>, end: End) -> &'a Fuse {
 
 /// Breaks a run at this point, lets it or the next one go to the end, and judges. At which event it was, if it came.
 fn try_point(servers: &Servers, big: bool, point: Point) -> (Option<String>, Findings) {
-    let stage = Stage::new(servers, big);
+    let stage = BrokenRun::new(servers, big);
     let (end, side, deed) = point.way;
     let fuse = fuse(&stage, end);
     fuse.arm(side, When::Nth(point.nth), deed);
@@ -153,7 +153,7 @@ pub(crate) fn at_a_time<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
 /// Every `stride`th point of each of these ways.
 fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usize) {
     let begun = Instant::now();
-    let undisturbed = Stage::new(servers, big);
+    let undisturbed = BrokenRun::new(servers, big);
     let mut tally = Tally::default();
     tally.add(
         "undisturbed",

@@ -4,11 +4,10 @@
 use std::process::{Child, Command};
 
 use gmail_stand_in::{Gmail, Mail, Options};
-use serde_json::json;
 
-use crate::testkit::env::Route;
 use crate::testkit::eventually;
 use crate::testkit::proxy::{Proxy, Side};
+use crate::testkit::route::{Account, Route};
 
 /// So slow that what a system takes of a connection is on its way far longer than absence is waited for.
 const LINE: u64 = 1 << 20;
@@ -32,23 +31,12 @@ fn line(tls: bool, size: u64) -> Line {
     let source = Gmail::start(plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN"));
     let target = Gmail::start(plain("IMAP4rev1 UIDPLUS IDLE SASL-IR AUTH=PLAIN"));
     let proxy = Proxy::start(target.port());
-    let mut route = Route::new(json!({
-        "source_server": "localhost",
-        "source_port": source.port(),
-        "source_ca_file": source.ca_file(),
-        "source_user": source.account(),
-        "source_pass": source.password(),
-        "target_server": "localhost",
-        "target_port": proxy.port(),
-        "target_ca_file": target.ca_file(),
-        "target_user": target.account(),
-        "target_pass": target.password(),
-        "since": "all",
-    }));
-    if !tls {
-        route.plain("source", source.port());
-        route.plain("target", proxy.port());
-    }
+    let accounts = [
+        Account::on(&source),
+        Account::on(&target).through(proxy.port()),
+    ];
+    let [from, to] = accounts.map(|a| if tls { a } else { a.without_tls() });
+    let route = Route::between(from, to);
     let text = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
     source.add(Mail::new(format!(
         "Message-ID: <big@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\n{}",

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::broken_run::{Findings, Servers, Stage};
+use super::broken_run::{BrokenRun, Findings, Servers};
 use super::points::{Tally, at_a_time};
 use crate::testkit::in_ci;
 use crate::testkit::proxy::Side;
@@ -39,7 +39,7 @@ impl Library {
     }
 
     /// Lets this happen to the next run that is started; where it leaves word of that.
-    fn preload(&self, stage: &mut Stage<'_>, fault: &str) -> PathBuf {
+    fn preload(&self, stage: &mut BrokenRun<'_>, fault: &str) -> PathBuf {
         let library = self.dir.path().join("ledger_io.so");
         let mark = stage.dir.path().join("mark");
         stage
@@ -54,7 +54,7 @@ impl Library {
 
     /// How much a run that nobody disturbs does of it.
     fn count(&self, servers: &Servers, kind: &str) -> usize {
-        let mut stage = Stage::new(servers, false);
+        let mut stage = BrokenRun::new(servers, false);
         let mark = self.preload(&mut stage, &format!("{kind} 1000000000"));
         stage.end(stage.spawn(&[])).unwrap();
         let count = fs::read_to_string(mark.with_extension("count")).unwrap();
@@ -88,7 +88,7 @@ fn enumerate(name: &str, servers: &Servers, kind: &str, stride: usize) {
     let points: Vec<usize> = (first..=count).step_by(stride).collect();
     let (tally, missed, unharmed) = (Mutex::new(Tally::default()), Mutex::new(0), Mutex::new(0));
     at_a_time(&points, |nth| {
-        let mut stage = Stage::new(servers, false);
+        let mut stage = BrokenRun::new(servers, false);
         let mark = library.preload(&mut stage, &format!("{kind} {nth}"));
         let child = stage.spawn(&[]);
         stage.env.clear();
@@ -173,7 +173,7 @@ fn the_disk_full_at_some_ledger_writes() {
 #[test]
 fn a_ledger_that_may_not_be_written_is_said_so_and_nothing_is_sent() {
     let library = Library::build();
-    let mut stage = Stage::new(&Servers::Gmail, false);
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
     stage.end(stage.spawn(&["--dry-run"])).unwrap();
     // A ledger there is, and it is opened for reading alone.
     fs::write(stage.ledger_file(), "").unwrap();
@@ -190,7 +190,7 @@ fn a_ledger_that_may_not_be_written_is_said_so_and_nothing_is_sent() {
 
 #[test]
 fn a_ledger_whose_folder_is_gone_is_said_so() {
-    let mut stage = Stage::new(&Servers::Gmail, false);
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
     let gone = stage.dir.path().join("gone");
     stage.set("state_file", gone.join("sync_state.db").to_str().unwrap());
     let ran = stage.end(stage.spawn(&[])).unwrap();
@@ -254,7 +254,7 @@ impl Drop for Disk {
 
 /// A run with so many pages of room; whether that was enough.
 fn with_room_for(pages: usize) -> Option<(bool, Findings)> {
-    let mut stage = Stage::new(&Servers::Gmail, false);
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
     let at = stage.dir.path().join("disk");
     let disk = Disk::mount(&at)?;
     disk.remount(&format!("size={}k", 4 * pages));
@@ -301,7 +301,7 @@ fn a_small_disk_of_some_sizes() {
 
 #[test]
 fn a_disk_that_became_read_only_is_said_so() {
-    let mut stage = Stage::new(&Servers::Gmail, false);
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
     let at = stage.dir.path().join("disk");
     let Some(disk) = Disk::mount(&at) else { return };
     disk.remount("size=16m");

@@ -5,14 +5,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use chrono::Utc;
-use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
+use gmail_stand_in::{Fault, Mail, On};
 use imap_to_gmail::config::Config;
 use imap_to_gmail::engine::{Engine, Stopper, Watch, changed_at};
 use imap_to_gmail::ledger::Ledger;
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 use crate::testkit::proxy::{Proxy, Side};
-use crate::testkit::{env, eventually};
+use crate::testkit::{eventually, route};
 
 /// `run` in this process, whose pause lasts longer than any test.
 struct Running {
@@ -21,8 +21,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(stage: &Stage) -> Running {
-        let mut times = env::quick();
+    fn start(stage: &TestEnv) -> Running {
+        let mut times = route::quick();
         times.pause = (Duration::from_secs(3600), Duration::from_secs(3600));
         let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
         let ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();
@@ -54,8 +54,8 @@ impl Drop for Running {
 }
 
 /// A source with more than a day's bytes in it: thirty messages of 10 kB, and 100 kB may go.
-fn backlog() -> Stage {
-    let mut stage = Stage::new();
+fn backlog() -> TestEnv {
+    let mut stage = TestEnv::new();
     stage.set("upload_limit_per_day", "100K");
     for i in 0..30 {
         stage.mail(&format!("<{i}@example.org>"), &"x".repeat(10_000));
@@ -63,18 +63,18 @@ fn backlog() -> Stage {
     stage
 }
 
-fn limit_is_reached(stage: &Stage) -> bool {
+fn limit_is_reached(stage: &TestEnv) -> bool {
     let trouble = stage.status_soon()["trouble"]["message"].to_string();
     trouble.contains("upload_limit_per_day")
 }
 
-fn holds(stage: &Stage, id: &str) -> bool {
+fn holds(stage: &TestEnv, id: &str) -> bool {
     let held = stage.held();
     held.iter()
         .any(|m| String::from_utf8_lossy(&m.bytes).contains(id))
 }
 
-fn sent(stage: &Stage) -> i64 {
+fn sent(stage: &TestEnv) -> i64 {
     stage.one("SELECT coalesce(sum(bytes), 0) FROM upload")
 }
 
@@ -146,28 +146,28 @@ fn what_was_not_sent_does_not_count() {
         // The system may have taken more than the server did.
         (Fault::CutInLiteral(1000), 2 * 300_000),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestEnv::new();
         stage
             .set("upload_limit_per_day", "100M")
             .set("connections", 1);
         for i in 0..6 {
             stage.mail(&format!("<{i}@example.org>"), &"x".repeat(300_000));
         }
-        stage.gmail.fault(On::nth(1, "APPEND"), fault.clone());
+        stage.target.fault(On::nth(1, "APPEND"), fault.clone());
         // The run ends at once after that.
         let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
-        stage.gmail.fault(
+        stage.target.fault(
             On::nth(2, "AUTHENTICATE").times(99),
             Fault::Answer(no.into()),
         );
-        stage.gmail.fault(
+        stage.target.fault(
             On::nth(2, "APPEND").times(99),
             Fault::Answer("NO [OVERQUOTA] Account is out of storage (Failure)".into()),
         );
         assert_eq!(stage.run().status, 4);
         let booked = sent(&stage);
         assert!((0..=most).contains(&booked), "{fault:?}: {booked}");
-        stage.gmail.clear_faults();
+        stage.target.clear_faults();
         stage.run_until_done(2);
         let all: i64 = stage.one("SELECT sum(size) FROM message");
         assert_eq!(sent(&stage), booked + all, "{fault:?}");
@@ -176,11 +176,11 @@ fn what_was_not_sent_does_not_count() {
 
 #[test]
 fn a_message_that_is_sent_twice_counts_twice() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.source.add(Mail::new(
         b"Message-ID: <bare@x>\nDate: Tue, 14 Nov 2023 22:13:20 +0000\n\nbare\n",
     ));
-    stage.gmail.fault(
+    stage.target.fault(
         On::nth(1, "APPEND"),
         Fault::AnswerAfterLiteral {
             text: "BAD Invalid Arguments: Unable to parse message".into(),
@@ -188,24 +188,15 @@ fn a_message_that_is_sent_twice_counts_twice() {
         },
     );
     stage.run_until_done(1);
-    let taken = stage.gmail.uploaded() as i64;
+    let taken = stage.target.uploaded() as i64;
     assert_eq!(sent(&stage), taken, "{}", stage.dump());
 }
 
 #[test]
 fn a_run_that_is_killed_has_booked_at_least_what_it_sent() {
-    let source = Gmail::start(Options {
-        tls: false,
-        ..Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN")
-    });
-    let target = Gmail::start(Options {
-        tls: false,
-        ..Options::default()
-    });
-    let proxy = Proxy::start(target.port());
-    let mut stage = Stage::between(source, target);
-    let port = stage.source.port();
-    stage.plain("source", port).plain("target", proxy.port());
+    let mut stage = TestEnv::build().without_tls().start();
+    let proxy = Proxy::start(stage.target.port());
+    stage.through("target", proxy.port());
     stage.set("upload_limit_per_day", "100M");
     stage.mail("<big@example.org>", &"x".repeat(3_000_000));
     proxy.stall_after(Side::ToServer, 1_000_000);
@@ -221,7 +212,7 @@ fn a_run_that_is_killed_has_booked_at_least_what_it_sent() {
 
 #[test]
 fn a_dry_run_knows_the_limit_as_a_run_does() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("upload_limit_per_day", "100K");
     stage.mail("<big@x>", &"x".repeat(200_000));
     stage.mail("<small@x>", "small");

@@ -4,15 +4,15 @@ use std::fs;
 
 use gmail_stand_in::Mail;
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 
 #[test]
 fn a_new_message_costs_the_same_in_a_large_account() {
     let mut costs = Vec::new();
     for held in [10, 20_000] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         for i in 0..held {
-            stage.gmail.add(Mail::new(mail(
+            stage.target.add(Mail::new(mail(
                 &format!("<held{i}@x>"),
                 DATE,
                 "there before",
@@ -20,17 +20,17 @@ fn a_new_message_costs_the_same_in_a_large_account() {
         }
         stage.mail("<first@x>", "fills the index");
         stage.run_until_done(1);
-        let (source, gmail) = (stage.source.lines(), stage.gmail.lines());
+        let (source, gmail) = (stage.source.lines(), stage.target.lines());
         stage.mail("<second@x>", "the one that counts");
         stage.run_until_done(1);
         let source = stage.source.transcript().after(source);
-        let gmail = stage.gmail.transcript().after(gmail);
+        let gmail = stage.target.transcript().after(gmail);
         costs.push((source.flights(), gmail.flights()));
         assert!(gmail.flights() <= 12, "{gmail}");
-        let before = stage.gmail.lines();
+        let before = stage.target.lines();
         stage.run_until_done(1);
         // With nothing new Gmail is asked whether it still lets us in, and nothing else: `sign_in` counts it.
-        let gmail = stage.gmail.transcript().after(before);
+        let gmail = stage.target.transcript().after(before);
         assert_eq!(gmail.commands("AUTHENTICATE"), 1, "{gmail}");
         assert_eq!(gmail.commands("FETCH"), 0, "{gmail}");
     }
@@ -41,11 +41,11 @@ fn a_new_message_costs_the_same_in_a_large_account() {
 fn looking_and_verifying_cost_a_constant_per_batch() {
     let mut costs = Vec::new();
     for n in [10, 40] {
-        let mut stage = Stage::new();
+        let mut stage = TestEnv::new();
         stage.set("connections", 1);
         stage.mails(n);
         stage.run_until_done(1);
-        let gmail = stage.gmail.transcript();
+        let gmail = stage.target.transcript();
         assert_eq!(gmail.commands("APPEND"), n);
         assert_eq!(
             stage.source.transcript().commands("BODY.PEEK[])"),
@@ -62,7 +62,7 @@ fn looking_and_verifying_cost_a_constant_per_batch() {
 #[test]
 fn the_largest_message_that_gmail_takes_goes_and_one_byte_more_does_not() {
     const LIMIT: usize = 35_651_584;
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let head = mail("<limit@x>", DATE, "").len();
     for (id, size) in [("<limit@x>", LIMIT), ("<above@x>", LIMIT + 1)] {
         let line = "0123456789".repeat(7) + "\r\n";
@@ -80,7 +80,7 @@ fn the_largest_message_that_gmail_takes_goes_and_one_byte_more_does_not() {
         "{failed}"
     );
     assert_eq!(
-        stage.gmail.transcript().commands("APPEND"),
+        stage.target.transcript().commands("APPEND"),
         1,
         "what is too big is not tried"
     );

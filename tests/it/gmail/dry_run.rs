@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gmail_stand_in::{Fault, Mail, On, Use};
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 
 const LATER: &str = "Wed, 15 Nov 2023 22:13:20 +0000";
 
@@ -27,11 +27,11 @@ impl Said {
     }
 }
 
-fn dry(stage: &Stage) -> Said {
-    let before = stage.gmail.messages().len();
+fn dry(stage: &TestEnv) -> Said {
+    let before = stage.target.messages().len();
     let ran = stage.run_with(&["--dry-run", "--debug"]);
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert_eq!(stage.gmail.messages().len(), before);
+    assert_eq!(stage.target.messages().len(), before);
     let is_plan = |line: &&str| {
         ["send ", "send? ", "found ", "known ", "refuse "]
             .iter()
@@ -51,7 +51,7 @@ fn dry(stage: &Stage) -> Said {
 }
 
 /// How the rows ended: status or proof, and how many.
-fn ended(stage: &Stage) -> BTreeMap<String, i64> {
+fn ended(stage: &TestEnv) -> BTreeMap<String, i64> {
     let db = stage.sql();
     let mut query = db
         .prepare("SELECT coalesce(proof, status), count(*) FROM message GROUP BY 1")
@@ -65,7 +65,7 @@ fn ended(stage: &Stage) -> BTreeMap<String, i64> {
 
 /// What the dry run said of each message is what became of it, but for those of which only the bytes tell.
 #[track_caller]
-fn agrees(said: &Said, stage: &Stage) {
+fn agrees(said: &Said, stage: &TestEnv) {
     let ended = ended(stage);
     let count = |proof: &str| ended.get(proof).copied().unwrap_or(0);
     // Found by its bytes, or put together by Gmail with another message of its name.
@@ -87,40 +87,40 @@ fn agrees(said: &Said, stage: &Stage) {
 
 #[test]
 fn what_the_target_has_is_recognised_as_a_run_does() {
-    let stage = Stage::new();
-    stage.gmail.knobs(|k| k.append_limit = 5_000);
+    let stage = TestEnv::new();
+    stage.target.knobs(|k| k.append_limit = 5_000);
     stage.mails(3);
     // By hand, in Spam, in Trash, and twice.
     for (id, place) in [("<hand@x>", "INBOX"), ("<spam@x>", ""), ("<trash@x>", "")] {
-        let id = stage.gmail.add(Mail::new(stage.mail(id, "is there")));
+        let id = stage.target.add(Mail::new(stage.mail(id, "is there")));
         let moved = match place {
             "INBOX" => true,
-            _ if stage.gmail.messages().len().is_multiple_of(2) => stage.gmail.spam(id),
-            _ => stage.gmail.trash(id),
+            _ if stage.target.messages().len().is_multiple_of(2) => stage.target.spam(id),
+            _ => stage.target.trash(id),
         };
         assert!(moved);
     }
     let twice = stage.mail("<twice@x>", "is there twice");
-    stage.gmail.add(Mail::new(&twice));
-    stage.gmail.add(Mail::new(&twice).in_mailbox("Work"));
+    stage.target.add(Mail::new(&twice));
+    stage.target.add(Mail::new(&twice).in_mailbox("Work"));
     // Of the same name and another date: another message.
     stage.mail("<dated@x>", "another");
     let other = mail("<dated@x>", LATER, "another");
-    stage.gmail.add(Mail::new(other));
+    stage.target.add(Mail::new(other));
     // Too big, and too big but there already.
     stage.mail("<big@x>", &"x".repeat(6_000));
     let big = stage.mail("<big.there@x>", &"x".repeat(7_000));
-    stage.gmail.add(Mail::new(big));
+    stage.target.add(Mail::new(big));
     // Without a name: one that is there, one that only might be by what is told of it.
     let nameless = stage.mail("", "nameless, and there");
-    stage.gmail.add(Mail::new(nameless));
+    stage.target.add(Mail::new(nameless));
     stage.mail("", "nameless, and not there");
     // The same bytes twice in the source, and two of one name with one copy.
     stage.mail("<same@x>", "the same");
     stage.mail("<same@x>", "the same");
     stage.mail("<rivals@x>", "one of two");
     let rival = stage.mail("<rivals@x>", "the other of two");
-    stage.gmail.add(Mail::new(rival));
+    stage.target.add(Mail::new(rival));
     let said = dry(&stage);
     assert_eq!(said.count("send"), 5, "{:?}", said.plans);
     assert_eq!(said.count("send?"), 5, "{:?}", said.plans);
@@ -160,7 +160,7 @@ fn what_the_target_has_is_recognised_as_a_run_does() {
 
 #[test]
 fn what_the_predecessor_copied_is_known_to_it() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(2);
     stage.mail("<dup@x>", "the first of a name");
     stage.mail("<dup@x>", "the second of a name");
@@ -179,15 +179,15 @@ fn what_the_predecessor_copied_is_known_to_it() {
 
 #[test]
 fn what_an_earlier_run_left_behind_is_counted_as_it_ends() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mail("<arrived@x>", "its answer was lost");
-    stage.gmail.fault(
+    stage.target.fault(
         On::nth(1, "APPEND"),
         Fault::CutAfterLiteral { stored: true },
     );
     let mut run = stage.spawn_for_good(&[]);
     crate::testkit::eventually("the message is in Gmail and nobody knows", || {
-        stage.gmail.messages().len() == 1
+        stage.target.messages().len() == 1
     });
     run.kill().unwrap();
     run.wait().unwrap();
@@ -215,9 +215,9 @@ fn what_an_earlier_run_left_behind_is_counted_as_it_ends() {
 
 #[test]
 fn what_is_put_off_is_tried_by_a_run_and_counted_by_a_dry_one() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(1);
-    stage.gmail.fault(
+    stage.target.fault(
         On::each("APPEND"),
         Fault::Answer("NO [UNAVAILABLE] not now".into()),
     );
@@ -229,14 +229,14 @@ fn what_is_put_off_is_tried_by_a_run_and_counted_by_a_dry_one() {
 
 #[test]
 fn a_days_limit_holds_back_what_it_holds_back_in_a_run() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     for i in 0..6 {
         stage.mail(&format!("<{i}@x>"), &"x".repeat(1_000));
     }
     let one = mail("<0@x>", DATE, &"x".repeat(1_000)).len();
     // There already: no byte of it counts.
     let there = stage.mail("<there@x>", &"x".repeat(1_000));
-    stage.gmail.add(Mail::new(there));
+    stage.target.add(Mail::new(there));
     stage.set("upload_limit_per_day", (4 * one + one / 2).to_string());
     let said = dry(&stage);
     let text = said.summary.replace("\n  ", " ");
@@ -257,11 +257,11 @@ fn a_days_limit_holds_back_what_it_holds_back_in_a_run() {
 
 #[test]
 fn a_gmail_that_hides_where_copies_lie_is_asked_as_a_run_asks_it() {
-    let stage = Stage::new();
-    stage.gmail.knobs(|k| k.hidden = vec![Use::Trash]);
+    let stage = TestEnv::new();
+    stage.target.knobs(|k| k.hidden = vec![Use::Trash]);
     let there = stage.mail("<trash@x>", "thrown away");
-    let id = stage.gmail.add(Mail::new(there));
-    assert!(stage.gmail.trash(id));
+    let id = stage.target.add(Mail::new(there));
+    assert!(stage.target.trash(id));
     let said = dry(&stage);
     assert_eq!(said.count("send"), 1, "{:?}", said.plans);
     stage.run_until_done(1);

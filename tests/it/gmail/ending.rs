@@ -3,17 +3,17 @@
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::Stage;
 
 /// Gmail is entered with a token of so many days ago.
-fn stage(days: i64) -> Stage {
-    let mut stage = Stage::new();
+fn stage(days: i64) -> TestEnv {
+    let mut stage = TestEnv::new();
     stage.mails(1);
     stage.set("target_pass", Value::Null);
     let hour = std::time::Duration::from_secs(3600);
-    let token = stage.gmail.issue_token(hour);
-    let mut token: Value = serde_json::from_str(&stage.gmail.token_json(&token, hour)).unwrap();
+    let token = stage.target.issue_token(hour);
+    let mut token: Value = serde_json::from_str(&stage.target.token_json(&token, hour)).unwrap();
     let at = Utc::now() - TimeDelta::days(days);
     token["consented_at"] = at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
     stage.write_token(&token);
@@ -65,7 +65,7 @@ fn a_daemon_says_it_once_and_goes_on() {
         stage.status_soon()["trouble"]["kind"] == "needs_user"
     });
     stage.mail("<later@example.org>", "later");
-    eventually("mail still flows", || stage.gmail.messages().len() == 2);
+    eventually("mail still flows", || stage.target.messages().len() == 2);
     let pid = child.id().to_string();
     let sent = std::process::Command::new("kill")
         .args(["-TERM", &pid])

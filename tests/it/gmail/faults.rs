@@ -7,12 +7,12 @@ use gmail_stand_in::{
     UNAVAILABLE,
 };
 
-use crate::testkit::gmail_env::{Stage, mail};
+use crate::testkit::env::{TestEnv, mail};
 
 /// What goes wrong, and what must come of it. Three messages are in the source.
 struct Case {
     name: &'static str,
-    setup: fn(&Stage),
+    setup: fn(&TestEnv),
     status: i32,
     delivered: u64,
     failed: u64,
@@ -59,7 +59,7 @@ fn cases() -> Vec<Case> {
             name: "greeting: cut",
             setup: |s| {
                 drop(
-                    s.gmail
+                    s.target
                         .fault(On::nth(1, "CONNECT").times(2), Fault::CutBefore),
                 )
             },
@@ -68,7 +68,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "greeting: outage",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "CONNECT").times(2),
                     Fault::Bye(UNAVAILABLE.into()),
                 ))
@@ -79,7 +79,7 @@ fn cases() -> Vec<Case> {
             name: "greeting: throttled",
             setup: |s| {
                 drop(
-                    s.gmail
+                    s.target
                         .fault(On::each("CONNECT"), Fault::Bye(OVERQUOTA.into())),
                 )
             },
@@ -89,14 +89,14 @@ fn cases() -> Vec<Case> {
         // Sign-in.
         Case {
             name: "login: credentials",
-            setup: |s| s.gmail.refuse_login(Refusal::InvalidCredentials, ALWAYS),
+            setup: |s| s.target.refuse_login(Refusal::InvalidCredentials, ALWAYS),
             words: "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
             ..NEEDS_USER
         },
         Case {
             name: "login: credentials, older form",
             setup: |s| {
-                s.gmail
+                s.target
                     .refuse_login(Refusal::InvalidCredentialsAlert, ALWAYS)
             },
             words: "[ALERT] Invalid credentials",
@@ -104,48 +104,48 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "login: app password",
-            setup: |s| s.gmail.refuse_login(Refusal::AppPasswordRequired, ALWAYS),
+            setup: |s| s.target.refuse_login(Refusal::AppPasswordRequired, ALWAYS),
             words: "hint: Gmail takes only an app password here",
             ..NEEDS_USER
         },
         Case {
             name: "login: web",
-            setup: |s| s.gmail.refuse_login(Refusal::WebLoginRequired, ALWAYS),
+            setup: |s| s.target.refuse_login(Refusal::WebLoginRequired, ALWAYS),
             words: "hint: open https://mail.google.com in a web browser",
             ..NEEDS_USER
         },
         Case {
             name: "login: IMAP off",
-            setup: |s| s.gmail.refuse_login(Refusal::ImapDisabled, ALWAYS),
+            setup: |s| s.target.refuse_login(Refusal::ImapDisabled, ALWAYS),
             words: "hint: switch IMAP on",
             ..NEEDS_USER
         },
         Case {
             name: "login: IMAP off in the domain",
-            setup: |s| s.gmail.refuse_login(Refusal::DomainDisabled, ALWAYS),
+            setup: |s| s.target.refuse_login(Refusal::DomainDisabled, ALWAYS),
             words: "IMAP access is disabled for your domain",
             ..NEEDS_USER
         },
         Case {
             name: "login: too many connections",
-            setup: |s| s.gmail.refuse_login(Refusal::TooManyConnections, ALWAYS),
+            setup: |s| s.target.refuse_login(Refusal::TooManyConnections, ALWAYS),
             words: "Too many simultaneous connections",
             ..THROTTLED
         },
         Case {
             name: "login: lookup",
-            setup: |s| s.gmail.refuse_login(Refusal::LookupFailed, 2),
+            setup: |s| s.target.refuse_login(Refusal::LookupFailed, 2),
             ..FINE
         },
         Case {
             name: "login: outage",
-            setup: |s| s.gmail.refuse_login(Refusal::Unavailable, 2),
+            setup: |s| s.target.refuse_login(Refusal::Unavailable, 2),
             ..FINE
         },
         Case {
             name: "login: BYE",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "AUTHENTICATE").times(2),
                     Fault::Bye(UNAVAILABLE.into()),
                 ))
@@ -155,7 +155,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "login: throttled",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::each("AUTHENTICATE"),
                     Fault::Answer(
                         "NO [ALERT] Account exceeded command or bandwidth limits. (Failure)".into(),
@@ -169,7 +169,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "EXAMINE: system error",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "EXAMINE").times(2),
                     Fault::Answer(SYSTEM_ERROR.into()),
                 ))
@@ -180,7 +180,7 @@ fn cases() -> Vec<Case> {
             name: "EXAMINE: cut",
             setup: |s| {
                 drop(
-                    s.gmail
+                    s.target
                         .fault(On::nth(1, "EXAMINE").times(2), Fault::CutBefore),
                 )
             },
@@ -190,7 +190,7 @@ fn cases() -> Vec<Case> {
             name: "EXAMINE: expired",
             setup: |s| {
                 drop(
-                    s.gmail
+                    s.target
                         .fault(On::nth(1, "EXAMINE"), Fault::Bye(SESSION_EXPIRED.into())),
                 )
             },
@@ -200,7 +200,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "index: system error",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "UID FETCH").times(2),
                     Fault::Answer(SYSTEM_ERROR.into()),
                 ))
@@ -209,14 +209,14 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "index: cut",
-            setup: |s| drop(s.gmail.fault(On::nth(1, "UID FETCH"), Fault::CutBefore)),
+            setup: |s| drop(s.target.fault(On::nth(1, "UID FETCH"), Fault::CutBefore)),
             ..FINE
         },
         Case {
             name: "index: throttled",
             setup: |s| {
                 drop(
-                    s.gmail
+                    s.target
                         .fault(On::each("UID FETCH"), Fault::Bye(OVERQUOTA.into())),
                 )
             },
@@ -227,7 +227,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "APPEND: unable, once",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND").line_with("{9"),
                     Fault::Answer(UNABLE_TO_APPEND.into()),
                 ))
@@ -241,7 +241,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "APPEND: too big",
             setup: |s| {
-                drop(s.gmail.fault(On::nth(1, "APPEND").line_with("{9"), Fault::Answer("BAD [TOOBIG] Message too large. https://support.google.com/mail/answer/6584#limit".into())))
+                drop(s.target.fault(On::nth(1, "APPEND").line_with("{9"), Fault::Answer("BAD [TOOBIG] Message too large. https://support.google.com/mail/answer/6584#limit".into())))
             },
             status: 3,
             delivered: 2,
@@ -255,7 +255,7 @@ fn cases() -> Vec<Case> {
             setup: |s| {
                 // It is looked for before that is believed.
                 for command in ["APPEND", "STATUS"] {
-                    drop(s.gmail.fault(
+                    drop(s.target.fault(
                         On::each(command).line_with("INBOX"),
                         Fault::Answer("NO [TRYCREATE] Folder doesn't exist. (Failure)".into()),
                     ))
@@ -267,7 +267,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "APPEND: account full",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::each("APPEND"),
                     Fault::Answer("NO [OVERQUOTA] Account is out of storage (Failure)".into()),
                 ))
@@ -278,7 +278,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "APPEND: bandwidth, older form",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::each("APPEND"),
                     Fault::Answer(
                         "NO [ALERT] Account exceeded command or bandwidth limits. (Failure)".into(),
@@ -291,7 +291,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "APPEND: command",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND").line_with("{9"),
                     Fault::Answer("BAD Could not parse command".into()),
                 ))
@@ -305,13 +305,13 @@ fn cases() -> Vec<Case> {
         },
         Case {
             name: "APPEND: cut",
-            setup: |s| drop(s.gmail.fault(On::nth(1, "APPEND"), Fault::CutBefore)),
+            setup: |s| drop(s.target.fault(On::nth(1, "APPEND"), Fault::CutBefore)),
             ..FINE
         },
         Case {
             name: "APPEND: expired after +",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND").line_with("{9"),
                     Fault::ByeAfterGoAhead(SESSION_EXPIRED.into()),
                 ))
@@ -322,7 +322,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: expired",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::ByeAfterLiteral {
                         text: SESSION_EXPIRED.into(),
@@ -335,7 +335,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: temporary NO, stored",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::AnswerAfterLiteral {
                         text: SYSTEM_ERROR.into(),
@@ -348,7 +348,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: temporary NO, not stored",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::AnswerAfterLiteral {
                         text: SYSTEM_ERROR.into(),
@@ -365,7 +365,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: cannot be parsed",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::AnswerAfterLiteral {
                         text: "BAD Invalid Arguments: Unable to parse message".into(),
@@ -383,7 +383,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: bandwidth",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::ByeAfterLiteral {
                         text: OVERQUOTA.into(),
@@ -398,7 +398,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: slow",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::Delay(Duration::from_millis(700)),
                 ))
@@ -408,7 +408,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "literal: committed late",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "APPEND"),
                     Fault::CommitLate(Duration::from_millis(100)),
                 ))
@@ -418,7 +418,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "success, but [THROTTLED]",
             setup: |s| {
-                s.gmail
+                s.target
                     .knobs(|k| k.throttled = Some(Duration::from_millis(5)))
             },
             ..FINE
@@ -427,7 +427,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "verification: system error",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE"),
                     Fault::Answer(SYSTEM_ERROR.into()),
                 ))
@@ -437,7 +437,7 @@ fn cases() -> Vec<Case> {
         Case {
             name: "verification: cut",
             setup: |s| {
-                drop(s.gmail.fault(
+                drop(s.target.fault(
                     On::nth(1, "UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE"),
                     Fault::CutBefore,
                 ))
@@ -449,7 +449,7 @@ fn cases() -> Vec<Case> {
             name: "login: echo",
             setup: |s| {
                 drop(
-                    s.gmail
+                    s.target
                         .fault(On::nth(1, "AUTHENTICATE"), Fault::EchoCommandInBad),
                 )
             },
@@ -462,13 +462,13 @@ fn cases() -> Vec<Case> {
 fn each_fault_has_its_reaction() {
     let mut wrong = String::new();
     for case in cases() {
-        let mut stage = Stage::new();
+        let mut stage = TestEnv::new();
         stage.set("connections", 1);
         stage.mails(2);
         // The newest, and so the first to go, is over 4096 bytes: its literal waits to be asked for.
         let big = mail(
             "<big@example.org>",
-            crate::testkit::gmail_env::DATE,
+            crate::testkit::env::DATE,
             &"x".repeat(9_000),
         );
         stage.source.add(gmail_stand_in::Mail::new(big));
@@ -515,8 +515,8 @@ fn each_fault_has_its_reaction() {
             case.name
         );
         // Whatever it was, it passes.
-        stage.gmail.clear_faults();
-        stage.gmail.knobs(|k| *k = Default::default());
+        stage.target.clear_faults();
+        stage.target.knobs(|k| *k = Default::default());
         stage.command(&["retry-failed"]);
         for _ in 0..3 {
             if stage.run().status == 0 {
@@ -537,7 +537,7 @@ fn each_fault_has_its_reaction() {
 
 #[test]
 fn the_upload_budget_holds_across_runs_and_counts_what_failed() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage
         .set("upload_limit_per_day", "100K")
         .set("connections", 1);
@@ -566,7 +566,7 @@ fn the_upload_budget_holds_across_runs_and_counts_what_failed() {
 
 #[test]
 fn a_message_bigger_than_the_upload_limit_holds_up_nobody() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("upload_limit_per_day", "100K");
     stage.mail("<big@x>", &"x".repeat(200_000));
     stage.mail("<small@x>", "small");
@@ -589,8 +589,8 @@ fn a_message_bigger_than_the_upload_limit_holds_up_nobody() {
 #[test]
 fn gmails_own_limit_stops_the_run_and_the_rest_follows_when_it_is_lifted() {
     for form in [OverquotaForm::Bye, OverquotaForm::NoAlert] {
-        let stage = Stage::new();
-        stage.gmail.knobs(|k| {
+        let stage = TestEnv::new();
+        stage.target.knobs(|k| {
             k.upload_budget = Some(60_000);
             k.overquota = form;
         });
@@ -603,8 +603,8 @@ fn gmails_own_limit_stops_the_run_and_the_rest_follows_when_it_is_lifted() {
         let charged: i64 =
             stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
         assert_eq!(charged, 0);
-        stage.gmail.clock().advance(Duration::from_secs(25 * 3600));
-        stage.gmail.knobs(|k| k.upload_budget = None);
+        stage.target.clock().advance(Duration::from_secs(25 * 3600));
+        stage.target.knobs(|k| k.upload_budget = None);
         stage.run_until_done(2);
         stage.assert_complete();
     }
@@ -612,9 +612,9 @@ fn gmails_own_limit_stops_the_run_and_the_rest_follows_when_it_is_lifted() {
 
 #[test]
 fn where_gmail_takes_no_more_connections_fewer_do_the_work() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("connections", 4);
-    stage.gmail.knobs(|k| {
+    stage.target.knobs(|k| {
         k.max_connections = 2;
         k.round_trip = Duration::from_millis(20);
     });

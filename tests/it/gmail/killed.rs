@@ -1,11 +1,11 @@
 //! What `status` and `check` say of a run that was killed.
 
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::Stage;
 
 #[test]
 fn a_run_that_was_killed_is_said_so_at_once() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(1);
     let mut run = stage.spawn_for_good(&[]);
     eventually("it delivers", || stage.held().len() == 1);

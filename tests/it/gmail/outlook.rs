@@ -18,15 +18,15 @@ use gmail_stand_in::{
 use imap_to_gmail::oauth::Tokens;
 use serde_json::{Value, json};
 
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::Stage;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Outlook's stand-in holds three messages and is entered with a token file whose access token has run out.
-fn stage() -> Stage {
-    let mut stage = Stage::new();
+fn stage() -> TestEnv {
+    let mut stage = TestEnv::new();
     let source = Gmail::start(Options::outlook());
     stage
         .set("source_port", source.port())
@@ -41,7 +41,7 @@ fn stage() -> Stage {
 }
 
 /// The same, with these scopes in the token file.
-pub(crate) fn stage_with_scopes(scopes: &Value) -> Stage {
+pub(crate) fn stage_with_scopes(scopes: &Value) -> TestEnv {
     let mut stage = stage();
     let mut token = expired(&stage.source);
     token["scopes"] = scopes.clone();
@@ -56,11 +56,11 @@ fn expired(server: &Gmail) -> Value {
     token
 }
 
-fn file(stage: &Stage) -> PathBuf {
+fn file(stage: &TestEnv) -> PathBuf {
     stage.dir.path().join("source.json")
 }
 
-fn write(stage: &mut Stage, token: &Value) {
+fn write(stage: &mut TestEnv, token: &Value) {
     let path = file(stage);
     fs::write(&path, token.to_string()).unwrap();
     stage.set("source_token_file", path.to_str().unwrap());
@@ -113,7 +113,7 @@ impl Drop for Running {
     }
 }
 
-fn arrives(stage: &Stage, count: usize) {
+fn arrives(stage: &TestEnv, count: usize) {
     eventually("the mail arrives", || stage.held().len() >= count);
 }
 
@@ -243,22 +243,22 @@ fn a_run_that_is_longer_than_many_tokens_goes_on() {
 fn both_sides_with_tokens() {
     let mut stage = stage();
     stage.set("target_pass", Value::Null);
-    let mut token: Value = serde_json::from_str(&stage.gmail.token_json("ya29.x", HOUR)).unwrap();
+    let mut token: Value = serde_json::from_str(&stage.target.token_json("ya29.x", HOUR)).unwrap();
     token["expiry"] = "2020-01-02T03:04:05Z".into();
     stage.write_token(&token);
     stage.run_until_done(1);
     stage.assert_complete();
     assert_eq!(stage.source.token_requests().len(), 1);
-    assert_eq!(stage.gmail.token_requests().len(), 1);
+    assert_eq!(stage.target.token_requests().len(), 1);
     assert!(
-        stage.gmail.token_requests()[0]
+        stage.target.token_requests()[0]
             .field("client_secret")
             .is_some()
     );
 }
 
 /// A file without a name can be read through its descriptor, but nothing can be put in its place, not even by root.
-fn nameless(stage: &Stage) -> (fs::File, String) {
+fn nameless(stage: &TestEnv) -> (fs::File, String) {
     let mut file = tempfile::tempfile().unwrap();
     let token = expired(&stage.source).to_string();
     file.write_all(token.as_bytes()).unwrap();
@@ -476,12 +476,12 @@ fn a_token_of_another_account_is_a_persons_affair_and_not_renewed_over_and_over(
 fn nor_is_it_at_the_target() {
     let mut stage = stage();
     stage.set("target_pass", Value::Null);
-    let text = stage.gmail.token_json("ya29.x", HOUR);
+    let text = stage.target.token_json("ya29.x", HOUR);
     stage.write_token(&serde_json::from_str(&text).unwrap());
     let other = TokenTrouble::OtherAccount("other@gmail.com".into());
-    stage.gmail.token_trouble(other, 999);
+    stage.target.token_trouble(other, 999);
     let _running = Running(stage.spawn_for_good(&[]));
-    assert_slow(&stage.gmail);
+    assert_slow(&stage.target);
 }
 
 /// Our own renewals must not look like a person's new file: attempts are two seconds apart here.
@@ -542,7 +542,7 @@ fn a_mailbox_that_is_not_connected_is_no_success_and_passes() {
 
 #[test]
 fn a_password_for_microsoft_is_answered_with_what_it_wants() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let words = "NO Basic authentication is disabled.";
     stage.source.refuse_login(Refusal::Other(words.into()), 99);
     let ran = stage.run();
@@ -557,7 +557,7 @@ fn a_stated_delay_is_kept_at_either_side() {
     let throttle = "BAD Request is throttled. Suggested Backoff Time: 2500 milliseconds";
     for (source, command) in [(true, "EXAMINE"), (false, "APPEND")] {
         let stage = stage();
-        let server = if source { &stage.source } else { &stage.gmail };
+        let server = if source { &stage.source } else { &stage.target };
         let hits = server.fault(On::nth(1, command), Fault::Answer(throttle.into()));
         let _running = Running(stage.spawn_for_good(&[]));
         eventually("it is throttled", || hits.count() == 1);

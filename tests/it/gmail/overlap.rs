@@ -2,11 +2,11 @@
 
 use gmail_stand_in::Mail;
 
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
 /// A source of 8, of which one has no name, as a first ledger has brought it into Gmail; the ledger is gone.
-fn copied_before() -> Stage {
-    let stage = Stage::new();
+fn copied_before() -> TestEnv {
+    let stage = TestEnv::new();
     stage.mails(7);
     stage.mail("", "nameless");
     stage.run_until_done(1);
@@ -64,16 +64,16 @@ fn it_costs_no_command_more() {
             // With an imported id, whosever it is, the ledger is no new one.
             import(&stage, "<nobody@x>");
         }
-        let before = stage.gmail.lines();
+        let before = stage.target.lines();
         let ran = stage.run();
         assert_eq!(ran.err.contains("has delivered nothing"), !known);
-        let said = stage.gmail.transcript().after(before);
+        let said = stage.target.transcript().after(before);
         said.client().iter().filter(|l| l.starts_with('a')).count()
     });
     assert_eq!(commands[0], commands[1]);
 }
 
-fn import(stage: &Stage, id: &str) {
+fn import(stage: &TestEnv, id: &str) {
     let ids = serde_json::json!({ "synced_message_ids": [id] });
     std::fs::write(stage.dir.path().join("script.json"), ids.to_string()).unwrap();
     let ran = stage.command(&["import-state", "script.json", "--config", "config.json"]);
@@ -83,10 +83,10 @@ fn import(stage: &Stage, id: &str) {
 #[test]
 fn a_first_run_on_a_gmail_that_holds_little_of_it_says_nothing() {
     for there in [0, 2, 4] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(8);
         for message in stage.source.messages().iter().take(there) {
-            stage.gmail.add(Mail::new(&message.bytes));
+            stage.target.add(Mail::new(&message.bytes));
         }
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);

@@ -5,13 +5,13 @@ use gmail_stand_in::{Fault, OUTLOOK_SCOPE, On};
 use serde_json::Value;
 
 use super::outlook;
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::Stage;
 
 /// Gmail refuses everything for now.
-fn refused() -> Stage {
-    let stage = Stage::new();
-    stage.gmail.fault(
+fn refused() -> TestEnv {
+    let stage = TestEnv::new();
+    stage.target.fault(
         On::each("APPEND").message_with("poison"),
         Fault::Answer("NO not now".into()),
     );
@@ -19,12 +19,12 @@ fn refused() -> Stage {
     stage
 }
 
-fn state(stage: &Stage) -> String {
+fn state(stage: &TestEnv) -> String {
     stage.one("SELECT status FROM message WHERE message_id = '<0@x>'")
 }
 
 /// As if so many seconds had passed since the last attempt.
-fn pass(stage: &Stage, seconds: u32) {
+fn pass(stage: &TestEnv, seconds: u32) {
     let sql = format!(
         "UPDATE message SET first_failed_at = strftime('%Y-%m-%dT%H:%M:%SZ', first_failed_at, '-{seconds} seconds'),
                             next_attempt_at = strftime('%Y-%m-%dT%H:%M:%SZ', next_attempt_at, '-{seconds} seconds')"
@@ -75,7 +75,7 @@ fn how_many_messages_is_said_in_words_that_fit() {
     stage.mail("<2@x>", "fine too");
     let ran = stage.run();
     assert!(ran.err.contains(" 1 new message in INBOX\n"), "{}", ran.err);
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(1);
     let ran = stage.run();
     assert!(
@@ -98,7 +98,7 @@ fn a_moment_in_the_log_has_no_nanoseconds() {
 #[test]
 fn a_lock_that_is_taken_away_ends_the_run() {
     for replace in [false, true] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(1);
         let mut child = stage.spawn_for_good(&[]);
         eventually("it delivers", || stage.held().len() == 1);
@@ -149,15 +149,15 @@ fn microsoft_is_told_the_scopes_of_the_file_with_a_renewal_and_google_is_not() {
     let scope = requests[0].field("scope").unwrap();
     assert!(scope.split(' ').any(|s| s == "offline_access"), "{scope}");
     // What Google grants it has granted.
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("target_pass", Value::Null);
     let text = stage
-        .gmail
+        .target
         .token_json("ya29.run-out", std::time::Duration::ZERO);
     let mut token: Value = serde_json::from_str(&text).unwrap();
     token["expiry"] = "2020-01-02T03:04:05Z".into();
     stage.write_token(&token);
     stage.mails(1);
     stage.run_until_done(1);
-    assert_eq!(stage.gmail.token_requests()[0].field("scope"), None);
+    assert_eq!(stage.target.token_requests()[0].field("scope"), None);
 }

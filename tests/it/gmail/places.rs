@@ -4,25 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use gmail_stand_in::{Gmail, Options};
+use gmail_stand_in::Options;
 use serde_json::Value;
 
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::{SOURCE, TestEnv};
 
 /// A source with mail that nothing but the ledger can recognise, and a target that is no Gmail.
-fn stage() -> Stage {
-    let plain = |capabilities| Gmail::start(Options::plain(capabilities));
-    let mut stage = Stage::between(
-        plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN"),
-        plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN"),
-    );
+fn stage() -> TestEnv {
+    let mut stage = TestEnv::build().target(Options::plain(SOURCE)).start();
     stage.mail("", "one that bears no name");
     stage.set("state_file", Value::Null);
     stage
 }
 
 /// A folder to start it from.
-fn folder(stage: &Stage, name: &str) -> PathBuf {
+fn folder(stage: &TestEnv, name: &str) -> PathBuf {
     let path = stage.dir.path().join(name);
     fs::create_dir(&path).unwrap();
     path.canonicalize().unwrap()
@@ -30,7 +26,7 @@ fn folder(stage: &Stage, name: &str) -> PathBuf {
 
 /// `run --once`, started there: its log.
 #[track_caller]
-fn run_from(stage: &Stage, folder: &Path) -> String {
+fn run_from(stage: &TestEnv, folder: &Path) -> String {
     let out = stage
         .child(&["--once"])
         .current_dir(folder)

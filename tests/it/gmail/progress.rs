@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use gmail_stand_in::{Mail, Refusal};
 
+use crate::testkit::env::{DATE, TestEnv, mail};
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
 use crate::testkit::terminal::terminal;
 
 /// The sentences of a log, without their times.
@@ -21,11 +21,11 @@ fn sentences(log: &str) -> Vec<&str> {
 
 #[test]
 fn a_run_sums_up_what_it_did() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(3);
     let there = stage.mail("<there@x>", "copied by hand");
-    stage.gmail.add(Mail::new(&there));
-    stage.gmail.knobs(|k| k.append_limit = 1000);
+    stage.target.add(Mail::new(&there));
+    stage.target.knobs(|k| k.append_limit = 1000);
     stage
         .source
         .add(Mail::new(mail("<big@x>", DATE, &"x".repeat(2000))));
@@ -75,9 +75,9 @@ fn a_run_sums_up_what_it_did() {
 
 #[test]
 fn a_dry_run_says_how_long_it_would_take() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.mails(3);
-    let dry = |stage: &Stage| {
+    let dry = |stage: &TestEnv| {
         let ran = stage.run_with(&["--dry-run"]);
         assert_eq!(ran.status, 0, "{}", ran.err);
         let (_, said) = ran.out.split_once("would send ").unwrap();
@@ -135,9 +135,9 @@ with `--debug` each message is listed\n",
 
 #[test]
 fn a_run_that_breaks_off_says_what_it_did_before() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(8);
-    stage.gmail.knobs(|k| k.upload_budget = Some(500));
+    stage.target.knobs(|k| k.upload_budget = Some(500));
     let ran = stage.run();
     let at = |begin: &str| ran.err.find(begin).unwrap_or_else(|| panic!("{}", ran.err));
     assert!(at("INFO  delivered ") < at("error: "), "{}", ran.err);
@@ -164,10 +164,10 @@ fn counts(log: &str, all: usize) -> Vec<u64> {
 
 #[test]
 fn the_log_says_how_far_it_is_and_at_rest_nothing() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(24);
     stage
-        .gmail
+        .target
         .knobs(|k| k.round_trip = Duration::from_millis(150));
     let mut child = stage.spawn_for_good(&[]);
     let log = follow(child.stderr.take().unwrap());
@@ -218,7 +218,7 @@ fn end(child: &mut Child) {
 }
 
 /// The program on a terminal.
-fn on_terminal(stage: &Stage, extra: &[&str], term: &str) -> (Child, Followed) {
+fn on_terminal(stage: &TestEnv, extra: &[&str], term: &str) -> (Child, Followed) {
     let (master, slave) = terminal(24, 80);
     let mut command = stage.child(extra);
     command
@@ -275,10 +275,10 @@ fn screen(bytes: &str) -> Vec<String> {
 
 #[test]
 fn the_line_at_the_bottom_shares_the_terminal_with_the_log_and_goes() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(12);
     stage
-        .gmail
+        .target
         .knobs(|k| k.round_trip = Duration::from_millis(150));
     let (mut child, (text, thread)) = on_terminal(&stage, &[], "xterm");
     let seen = || screen(&text.lock().unwrap());
@@ -326,12 +326,12 @@ fn the_line_at_the_bottom_shares_the_terminal_with_the_log_and_goes() {
 
 #[test]
 fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(4);
     stage
-        .gmail
+        .target
         .knobs(|k| k.round_trip = Duration::from_millis(150));
-    stage.gmail.knobs(|k| k.append_limit = 1);
+    stage.target.knobs(|k| k.append_limit = 1);
     let log = stage.dir.path().join("log");
     let log = log.to_str().unwrap();
     let (mut child, (text, thread)) = on_terminal(&stage, &["--once", "--log", log], "xterm");
@@ -351,7 +351,7 @@ fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
             stage.config_file().display()
         )
     );
-    stage.gmail.refuse_login(Refusal::InvalidCredentials, 99);
+    stage.target.refuse_login(Refusal::InvalidCredentials, 99);
     stage.mails(1);
     stage.source.add(Mail::new(mail("<new@x>", DATE, "new")));
     let (mut child, (text, thread)) = on_terminal(&stage, &["--once", "--log", log], "xterm");
@@ -376,7 +376,7 @@ fn printed(bytes: &str) -> Vec<String> {
 
 #[test]
 fn a_terminal_that_can_only_print_gets_no_line() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(4);
     let (mut child, (text, thread)) = on_terminal(&stage, &["--once"], "dumb");
     assert_eq!(child.wait().unwrap().code(), Some(0));

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::sign_in::{Daemon, trouble};
 use super::told::Told;
-use crate::testkit::gmail_env::Stage;
-use crate::testkit::{env, eventually};
+use crate::testkit::env::TestEnv;
+use crate::testkit::{eventually, route};
 
 const GOES_ON: &str = "the configuration has changed: going on with it";
 const UNUSED: &str = "is not used";
@@ -29,7 +29,7 @@ fn is_taken(told: &Told, times: usize) {
 
 #[test]
 fn the_ledger_in_use_may_be_named_by_another_name() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     let ledger = stage.ledger_file();
     let told = Told::by(&stage, &[]);
     told.says("watching INBOX");
@@ -51,7 +51,7 @@ fn the_ledger_in_use_may_be_named_by_another_name() {
 
 #[test]
 fn what_we_advise_to_write_as_state_file_can_be_written_while_it_runs() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     // Where earlier versions had it: in the folder in which the program was started.
     let started_in = stage.dir.path().join("home");
     fs::create_dir(&started_in).unwrap();
@@ -77,7 +77,7 @@ fn what_we_advise_to_write_as_state_file_can_be_written_while_it_runs() {
 
 #[test]
 fn where_the_command_line_names_the_ledger_the_configuration_may_say_anything() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     let given = stage.dir.path().join("given.db");
     let told = Told::by(&stage, &["--state-file", given.to_str().unwrap()]);
     told.says("watching INBOX");
@@ -96,8 +96,8 @@ fn where_the_command_line_names_the_ledger_the_configuration_may_say_anything() 
 /// and then. What fails by that says nothing of the configuration.
 #[test]
 fn a_password_that_cannot_be_had_for_a_moment_is_no_fault_of_a_configuration_that_nobody_changed() {
-    let mut stage = Stage::new();
-    stage.gmail.refuse_login(Refusal::InvalidCredentials, 999);
+    let mut stage = TestEnv::new();
+    stage.target.refuse_login(Refusal::InvalidCredentials, 999);
     let (password, asked) = (
         stage.dir.path().join("pass"),
         stage.dir.path().join("asked"),
@@ -108,7 +108,7 @@ fn a_password_that_cannot_be_had_for_a_moment_is_no_fault_of_a_configuration_tha
     stage.set("source_pass_command", json!(["sh", "-c", command]));
     let times = Intervals {
         needs_user: Duration::from_millis(300),
-        ..env::quick()
+        ..route::quick()
     };
     let count = || fs::read(&asked).map_or(0, |asked| asked.len());
     let daemon = Daemon::start(&mut stage, times, |_| {});

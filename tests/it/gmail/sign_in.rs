@@ -12,38 +12,38 @@ use imap_to_gmail::ledger::{self, Ledger};
 use serde_json::{Value, json};
 
 use super::told::Told;
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 use crate::testkit::proxy::Proxy;
-use crate::testkit::{env, eventually, free_port};
+use crate::testkit::{eventually, free_port, route};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Gmail is entered with a token that is good for so long.
-pub(crate) fn with_token(life: Duration) -> Stage {
-    let mut stage = Stage::new();
+pub(crate) fn with_token(life: Duration) -> TestEnv {
+    let mut stage = TestEnv::new();
     stage.set("target_pass", Value::Null);
-    let token = stage.gmail.issue_token(life);
-    let token = stage.gmail.token_json(&token, life);
+    let token = stage.target.issue_token(life);
+    let token = stage.target.token_json(&token, life);
     stage.write_token(&serde_json::from_str(&token).unwrap());
     stage
 }
 
-pub(crate) fn trouble(stage: &Stage) -> Value {
+pub(crate) fn trouble(stage: &TestEnv) -> Value {
     stage.status_soon()["trouble"].take()
 }
 
 #[test]
 fn a_dead_sign_in_ends_a_run_that_finds_nothing_with_4() {
-    let mut wrong = Stage::new();
+    let mut wrong = TestEnv::new();
     wrong.set("target_pass", "not the app password");
     let revoked = with_token(Duration::ZERO);
     revoked
-        .gmail
+        .target
         .token_trouble(TokenTrouble::ExpiredOrRevoked, 99);
-    let closed = Stage::new();
+    let closed = TestEnv::new();
     let no = Fault::Answer("NO [NONEXISTENT] Unknown Mailbox: INBOX (Failure)".into());
     closed
-        .gmail
+        .target
         .fault(On::each("EXAMINE").line_with("INBOX"), no);
     for (stage, words) in [
         (wrong, "Invalid credentials"),
@@ -70,8 +70,8 @@ fn a_dead_sign_in_ends_a_run_that_finds_nothing_with_4() {
 
 #[test]
 fn a_refused_password_is_tried_once_in_a_run_however_the_source_is() {
-    let mut stage = Stage::new();
-    stage.gmail.refuse_login(Refusal::InvalidCredentials, 99);
+    let mut stage = TestEnv::new();
+    stage.target.refuse_login(Refusal::InvalidCredentials, 99);
     // The source is out of reach at first.
     stage
         .source
@@ -81,13 +81,13 @@ fn a_refused_password_is_tried_once_in_a_run_however_the_source_is() {
     let ran = stage.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
     assert_eq!(stage.status()["pending"], 9, "{}", ran.err);
-    assert_eq!(stage.gmail.transcript().commands("AUTHENTICATE"), 1);
+    assert_eq!(stage.target.transcript().commands("AUTHENTICATE"), 1);
 }
 
 #[test]
 fn a_daemon_says_it_at_once_on_every_road_and_takes_the_mended_one() {
-    let mut stage = Stage::new();
-    let good = stage.gmail.password().to_string();
+    let mut stage = TestEnv::new();
+    let good = stage.target.password().to_string();
     let socket = stage.dir.path().join("notify");
     let system = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
     system.set_nonblocking(true).unwrap();
@@ -127,8 +127,8 @@ fn a_daemon_says_it_at_once_on_every_road_and_takes_the_mended_one() {
 
 #[test]
 fn a_target_that_is_out_of_reach_at_the_start_is_no_end() {
-    let mut stage = Stage::new();
-    let good = stage.gmail.port();
+    let mut stage = TestEnv::new();
+    let good = stage.target.port();
     stage.set("target_port", free_port());
     let ran = stage.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
@@ -150,9 +150,9 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// `meanwhile` happens after the configuration was read.
     pub(crate) fn start(
-        stage: &mut Stage,
+        stage: &mut TestEnv,
         times: Intervals,
-        meanwhile: impl FnOnce(&mut Stage),
+        meanwhile: impl FnOnce(&mut TestEnv),
     ) -> Daemon {
         let config_of = changed_at(&stage.config_file());
         let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
@@ -192,34 +192,34 @@ fn often() -> Intervals {
         sign_in: Duration::from_millis(300),
         keep: Duration::from_millis(200),
         needs_user: Duration::from_millis(300),
-        ..env::quick()
+        ..route::quick()
     }
 }
 
 #[test]
 fn while_nothing_is_delivered_it_is_tried_again_and_again() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     let _daemon = Daemon::start(&mut stage, often(), |_| {});
-    let tried = || stage.gmail.transcript().commands("AUTHENTICATE");
+    let tried = || stage.target.transcript().commands("AUTHENTICATE");
     eventually("it is tried", || tried() > 3);
     assert_eq!(trouble(&stage), json!(null));
-    stage.gmail.refuse_login(Refusal::InvalidCredentials, 1);
+    stage.target.refuse_login(Refusal::InvalidCredentials, 1);
     eventually("a person is asked for", || {
         trouble(&stage)["kind"] == "needs_user"
     });
     eventually("all is well again", || trouble(&stage).is_null());
     eventually("no connection is kept for it", || {
-        stage.gmail.signed_in() == 0
+        stage.target.signed_in() == 0
     });
 }
 
 #[test]
 fn what_is_changed_while_the_configuration_is_read_is_read_again() {
-    let mut stage = Stage::new();
-    let good = stage.gmail.password().to_string();
+    let mut stage = TestEnv::new();
+    let good = stage.target.password().to_string();
     stage.set("target_pass", "not the app password");
     stage.mails(1);
-    let _daemon = Daemon::start(&mut stage, env::quick(), |stage| {
+    let _daemon = Daemon::start(&mut stage, route::quick(), |stage| {
         stage.set("target_pass", good);
     });
     eventually("it is delivered", || stage.held().len() == 1);
@@ -229,7 +229,7 @@ fn what_is_changed_while_the_configuration_is_read_is_read_again() {
 fn a_refresh_token_that_is_dead_is_told_while_the_access_token_lives_and_stops_nothing() {
     let mut stage = with_token(HOUR);
     stage
-        .gmail
+        .target
         .token_trouble(TokenTrouble::ExpiredOrRevoked, 999);
     let told = Told::by(&stage, &[]);
     eventually("a person is asked for", || {
@@ -244,9 +244,9 @@ fn a_refresh_token_that_is_dead_is_told_while_the_access_token_lives_and_stops_n
             "and it is still said"
         );
     }
-    stage.gmail.clear_faults();
-    let token = stage.gmail.issue_token(HOUR);
-    let token = stage.gmail.token_json(&token, HOUR);
+    stage.target.clear_faults();
+    let token = stage.target.issue_token(HOUR);
+    let token = stage.target.token_json(&token, HOUR);
     stage.write_token(&serde_json::from_str(&token).unwrap());
     eventually("all is well again", || trouble(&stage).is_null());
     told.end();
@@ -255,10 +255,10 @@ fn a_refresh_token_that_is_dead_is_told_while_the_access_token_lives_and_stops_n
 #[test]
 fn a_token_endpoint_that_is_out_of_reach_stops_nothing_while_the_token_lives() {
     let stage = with_token(HOUR);
-    stage.gmail.token_trouble(TokenTrouble::Close, 999);
+    stage.target.token_trouble(TokenTrouble::Close, 999);
     let told = Told::by(&stage, &[]);
     eventually("it is entered", || {
-        stage.gmail.transcript().commands("EXAMINE") > 0
+        stage.target.transcript().commands("EXAMINE") > 0
     });
     stage.mails(1);
     eventually("it is delivered", || stage.held().len() == 1);
@@ -268,11 +268,11 @@ fn a_token_endpoint_that_is_out_of_reach_stops_nothing_while_the_token_lives() {
 
 #[test]
 fn a_run_with_nothing_new_costs_one_sign_in_and_one_with_mail_none_more() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.run_until_done(1);
-    let before = stage.gmail.lines();
+    let before = stage.target.lines();
     stage.run_until_done(1);
-    let gmail = stage.gmail.transcript().after(before);
+    let gmail = stage.target.transcript().after(before);
     let count = |what| gmail.commands(what);
     assert_eq!(
         (count("AUTHENTICATE"), count("EXAMINE"), count("FETCH")),
@@ -281,17 +281,17 @@ fn a_run_with_nothing_new_costs_one_sign_in_and_one_with_mail_none_more() {
     );
     // The greeting's capabilities, AUTHENTICATE, LIST, EXAMINE, LOGOUT.
     assert!(gmail.flights() <= 6, "{} {gmail}", gmail.flights());
-    let before = stage.gmail.lines();
+    let before = stage.target.lines();
     stage.mails(1);
     stage.run_until_done(1);
-    let gmail = stage.gmail.transcript().after(before);
+    let gmail = stage.target.transcript().after(before);
     assert_eq!(gmail.commands("AUTHENTICATE"), 1, "{gmail}");
 }
 
 #[test]
 fn what_asks_for_patience_at_the_door_is_no_failure_where_nothing_waits() {
-    let stage = Stage::new();
-    stage.gmail.refuse_login(Refusal::TooManyConnections, 99);
+    let stage = TestEnv::new();
+    stage.target.refuse_login(Refusal::TooManyConnections, 99);
     let ran = stage.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.err.contains("nothing waits for it"), "{}", ran.err);
@@ -303,12 +303,12 @@ fn what_asks_for_patience_at_the_door_is_no_failure_where_nothing_waits() {
 /// finds that nobody's patience is left.
 #[test]
 fn a_refusal_is_over_when_the_next_try_gets_in() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.mails(1);
     let ways = ["source_port", "target_port"].map(|key| {
         let port = match key {
             "source_port" => stage.source.port(),
-            _ => stage.gmail.port(),
+            _ => stage.target.port(),
         };
         let way = Proxy::start(port);
         way.refuse(true);
@@ -319,7 +319,7 @@ fn a_refusal_is_over_when_the_next_try_gets_in() {
     let times = Intervals {
         reconnect: (2 * patience, 2 * patience),
         once_patience: patience,
-        ..env::quick()
+        ..route::quick()
     };
     let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
     let lock = ledger::lock(&stage.ledger_file()).unwrap();

@@ -12,13 +12,13 @@ use gmail_stand_in::{Fault, On, SESSION_EXPIRED, TokenTrouble};
 use imap_to_gmail::oauth::Tokens;
 use serde_json::{Value, json};
 
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Gmail is entered with this token file.
-fn stage(token: &Value) -> Stage {
-    let mut stage = Stage::new();
+fn stage(token: &Value) -> TestEnv {
+    let mut stage = TestEnv::new();
     stage.mails(3);
     stage.set("target_pass", Value::Null);
     stage.write_token(token);
@@ -26,14 +26,14 @@ fn stage(token: &Value) -> Stage {
 }
 
 /// A file as google-auth writes it, whose access token has run out.
-fn expired(stage: &Stage) -> Value {
-    let text = stage.gmail.token_json("ya29.run-out", Duration::ZERO);
+fn expired(stage: &TestEnv) -> Value {
+    let text = stage.target.token_json("ya29.run-out", Duration::ZERO);
     let mut token: Value = serde_json::from_str(&text).unwrap();
     token["expiry"] = "2020-01-02T03:04:05.123456Z".into();
     token
 }
 
-fn file(stage: &Stage) -> PathBuf {
+fn file(stage: &TestEnv) -> PathBuf {
     stage.dir.path().join("token.json")
 }
 
@@ -69,13 +69,13 @@ fn a_token_that_has_run_out_is_renewed_and_the_file_kept_as_others_read_it() {
     // The next run uses it as it is.
     stage.mail("<later@x>", "later");
     stage.run_until_done(1);
-    assert_eq!(stage.gmail.token_requests().len(), 1);
+    assert_eq!(stage.target.token_requests().len(), 1);
 }
 
 #[test]
 fn every_form_of_the_file_is_read() {
     let base = stage(&json!({"token": "x"}));
-    let good = base.gmail.issue_token(HOUR);
+    let good = base.target.issue_token(HOUR);
     let soon = (Utc::now() + chrono::TimeDelta::minutes(30)).naive_utc();
     let with = |token: &Value, changes: Value| {
         let mut token = token.clone();
@@ -135,26 +135,26 @@ fn every_form_of_the_file_is_read() {
             .get("token")
             .is_some_and(|t| t == &Value::from(good.clone()))
         {
-            form["token"] = stage.gmail.issue_token(HOUR).into();
+            form["token"] = stage.target.issue_token(HOUR).into();
         }
         stage.write_token(&form);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{name}: {}", ran.err);
         stage.assert_complete();
-        assert_eq!(stage.gmail.token_requests().len(), renewals, "{name}");
+        assert_eq!(stage.target.token_requests().len(), renewals, "{name}");
     }
 }
 
 #[test]
 fn a_token_that_gmail_refuses_is_renewed_once() {
     let mut stage = stage(&json!({"token": "x"}));
-    let revoked = stage.gmail.issue_token(HOUR);
-    stage.gmail.revoke(&revoked);
-    let token: Value = serde_json::from_str(&stage.gmail.token_json(&revoked, HOUR)).unwrap();
+    let revoked = stage.target.issue_token(HOUR);
+    stage.target.revoke(&revoked);
+    let token: Value = serde_json::from_str(&stage.target.token_json(&revoked, HOUR)).unwrap();
     stage.write_token(&token);
     stage.run_until_done(1);
     stage.assert_complete();
-    assert_eq!(stage.gmail.token_requests().len(), 1);
+    assert_eq!(stage.target.token_requests().len(), 1);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_fresh_token_that_is_refused_is_a_persons_affair() {
     let token = expired(&stage);
     stage.write_token(&token);
     stage
-        .gmail
+        .target
         .token_trouble(TokenTrouble::OtherAccount("other@gmail.com".into()), 99);
     let ran = stage.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
@@ -233,7 +233,7 @@ fn refusals_of_the_token_endpoint_end_the_run_with_what_to_do() {
         let mut stage = stage(&json!({"token": "x"}));
         let token = expired(&stage);
         stage.write_token(&token);
-        stage.gmail.token_trouble(trouble, 99);
+        stage.target.token_trouble(trouble, 99);
         let ran = stage.run();
         assert_eq!(ran.status, 4, "{}", ran.err);
         let (error, after) = ran.err.split_once("\n\nhint: ").expect(&ran.err);
@@ -249,7 +249,7 @@ fn refusals_of_the_token_endpoint_end_the_run_with_what_to_do() {
             (&"needs_user".into(), &3.into())
         );
         // A person puts a new file in its place.
-        stage.gmail.clear_faults();
+        stage.target.clear_faults();
         stage.run_until_done(1);
         stage.assert_complete();
     }
@@ -272,7 +272,7 @@ fn a_token_endpoint_that_is_out_of_order_is_tried_again() {
         let mut stage = stage(&json!({"token": "x"}));
         let token = expired(&stage);
         stage.write_token(&token);
-        stage.gmail.token_trouble(trouble.clone(), 2);
+        stage.target.token_trouble(trouble.clone(), 2);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{trouble:?}: {}", ran.err);
         stage.assert_complete();
@@ -288,7 +288,7 @@ fn replies_that_rotate_or_say_no_expiry_are_taken() {
         let mut stage = stage(&json!({"token": "x"}));
         let token = expired(&stage);
         stage.write_token(&token);
-        stage.gmail.token_trouble(trouble.clone(), 1);
+        stage.target.token_trouble(trouble.clone(), 1);
         stage.run_until_done(1);
         stage.assert_complete();
         let after: Value =
@@ -322,7 +322,7 @@ fn a_session_that_ends_with_its_token_in_the_middle_of_an_append_costs_nothing()
         stage.write_token(&token);
         stage.mail("<big@x>", &"more than 4096 bytes\r\n".repeat(1000));
         stage
-            .gmail
+            .target
             .fault(On::nth(1, "APPEND").times(2), fault.clone());
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{fault:?}: {}", ran.err);
@@ -334,19 +334,21 @@ fn a_session_that_ends_with_its_token_in_the_middle_of_an_append_costs_nothing()
 fn sessions_are_renewed_before_their_token_ends() {
     let mut stage = stage(&json!({"token": "x"}));
     stage.set("connections", 1);
-    stage.gmail.knobs(|k| k.token_life = Duration::from_secs(2));
+    stage
+        .target
+        .knobs(|k| k.token_life = Duration::from_secs(2));
     let token = expired(&stage);
     stage.write_token(&token);
     stage.mails(60);
     // Some forty messages a second: more than one token's life in all.
     stage
-        .gmail
+        .target
         .knobs(|k| k.round_trip = Duration::from_millis(50));
     stage.run_until_done(1);
     stage.assert_complete();
-    assert!(stage.gmail.token_requests().len() >= 2);
+    assert!(stage.target.token_requests().len() >= 2);
     let expired = stage
-        .gmail
+        .target
         .transcript()
         .server()
         .iter()
@@ -368,7 +370,7 @@ fn a_file_that_cannot_be_written_costs_one_refresh_all_the_same() {
     let first = tokens.access(Utc::now()).unwrap();
     let second = tokens.access(Utc::now()).unwrap();
     assert_eq!(first.token.reveal(), second.token.reveal());
-    assert_eq!(stage.gmail.token_requests().len(), 1);
+    assert_eq!(stage.target.token_requests().len(), 1);
 }
 
 #[test]
@@ -385,14 +387,14 @@ fn another_route_that_shares_the_file_saves_a_refresh() {
         two.access(Utc::now()).unwrap().token.reveal(),
         first.token.reveal()
     );
-    assert_eq!(stage.gmail.token_requests().len(), 1);
+    assert_eq!(stage.target.token_requests().len(), 1);
     // Refused, though another token is in the file by now: that one is used.
     let newer = two.instead_of(&first, Utc::now()).unwrap();
     assert_eq!(
         one.instead_of(&first, Utc::now()).unwrap().token.reveal(),
         newer.token.reveal()
     );
-    assert_eq!(stage.gmail.token_requests().len(), 2);
+    assert_eq!(stage.target.token_requests().len(), 2);
 }
 
 #[test]
@@ -400,10 +402,10 @@ fn a_token_that_outlives_the_calendar_is_a_token() {
     let mut stage = stage(&json!({"token": "x"}));
     let token = expired(&stage);
     stage.write_token(&token);
-    let good = stage.gmail.issue_token(HOUR);
+    let good = stage.target.issue_token(HOUR);
     let reply = json!({"access_token": good, "token_type": "Bearer", "expires_in": 9_000_000_000_000_000_u64});
     stage
-        .gmail
+        .target
         .token_trouble(TokenTrouble::Status(200, reply.to_string()), 1);
     let ran = stage.run();
     assert_eq!(ran.status, 0, "{}", ran.err);

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use gmail_stand_in::{Fault, On, Refusal};
 use serde_json::json;
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 use crate::testkit::{eventually, free_port};
 
 /// The program without an end, and the lines of its log as they come.
@@ -20,7 +20,7 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(crate) fn by(stage: &Stage, extra: &[&str]) -> Told {
+    pub(crate) fn by(stage: &TestEnv, extra: &[&str]) -> Told {
         Told::of(stage.spawn_for_good(extra))
     }
 
@@ -91,7 +91,7 @@ impl Drop for Told {
 
 #[test]
 fn it_says_what_it_is_about_to_do_and_what_it_does() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.env.push(("TZ", "UTC".into()));
     stage.mails(2);
     let told = Told::by(&stage, &[]);
@@ -133,7 +133,7 @@ fn it_says_what_it_is_about_to_do_and_what_it_does() {
         ]
     );
     // The next one knows what was before; where it is to look in intervals, it says how often.
-    stage.gmail.knobs(|k| k.append_limit = 200);
+    stage.target.knobs(|k| k.append_limit = 200);
     stage.mail("<small@x>", "");
     stage.mail("<big@x>", &"x".repeat(200));
     assert_eq!(stage.run().status, 3);
@@ -153,9 +153,9 @@ fn it_says_what_it_is_about_to_do_and_what_it_does() {
 
 #[test]
 fn what_waits_is_said_at_the_start() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("since", "2024-01-31");
-    stage.gmail.refuse_login(Refusal::InvalidCredentials, 99);
+    stage.target.refuse_login(Refusal::InvalidCredentials, 99);
     stage
         .source
         .add(gmail_stand_in::Mail::new(mail("<1@x>", DATE, "one")));
@@ -175,7 +175,7 @@ fn what_waits_is_said_at_the_start() {
 
 #[test]
 fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("since", "7d");
     let ran = stage.run();
     let words = " INFO  first run: what came in the last 7 days is copied, and what comes from now on (`since` says how far back)\n";
@@ -201,7 +201,7 @@ fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
 /// Who mistyped the server's name mends it, and goes on with the ledger that is there.
 #[test]
 fn accounts_may_be_mended_until_the_first_look() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage
         .set("source_server", "127.0.0.1")
         .set("source_port", free_port());
@@ -228,11 +228,11 @@ fn accounts_may_be_mended_until_the_first_look() {
 #[test]
 fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while() {
     for side in ["source", "target"] {
-        let mut stage = Stage::new();
+        let mut stage = TestEnv::new();
         let (key, port) = (format!("{side}_port"), free_port());
         let good = match side {
             "source" => stage.source.port(),
-            _ => stage.gmail.port(),
+            _ => stage.target.port(),
         };
         stage.set(&key, port);
         let told = Told::by(&stage, &[]);
@@ -270,7 +270,7 @@ fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while()
 
 #[test]
 fn once_says_that_it_tries_again_and_until_when() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("target_port", free_port());
     let ran = stage.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
@@ -295,10 +295,10 @@ fn once_says_that_it_tries_again_and_until_when() {
 
 #[test]
 fn no_line_has_a_stop_before_its_semicolon() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let no = Fault::Answer("NO [AUTHENTICATIONFAILED] Authentication failed.".into());
     stage.source.fault(On::each("AUTHENTICATE"), no.clone());
-    stage.gmail.fault(On::each("AUTHENTICATE"), no);
+    stage.target.fault(On::each("AUTHENTICATE"), no);
     let told = Told::by(&stage, &[]);
     let mut both = Vec::new();
     eventually("both are said", || {
@@ -318,7 +318,7 @@ fn no_line_has_a_stop_before_its_semicolon() {
 
 #[test]
 fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     let told = Told::by(&stage, &[]);
     told.says("watching INBOX");
     let good = std::fs::read_to_string(stage.config_file()).unwrap();
@@ -391,7 +391,7 @@ fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
 /// What a terminal that is closed sends.
 #[test]
 fn a_hangup_ends_it_as_sigterm_does_where_the_log_is_no_file() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let told = Told::by(&stage, &[]);
     told.says("watching INBOX");
     told.signal("-HUP");
@@ -421,7 +421,7 @@ fn a_hangup_ends_it_as_sigterm_does_where_the_log_is_no_file() {
 /// `nohup` is there to outlive the terminal.
 #[test]
 fn a_hangup_that_is_ignored_stays_ignored() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let plain = stage.child(&[]);
     let mut command = Command::new("nohup");
     command
@@ -444,7 +444,7 @@ fn a_hangup_that_is_ignored_stays_ignored() {
 
 #[test]
 fn what_is_left_is_told_by_the_limit_of_a_day_and_what_is_kept_of_it() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.mails(20);
     let one = mail("<0@example.org>", DATE, "text 0").len();
     // Nine tenths of it, which is nine of the shorter half and fewer of the longer one.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use gmail_stand_in::{Fault, On};
 
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::Stage;
 
 /// The program running; ended when dropped.
 struct Running(Child);
@@ -24,7 +24,7 @@ impl Drop for Running {
     }
 }
 
-fn arrives(stage: &Stage, count: usize) -> Duration {
+fn arrives(stage: &TestEnv, count: usize) -> Duration {
     let begun = Instant::now();
     eventually("the mail arrives", || stage.held().len() >= count);
     begun.elapsed()
@@ -32,7 +32,7 @@ fn arrives(stage: &Stage, count: usize) -> Duration {
 
 #[test]
 fn new_mail_costs_four_round_trips_at_either_side() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mail("<0@x>", "opens the sessions");
     let _running = Running(stage.spawn_for_good(&[]));
     arrives(&stage, 1);
@@ -49,14 +49,14 @@ fn new_mail_costs_four_round_trips_at_either_side() {
             said && stage.status()["in_flight"] == 0
                 && stage.one::<i64>("SELECT count(*) FROM message WHERE verified_at IS NULL") == 0
         });
-        let (source, gmail) = (stage.source.lines(), stage.gmail.lines());
+        let (source, gmail) = (stage.source.lines(), stage.target.lines());
         stage.mail(&format!("<{n}@x>"), "the one that counts");
         arrives(&stage, n + 1);
         eventually("it is verified", || {
             stage.one::<i64>("SELECT count(*) FROM message WHERE verified_at IS NULL") == 0
         });
         let source = stage.source.transcript().after(source);
-        let gmail = stage.gmail.transcript().after(gmail);
+        let gmail = stage.target.transcript().after(gmail);
         // The IDLE that follows waits for the next mail.
         let trips = source.flights() - source.commands("IDLE");
         assert!(trips <= 4, "{trips} at the source\n{source}");
@@ -70,7 +70,7 @@ fn new_mail_costs_four_round_trips_at_either_side() {
 
 #[test]
 fn an_idle_that_never_says_a_word_is_seen_through() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.source.knobs(|k| k.idle_pushes = false);
     let _running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
     eventually("it idles", || {
@@ -95,7 +95,7 @@ fn an_idle_that_goes_wrong_loses_no_mail() {
         Fault::Answer("* 1 EXISTS\r\nNO [UNAVAILABLE] not now".into()),
         Fault::Bye("Session expired, please login again.".into()),
     ] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.source.fault(On::each("IDLE"), fault.clone());
         let _running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
         for n in 0..2 {
@@ -112,7 +112,7 @@ fn a_server_without_idle_is_polled() {
     let mut options =
         gmail_stand_in::Options::plain("IMAP4rev1 LITERAL+ UIDPLUS SASL-IR AUTH=PLAIN");
     options.knobs.visible_at_once = false;
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     let source = gmail_stand_in::Gmail::start(options);
     stage.set("source_port", source.port());
     stage.set("source_ca_file", source.ca_file().to_str().unwrap());
@@ -127,8 +127,8 @@ fn a_server_without_idle_is_polled() {
 
 #[test]
 fn throttles_pass_by_themselves() {
-    let stage = Stage::new();
-    stage.gmail.fault(
+    let stage = TestEnv::new();
+    stage.target.fault(
         On::nth(1, "APPEND").times(2),
         Fault::Bye(gmail_stand_in::OVERQUOTA.into()),
     );
@@ -158,14 +158,14 @@ fn holdings(pid: u32) -> (u64, usize, u64) {
 
 #[test]
 fn weeks_in_minutes_leave_nothing_behind() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("target_pass", serde_json::Value::Null);
-    let token = stage.gmail.token_json(
-        &stage.gmail.issue_token(Duration::from_secs(3600)),
+    let token = stage.target.token_json(
+        &stage.target.issue_token(Duration::from_secs(3600)),
         Duration::from_secs(3600),
     );
     stage.write_token(&serde_json::from_str(&token).unwrap());
-    stage.gmail.knobs(|k| {
+    stage.target.knobs(|k| {
         k.upload_budget = Some(20_000);
         k.idle_cut_after = Some(Duration::from_secs(600));
     });
@@ -177,7 +177,7 @@ fn weeks_in_minutes_leave_nothing_behind() {
     let mut first = None;
     for day in 0..21 {
         // A night passes: tokens and sessions run out, IDLEs are cut, the day's budget is new.
-        for server in [&stage.source, &stage.gmail] {
+        for server in [&stage.source, &stage.target] {
             server.clock().advance(Duration::from_secs(25 * 3600));
         }
         let text = "x".repeat(if day % 7 == 3 { 15_000 } else { 1_000 });
@@ -186,7 +186,7 @@ fn weeks_in_minutes_leave_nothing_behind() {
             let status = stage.status_soon();
             if status["trouble"]["kind"] == "throttled" {
                 // The day's budget was used up: another day passes.
-                stage.gmail.clock().advance(Duration::from_secs(25 * 3600));
+                stage.target.clock().advance(Duration::from_secs(25 * 3600));
             }
             status["delivered"] == day + 1 && status["trouble"].is_null()
         });
@@ -203,7 +203,7 @@ fn weeks_in_minutes_leave_nothing_behind() {
     assert!(memory < memory_before + 8_000);
     drop(running);
     assert!(
-        stage.gmail.token_requests().len() >= 10,
+        stage.target.token_requests().len() >= 10,
         "tokens were renewed"
     );
     stage.assert_complete();

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset};
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
-use serde_json::json;
 
-use crate::testkit::env::Route;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, SOURCE, TestEnv, mail};
+use crate::testkit::route::{Account, Route};
 use crate::testkit::scripted_proxy::{Then, Twist};
 
 /// What is asked of copies that were answered OK.
 const VERIFICATION: &str = "RFC822.SIZE INTERNALDATE FLAGS";
-const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN";
 
 fn open(options: Options) -> Gmail {
     Gmail::start(Options {
@@ -23,19 +21,10 @@ fn open(options: Options) -> Gmail {
 }
 
 fn route(source: &Gmail, gmail: &Gmail, port: u16) -> Route {
-    Route::new(json!({
-        "source_server": "localhost",
-        "source_port": source.port(),
-        "source_tls": "none",
-        "source_user": source.account(),
-        "source_pass": source.password(),
-        "target_server": "localhost",
-        "target_port": port,
-        "target_tls": "none",
-        "target_user": gmail.account(),
-        "target_pass": gmail.password(),
-        "since": "all",
-    }))
+    Route::between(
+        Account::on(source).without_tls(),
+        Account::on(gmail).without_tls().through(port),
+    )
 }
 
 fn at(date: &str) -> DateTime<FixedOffset> {
@@ -100,9 +89,9 @@ fn one_mail_to_two_of_a_family_is_found_by_the_second() {
 #[test]
 fn of_two_with_one_name_only_one_is_found_in_a_copy_of_another_route() {
     // The copy is neither one's: it may vouch for one of them, and Gmail takes no second one.
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage
-        .gmail
+        .target
         .add(Mail::new(mail("<list@x>", DATE, "for somebody else")));
     stage.mail("<list@x>", "the direct copy");
     stage.mail("<list@x>", "the list copy, with its footer");
@@ -114,11 +103,11 @@ fn of_two_with_one_name_only_one_is_found_in_a_copy_of_another_route() {
 
 #[test]
 fn what_is_taken_back_vouches_for_nobody() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("connections", 2);
     // Gmail holds C. A and B are equal, with the name of C and other bytes: Gmail says OK to A and keeps C.
     stage
-        .gmail
+        .target
         .add(Mail::new(mail("<list@x>", DATE, "C, as the list sent it")));
     let equal = mail("<list@x>", DATE, "A and B, as they came directly");
     let from = |bytes: &[u8], day: u32| {
@@ -128,7 +117,7 @@ fn what_is_taken_back_vouches_for_nobody() {
     let slow = |date: &str, seconds| {
         let appended = On::each("APPEND").line_with(date);
         let answer = Fault::Delay(Duration::from_secs(seconds));
-        stage.gmail.fault(appended, answer);
+        stage.target.fault(appended, answer);
     };
     from(&equal, 20);
     slow("20-Nov-2023", 1);
@@ -142,7 +131,7 @@ fn what_is_taken_back_vouches_for_nobody() {
     // The other one has asked for what it delivered before A was answered, and hears of it after that.
     let verification = On::nth(1, "UID FETCH").line_with(VERIFICATION);
     let late = Fault::Delay(Duration::from_secs(3));
-    stage.gmail.fault(verification, late);
+    stage.target.fault(verification, late);
     let of_them = "FROM message WHERE message_id LIKE '%list@x%'";
     for round in ["at first", "after retry-failed"] {
         let ran = stage.run();
@@ -154,7 +143,7 @@ fn what_is_taken_back_vouches_for_nobody() {
         let failed: i64 = stage.one(&format!("SELECT count(*) {of_them} AND status = 'failed'"));
         assert_eq!(failed, 2, "{case}");
         assert_eq!(ran.status, 3, "{case}");
-        stage.gmail.clear_faults();
+        stage.target.clear_faults();
         stage.command(&["retry-failed"]);
     }
 }
@@ -166,10 +155,10 @@ fn a_spam_or_trash_that_does_not_open_is_done_without() {
             Fault::Answer("NO System Error (Failure)".into()),
             Fault::Stall,
         ] {
-            let stage = Stage::new();
+            let stage = TestEnv::new();
             stage.mails(3);
             let refused = On::each("EXAMINE").line_with(mailbox);
-            stage.gmail.fault(refused, fault.clone());
+            stage.target.fault(refused, fault.clone());
             let ran = stage.run();
             assert_eq!(ran.status, 0, "{mailbox} {fault:?}: {}", ran.err);
             stage.assert_complete();
@@ -182,17 +171,17 @@ fn a_spam_or_trash_that_does_not_open_is_done_without() {
 #[test]
 fn what_a_mark_does_not_know_is_looked_for_by_date_and_size() {
     for stored in [true, false] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         // As many messages of about its size, in a mailbox that did not open when it was sent.
         for i in 0..300 {
             let there = mail("", DATE, &format!("without a name either, {i:03}"));
             let id = stage
-                .gmail
+                .target
                 .add(Mail::new(there).at(at("2022-01-01T00:00:00+00:00")));
-            stage.gmail.set_labels(id, &[]);
+            stage.target.set_labels(id, &[]);
         }
         let all_mail = || On::each("EXAMINE").line_with("All Mail");
-        stage.gmail.fault(
+        stage.target.fault(
             all_mail(),
             Fault::Answer("NO System Error (Failure)".into()),
         );
@@ -201,11 +190,11 @@ fn what_a_mark_does_not_know_is_looked_for_by_date_and_size() {
             .source
             .add(Mail::new(bytes).at(at("2023-11-14T22:13:25+00:00")));
         stage
-            .gmail
+            .target
             .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
         let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
         // All Mail is tried three times, each time in a session of its own at most; nobody is let in after the APPEND.
-        let locked = Arc::new(stage.gmail.fault(
+        let locked = Arc::new(stage.target.fault(
             On::nth(5, "AUTHENTICATE").times(99),
             Fault::Answer(no.into()),
         ));
@@ -217,12 +206,12 @@ fn what_a_mark_does_not_know_is_looked_for_by_date_and_size() {
             locked.count(),
             ran.err
         );
-        stage.gmail.clear_faults();
-        let before = stage.gmail.lines();
+        stage.target.clear_faults();
+        let before = stage.target.lines();
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(stage.gmail.messages().len(), 301, "{stored}: {}", ran.err);
-        let said = stage.gmail.transcript().after(before);
+        assert_eq!(stage.target.messages().len(), 301, "{stored}: {}", ran.err);
+        let said = stage.target.transcript().after(before);
         let bodies = said.commands("BODY.PEEK[])");
         assert!(bodies <= 6, "{stored}: {bodies} bodies\n{}", ran.err);
     }

@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
-use super::plain_env::Stage;
 use crate::testkit::scripted_proxy;
 
 /// A form in which a secret can be told: all that is said, and what of it is the secret.
@@ -97,8 +96,8 @@ fn said(forms: &[Form]) -> String {
 #[test]
 fn what_is_echoed_in_every_answer_is_shown_nowhere() {
     for side in ["source", "target"] {
-        let mut stage = Stage::new();
-        stage.mails(4);
+        let mut stage = super::into_gmail();
+        stage.old_mails(4);
         let server = match side {
             "source" => &stage.source,
             _ => &stage.target,
@@ -159,8 +158,8 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
 #[test]
 fn a_refusal_to_sign_in_that_echoes_is_no_leak_either() {
     for side in ["source", "target"] {
-        let mut stage = Stage::new();
-        stage.mails(1);
+        let mut stage = super::into_gmail();
+        stage.old_mails(1);
         let server = match side {
             "source" => &stage.source,
             _ => &stage.target,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::plain_env::Stage;
+use super::measured::run_and_measure;
 use crate::testkit::scripted_proxy::{Part, Then, Twist};
 
 /// What is said of a server that takes its time.
@@ -153,11 +153,11 @@ fn once(side: &'static str, command: &'static str) {
 
 fn once_so(side: &'static str, command: &'static str, madness: Madness) {
     let name = format!("{side}, {command}: {}", madness.name);
-    let mut stage = Stage::new();
-    stage.mails(3);
+    let mut stage = super::into_gmail();
+    stage.old_mails(3);
     let twist = Twist::at(stage.port(side), command, 1, madness.part);
     stage.set(&format!("{side}_port"), twist.port);
-    let took = stage.run_and_measure(&name);
+    let took = run_and_measure(&stage, &name);
     assert_eq!(twist.struck(), 1, "{name}: {}", took.ran.err);
     assert_eq!(took.ran.status, 0, "{name}: {}", took.ran.err);
     took.assert_bounded(&name);
@@ -199,11 +199,11 @@ fn madness_without_end_ends_the_run() {
     for side in ["source", "target"] {
         for madness in all().into_iter().filter(|m| m.words == Some("has no end")) {
             let name = format!("{side}, each time: {}", madness.name);
-            let mut stage = Stage::new();
-            stage.mails(3);
+            let mut stage = super::into_gmail();
+            stage.old_mails(3);
             let twist = Twist::at(stage.port(side), "UID FETCH", usize::MAX, madness.part);
             stage.set(&format!("{side}_port"), twist.port);
-            let took = stage.run_and_measure(&name);
+            let took = run_and_measure(&stage, &name);
             assert!(twist.struck() > 1, "{name}");
             assert_eq!(took.ran.status, 1, "{name}: {}", took.ran.err);
             took.assert_bounded(&name);

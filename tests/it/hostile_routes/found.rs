@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::oddity::Oddity;
-use super::plain_env::Stage;
 use super::token_endpoint;
+use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
 
 /// The program running; killed when dropped.
@@ -53,14 +53,14 @@ impl Drop for Running {
 }
 
 /// A route from this source into a server that takes whatever it is given.
-pub(crate) fn from(odd: &Oddity) -> Stage {
-    let mut stage = Stage::with_plain_target();
+pub(crate) fn from(odd: &Oddity) -> TestEnv {
+    let mut stage = super::into_any_server();
     stage.set("source_port", odd.port);
     stage
 }
 
 /// What the target holds, in no order.
-pub(crate) fn held(stage: &Stage) -> Vec<Vec<u8>> {
+pub(crate) fn held(stage: &TestEnv) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = stage
         .target
         .messages()
@@ -72,7 +72,7 @@ pub(crate) fn held(stage: &Stage) -> Vec<Vec<u8>> {
 }
 
 #[track_caller]
-pub(crate) fn assert_held(stage: &Stage, mails: &[Vec<u8>]) {
+pub(crate) fn assert_held(stage: &TestEnv, mails: &[Vec<u8>]) {
     let mut mails = mails.to_vec();
     mails.sort();
     assert!(held(stage) == mails, "{:?}\n{}", held(stage), stage.dump());
@@ -293,11 +293,11 @@ fn new_mail_that_went_at_once_is_no_trouble_where_sets_may_not_descend() {
 }
 
 /// What a daemon is asked to do, with looks that only IDLE brings about.
-fn daemon(stage: &Stage) -> Running {
+fn daemon(stage: &TestEnv) -> Running {
     Running::new(stage.spawn_for_good(&["--poll-interval", "3600"]))
 }
 
-fn arrive(stage: &Stage, count: usize) {
+fn arrive(stage: &TestEnv, count: usize) {
     eventually("the mail arrives", || held(stage).len() == count);
 }
 
@@ -491,7 +491,7 @@ fn a_secret_in_the_wrong_place_of_the_configuration_is_not_repeated() {
             json!(format!("user:{secret}@mail.example.org")),
         ),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = super::into_gmail();
         if key != "source_server" {
             stage.set("source_pass", serde_json::Value::Null);
         }

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::plain_env::Stage;
+use super::measured::run_and_measure;
+use crate::testkit::env::TestEnv;
 use crate::testkit::scripted_proxy;
 
 /// Runs until all is done; a run may have to be called again, and what a lie made `failed` to be tried again.
-fn until_complete(stage: &Stage, name: &str) {
+fn until_complete(stage: &TestEnv, name: &str) {
     for _ in 0..3 {
-        let took = stage.run_and_measure(name);
+        let took = run_and_measure(&stage, name);
         took.assert_bounded(name);
         if took.ran.status == 0 {
             return;
@@ -40,11 +41,11 @@ fn a_false_appenduid_loses_and_doubles_nothing() {
     for (name, lie) in lies {
         for gmail in [true, false] {
             let mut stage = if gmail {
-                Stage::new()
+                super::into_gmail()
             } else {
-                Stage::with_plain_target()
+                super::into_any_server()
             };
-            stage.mails(5);
+            stage.old_mails(5);
             let port = scripted_proxy::changed(stage.target.port(), move |line| {
                 let (before, rest) = line.split_once("[APPENDUID ")?;
                 let (numbers, rest) = rest.split_once(']')?;
@@ -76,15 +77,15 @@ fn a_mailbox_whose_name_is_no_name_is_done_without() {
         ("2 MB", format!("\"[Gmail]/{}\"", "x".repeat(2 << 20))),
         ("nothing", "\"\"".to_string()),
     ] {
-        let mut stage = Stage::new();
-        stage.mails(3);
+        let mut stage = super::into_gmail();
+        stage.old_mails(3);
         let port = scripted_proxy::changed(stage.target.port(), move |line| {
             line.contains("\\All")
                 .then(|| format!("* LIST (\\HasNoChildren \\All) \"/\" {listed}\r\n"))
         });
         stage.set("target_port", port);
         let name = format!("All Mail is called: {name}");
-        let took = stage.run_and_measure(&name);
+        let took = run_and_measure(&stage, &name);
         assert_eq!(took.ran.status, 0, "{name}: {}", took.ran.err);
         took.assert_bounded(&name);
         assert!(!took.ran.err.contains('\x1b'), "{name}");
@@ -100,14 +101,14 @@ fn a_count_beyond_reason_is_told_and_not_believed() {
         ("[UIDVALIDITY ", "* OK [UIDVALIDITY 0] x\r\n"),
     ] {
         for side in ["source", "target"] {
-            let mut stage = Stage::with_plain_target();
-            stage.mails(3);
+            let mut stage = super::into_any_server();
+            stage.old_mails(3);
             let port = scripted_proxy::changed(stage.port(side), move |line| {
                 (line.starts_with("* ") && line.contains(from)).then(|| to.to_string())
             });
             stage.set(&format!("{side}_port"), port);
             let name = format!("{side}: {to:?}");
-            let took = stage.run_and_measure(&name);
+            let took = run_and_measure(&stage, &name);
             took.assert_bounded(&name);
             assert!(
                 [0, 1].contains(&took.ran.status),
@@ -134,7 +135,7 @@ fn dates_and_sizes_that_no_message_has_stop_nothing() {
         ("a date after all time", "14-Nov-2023", "31-Dec-+262142"),
         ("a date before the script's", "14-Nov-2023", "01-Jan-0000"),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = super::into_gmail();
         stage.mails_of("2023-11-14T22:13:20+00:00", 3);
         let changes = std::sync::Arc::new(AtomicUsize::new(0));
         let count = std::sync::Arc::clone(&changes);
@@ -146,7 +147,7 @@ fn dates_and_sizes_that_no_message_has_stop_nothing() {
             Some(line)
         });
         stage.set("source_port", port);
-        let took = stage.run_and_measure(name);
+        let took = run_and_measure(&stage, name);
         assert!(changes.load(Ordering::SeqCst) > 0, "{name}");
         assert_eq!(took.ran.status, 0, "{name}: {}", took.ran.err);
         took.assert_bounded(name);
@@ -167,7 +168,7 @@ fn dates_and_sizes_that_no_message_has_stop_nothing() {
 #[test]
 #[ignore = "150 MB through a debug build take more than a minute"]
 fn a_size_told_too_small_does_not_gather_more_than_one_message_may_have() {
-    let mut stage = Stage::with_plain_target();
+    let mut stage = super::into_any_server();
     for i in 0..6 {
         // Together far more than the 100 MB that one message may have.
         let body = format!("{i}{}\r\n", "x".repeat(998)).repeat(25 << 10);
@@ -181,7 +182,7 @@ fn a_size_told_too_small_does_not_gather_more_than_one_message_may_have() {
         Some(format!("{before}RFC822.SIZE 100{}", &rest[digits..]))
     });
     stage.set("source_port", port);
-    let took = stage.run_and_measure("six messages of 25 MB that say they have 100 bytes");
+    let took = run_and_measure(&stage, "six messages of 25 MB that say they have 100 bytes");
     took.assert_bounded("six messages of 25 MB that say they have 100 bytes");
     assert_eq!(took.ran.status, 0, "{}", took.ran.err);
     stage.assert_complete();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gmail_stand_in::Mail;
 
-use super::plain_env::Stage;
+use super::measured::run_and_measure;
 
 const DATE: &str = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n";
 
@@ -98,12 +98,12 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn each_arrives_as_it_is() {
     for (name, bytes) in hostile() {
-        let stage = Stage::with_plain_target();
+        let stage = super::into_any_server();
         // Neighbours that must not wait for it.
-        stage.mails(2);
+        stage.old_mails(2);
         stage.source.add(Mail::new(&bytes));
         stage.mails_of("2023-11-15T00:00:00+00:00", 0);
-        let took = stage.run_and_measure(name);
+        let took = run_and_measure(&stage, name);
         assert_eq!(took.ran.status, 0, "{name}: {}", took.ran.err);
         took.assert_bounded(name);
         assert!(
@@ -120,8 +120,8 @@ fn each_arrives_as_it_is() {
 
 #[test]
 fn all_of_them_together_and_into_gmail() {
-    let stage = Stage::new();
-    stage.mails(2);
+    let stage = super::into_gmail();
+    stage.old_mails(2);
     let mut count = 2;
     for (_, bytes) in hostile() {
         stage.source.add(Mail::new(&bytes));
@@ -133,7 +133,7 @@ fn all_of_them_together_and_into_gmail() {
     ));
     stage.source.add(Mail::new(b""));
     count += 2;
-    let took = stage.run_and_measure("all of them into Gmail");
+    let took = run_and_measure(&stage, "all of them into Gmail");
     took.assert_bounded("all of them into Gmail");
     assert!([0, 3].contains(&took.ran.status), "{}", took.ran.err);
     let rows = |what: &str| stage.one::<i64>(&format!("SELECT count(*) FROM message WHERE {what}"));

@@ -2,10 +2,10 @@
 
 use gmail_stand_in::{Fault, Mail, On, Options};
 
-use super::plain_env::Stage;
+use crate::testkit::env::TestEnv;
 use crate::testkit::scripted_proxy::changed;
 
-fn charged(stage: &Stage) -> i64 {
+fn charged(stage: &TestEnv) -> i64 {
     stage.one(
         "SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL OR last_error IS NOT NULL",
     )
@@ -16,13 +16,16 @@ fn a_target_that_adds_nothing_to_a_view_that_is_open_takes_everything() {
     let courier = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE AUTH=PLAIN";
     let others = "IMAP4rev1 LITERAL+ UIDPLUS UNSELECT IDLE SASL-IR AUTH=PLAIN";
     for (capabilities, leaves) in [(courier, "CLOSE"), (others, "UNSELECT")] {
-        let mut stage = Stage::with_target(Options {
-            password: "secret".into(),
-            ..Options::plain(capabilities)
-        });
+        let mut stage = TestEnv::build()
+            .without_tls()
+            .target(Options {
+                password: "secret".into(),
+                ..Options::plain(capabilities)
+            })
+            .start();
         stage.set("connections", 1);
         stage.target.knobs(|k| k.read_only_blocks_append = true);
-        stage.mails(40);
+        stage.old_mails(40);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
         stage.assert_complete();
@@ -43,8 +46,8 @@ fn a_target_that_adds_nothing_to_a_view_that_is_open_takes_everything() {
 
 #[test]
 fn gmail_is_asked_to_leave_nothing() {
-    let stage = Stage::new();
-    stage.mails(40);
+    let stage = super::into_gmail();
+    stage.old_mails(40);
     stage.run_until_done(1);
     let said = stage.target.transcript();
     assert_eq!(said.commands(" CLOSE") + said.commands(" UNSELECT"), 0);
@@ -57,12 +60,15 @@ fn what_every_message_is_refused_with_is_charged_to_none() {
         (None, "NO Current box is selected READ-ONLY."),
         (Some(false), "NO Cannot store (0.001 secs)"),
     ] {
-        let mut stage = Stage::with_target(Options {
-            password: "secret".into(),
-            // No LITERAL-: each literal waits to be asked for.
-            ..Options::plain("IMAP4rev1 UIDPLUS IDLE SASL-IR AUTH=PLAIN")
-        });
-        stage.mails(320);
+        let mut stage = TestEnv::build()
+            .without_tls()
+            .target(Options {
+                password: "secret".into(),
+                // No LITERAL-: each literal waits to be asked for.
+                ..Options::plain("IMAP4rev1 UIDPLUS IDLE SASL-IR AUTH=PLAIN")
+            })
+            .start();
+        stage.old_mails(320);
         let fault = match stored {
             None => Fault::Answer(answer.into()),
             Some(stored) => Fault::AnswerAfterLiteral {
@@ -95,7 +101,7 @@ fn what_every_message_is_refused_with_is_charged_to_none() {
 
 #[test]
 fn what_a_few_are_refused_with_is_their_own_however_many_come_first() {
-    let stage = Stage::with_plain_target();
+    let stage = super::into_any_server();
     stage.mails_of("2023-11-14T22:13:20+00:00", 30);
     // Newer, and so the first to go.
     for i in 0..8 {
@@ -123,8 +129,8 @@ fn that_the_mailbox_is_missing_is_believed_after_a_look() {
         "NO [NONEXISTENT] no such thing",
     ] {
         for after in [false, true] {
-            let stage = Stage::with_plain_target();
-            stage.mails(20);
+            let stage = super::into_any_server();
+            stage.old_mails(20);
             let on = On::each("APPEND").line_with("{");
             let disliked =
                 "Message-ID: <disliked@example.org>\r\n\r\nof this very size, no other\r\n";
@@ -150,8 +156,8 @@ fn that_the_mailbox_is_missing_is_believed_after_a_look() {
 
 #[test]
 fn a_mailbox_that_is_missing_waits_for_a_person() {
-    let mut stage = Stage::with_plain_target();
-    stage.mails(20);
+    let mut stage = super::into_any_server();
+    stage.old_mails(20);
     let no = "NO [TRYCREATE] Mailbox does not exist";
     stage
         .target

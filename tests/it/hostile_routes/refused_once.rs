@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::plain_env::Stage;
 use crate::testkit::scripted_proxy::{Then, Twist};
 use std::io::Write as _;
 
@@ -11,8 +10,8 @@ use std::io::Write as _;
 /// was changed, clients that go on trying the old one get a whole household banned.
 #[test]
 fn a_refused_password_is_tried_once_not_by_each_worker() {
-    let mut stage = Stage::with_plain_target();
-    stage.mails(40);
+    let mut stage = super::into_any_server();
+    stage.old_mails(40);
     let count = Arc::new(AtomicUsize::new(0));
     let tries = Arc::clone(&count);
     let twist = Twist::at(

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use gmail_stand_in::{Fault, Mail, On};
 
-use super::plain_env::Stage;
-use crate::testkit::env::Ran;
+use crate::testkit::env::TestEnv;
+use crate::testkit::route::Ran;
 use crate::testkit::scripted_proxy::{Part, Then, Twist};
 
 const NAMED: &str = "<new@example.org>";
@@ -27,10 +27,10 @@ fn text(id: &str, text: &str) -> Vec<u8> {
 
 /// Eleven messages were delivered, by one connection and in two runs: the index knows ten of them, the ledger the
 /// places of all.
-fn eleven() -> Stage {
-    let mut stage = Stage::with_plain_target();
+fn eleven() -> TestEnv {
+    let mut stage = super::into_any_server();
     stage.set("connections", 1);
-    stage.mails(10);
+    stage.old_mails(10);
     stage.run_until_done(1);
     stage
         .source
@@ -42,7 +42,7 @@ fn eleven() -> Stage {
 }
 
 /// The state in which it held the first five.
-fn put_back(stage: &Stage) {
+fn put_back(stage: &TestEnv) {
     let held = stage.target.mailbox("INBOX");
     for (_, id) in &held[5..] {
         stage.target.delete(*id);
@@ -53,7 +53,7 @@ fn put_back(stage: &Stage) {
 }
 
 /// Mail that others bring.
-fn others(stage: &Stage, count: usize) {
+fn others(stage: &TestEnv, count: usize) {
     for i in 0..count {
         let mail = text(&format!("<other{i}@example.org>"), "of another route");
         stage.target.add(Mail::new(mail));
@@ -62,7 +62,7 @@ fn others(stage: &Stage, count: usize) {
 
 /// The run was content, and the target has this message once.
 #[track_caller]
-fn is_there_once(stage: &Stage, ran: &Ran, bytes: &[u8]) {
+fn is_there_once(stage: &TestEnv, ran: &Ran, bytes: &[u8]) {
     assert_eq!(ran.status, 0, "{}", ran.err);
     let held = stage.target.messages();
     let copies = held.iter().filter(|m| m.bytes == bytes).count();
@@ -104,7 +104,7 @@ fn gate(then: Then, due: impl Fn() -> bool + Send + Sync + 'static) -> (Gate, Pa
 
 /// New mail is sent; `at_append` happens when its APPEND was said and not heard so far, `after` when it was stored and
 /// the connection was cut, before the target is looked at again.
-fn meanwhile(stage: &mut Stage, at_append: impl Fn(&Stage), after: impl Fn(&Stage)) -> Ran {
+fn meanwhile(stage: &mut TestEnv, at_append: impl Fn(&TestEnv), after: impl Fn(&TestEnv)) -> Ran {
     let sent = Arc::new(AtomicBool::new(false));
     let said = Arc::clone(&sent);
     let (append, part) = gate(Then::Server, move || {
@@ -134,7 +134,7 @@ fn meanwhile(stage: &mut Stage, at_append: impl Fn(&Stage), after: impl Fn(&Stag
 
 /// Whatever comes next is delivered once, and nothing is charged.
 #[track_caller]
-fn goes_on(stage: &Stage, held: usize) {
+fn goes_on(stage: &TestEnv, held: usize) {
     stage.source.add(Mail::new(text("", "and what comes next")));
     stage.run_until_done(1);
     assert_eq!(stage.target.messages().len(), held + 1, "{}", stage.dump());
@@ -144,10 +144,10 @@ fn goes_on(stage: &Stage, held: usize) {
 #[test]
 fn before_anybody_looked_at_what_was_delivered_last() {
     for name in [NAMED, ""] {
-        let mut stage = Stage::with_plain_target();
+        let mut stage = super::into_any_server();
         stage.set("connections", 1);
         // In two batches: the index was looked at before the second, and not again.
-        stage.mails(10);
+        stage.old_mails(10);
         stage.run_until_done(1);
         assert_eq!(stage.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 6);
         put_back(&stage);
@@ -219,9 +219,9 @@ fn and_a_copy_that_was_brought_since_is_recognised() {
 fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
     let mut restored = 0;
     for nth in 1.. {
-        let mut stage = Stage::with_plain_target();
+        let mut stage = super::into_any_server();
         stage.set("connections", 1);
-        stage.mails(15);
+        stage.old_mails(15);
         let asked = AtomicUsize::new(0);
         let (lost, part) = gate(Then::End, move || {
             asked.fetch_add(1, Ordering::SeqCst) + 1 == nth
@@ -252,7 +252,7 @@ fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
 }
 
 /// The state in which it held the first two, and then what somebody brought: messages that we have not sent so far.
-fn put_back_to_two(stage: &Stage) -> Vec<Vec<u8>> {
+fn put_back_to_two(stage: &TestEnv) -> Vec<Vec<u8>> {
     let held = stage.target.mailbox("INBOX");
     let there: Vec<Vec<u8>> = stage
         .target

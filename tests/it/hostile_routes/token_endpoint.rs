@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::plain_env::Stage;
+use super::measured::run_and_measure;
+use crate::testkit::env::TestEnv;
 
 const REFRESH: &str = "1//0e-refresh-token-that-nobody-sees";
 const CLIENT_SECRET: &str = "GOCSPX-client-secret~that+nobody/sees";
@@ -46,9 +47,9 @@ pub(crate) fn endpoint(
     (port, count)
 }
 
-pub(crate) fn stage(token_port: u16) -> Stage {
-    let mut stage = Stage::new();
-    stage.mails(2);
+pub(crate) fn stage(token_port: u16) -> TestEnv {
+    let mut stage = super::into_gmail();
+    stage.old_mails(2);
     stage.set("target_pass", Value::Null);
     stage.write_token(&json!({
         "token": "ya29.run-out",
@@ -158,7 +159,7 @@ fn what_is_no_token_is_no_token_and_the_file_stays() {
         let (port, came) = endpoint(reply);
         let stage = stage(port);
         let before = std::fs::read(stage.dir.path().join("token.json")).unwrap();
-        let took = stage.run_and_measure(&format!("token endpoint: {name}"));
+        let took = run_and_measure(&stage, &format!("token endpoint: {name}"));
         took.assert_bounded(name);
         assert!(came.load(Ordering::SeqCst) > 0, "{name}");
         // Not a person's affair: it may be in order again in a minute.
@@ -191,7 +192,7 @@ fn a_redirect_is_not_followed() {
             "HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:{elsewhere}/token\r\nContent-Length: 0\r\n\r\n"
         )));
         let stage = stage(port);
-        let took = stage.run_and_measure(&format!("token endpoint: {status}"));
+        let took = run_and_measure(&stage, &format!("token endpoint: {status}"));
         assert_eq!(took.ran.status, 1, "{}", took.ran.err);
         assert_eq!(came.load(Ordering::SeqCst), 0, "credentials went elsewhere");
         assert_no_secret(status, &took.ran.err);

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::DateTime;
 use gmail_stand_in::{Fault, Mail, On};
 
-use super::plain_env::Stage;
 use crate::testkit::scripted_proxy;
 
 fn text(id: &str, text: &str) -> Vec<u8> {
@@ -29,8 +28,8 @@ fn dated(bytes: &[u8], second: u32) -> Mail {
 #[test]
 fn a_target_that_went_back_to_an_earlier_state_does_not_get_a_message_twice() {
     for named in [true, false] {
-        let stage = Stage::with_plain_target();
-        stage.mails(10);
+        let stage = super::into_any_server();
+        stage.old_mails(10);
         stage.run_until_done(1);
         // A snapshot is put back: the last five are gone, and their UIDs are given again.
         let held = stage.target.mailbox("INBOX");
@@ -62,9 +61,9 @@ fn a_target_that_went_back_to_an_earlier_state_does_not_get_a_message_twice() {
 fn a_search_that_tells_a_part_is_not_believed() {
     for gmail in [true, false] {
         let mut stage = if gmail {
-            Stage::new()
+            super::into_gmail()
         } else {
-            Stage::with_plain_target()
+            super::into_any_server()
         };
         for i in 0..300 {
             let bytes = text(&format!("<{i}@example.org>"), "there already");
@@ -89,7 +88,7 @@ fn a_search_that_tells_a_part_is_not_believed() {
 
 #[test]
 fn a_list_that_is_not_whole_is_no_list() {
-    let mut stage = Stage::with_plain_target();
+    let mut stage = super::into_any_server();
     for i in 0..300 {
         let bytes = text(&format!("<{i}@example.org>"), "there already");
         stage.target.add(dated(&bytes, 1));
@@ -119,9 +118,9 @@ fn a_list_that_is_not_whole_is_no_list() {
 fn a_ledger_of_yesterday_does_not_double_mail_without_a_name() {
     for gmail in [true, false] {
         let stage = if gmail {
-            Stage::new()
+            super::into_gmail()
         } else {
-            Stage::with_plain_target()
+            super::into_any_server()
         };
         stage.source.add(dated(&text("", "before"), 1));
         stage.run_until_done(1);
@@ -170,7 +169,7 @@ fn a_ledger_of_yesterday_does_not_double_mail_without_a_name() {
 #[test]
 fn a_name_that_is_not_told_is_not_the_lack_of_one() {
     for answer in ["NIL", "absent"] {
-        let mut stage = Stage::with_plain_target();
+        let mut stage = super::into_any_server();
         for i in 0..5 {
             let bytes = text(&format!("<{i}@example.org>"), &format!("there already {i}"));
             stage.target.add(dated(&bytes, 1));
@@ -244,7 +243,7 @@ fn a_target_that_alters_is_told_of_once_for_each_way() {
         }),
     ];
     for (name, words, change) in ways {
-        let mut stage = Stage::with_plain_target();
+        let mut stage = super::into_any_server();
         stage.set("connections", 1);
         for i in 0..6 {
             let bytes = text(&format!("<{i}@example.org>"), "footer");
@@ -270,8 +269,8 @@ fn a_target_that_alters_is_told_of_once_for_each_way() {
             "{name}: {altered}"
         );
     }
-    let stage = Stage::with_plain_target();
-    stage.mails(6);
+    let stage = super::into_any_server();
+    stage.old_mails(6);
     let ran = stage.run();
     assert!(!ran.err.contains("does not keep"), "{}", ran.err);
     assert_eq!(stage.one::<i64>("SELECT sum(altered) FROM message"), 0);

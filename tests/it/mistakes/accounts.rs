@@ -2,7 +2,7 @@
 
 use gmail_stand_in::{Fault, On, Refusal, TokenTrouble};
 
-use super::session::{Person, Said};
+use super::user::{Said, User};
 
 const CHECK: &str = "imap-to-gmail check";
 const RUN: &str = "imap-to-gmail run --once";
@@ -11,12 +11,12 @@ const FULL: &str = "NO [OVERQUOTA] Account is out of storage (Failure)";
 
 pub(crate) fn all() -> Vec<Said> {
     let mut out = Vec::new();
-    let mut person = Person::new();
-    person.set("source_pass", "\"grean tea\"");
-    out.push(person.types("The source's password mistyped", RUN));
-    let mut person = Person::new();
-    person.set("target_pass", "\"abcd efgh ijkl mnoq\"");
-    out.push(person.types("The app password mistyped", RUN));
+    let mut user = User::new();
+    user.set("source_pass", "\"grean tea\"");
+    out.push(user.types("The source's password mistyped", RUN));
+    let mut user = User::new();
+    user.set("target_pass", "\"abcd efgh ijkl mnoq\"");
+    out.push(user.types("The app password mistyped", RUN));
     for (mistake, refusal) in [
         (
             "The password of the account instead of an app password",
@@ -28,22 +28,19 @@ pub(crate) fn all() -> Vec<Said> {
             Refusal::WebLoginRequired,
         ),
     ] {
-        let person = Person::new();
-        person.gmail.refuse_login(refusal, 9);
-        out.push(person.types(mistake, CHECK));
+        let user = User::new();
+        user.gmail.refuse_login(refusal, 9);
+        out.push(user.types(mistake, CHECK));
     }
-    let mut person = Person::new();
-    person.with_token();
-    person
-        .gmail
-        .token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
-    person.gmail.refuse_login(Refusal::InvalidCredentials, 9);
-    out.push(person.types("The sign-in was taken back", RUN));
-    let person = Person::new();
-    person
-        .gmail
+    let mut user = User::new();
+    user.with_token();
+    user.gmail.token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
+    user.gmail.refuse_login(Refusal::InvalidCredentials, 9);
+    out.push(user.types("The sign-in was taken back", RUN));
+    let user = User::new();
+    user.gmail
         .fault(On::each("APPEND"), Fault::Answer(FULL.into()));
-    person.mail();
-    out.push(person.types("The Gmail account is full", RUN));
+    user.mail();
+    out.push(user.types("The Gmail account is full", RUN));
     out
 }

@@ -1,6 +1,6 @@
 //! What is typed, and what is written into the configuration.
 
-use super::session::{Person, Said};
+use super::user::{Said, User};
 
 pub(crate) fn all() -> Vec<Said> {
     let mut out = typed();
@@ -10,25 +10,25 @@ pub(crate) fn all() -> Vec<Said> {
 }
 
 fn typed() -> Vec<Said> {
-    let person = Person::new();
-    let elsewhere = Person::new();
+    let user = User::new();
+    let elsewhere = User::new();
     std::fs::remove_file(elsewhere.path("config.json")).unwrap();
     vec![
         elsewhere.types("Started where no configuration is", "imap-to-gmail run"),
-        person.types(
+        user.types(
             "The configuration without its option",
             "imap-to-gmail run config.json",
         ),
-        person.types("A command that there is not", "imap-to-gmail start"),
-        person.types(
+        user.types("A command that there is not", "imap-to-gmail start"),
+        user.types(
             "An option that there is not",
             "imap-to-gmail check --conf config.json",
         ),
-        person.types(
+        user.types(
             "An interval in words",
             "imap-to-gmail run --poll-interval 1minute30",
         ),
-        person.types(
+        user.types(
             "A log size that is none",
             "imap-to-gmail run --log sync.log --log-max-size 10MB/day",
         ),
@@ -37,14 +37,14 @@ fn typed() -> Vec<Said> {
 
 fn not_json() -> Vec<Said> {
     let check = |mistake, from: &str, to: &str| {
-        let person = Person::new();
-        person.edit(from, to);
-        person.types(mistake, "imap-to-gmail check")
+        let user = User::new();
+        user.edit(from, to);
+        user.types(mistake, "imap-to-gmail check")
     };
     let whole = |mistake, text: &[u8]| {
-        let person = Person::new();
-        person.file("config.json", text);
-        person.types(mistake, "imap-to-gmail check")
+        let user = User::new();
+        user.file("config.json", text);
+        user.types(mistake, "imap-to-gmail check")
     };
     let wide: Vec<u8> = "{\"source_server\": \"imap.example.org\"}"
         .encode_utf16()
@@ -87,19 +87,19 @@ fn not_json() -> Vec<Said> {
 
 fn values() -> Vec<Said> {
     let check = |mistake, key: &str, json: &str| {
-        let mut person = Person::new();
-        person.set(key, json);
-        person.types(mistake, "imap-to-gmail check")
+        let mut user = User::new();
+        user.set(key, json);
+        user.types(mistake, "imap-to-gmail check")
     };
-    let mut none = Person::new();
+    let mut none = User::new();
     none.without("target_pass");
-    let mut gmail = Person::new();
+    let mut gmail = User::new();
     gmail
         .without("target_server")
         .without("target_port")
         .without("target_ca_file")
         .set("target_user", "\"ann\"");
-    let mut remote = Person::new();
+    let mut remote = User::new();
     remote
         .without("source_ca_file")
         .without("source_port")

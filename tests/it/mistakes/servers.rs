@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use chrono::NaiveDate;
 use gmail_stand_in::{Gmail, Options};
 
-use super::session::{Person, Said};
+use super::user::{Said, User};
 use crate::testkit::{eventually, free_port, says};
 
 const CHECK: &str = "imap-to-gmail check";
@@ -13,46 +13,42 @@ const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN STARTTL
 
 pub(crate) fn all() -> Vec<Said> {
     let mut out = Vec::new();
-    let mut person = Person::new();
+    let mut user = User::new();
     // No name server is asked for a label of more than 63 letters.
     let name = format!("\"imap.{}.org\"", "exampel".repeat(10));
-    person.set("source_server", &name);
-    out.push(person.types("A server's name misspelt", CHECK));
-    out.push(person.watches("The same, without a check", "imap-to-gmail run", "next try"));
-    let mut person = Person::new();
-    person.port("source_port", free_port(), 9930);
-    out.push(person.types("A port on which nobody listens", CHECK));
+    user.set("source_server", &name);
+    out.push(user.types("A server's name misspelt", CHECK));
+    out.push(user.watches("The same, without a check", "imap-to-gmail run", "next try"));
+    let mut user = User::new();
+    user.port("source_port", free_port(), 9930);
+    out.push(user.types("A port on which nobody listens", CHECK));
 
-    let mut person = Person::new();
-    person.port("source_port", says(b""), 443);
-    out.push(person.types("The port of a web server", CHECK));
-    let mut person = Person::new();
-    person.port(
+    let mut user = User::new();
+    user.port("source_port", says(b""), 443);
+    out.push(user.types("The port of a web server", CHECK));
+    let mut user = User::new();
+    user.port(
         "source_port",
         says(b"220 mail.example.org ESMTP Postfix\r\n"),
         25,
     );
-    person
-        .set("source_tls", "\"none\"")
-        .without("source_ca_file");
-    out.push(person.types("The port for sending mail", CHECK));
+    user.set("source_tls", "\"none\"").without("source_ca_file");
+    out.push(user.types("The port for sending mail", CHECK));
 
     let plain = Gmail::start(Options {
         tls: false,
         account: "ann@example.org".into(),
         ..Options::plain(SOURCE)
     });
-    let mut person = Person::new();
-    person.port("source_port", plain.port(), 143);
-    out.push(person.types("Port 143 with the encryption of 993", CHECK));
-    let mut person = Person::new();
-    person.set("source_tls", "\"starttls\"");
-    out.push(person.types("Port 993 with the encryption of 143", CHECK));
-    let mut person = Person::new();
-    person
-        .set("source_tls", "\"none\"")
-        .without("source_ca_file");
-    out.push(person.types("Port 993 without encryption", CHECK));
+    let mut user = User::new();
+    user.port("source_port", plain.port(), 143);
+    out.push(user.types("Port 143 with the encryption of 993", CHECK));
+    let mut user = User::new();
+    user.set("source_tls", "\"starttls\"");
+    out.push(user.types("Port 993 with the encryption of 143", CHECK));
+    let mut user = User::new();
+    user.set("source_tls", "\"none\"").without("source_ca_file");
+    out.push(user.types("Port 993 without encryption", CHECK));
     out.extend(certificates());
     out
 }
@@ -63,7 +59,7 @@ fn certificates() -> Vec<Said> {
         options.account = "ann@example.org".into();
         options.password = "green tea".into();
         change(&mut options);
-        Person::between(
+        User::between(
             options,
             Options {
                 account: "ann@gmail.com".into(),
@@ -72,11 +68,11 @@ fn certificates() -> Vec<Said> {
         )
         .types(mistake, CHECK)
     };
-    let mut home = Person::new();
+    let mut home = User::new();
     let server = SelfSigned::start(&home);
     home.port("source_port", server.port, 9931)
         .without("source_ca_file");
-    let mut unknown = Person::new();
+    let mut unknown = User::new();
     unknown.without("source_ca_file");
     vec![
         home.types("A home server with a certificate of its own", CHECK),
@@ -97,8 +93,8 @@ struct SelfSigned {
 }
 
 impl SelfSigned {
-    fn start(person: &Person) -> SelfSigned {
-        let (key, pem) = (person.path("own.key"), person.path("own.pem"));
+    fn start(user: &User) -> SelfSigned {
+        let (key, pem) = (user.path("own.key"), user.path("own.pem"));
         let made = Command::new("openssl")
             .args([
                 "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",

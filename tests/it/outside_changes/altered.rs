@@ -1,33 +1,20 @@
 //! A target that changes what it is sent: Dovecot drops the CRs before a CRLF.
 
 use gmail_stand_in::{Gmail, Mail, Options};
-use serde_json::json;
 
 use crate::testkit::dovecot::{self, Dovecot};
-use crate::testkit::env::{BOB, Route};
+use crate::testkit::dovecot_env::BOB;
+use crate::testkit::env::SOURCE;
+use crate::testkit::route::{Account, Route};
 
 #[test]
 fn line_ends_that_dovecot_changes_are_told_of_once() {
     if !dovecot::available() {
         return;
     }
-    let source = Gmail::start(Options::plain(
-        "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN",
-    ));
+    let source = Gmail::start(Options::plain(SOURCE));
     let target = Dovecot::build().start();
-    let route = Route::new(json!({
-        "source_server": "localhost",
-        "source_port": source.port(),
-        "source_ca_file": source.ca_file(),
-        "source_user": source.account(),
-        "source_pass": source.password(),
-        "target_server": "localhost",
-        "target_port": target.tls_port(),
-        "target_ca_file": target.ca_file,
-        "target_user": BOB,
-        "target_pass": "pw",
-        "since": "all",
-    }));
+    let route = Route::between(Account::on(&source), Account::on_dovecot(&target, BOB));
     for (n, end) in ["\r\r\n", "\r\n", "\r\r\n"].into_iter().enumerate() {
         source.add(Mail::new(format!(
             "Message-ID: <{n}@example.org>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\none{end}two\r\n"

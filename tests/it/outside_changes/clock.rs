@@ -6,8 +6,8 @@ use std::process::Child;
 use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{Fault, Mail, On};
 
+use crate::testkit::env::{DATE, TestEnv, mail};
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 /// Every moment that the program took from the clock.
 const MOMENTS: &[(&str, &[&str])] = &[
@@ -28,7 +28,7 @@ const MOMENTS: &[(&str, &[&str])] = &[
 ];
 
 /// As if the clock had been set by this since the last run: `-1 day` for back.
-fn set_clock(stage: &Stage, by: &str) {
+fn set_clock(stage: &TestEnv, by: &str) {
     let back = match by.strip_prefix('-') {
         Some(by) => format!("+{by}"),
         None => format!("-{}", by.trim_start_matches('+')),
@@ -62,31 +62,31 @@ impl Drop for Running {
 }
 
 /// Six messages: delivered, waiting untried, waiting after a charge, and one in flight that arrived.
-fn in_every_state() -> Stage {
-    let mut stage = Stage::new();
+fn in_every_state() -> TestEnv {
+    let mut stage = TestEnv::new();
     stage.set("connections", 1);
     stage.mails(2);
     stage.run_until_done(1);
     stage.mail("<charged@x>", "refused for a while");
     let refused = On::nth(1, "APPEND").message_with("refused");
     let no = Fault::Answer("NO not now".into());
-    stage.gmail.fault(refused, no);
+    stage.target.fault(refused, no);
     assert_eq!(stage.run().status, 3);
     stage.mail("<open@x>", "the end of this one is not seen");
     stage.mail("<untried@x>", "not reached");
     let stored = true;
-    stage.gmail.clear_faults();
+    stage.target.clear_faults();
     stage
-        .gmail
+        .target
         .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
     let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
     let locked = On::nth(2, "AUTHENTICATE").times(99);
-    stage.gmail.fault(locked, Fault::Answer(no.into()));
+    stage.target.fault(locked, Fault::Answer(no.into()));
     assert_eq!(stage.run().status, 4);
     let states: String = stage
         .one("SELECT group_concat(status, ' ') FROM (SELECT status FROM message ORDER BY status)");
     assert_eq!(states, "delivered delivered in_flight pending pending");
-    stage.gmail.clear_faults();
+    stage.target.clear_faults();
     stage
 }
 
@@ -113,8 +113,8 @@ fn set_back_or_forward_nothing_is_lost_or_sent_twice_or_held_up() {
 #[test]
 fn set_while_it_runs() {
     for by in ["-1 day", "+1 day"] {
-        let stage = Stage::new();
-        stage.gmail.fault(
+        let stage = TestEnv::new();
+        stage.target.fault(
             On::each("APPEND").message_with("refused"),
             Fault::Answer("NO not now".into()),
         );
@@ -125,7 +125,7 @@ fn set_while_it_runs() {
                 && stage.one::<i64>("SELECT count(first_failed_at) FROM message") == 1
         });
         set_clock(&stage, by);
-        stage.gmail.clear_faults();
+        stage.target.clear_faults();
         stage.mail("<1@x>", "another");
         eventually(by, || stage.status()["delivered"] == 2);
         stage.assert_complete();
@@ -134,7 +134,7 @@ fn set_while_it_runs() {
 
 #[test]
 fn a_dead_process_is_not_alive_because_the_clock_was_set_back() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(1);
     let running = Running(stage.spawn_for_good(&[]));
     eventually("it runs", || stage.status_soon()["running"] == true);
@@ -145,7 +145,7 @@ fn a_dead_process_is_not_alive_because_the_clock_was_set_back() {
 
 #[test]
 fn ten_days_of_outage_lose_nothing_whatever_the_mail_is_dated() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("since", "7d");
     let ago = |days: i64| (Utc::now() - TimeDelta::days(days)).fixed_offset();
     let add = |id: &str, days: i64| {

@@ -4,26 +4,13 @@
 use std::process::Child;
 
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
-use serde_json::json;
 
-use crate::testkit::env::Route;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
+use crate::testkit::route::{Account, Route};
 
 /// Another source with a route of its own into the stage's Gmail.
-fn second_route(stage: &Stage, source: &Gmail) -> Route {
-    Route::new(json!({
-        "source_server": "localhost",
-        "source_port": source.port(),
-        "source_ca_file": source.ca_file(),
-        "source_user": source.account(),
-        "source_pass": source.password(),
-        "target_server": "localhost",
-        "target_port": stage.gmail.port(),
-        "target_ca_file": stage.gmail.ca_file(),
-        "target_user": stage.gmail.account(),
-        "target_pass": stage.gmail.password(),
-        "since": "all",
-    }))
+fn second_route(stage: &TestEnv, source: &Gmail) -> Route {
+    Route::between(Account::on(source), Account::on(&stage.target))
 }
 
 fn another_source() -> Gmail {
@@ -42,7 +29,7 @@ fn ended_well(child: Child) -> String {
 #[test]
 fn two_ledgers_for_one_route_deliver_each_message_once() {
     for at_once in [false, true] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(30);
         let other = second_route(&stage, &stage.source);
         if at_once {
@@ -51,9 +38,9 @@ fn two_ledgers_for_one_route_deliver_each_message_once() {
             ended_well(two);
         } else {
             stage.run_until_done(1);
-            let appends = stage.gmail.transcript().commands("APPEND");
+            let appends = stage.target.transcript().commands("APPEND");
             other.run_until_done(1);
-            let after = stage.gmail.transcript().commands("APPEND");
+            let after = stage.target.transcript().commands("APPEND");
             assert_eq!(appends, after, "the second one finds them");
         }
         stage.assert_complete();
@@ -65,7 +52,7 @@ fn two_ledgers_for_one_route_deliver_each_message_once() {
 #[test]
 fn two_routes_into_one_account_do_not_get_into_each_others_way() {
     for at_once in [false, true] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         let second = another_source();
         let other = second_route(&stage, &second);
         for i in 0..20 {
@@ -87,7 +74,7 @@ fn two_routes_into_one_account_do_not_get_into_each_others_way() {
         let stored = true;
         for n in [3, 9, 20] {
             stage
-                .gmail
+                .target
                 .fault(On::nth(n, "APPEND"), Fault::CutAfterLiteral { stored });
         }
         if at_once {
@@ -98,19 +85,19 @@ fn two_routes_into_one_account_do_not_get_into_each_others_way() {
             stage.run_until_done(1);
             other.run_until_done(1);
         }
-        assert_eq!(stage.gmail.messages().len(), 100, "{at_once}");
+        assert_eq!(stage.target.messages().len(), 100, "{at_once}");
         for route in [&*stage, &other] {
             let delivered: i64 =
                 route.one("SELECT count(*) FROM message WHERE status = 'delivered'");
             assert_eq!(delivered, 60, "{}", route.dump());
         }
         // What the owner deletes comes back through neither.
-        for message in stage.gmail.messages().iter().take(50) {
-            stage.gmail.delete(message.id);
+        for message in stage.target.messages().iter().take(50) {
+            stage.target.delete(message.id);
         }
         second.renumber("INBOX", 9);
         stage.run_until_done(1);
         other.run_until_done(1);
-        assert_eq!(stage.gmail.messages().len(), 50);
+        assert_eq!(stage.target.messages().len(), 50);
     }
 }

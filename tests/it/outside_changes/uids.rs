@@ -2,22 +2,22 @@
 
 use gmail_stand_in::{Fault, Mail, On, Use};
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 
 /// Deletes in Gmail what was delivered first: it must not come back.
-fn owner_deletes_one(stage: &Stage) {
+fn owner_deletes_one(stage: &TestEnv) {
     let gone = stage.held()[0].id;
-    stage.gmail.delete(gone);
+    stage.target.delete(gone);
 }
 
-fn held(stage: &Stage, count: usize) {
+fn held(stage: &TestEnv, count: usize) {
     assert_eq!(stage.held().len(), count, "{}", stage.dump());
 }
 
 #[test]
 fn another_uidvalidity_also_a_smaller_one() {
     for validity in [70_000, 3] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.source.number_from("INBOX", 500, 90);
         stage.mails(6);
         stage
@@ -29,7 +29,7 @@ fn another_uidvalidity_also_a_smaller_one() {
         stage.mail("<new@x>", "comes with the new numbers");
         stage.run_until_done(1);
         held(&stage, 7);
-        assert_eq!(stage.gmail.transcript().commands("APPEND"), 8);
+        assert_eq!(stage.target.transcript().commands("APPEND"), 8);
         let rows: i64 = stage.one(
             "SELECT count(*) FROM message WHERE superseded_by IS NULL AND status = 'delivered'",
         );
@@ -39,7 +39,7 @@ fn another_uidvalidity_also_a_smaller_one() {
 
 #[test]
 fn again_and_again_and_back_to_the_first() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(4);
     for (n, validity) in [9, 4, 9, 1].into_iter().enumerate() {
         stage.source.renumber("INBOX", validity);
@@ -50,7 +50,7 @@ fn again_and_again_and_back_to_the_first() {
     stage.assert_complete_but_superseded();
 }
 
-impl Stage {
+impl TestEnv {
     fn assert_complete_but_superseded(&self) {
         let open: i64 = self.one(
             "SELECT count(*) FROM message WHERE status <> 'delivered' AND superseded_by IS NULL",
@@ -62,7 +62,7 @@ impl Stage {
 #[test]
 fn a_mailbox_that_was_emptied_or_made_anew() {
     for remade in [true, false] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(5);
         stage.run_until_done(1);
         owner_deletes_one(&stage);
@@ -90,14 +90,14 @@ fn a_mailbox_that_was_emptied_or_made_anew() {
         stage.mail("<new@x>", "new");
         stage.run_until_done(1);
         held(&stage, 5);
-        assert_eq!(stage.gmail.transcript().commands("APPEND"), 6);
+        assert_eq!(stage.target.transcript().commands("APPEND"), 6);
         stage.assert_complete_but_superseded();
     }
 }
 
 #[test]
 fn a_mailbox_made_anew_under_its_old_uidvalidity() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(5);
     stage.run_until_done(1);
     let (validity, _) = stage.source.uids("INBOX");
@@ -113,7 +113,7 @@ fn a_mailbox_made_anew_under_its_old_uidvalidity() {
 
 #[test]
 fn numbers_that_jump_by_a_billion_up_to_the_end() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     let add = |uid: u32| {
         let bytes = mail(&format!("<{uid}@x>"), DATE, "text");
         stage.source.add(Mail::new(bytes).uid(uid));
@@ -138,11 +138,11 @@ fn numbers_that_jump_by_a_billion_up_to_the_end() {
 
 #[test]
 fn flags_are_those_of_the_moment_of_the_fetch() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mail("<0@x>", "read meanwhile");
     let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
     stage
-        .gmail
+        .target
         .fault(On::nth(1, "AUTHENTICATE"), Fault::Answer(no.into()));
     assert_eq!(stage.run().status, 4);
     let flags: String = stage.one("SELECT flags FROM message");
@@ -159,35 +159,35 @@ fn flags_are_those_of_the_moment_of_the_fetch() {
 #[test]
 fn a_target_renumbered_with_rows_in_flight() {
     for (stored, named) in [(true, true), (true, false), (false, true), (false, false)] {
-        let stage = Stage::new();
-        let all = stage.gmail.name_of(Use::All);
+        let stage = TestEnv::new();
+        let all = stage.target.name_of(Use::All);
         for i in 0..30 {
             let other = mail(&format!("<{i}@gmail>"), DATE, "of other origin");
-            stage.gmail.add(Mail::new(other));
+            stage.target.add(Mail::new(other));
         }
         stage.mails(3);
         stage.run_until_done(1);
         let id = if named { "<open@x>" } else { "" };
         stage.mail(id, "its end is not seen");
         stage
-            .gmail
+            .target
             .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
         let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
         let locked = On::nth(2, "AUTHENTICATE").times(99);
-        stage.gmail.fault(locked, Fault::Answer(no.into()));
+        stage.target.fault(locked, Fault::Answer(no.into()));
         assert_eq!(stage.run().status, 4);
         assert_eq!(stage.status()["in_flight"], 1);
-        stage.gmail.clear_faults();
+        stage.target.clear_faults();
         // Lower numbers than before the mark.
-        let others = stage.gmail.messages();
+        let others = stage.target.messages();
         for other in others
             .iter()
             .filter(|m| m.bytes.windows(15).any(|w| w == b"of other origin"))
         {
-            stage.gmail.delete(other.id);
+            stage.target.delete(other.id);
         }
-        stage.gmail.renumber(&all, 4_000);
-        stage.gmail.renumber("INBOX", 4_001);
+        stage.target.renumber(&all, 4_000);
+        stage.target.renumber("INBOX", 4_001);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{stored} {named}: {}", ran.err);
         stage.assert_complete();

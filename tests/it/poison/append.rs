@@ -3,14 +3,14 @@
 use gmail_stand_in::{Fault, Mail, On};
 
 use super::others_charged;
+use crate::testkit::env::{DATE, TestEnv, mail};
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 const POISON: &str = "<poison@example.org>";
 
 /// Twenty messages, and one that is over 4,096 bytes, so that its literal waits to be asked for.
-fn stage(newest: bool) -> Stage {
-    let mut stage = Stage::new();
+fn stage(newest: bool) -> TestEnv {
+    let mut stage = TestEnv::new();
     stage.set("connections", 1);
     let poison = Mail::new(mail(POISON, DATE, &"poison ".repeat(1000)));
     if !newest {
@@ -70,7 +70,7 @@ fn it_fails_with_the_servers_words_and_the_rest_goes_at_once() {
     ] {
         for newest in [true, false] {
             let stage = stage(newest);
-            let hits = stage.gmail.fault(on.clone(), fault.clone());
+            let hits = stage.target.fault(on.clone(), fault.clone());
             let ran = stage.run();
             let case = format!("{name}, {newest}: {}\n{}", ran.err, stage.dump());
             assert_eq!(ran.status, 3, "{case}");
@@ -85,7 +85,7 @@ fn it_fails_with_the_servers_words_and_the_rest_goes_at_once() {
             assert!(tries.contains(&hits.count()), "{} {case}", hits.count());
             assert_eq!(others_charged(&stage, POISON), 0, "{case}");
             let sessions = stage
-                .gmail
+                .target
                 .transcript()
                 .lines()
                 .iter()
@@ -111,7 +111,7 @@ fn it_fails_with_the_servers_words_and_the_rest_goes_at_once() {
             let reason: String =
                 stage.one("SELECT last_error FROM message WHERE status = 'failed'");
             assert!(reason.contains(words), "{name}: {reason}");
-            stage.gmail.clear_faults();
+            stage.target.clear_faults();
             assert_eq!(stage.command(&["retry-failed"]).status, 0);
             stage.run_until_done(1);
             stage.assert_complete();

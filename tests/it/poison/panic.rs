@@ -11,8 +11,8 @@ use imap_to_gmail::engine::{Ended, Engine};
 use imap_to_gmail::ledger::Ledger;
 
 use super::others_charged;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
-use crate::testkit::{self, env, eventually};
+use crate::testkit::env::{DATE, TestEnv, mail};
+use crate::testkit::{self, eventually, route};
 
 const POISON: &str = "<poison@example.org>";
 /// Its UID and its size, which nothing else has.
@@ -45,10 +45,10 @@ fn with_panics() {
 }
 
 /// `run --once` in this process.
-fn run(stage: &Stage) -> Ended {
+fn run(stage: &TestEnv) -> Ended {
     let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
     let ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();
-    let engine = Engine::new(config, env::quick(), ledger).unwrap();
+    let engine = Engine::new(config, route::quick(), ledger).unwrap();
     engine.run_once().unwrap()
 }
 
@@ -64,7 +64,7 @@ fn it_is_found_out_and_given_up_and_the_rest_is_delivered() {
 fn break_down_over_a_message() {
     with_panics();
     for at_fetch in [true, false] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(30);
         let bare = mail(POISON, DATE, "").len();
         let text = "x".repeat(if at_fetch { 10 } else { SIZE - bare });

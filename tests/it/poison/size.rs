@@ -2,12 +2,12 @@
 
 use gmail_stand_in::Mail;
 
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 
 #[test]
 fn a_size_that_is_not_so_decides_nothing() {
-    let stage = Stage::new();
-    stage.gmail.knobs(|k| k.append_limit = 100_000);
+    let stage = TestEnv::new();
+    stage.target.knobs(|k| k.append_limit = 100_000);
     let add = |id: &str, bytes: usize, claimed: u64| {
         let bytes = mail(id, DATE, &"x".repeat(bytes));
         let size = bytes.len();

@@ -5,13 +5,13 @@ use std::time::Instant;
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Reach};
 
 use super::{others_charged, until_failed, until_given_up};
-use crate::testkit::gmail_env::{DATE, Stage, mail};
+use crate::testkit::env::{DATE, TestEnv, mail};
 
 const POISON: &str = "<poison@example.org>";
 
 /// So many messages, with one that cannot be had in their middle.
-fn stage_of(count: usize, poison: Option<(Reach, Harm)>) -> (Stage, Option<u64>) {
-    let stage = Stage::new();
+fn stage_of(count: usize, poison: Option<(Reach, Harm)>) -> (TestEnv, Option<u64>) {
+    let stage = TestEnv::new();
     let mut id = None;
     for i in 0..count {
         stage.mail(&format!("<{i}@example.org>"), &format!("text {i}"));
@@ -38,7 +38,7 @@ fn one_among_two_hundred_holds_up_nobody() {
     let (plain, _) = stage_of(199, None);
     let begun = Instant::now();
     assert_eq!(plain.run().status, 0);
-    let usual = (begun.elapsed(), cost(&plain.source), cost(&plain.gmail));
+    let usual = (begun.elapsed(), cost(&plain.source), cost(&plain.target));
     for (name, reach, harm) in [
         ("body: cut", Reach::Body, Harm::Cut),
         ("body: BYE", Reach::Body, Harm::Bye("Internal error".into())),
@@ -75,7 +75,7 @@ fn one_among_two_hundred_holds_up_nobody() {
         let tried_again: i64 =
             stage.one("SELECT count(*) FROM message WHERE status = 'delivered' AND attempt > 1");
         assert_eq!(tried_again, 0, "{name}: {}", stage.dump());
-        let (source, gmail) = (cost(&stage.source), cost(&stage.gmail));
+        let (source, gmail) = (cost(&stage.source), cost(&stage.target));
         println!(
             "{name}: {:.2} of the time without poison; (sessions, round trips) at the source {source:?}, usually {:?}; at Gmail {gmail:?}, usually {:?}",
             took.as_secs_f64() / usual.0.as_secs_f64(),
@@ -94,7 +94,7 @@ fn one_among_two_hundred_holds_up_nobody() {
 }
 
 /// 1 where the poison's own row has no name.
-fn nameless(stage: &Stage) -> i64 {
+fn nameless(stage: &TestEnv) -> i64 {
     stage.one("SELECT count(*) FROM message WHERE message_id IS NULL")
 }
 
@@ -122,7 +122,7 @@ fn it_is_given_up_with_its_reason_and_arrives_when_it_is_cured() {
 
 #[test]
 fn several_that_are_all_that_is_left_are_given_up_all_the_same() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(3);
     stage.run_until_done(1);
     for i in 0..3 {
@@ -135,7 +135,7 @@ fn several_that_are_all_that_is_left_are_given_up_all_the_same() {
 
 #[test]
 fn a_source_that_breaks_down_within_a_batch_charges_nobody() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("connections", 1);
     stage.mails(15);
     let id = stage.source.add(Mail::new(mail(POISON, DATE, "unread")));
@@ -162,7 +162,7 @@ fn a_source_that_breaks_down_within_a_batch_charges_nobody() {
 #[test]
 fn a_first_batch_of_nothing_else_holds_up_nobody() {
     for harm in [Harm::Cut, Harm::Silence] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         stage.mails(2);
         for i in 0..2 {
             let bytes = mail(&format!("<poison{i}@example.org>"), DATE, "unread");
@@ -183,7 +183,7 @@ fn a_source_that_hands_over_nothing_charges_nobody() {
         Fault::Answer("OK nothing for you".into()),
     ] {
         for delivered_before in [0, 5] {
-            let stage = Stage::new();
+            let stage = TestEnv::new();
             stage.mails(delivered_before);
             stage.run_until_done(1);
             for i in 0..40 {

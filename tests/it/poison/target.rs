@@ -5,20 +5,20 @@ use std::process::Child;
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Place, Reach};
 
 use super::others_charged;
+use crate::testkit::env::{DATE, TestEnv, mail};
 use crate::testkit::eventually;
-use crate::testkit::gmail_env::{DATE, Stage, mail};
 
 /// Mail that is there already, with one that cannot be read; at which place it is added.
-fn filled(stage: &Stage, at: usize, reach: Reach, harm: Harm) {
+fn filled(stage: &TestEnv, at: usize, reach: Reach, harm: Harm) {
     for i in 0..60 {
         if i == at {
             let id = stage
-                .gmail
+                .target
                 .add(Mail::new(mail("<broken@gmail>", DATE, "cannot be read")));
-            stage.gmail.poison(id, reach, harm.clone());
+            stage.target.poison(id, reach, harm.clone());
         }
         stage
-            .gmail
+            .target
             .add(Mail::new(mail(&format!("<{i}@gmail>"), DATE, "older")));
     }
 }
@@ -43,7 +43,7 @@ fn a_message_there_that_cannot_be_read_holds_up_nobody() {
     ] {
         // In the middle, and as the last one, which `n:*` always names.
         for at in [30, 59] {
-            let stage = Stage::new();
+            let stage = TestEnv::new();
             filled(&stage, at, reach, harm.clone());
             stage.mails(12);
             // Recognising goes on beside it.
@@ -58,11 +58,11 @@ fn a_message_there_that_cannot_be_read_holds_up_nobody() {
             let warned = ran.err.matches("cannot be read (").count();
             assert!(warned <= 1, "{case}");
             // From now on it is known, and not touched again.
-            let before = sessions(&stage.gmail);
+            let before = sessions(&stage.target);
             stage.mail("<one@more>", "text");
             let ran = stage.run();
             assert_eq!(ran.status, 0, "{case}: {}", ran.err);
-            assert_eq!(sessions(&stage.gmail), before + 1, "{case}: {}", ran.err);
+            assert_eq!(sessions(&stage.target), before + 1, "{case}: {}", ran.err);
             assert!(!ran.err.contains("cannot be read"), "{case}: {}", ran.err);
         }
     }
@@ -70,38 +70,40 @@ fn a_message_there_that_cannot_be_read_holds_up_nobody() {
 
 #[test]
 fn the_last_message_of_a_quiet_mailbox_is_not_touched_again() {
-    let stage = Stage::new();
-    stage.gmail.add(Mail::new(mail("<0@gmail>", DATE, "older")));
+    let stage = TestEnv::new();
+    stage
+        .target
+        .add(Mail::new(mail("<0@gmail>", DATE, "older")));
     let id = stage
-        .gmail
+        .target
         .add(Mail::new(mail("<broken@gmail>", DATE, "cannot be read")));
-    stage.gmail.poison(id, Reach::Anything, Harm::Cut);
+    stage.target.poison(id, Reach::Anything, Harm::Cut);
     // Nothing is sent: each run looks, and the last message stays the last.
     stage.mail("<0@gmail>", "is there already");
     assert_eq!(stage.run().status, 0);
     for n in 1..3 {
         let again = mail("<0@gmail>", DATE, "is there already");
         stage.source.add(Mail::new(again));
-        let before = sessions(&stage.gmail);
+        let before = sessions(&stage.target);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(sessions(&stage.gmail), before + 1, "run {n}: {}", ran.err);
+        assert_eq!(sessions(&stage.target), before + 1, "run {n}: {}", ran.err);
     }
 }
 
 #[test]
 fn so_in_spam_and_trash() {
     for place in [Place::Spam, Place::Trash] {
-        let stage = Stage::new();
+        let stage = TestEnv::new();
         filled(&stage, 70, Reach::Header, Harm::Cut);
         let id = stage
-            .gmail
+            .target
             .add(Mail::new(mail("<broken@gmail>", DATE, "cannot be read")));
         match place {
-            Place::Spam => stage.gmail.spam(id),
-            _ => stage.gmail.trash(id),
+            Place::Spam => stage.target.spam(id),
+            _ => stage.target.trash(id),
         };
-        stage.gmail.poison(id, Reach::Anything, Harm::Cut);
+        stage.target.poison(id, Reach::Anything, Harm::Cut);
         stage.mails(5);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
@@ -111,15 +113,15 @@ fn so_in_spam_and_trash() {
 
 #[test]
 fn a_gmail_that_tells_nothing_of_any_message_is_waited_for() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     for i in 0..30 {
         let there = mail(&format!("<{i}@example.org>"), DATE, &format!("text {i}"));
-        stage.gmail.add(Mail::new(there));
+        stage.target.add(Mail::new(there));
     }
     stage.mails(30);
     let error = Fault::Answer("NO System Error (Failure)".into());
     let asked = stage
-        .gmail
+        .target
         .fault(On::each("UID FETCH").line_with("HEADER.FIELDS"), error);
     let ran = stage.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
@@ -131,31 +133,33 @@ fn a_gmail_that_tells_nothing_of_any_message_is_waited_for() {
     assert_eq!(others_charged(&stage, ""), 0, "{}", stage.dump());
     let tries = ran.err.matches("trying again").count() + 1;
     assert!(asked.count() <= tries * 3 * 25, "{}", asked.count());
-    stage.gmail.clear_faults();
+    stage.target.clear_faults();
     stage.run_until_done(1);
-    assert_eq!(stage.gmail.transcript().commands("APPEND"), 0);
+    assert_eq!(stage.target.transcript().commands("APPEND"), 0);
 }
 
 /// One message was sent, and nobody saw what became of it: the ledger has it in flight, and nobody is let in.
-pub(crate) fn left_in_flight(named: bool, stored: bool) -> Stage {
-    let stage = Stage::new();
-    stage.gmail.add(Mail::new(mail("<0@gmail>", DATE, "older")));
+pub(crate) fn left_in_flight(named: bool, stored: bool) -> TestEnv {
+    let stage = TestEnv::new();
+    stage
+        .target
+        .add(Mail::new(mail("<0@gmail>", DATE, "older")));
     let date = chrono::DateTime::parse_from_rfc3339("2021-03-04T05:06:07+02:00").unwrap();
     let id = if named { "<open@x>" } else { "" };
     stage
         .source
         .add(Mail::new(mail(id, DATE, "the one left open")).at(date));
     stage
-        .gmail
+        .target
         .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
     let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
-    stage.gmail.fault(
+    stage.target.fault(
         On::nth(2, "AUTHENTICATE").times(99),
         Fault::Answer(no.into()),
     );
     assert_eq!(stage.run().status, 4);
     assert_eq!(stage.status()["in_flight"], 1);
-    stage.gmail.clear_faults();
+    stage.target.clear_faults();
     stage
 }
 
@@ -165,17 +169,17 @@ fn an_all_mail_that_does_not_open_is_done_without_also_for_one_left_open() {
         let stage = left_in_flight(true, stored);
         let no = Fault::Answer("NO System Error (Failure)".into());
         let refused = On::each("EXAMINE").line_with("All Mail");
-        stage.gmail.fault(refused, no);
+        stage.target.fault(refused, no);
         stage.mails(3);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{stored}: {}", ran.err);
-        assert_eq!(stage.gmail.messages().len(), 5, "{stored}: {}", ran.err);
+        assert_eq!(stage.target.messages().len(), 5, "{stored}: {}", ran.err);
     }
 }
 
 #[test]
 fn the_copy_of_another_message_of_that_moment_is_not_taken_for_it() {
-    let mut stage = Stage::new();
+    let mut stage = TestEnv::new();
     stage.set("connections", 1);
     let at = |year: i32| {
         let date = chrono::NaiveDate::from_ymd_opt(year, 3, 4).unwrap();
@@ -193,17 +197,17 @@ fn the_copy_of_another_message_of_that_moment_is_not_taken_for_it() {
     // Two of one batch and of one moment: the first is answered OK, the second is never stored.
     let stored = false;
     stage
-        .gmail
+        .target
         .fault(On::nth(2, "APPEND"), Fault::CutAfterLiteral { stored });
     let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
     let locked = On::nth(2, "AUTHENTICATE").times(99);
-    stage.gmail.fault(locked, Fault::Answer(no.into()));
+    stage.target.fault(locked, Fault::Answer(no.into()));
     assert_eq!(stage.run().status, 4);
     assert_eq!(stage.held().len(), 1, "{}", stage.dump());
     assert_eq!(stage.status()["in_flight"], 1, "{}", stage.dump());
-    stage.gmail.clear_faults();
+    stage.target.clear_faults();
     stage
-        .gmail
+        .target
         .poison(the_last(&stage), Reach::Header, Harm::Cut);
     stage.run_until_done(1);
     stage.assert_complete();
@@ -217,18 +221,18 @@ fn what_waits_for_one_that_is_looked_for_asks_no_more_often_than_that() {
     let twin = mail("", DATE, "the one left open");
     let other = &other[..twin.len() - 2];
     stage.source.add(Mail::new([other, b"\r\n"].concat()));
-    let before = sessions(&stage.gmail);
+    let before = sessions(&stage.target);
     let running = stage.spawn_for_good(&[]);
     let running = Running(running);
     eventually("both are delivered", || {
         stage.status_soon()["delivered"] == 2
     });
     drop(running);
-    let after = sessions(&stage.gmail);
+    let after = sessions(&stage.target);
     // One look at first, one when absence counts, one to deliver.
     assert!(after - before <= 4, "{} sessions", after - before);
     stage.run_until_done(1);
-    assert_eq!(stage.gmail.messages().len(), 3);
+    assert_eq!(stage.target.messages().len(), 3);
 }
 
 struct Running(Child);
@@ -240,10 +244,10 @@ impl Drop for Running {
     }
 }
 
-pub(crate) fn the_last(stage: &Stage) -> u64 {
+pub(crate) fn the_last(stage: &TestEnv) -> u64 {
     let all = stage
-        .gmail
-        .mailbox(&stage.gmail.name_of(gmail_stand_in::Use::All));
+        .target
+        .mailbox(&stage.target.name_of(gmail_stand_in::Use::All));
     all.last().unwrap().1
 }
 
@@ -256,13 +260,13 @@ fn a_copy_that_cannot_be_read_is_known_by_its_place_date_and_size() {
             (Reach::Header, Harm::Garbled),
         ] {
             let stage = left_in_flight(named, true);
-            stage.gmail.poison(the_last(&stage), reach, harm.clone());
+            stage.target.poison(the_last(&stage), reach, harm.clone());
             stage.mail("<next@x>", "waits for nothing");
             let ran = stage.run();
             let case = format!("{named} {reach:?} {harm:?}: {}", ran.err);
             assert_eq!(ran.status, 0, "{case}");
             assert!(ran.err.contains("did arrive"), "{case}");
-            assert_eq!(stage.gmail.messages().len(), 3, "{case}");
+            assert_eq!(stage.target.messages().len(), 3, "{case}");
         }
     }
 }
@@ -275,12 +279,12 @@ fn one_of_another_date_or_size_is_not_taken_for_it() {
     ] {
         let stage = left_in_flight(false, false);
         // It came after ours was sent, for all that anybody can see.
-        let id = stage.gmail.add(Mail::new(mail("", DATE, text)));
-        stage.gmail.poison(id, Reach::Header, Harm::Cut);
+        let id = stage.target.add(Mail::new(mail("", DATE, text)));
+        stage.target.poison(id, Reach::Header, Harm::Cut);
         let ran = stage.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
         assert!(ran.err.contains("did not arrive"), "{}", ran.err);
-        assert_eq!(stage.gmail.messages().len(), 3);
+        assert_eq!(stage.target.messages().len(), 3);
     }
 }
 
@@ -288,38 +292,38 @@ fn one_of_another_date_or_size_is_not_taken_for_it() {
 fn where_nobody_can_tell_it_is_not_sent_again_and_the_rest_goes_on() {
     let stage = left_in_flight(false, true);
     let hidden = the_last(&stage);
-    stage.gmail.poison(hidden, Reach::Anything, Harm::Cut);
+    stage.target.poison(hidden, Reach::Anything, Harm::Cut);
     stage.mails(5);
     for _ in 0..2 {
         let ran = stage.run();
         assert_eq!(ran.status, 3, "{}", ran.err);
         assert!(ran.err.contains("it is not sent again"), "{}", ran.err);
-        assert_eq!(stage.gmail.messages().len(), 7, "{}", ran.err);
+        assert_eq!(stage.target.messages().len(), 7, "{}", ran.err);
         assert_eq!(stage.status()["in_flight"], 1);
         assert_eq!(stage.status()["delivered"], 5);
     }
-    stage.gmail.cure(hidden);
+    stage.target.cure(hidden);
     stage.run_until_done(1);
-    assert_eq!(stage.gmail.messages().len(), 7);
+    assert_eq!(stage.target.messages().len(), 7);
 }
 
 #[test]
 fn a_copy_that_cannot_be_verified_holds_up_nobody() {
-    let stage = Stage::new();
+    let stage = TestEnv::new();
     stage.mails(1);
     let verification =
         || On::each("UID FETCH").line_with("(UID X-GM-MSGID RFC822.SIZE INTERNALDATE");
-    stage.gmail.fault(verification(), Fault::CutBefore);
+    stage.target.fault(verification(), Fault::CutBefore);
     // Nothing else was sent with which it could be compared: three tries, and it is left as it is.
     assert_eq!(stage.run().status, 0);
-    let other = Stage::new();
+    let other = TestEnv::new();
     other.mails(12);
-    other.gmail.fault(verification(), Fault::CutBefore);
+    other.target.fault(verification(), Fault::CutBefore);
     let ran = other.run();
     assert_eq!(ran.status, 1, "not one can be looked at: {}", ran.err);
-    other.gmail.clear_faults();
+    other.target.clear_faults();
     let id = the_last(&other);
-    other.gmail.poison(id, Reach::Anything, Harm::Cut);
+    other.target.poison(id, Reach::Anything, Harm::Cut);
     other.mail("<later@x>", "text");
     let ran = other.run();
     assert_eq!(ran.status, 0, "{}", ran.err);

@@ -4,13 +4,13 @@
 use gmail_stand_in::{Harm, Reach};
 
 use super::target::{left_in_flight, the_last};
-use crate::testkit::gmail_env::Stage;
+use crate::testkit::env::TestEnv;
 
 /// It may be a message of the target that nobody can read, and the source gives its messages new UIDs.
-fn held_up() -> (Stage, u64) {
+fn held_up() -> (TestEnv, u64) {
     let stage = left_in_flight(false, true);
     let hidden = the_last(&stage);
-    stage.gmail.poison(hidden, Reach::Anything, Harm::Cut);
+    stage.target.poison(hidden, Reach::Anything, Harm::Cut);
     let (validity, _) = stage.source.uids("INBOX");
     stage.source.renumber("INBOX", validity + 1);
     stage.mails(3);
@@ -26,9 +26,9 @@ fn what_holds_up_a_route_is_said() {
     let message = trouble["message"].as_str().unwrap_or_default();
     assert!(message.contains("cannot be read"), "{trouble}\n{}", ran.err);
     assert!(message.contains("message 1"), "{trouble}\n{}", ran.err);
-    stage.gmail.cure(hidden);
+    stage.target.cure(hidden);
     stage.run_until_done(1);
-    assert_eq!(stage.gmail.messages().len(), 5);
+    assert_eq!(stage.target.messages().len(), 5);
     assert!(stage.status()["trouble"].is_null());
 }
 
@@ -50,10 +50,10 @@ fn after_a_day_it_is_listed_as_failed_and_the_rest_goes_on() {
     let failed = stage.command(&["status", "--failed"]).out;
     let failed = failed.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(failed.contains("may be there"), "{failed}");
-    assert_eq!(stage.gmail.messages().len(), 5, "{}", stage.dump());
+    assert_eq!(stage.target.messages().len(), 5, "{}", stage.dump());
     assert!(stage.status()["trouble"].is_null(), "{status}");
     // Nothing is sent blindly, also when it can be read again.
-    stage.gmail.cure(hidden);
+    stage.target.cure(hidden);
     assert_eq!(stage.run().status, 3);
-    assert_eq!(stage.gmail.messages().len(), 5);
+    assert_eq!(stage.target.messages().len(), 5);
 }

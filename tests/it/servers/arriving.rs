@@ -14,7 +14,7 @@ use super::daemon::Daemon;
 use super::pulse::Pulse;
 use super::report::{Report, Row};
 use super::server::{Server, Way};
-use crate::testkit::env::Route;
+use crate::testkit::route::Route;
 
 /// How new mail is heard of.
 struct Mode {

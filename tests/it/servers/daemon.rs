@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::testkit::env::Route;
+use crate::testkit::route::Route;
 
 /// Becomes the program in a process group of its own. Beside it waits a shell for the end of the test, in whichever way
 /// that ends, and kills the group; it is no child of the program's, which may wait for all it has.

@@ -13,7 +13,7 @@ use super::daemon::Daemon;
 use super::report::{Report, Row};
 use super::server::Server;
 use crate::testkit::corpus;
-use crate::testkit::env::Route;
+use crate::testkit::route::Route;
 
 const USER: &str = "alice";
 /// Messages that no server has anything against, beside the nasty ones.

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use crate::testkit::env::Route;
 use crate::testkit::imap::Client;
 use crate::testkit::maildir::unique_name;
+use crate::testkit::route::Route;
 use crate::testkit::{self, eventually};
 
 /// How a message gets into a mailbox.

@@ -19,7 +19,7 @@ pub(crate) struct Said {
     pub(crate) screen: String,
 }
 
-pub(crate) struct Person {
+pub(crate) struct User {
     dir: tempfile::TempDir,
     pub(crate) source: Gmail,
     pub(crate) gmail: Gmail,
@@ -28,8 +28,8 @@ pub(crate) struct Person {
     alike: Vec<(String, String)>,
 }
 
-impl Person {
-    pub(crate) fn new() -> Person {
+impl User {
+    pub(crate) fn new() -> User {
         let mut source = Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN");
         source.account = "ann@example.org".into();
         source.password = "green tea".into();
@@ -37,14 +37,14 @@ impl Person {
             account: "ann@gmail.com".into(),
             ..Options::default()
         };
-        Person::between(source, target)
+        User::between(source, target)
     }
 
-    pub(crate) fn between(source: Options, target: Options) -> Person {
+    pub(crate) fn between(source: Options, target: Options) -> User {
         let (source, gmail) = (Gmail::start(source), Gmail::start(target));
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
-        let mut person = Person {
+        let mut user = User {
             alike: Vec::new(),
             config: Vec::new(),
             dir,
@@ -52,20 +52,20 @@ impl Person {
             gmail,
         };
         for (name, server) in [
-            ("source-ca.pem", &person.source),
-            ("gmail-ca.pem", &person.gmail),
+            ("source-ca.pem", &user.source),
+            ("gmail-ca.pem", &user.gmail),
         ] {
-            fs::copy(server.ca_file(), person.path(name)).unwrap();
+            fs::copy(server.ca_file(), user.path(name)).unwrap();
         }
-        let (from, to) = (person.source.port(), person.gmail.port());
-        person.same(from, 993);
-        person.same(to, 993);
+        let (from, to) = (user.source.port(), user.gmail.port());
+        user.same(from, 993);
+        user.same(to, 993);
         let text = |s: &str| format!("\"{s}\"");
         for (key, value) in [
             ("source_server", text("localhost")),
             ("source_port", from.to_string()),
             ("source_ca_file", text("source-ca.pem")),
-            ("source_user", text(person.source.account())),
+            ("source_user", text(user.source.account())),
             ("source_pass", text("green tea")),
             ("target_server", text("localhost")),
             ("target_port", to.to_string()),
@@ -73,12 +73,12 @@ impl Person {
             ("target_user", text("ann@gmail.com")),
             ("target_pass", text("abcd efgh ijkl mnop")),
         ] {
-            person.config.push((key.into(), value));
+            user.config.push((key.into(), value));
         }
-        let home = person.dir.path().to_str().unwrap().to_string();
-        person.alike.push((home, HOME.into()));
-        person.write_config();
-        person
+        let home = user.dir.path().to_str().unwrap().to_string();
+        user.alike.push((home, HOME.into()));
+        user.write_config();
+        user
     }
 
     /// A port that is shown as another one.
@@ -87,7 +87,7 @@ impl Person {
     }
 
     /// Sets a port to one that is shown as `shown`.
-    pub(crate) fn port(&mut self, key: &str, port: u16, shown: u16) -> &mut Person {
+    pub(crate) fn port(&mut self, key: &str, port: u16, shown: u16) -> &mut User {
         self.same(port, shown);
         self.set(key, &port.to_string())
     }
@@ -96,14 +96,14 @@ impl Person {
         self.dir.path().join(name)
     }
 
-    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Person {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &User {
         fs::write(self.path(name), content).unwrap();
         fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
         self
     }
 
     /// Writes this, as JSON, behind a key of the configuration.
-    pub(crate) fn set(&mut self, key: &str, json: &str) -> &mut Person {
+    pub(crate) fn set(&mut self, key: &str, json: &str) -> &mut User {
         match self.config.iter_mut().find(|(k, _)| k == key) {
             Some((_, value)) => *value = json.into(),
             None => self.config.push((key.into(), json.into())),
@@ -112,14 +112,14 @@ impl Person {
         self
     }
 
-    pub(crate) fn without(&mut self, key: &str) -> &mut Person {
+    pub(crate) fn without(&mut self, key: &str) -> &mut User {
         self.config.retain(|(k, _)| k != key);
         self.write_config();
         self
     }
 
     /// Gmail is entered with a token.
-    pub(crate) fn with_token(&mut self) -> &mut Person {
+    pub(crate) fn with_token(&mut self) -> &mut User {
         let life = Duration::from_secs(3600);
         let token = self.gmail.issue_token(life);
         let json = self.gmail.token_json(&token, life);
@@ -138,7 +138,7 @@ impl Person {
     }
 
     /// Changes the text of the configuration as an editor would.
-    pub(crate) fn edit(&self, from: &str, to: &str) -> &Person {
+    pub(crate) fn edit(&self, from: &str, to: &str) -> &User {
         let text = fs::read_to_string(self.path("config.json")).unwrap();
         assert!(text.contains(from), "{text}");
         self.file("config.json", text.replacen(from, to, 1))

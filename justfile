@@ -34,5 +34,5 @@ demo:
 
 # Write anew what the golden tests hold, then read the difference
 words:
-    UPDATE_WORDS=1 cargo test --test words --test check --test mistakes
+    UPDATE_WORDS=1 cargo test --test it -- words:: check:: mistakes::
     git diff --stat

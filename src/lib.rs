@@ -1,6 +1,6 @@
 //! imap-to-gmail copies the mail of another account into Gmail: complete, once each, on its owner's
 //! own machine. This page is the bird's-eye view; the modules are listed in reading order below. For
-//! those who use the program there are README.md and docs/, which tests/readme.rs holds to the truth.
+//! those who use the program there are README.md and docs/, which tests/it/readme.rs holds to the truth.
 //!
 //! **Promises, in order:** nothing lost, nothing twice, nothing altered, nothing leaked; then fast;
 //! then pleasant.
@@ -52,7 +52,7 @@
 //!
 //! # Reading order
 //!
-//! Each module imports only what stands above it; `tests/layers.rs` holds them to that.
+//! Each module imports only what stands above it; `tests/it/layers.rs` holds them to that.
 //! ```text
 //! text       counts and moments for people; what editors make of a text file
 //! mount      is a file mounted by itself?

@@ -1,0 +1,10 @@
+//! Nothing lost and nothing twice when the process is killed, when connections are cut and when the ledger cannot be
+//! written: at every point there is, at random moments, and at the worst ones.
+
+mod binary;
+mod broken_run;
+mod fuse;
+mod moments;
+mod points;
+mod uplink;
+mod writes;

@@ -1,0 +1,528 @@
+//! The run that is broken off at every point: a dozen messages, each with something about it, from one server through
+//! two fuses into another; and the judgement, made by looking into both mailboxes and into the ledger.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::process::Child;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::DateTime;
+use gmail_stand_in::{Gmail, Mail, Options};
+use serde_json::json;
+
+use super::fuse::Fuse;
+use crate::testkit::dovecot::{self, Dovecot};
+use crate::testkit::proxy::Side;
+use crate::testkit::route::{Ran, Route};
+
+/// The date of the first message; each next one came a minute later.
+const T0: i64 = 1_700_000_000;
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What Dovecot takes at most.
+const DOVECOT_MAX: usize = 60_000;
+
+/// Whose servers are at either end.
+pub(crate) enum Servers {
+    /// Stand-ins; new ones for each run.
+    Gmail,
+    /// Two of them, with new accounts for each run.
+    Dovecot {
+        source: Box<Dovecot>,
+        target: Box<Dovecot>,
+        accounts: AtomicUsize,
+    },
+}
+
+impl Servers {
+    /// None where there is no Dovecot.
+    pub(crate) fn dovecot(big: bool) -> Option<Servers> {
+        if !dovecot::available() {
+            return None;
+        }
+        let target = if big {
+            Dovecot::build()
+        } else {
+            Dovecot::build().max_mail_size(&format!("{DOVECOT_MAX}B"))
+        };
+        Some(Servers::Dovecot {
+            source: Box::new(Dovecot::build().start()),
+            target: Box::new(target.start()),
+            accounts: AtomicUsize::new(0),
+        })
+    }
+}
+
+/// What must become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Delivered,
+    /// The target has it already, with another date.
+    There,
+    /// One of two with the same bytes.
+    Same,
+    /// One of two that the target takes for one.
+    Merged,
+    /// Not taken, with these words.
+    Refused(&'static str),
+}
+
+#[derive(Debug, Clone)]
+struct Letter {
+    bytes: Vec<u8>,
+    flags: &'static [&'static str],
+    date: i64,
+    fate: Fate,
+}
+
+/// A message as the target holds it.
+struct Held {
+    bytes: Vec<u8>,
+    flags: Vec<String>,
+    date: i64,
+}
+
+/// What was found wrong after a run.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) lost: usize,
+    pub(crate) twice: usize,
+    pub(crate) wrong: Vec<String>,
+}
+
+pub(crate) struct BrokenRun<'a> {
+    route: Route,
+    pub(crate) source: Fuse,
+    pub(crate) target: Fuse,
+    ends: Ends<'a>,
+    letters: Vec<Letter>,
+}
+
+enum Ends<'a> {
+    Gmail {
+        source: Box<Gmail>,
+        target: Box<Gmail>,
+    },
+    Dovecot {
+        source: &'a Dovecot,
+        target: &'a Dovecot,
+        account: String,
+    },
+}
+
+impl Deref for BrokenRun<'_> {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        &self.route
+    }
+}
+
+impl DerefMut for BrokenRun<'_> {
+    fn deref_mut(&mut self) -> &mut Route {
+        &mut self.route
+    }
+}
+
+fn letters(gmail: bool, big: bool) -> Vec<Letter> {
+    let day = |n: u8| format!("Date: Tue, {n} Nov 2023 22:13:20 +0000\r\n");
+    let mut out = Vec::new();
+    let mut add = |fate, flags, bytes: Vec<u8>| {
+        let date = T0 + 60 * out.len() as i64;
+        out.push(Letter {
+            bytes,
+            flags,
+            date,
+            fate,
+        });
+    };
+    let text = |head: &str, body: &str| format!("{head}\r\n{body}").into_bytes();
+    let id = |id: &str, date: u8, body: &str| {
+        text(&format!("Message-ID: <{id}@x>\r\n{}", day(date)), body)
+    };
+    if big {
+        let line = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n";
+        add(
+            Fate::Delivered,
+            &[],
+            id("before", 1, "before the big one\r\n"),
+        );
+        add(
+            Fate::Delivered,
+            &["\\Flagged"],
+            id("big", 2, &line.repeat((8 << 20) / line.len() + 100)),
+        );
+        add(
+            Fate::Delivered,
+            &[],
+            text("Subject: no name\r\n", "after the big one\r\n"),
+        );
+        return out;
+    }
+    add(Fate::Delivered, &["\\Seen"], id("plain", 1, "plain\r\n"));
+    add(
+        Fate::Delivered,
+        &[],
+        text(&format!("Subject: no id\r\n{}", day(2)), "nameless\r\n"),
+    );
+    add(
+        Fate::Delivered,
+        &["\\Seen"],
+        text("Subject: neither\r\n", "nameless and dateless\r\n"),
+    );
+    let merged = if gmail { Fate::Merged } else { Fate::Delivered };
+    add(merged, &[], id("list", 3, "list\r\n"));
+    add(Fate::Delivered, &[], id("list", 4, "list, a day later\r\n"));
+    add(merged, &[], id("list", 3, "list, direct, and longer\r\n"));
+    if gmail {
+        add(
+            Fate::Refused("Unable to parse message"),
+            &[],
+            b"4\r\n".to_vec(),
+        )
+    } else {
+        add(
+            Fate::Refused("[LIMIT]"),
+            &["\\Seen"],
+            id("refused", 5, &"too much of it\r\n".repeat(DOVECOT_MAX / 15)),
+        )
+    }
+    add(
+        Fate::There,
+        &["\\Seen"],
+        id("there", 6, "copied by hand\r\n"),
+    );
+    add(Fate::Same, &[], id("same", 7, "twice the same\r\n"));
+    add(Fate::Same, &[], id("same", 7, "twice the same\r\n"));
+    let mut bytes = id("8bit", 8, "J\u{e4}germeister \u{20ac}\r\n");
+    bytes.extend_from_slice(b"Latin-1: \xe4\xf6\xfc\xff\r\n");
+    add(Fate::Delivered, &["\\Flagged"], bytes);
+    let folded = format!("Message-ID:\r\n <folded@x>\r\n{}", day(9));
+    add(Fate::Delivered, &[], text(&folded, "no end of line"));
+    let long = id("long", 10, &"0123456789abcdef\r\n".repeat(2300));
+    add(Fate::Delivered, &["\\Answered", "\\Seen"], long);
+    out
+}
+
+impl<'a> BrokenRun<'a> {
+    /// `big`: three messages, the one in the middle over 8 MB.
+    pub(crate) fn new(servers: &'a Servers, big: bool) -> BrokenRun<'a> {
+        let letters = letters(matches!(servers, Servers::Gmail), big);
+        let (ends, ports, users, passes) = match servers {
+            Servers::Gmail => {
+                let plain = Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN");
+                let [source, target] = [plain, Options::default()].map(|options| {
+                    Box::new(Gmail::start(Options {
+                        tls: false,
+                        ..options
+                    }))
+                });
+                let ports = (source.port(), target.port());
+                let users = (source.account().to_string(), target.account().to_string());
+                let passes = (source.password().to_string(), target.password().to_string());
+                (Ends::Gmail { source, target }, ports, users, passes)
+            }
+            Servers::Dovecot {
+                source,
+                target,
+                accounts,
+            } => {
+                let account = format!("user{}", accounts.fetch_add(1, Ordering::Relaxed));
+                let users = (account.clone(), account.clone());
+                let ports = (source.port(), target.port());
+                let ends = Ends::Dovecot {
+                    source,
+                    target,
+                    account,
+                };
+                (ends, ports, users, ("pw".to_string(), "pw".to_string()))
+            }
+        };
+        let (source, target) = (Fuse::start(ports.0), Fuse::start(ports.1));
+        let mut route = Route::new(json!({
+            "source_server": "localhost",
+            "source_user": users.0,
+            "source_pass": passes.0,
+            "target_server": "localhost",
+            "target_user": users.1,
+            "target_pass": passes.1,
+            "since": "all",
+            // The order of what is said is the same each time.
+            "connections": 1,
+        }));
+        route
+            .plain("source", source.port())
+            .plain("target", target.port());
+        let stage = BrokenRun {
+            route,
+            source,
+            target,
+            ends,
+            letters,
+        };
+        stage.letters.iter().for_each(|letter| stage.plant(letter));
+        stage
+    }
+
+    fn plant(&self, letter: &Letter) {
+        let there = letter.fate == Fate::There;
+        match &self.ends {
+            Ends::Gmail { source, target } => {
+                let mail = letter
+                    .flags
+                    .iter()
+                    .fold(Mail::new(&letter.bytes), |m, f| m.flag(f));
+                let at = |date| DateTime::from_timestamp(date, 0).unwrap().fixed_offset();
+                source.add(mail.at(at(letter.date)));
+                if there {
+                    let id = target.add(Mail::new(&letter.bytes).at(at(T0 - 60)));
+                    target.set_labels(id, &[]);
+                }
+            }
+            Ends::Dovecot {
+                source,
+                target,
+                account,
+            } => {
+                let letters: String = letter.flags.iter().map(|f| maildir_letter(f)).collect();
+                source.plant(account, &letter.bytes, &letters, letter.date);
+                if there {
+                    target.append(account, "INBOX", &letter.bytes, "", T0 - 60);
+                }
+            }
+        }
+    }
+
+    /// Waits for the end of a run.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn end(&self, mut child: Child) -> Result<Ran, String> {
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                let output = child.wait_with_output().unwrap();
+                return Err(format!(
+                    "hangs\n{}",
+                    String::from_utf8_lossy(&output.stderr)
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(4));
+        }
+        let output = child.wait_with_output().unwrap();
+        Ok(Ran {
+            status: output.status.code().unwrap_or(-1),
+            out: String::new(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs to the end and judges what is there then.
+    pub(crate) fn end_and_judge(&self, child: Child) -> Findings {
+        let mut findings = Findings::default();
+        let refused = |l: &Letter| matches!(l.fate, Fate::Refused(_) | Fate::Merged);
+        let status = if self.letters.iter().any(refused) {
+            3
+        } else {
+            0
+        };
+        match self.end(child) {
+            Ok(ran) if ran.status == status => self.judge(&mut findings),
+            Ok(ran) => {
+                self.judge(&mut findings);
+                findings
+                    .wrong
+                    .push(format!("status {}\n{}", ran.status, ran.err));
+            }
+            Err(hangs) => findings.wrong.push(hangs),
+        }
+        if !findings.wrong.is_empty() || findings.lost + findings.twice > 0 {
+            findings.wrong.push(self.dump());
+        }
+        findings
+    }
+
+    pub(crate) fn judge(&self, findings: &mut Findings) {
+        self.judge_target(findings);
+        self.judge_ledger(findings);
+        self.judge_source(findings);
+    }
+
+    /// Every message once, with its bytes, date and flags.
+    fn judge_target(&self, findings: &mut Findings) {
+        let mut copies: HashMap<Vec<u8>, usize> = HashMap::new();
+        for held in self.held() {
+            *copies.entry(held.bytes.clone()).or_default() += 1;
+            let of_bytes = self.letters.iter().filter(|l| l.bytes == held.bytes);
+            let fits = |l: &Letter| match l.fate {
+                Fate::There => held.date == T0 - 60 && held.flags.is_empty(),
+                Fate::Refused(_) => false,
+                _ => held.date == l.date && held.flags == l.flags,
+            };
+            if !of_bytes.clone().any(fits) {
+                findings.wrong.push(format!(
+                    "the target holds, dated {} and flagged {:?}: {}",
+                    held.date,
+                    held.flags,
+                    String::from_utf8_lossy(&held.bytes[..held.bytes.len().min(200)])
+                ));
+            }
+        }
+        findings.twice += copies.values().map(|n| n - 1).sum::<usize>();
+        let mut wanted: Vec<&Letter> = self.letters.iter().collect();
+        wanted.retain(|l| !matches!(l.fate, Fate::Refused(_)));
+        let merged = wanted.iter().filter(|l| l.fate == Fate::Merged);
+        let merged: usize = merged.filter_map(|l| copies.get(&l.bytes)).sum();
+        if wanted.iter().any(|l| l.fate == Fate::Merged) {
+            findings.lost += usize::from(merged == 0);
+            findings.twice += merged.saturating_sub(1);
+        }
+        let lost = |l: &&Letter| l.fate != Fate::Merged && !copies.contains_key(&l.bytes);
+        findings.lost += wanted.into_iter().filter(lost).count();
+    }
+
+    fn judge_ledger(&self, findings: &mut Findings) {
+        let db = self.sql();
+        let mut query = db
+            .prepare(
+                "SELECT source_uid, status, coalesce(proof, ''), coalesce(last_error, ''), attempt, altered, unseen,
+                        first_failed_at IS NOT NULL, mark_id IS NOT NULL, proof = 'appended' AND verified_at IS NULL
+                   FROM message ORDER BY source_uid",
+            )
+            .unwrap();
+        let mut rows = query.query([]).unwrap();
+        let (mut same, mut merged_failed) = (0, 0);
+        let mut seen = 0;
+        while let Some(row) = rows.next().unwrap() {
+            seen += 1;
+            let uid: usize = row.get(0).unwrap();
+            let text = |at| row.get::<_, String>(at).unwrap();
+            let (status, proof, error) = (text(1), text(2), text(3));
+            let attempt: i64 = row.get(4).unwrap();
+            let flag = |at| row.get::<_, Option<i64>>(at).unwrap().unwrap_or(0) != 0;
+            let (altered, unseen, charged, marked, unverified) =
+                (flag(5), flag(6), flag(7), flag(8), flag(9));
+            let Some(letter) = self.letters.get(uid - 1) else {
+                findings.wrong.push(format!("a row for UID {uid}"));
+                continue;
+            };
+            same += usize::from(proof == "same");
+            let failed_as = match letter.fate {
+                Fate::Refused(words) => Some(words),
+                Fate::Merged if status == "failed" => {
+                    merged_failed += 1;
+                    Some("Gmail keeps only one of two messages")
+                }
+                _ => None,
+            };
+            let well = match (failed_as, letter.fate) {
+                (Some(words), _) => status == "failed" && error.contains(words),
+                (None, Fate::There) => proof == "found",
+                (None, Fate::Same) => ["appended", "found", "same"].contains(&&*proof),
+                (None, _) => ["appended", "found"].contains(&&*proof),
+            };
+            let well = well
+                && (failed_as.is_some() || (status == "delivered" && !charged && error.is_empty()))
+                && !(altered || unseen || marked || unverified)
+                && (1..=4).contains(&attempt);
+            if !well {
+                findings.wrong.push(format!(
+                    "UID {uid} is {status} {proof} {error}, attempt {attempt}, altered {altered}, unseen {unseen}, \
+                     charged {charged}, marked {marked}, unverified {unverified}; expected {:?}",
+                    letter.fate
+                ));
+            }
+        }
+        if seen != self.letters.len() {
+            findings.wrong.push(format!("{seen} rows"));
+        }
+        let count = |fate| self.letters.iter().filter(|l| l.fate == fate).count();
+        if same != count(Fate::Same) / 2 || merged_failed != count(Fate::Merged) / 2 {
+            findings.wrong.push(format!(
+                "{same} rows `same`, {merged_failed} failed as merged"
+            ));
+        }
+    }
+
+    /// It was only looked at, and is as it was.
+    fn judge_source(&self, findings: &mut Findings) {
+        for line in self.source.said(Side::ToServer) {
+            let (_, command) = line.split_once(' ').unwrap_or(("", &line));
+            let reads = [
+                "EXAMINE ",
+                "UID SEARCH ",
+                "UID FETCH ",
+                "FETCH ",
+                "NOOP",
+                "LOGOUT",
+            ];
+            let enters = ["CAPABILITY", "LOGIN ", "AUTHENTICATE ", "ID ("];
+            let known = reads
+                .iter()
+                .chain(&enters)
+                .any(|verb| command.starts_with(verb));
+            let marks_seen = command.contains("BODY[") || command.contains("RFC822 ");
+            if !known || marks_seen {
+                findings.wrong.push(format!("the source was told: {line}"));
+            }
+        }
+        let now: Vec<(Vec<u8>, Vec<String>)> = match &self.ends {
+            Ends::Gmail { source, .. } => {
+                let all = source.messages().into_iter();
+                all.map(|m| (m.bytes, m.flags.into_iter().collect()))
+                    .collect()
+            }
+            Ends::Dovecot {
+                source, account, ..
+            } => {
+                let all = source.mailbox(account, "INBOX").into_iter();
+                all.map(|m| (m.bytes, m.flags)).collect()
+            }
+        };
+        let was = self.letters.iter();
+        let was = was.map(|l| {
+            (
+                l.bytes.clone(),
+                l.flags.iter().map(ToString::to_string).collect(),
+            )
+        });
+        if now != was.collect::<Vec<(Vec<u8>, Vec<String>)>>() {
+            findings.wrong.push("the source is not as it was".into());
+        }
+    }
+
+    fn held(&self) -> Vec<Held> {
+        match &self.ends {
+            Ends::Gmail { target, .. } => {
+                let all = target.messages().into_iter();
+                all.map(|m| Held {
+                    bytes: m.bytes,
+                    flags: m.flags.into_iter().collect(),
+                    date: m.internal_date.timestamp(),
+                })
+                .collect()
+            }
+            Ends::Dovecot {
+                target, account, ..
+            } => {
+                let all = target.mailbox(account, "INBOX").into_iter();
+                all.map(|m| Held {
+                    bytes: m.bytes,
+                    flags: m.flags,
+                    date: m.internal_date,
+                })
+                .collect()
+            }
+        }
+    }
+}
+
+fn maildir_letter(flag: &str) -> char {
+    match flag {
+        "\\Answered" => 'R',
+        "\\Flagged" => 'F',
+        _ => 'S',
+    }
+}

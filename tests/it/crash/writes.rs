@@ -1,0 +1,318 @@
+//! The same run broken off between two lines: killed before each thing it does to its ledger, and with a disk that is
+//! full, or broken, from each of its writes on. A library that is preloaded into the program counts them
+//! (`ledger_io.c`); and a small file system is really filled up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use super::broken_run::{BrokenRun, Findings, Servers};
+use super::points::{Tally, at_a_time};
+use crate::testkit::in_ci;
+use crate::testkit::proxy::Side;
+
+/// The compiled library, for as long as its folder is kept. The compiler is there: SQLite is built with it.
+struct Library {
+    dir: tempfile::TempDir,
+}
+
+impl Library {
+    fn build() -> Library {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash/ledger_io.c");
+        let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let built = Command::new(cc)
+            .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+            .arg(dir.path().join("ledger_io.so"))
+            .arg(source)
+            .arg("-ldl")
+            .output()
+            .unwrap();
+        assert!(
+            built.status.success(),
+            "{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        Library { dir }
+    }
+
+    /// Lets this happen to the next run that is started; where it leaves word of that.
+    fn preload(&self, stage: &mut BrokenRun<'_>, fault: &str) -> PathBuf {
+        let library = self.dir.path().join("ledger_io.so");
+        let mark = stage.dir.path().join("mark");
+        stage
+            .env
+            .push(("LD_PRELOAD", library.to_str().unwrap().into()));
+        stage.env.push(("LEDGER_FAULT", fault.into()));
+        stage
+            .env
+            .push(("LEDGER_FAULT_MARK", mark.to_str().unwrap().into()));
+        mark
+    }
+
+    /// How much a run that nobody disturbs does of it.
+    fn count(&self, servers: &Servers, kind: &str) -> usize {
+        let mut stage = BrokenRun::new(servers, false);
+        let mark = self.preload(&mut stage, &format!("{kind} 1000000000"));
+        stage.end(stage.spawn(&[])).unwrap();
+        let count = fs::read_to_string(mark.with_extension("count")).unwrap();
+        count.trim().parse().unwrap()
+    }
+}
+
+/// What a run that met the fault must have come to.
+fn expected(kind: &str, status: i32, err: &str) -> Option<String> {
+    // At the very end, when all is done, a checkpoint may fail: the next run makes it.
+    let unharmed = status == 3;
+    let well = match kind {
+        "kill" => status == -1,
+        "full" => unharmed || (status == 1 && says(err, "disk is full") && says(err, "hint: ")),
+        _ => unharmed || (status == 1 && says(err, "error: ") && says(err, "hint: ")),
+    };
+    (!well).then(|| format!("with the fault: status {status}\n{err}"))
+}
+
+fn says(err: &str, what: &str) -> bool {
+    let from = err.rfind("error: ").unwrap_or(err.len());
+    err[from..].contains(what)
+}
+
+fn enumerate(name: &str, servers: &Servers, kind: &str, stride: usize) {
+    let begun = Instant::now();
+    let library = Library::build();
+    let count = library.count(servers, kind);
+    assert!(count > 50, "{count}");
+    let first = fastrand::usize(1..=stride);
+    let points: Vec<usize> = (first..=count).step_by(stride).collect();
+    let (tally, missed, unharmed) = (Mutex::new(Tally::default()), Mutex::new(0), Mutex::new(0));
+    at_a_time(&points, |nth| {
+        let mut stage = BrokenRun::new(servers, false);
+        let mark = library.preload(&mut stage, &format!("{kind} {nth}"));
+        let child = stage.spawn(&[]);
+        stage.env.clear();
+        let ran = stage.end(child);
+        let fired = mark.with_extension("fired").exists();
+        *missed.lock().unwrap() += usize::from(!fired);
+        let wrong = match ran {
+            Ok(ran) if fired => {
+                *unharmed.lock().unwrap() += usize::from(ran.status == 3);
+                expected(kind, ran.status, &ran.err)
+            }
+            Ok(_) => None,
+            Err(hangs) => Some(hangs),
+        };
+        // The disk has room again.
+        let mut findings = stage.end_and_judge(stage.spawn(&[]));
+        findings.wrong.extend(wrong);
+        tally
+            .lock()
+            .unwrap()
+            .add(&format!("{kind} at {nth} of {count}"), findings);
+    });
+    let (missed, unharmed) = (missed.into_inner().unwrap(), unharmed.into_inner().unwrap());
+    // Signs of life are written by the clock: a run may have a few less than the one that was counted.
+    assert!(
+        missed <= 2 + points.len() / 10,
+        "{missed} of {} did not come",
+        points.len()
+    );
+    println!("{name}: {unharmed} unharmed, {missed} did not come");
+    tally.into_inner().unwrap().tell(name, begun);
+}
+
+#[test]
+#[ignore = "hundreds of runs: a minute"]
+fn killed_before_every_ledger_write() {
+    enumerate(
+        "killed before a ledger write, Gmail",
+        &Servers::Gmail,
+        "kill",
+        1,
+    );
+}
+
+#[test]
+#[ignore = "hundreds of runs: a minute"]
+fn killed_before_ledger_writes_into_dovecot() {
+    let Some(servers) = Servers::dovecot(false) else {
+        return;
+    };
+    enumerate("killed before a ledger write, Dovecot", &servers, "kill", 3);
+}
+
+#[test]
+#[ignore = "hundreds of runs: a minute"]
+fn the_disk_full_at_every_ledger_write() {
+    enumerate("disk full", &Servers::Gmail, "full", 1);
+}
+
+#[test]
+#[ignore = "a hundred runs: half a minute"]
+fn the_disk_broken_at_every_ledger_sync() {
+    enumerate("disk broken", &Servers::Gmail, "sync", 1);
+}
+
+#[test]
+fn killed_before_some_ledger_writes() {
+    enumerate(
+        "killed before a ledger write, sampled",
+        &Servers::Gmail,
+        "kill",
+        41,
+    );
+}
+
+#[test]
+fn the_disk_full_at_some_ledger_writes() {
+    enumerate("disk full, sampled", &Servers::Gmail, "full", 41);
+    enumerate("disk broken, sampled", &Servers::Gmail, "sync", 17);
+}
+
+#[test]
+fn a_ledger_that_may_not_be_written_is_said_so_and_nothing_is_sent() {
+    let library = Library::build();
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
+    stage.end(stage.spawn(&["--dry-run"])).unwrap();
+    // A ledger there is, and it is opened for reading alone.
+    fs::write(stage.ledger_file(), "").unwrap();
+    library.preload(&mut stage, "shut 0");
+    let ran = stage.end(stage.spawn(&[])).unwrap();
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert!(says(&ran.err, "cannot be written"), "{}", ran.err);
+    assert!(says(&ran.err, "hint: may you write"), "{}", ran.err);
+    stage.env.clear();
+    let mut tally = Tally::default();
+    tally.add("written again", stage.end_and_judge(stage.spawn(&[])));
+    tally.tell("a ledger that may not be written", Instant::now());
+}
+
+#[test]
+fn a_ledger_whose_folder_is_gone_is_said_so() {
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
+    let gone = stage.dir.path().join("gone");
+    stage.set("state_file", gone.join("sync_state.db").to_str().unwrap());
+    let ran = stage.end(stage.spawn(&[])).unwrap();
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert!(says(&ran.err, "gone/sync_state.db"), "{}", ran.err);
+    assert!(
+        says(&ran.err, "for the ledger does not exist") && says(&ran.err, "hint: `mkdir -p"),
+        "{}",
+        ran.err
+    );
+    assert!(stage.target.said(Side::ToServer).is_empty());
+}
+
+/// A file system in memory of a size of its own. Needs root.
+struct Disk {
+    at: PathBuf,
+}
+
+impl Disk {
+    /// None where nothing may be mounted, which in CI is a failure.
+    fn mount(at: &Path) -> Option<Disk> {
+        fs::create_dir(at).unwrap();
+        let disk = Disk { at: at.into() };
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4k", "ledger"])
+            .arg(at)
+            .output()
+            .unwrap();
+        if !mounted.status.success() {
+            let why = String::from_utf8_lossy(&mounted.stderr).into_owned();
+            assert!(!in_ci(), "no file system can be mounted: {why}");
+            println!(
+                "no file system can be mounted: no disk was filled up ({})",
+                why.trim()
+            );
+            return None;
+        }
+        Some(disk)
+    }
+
+    fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        let mount = Command::new("mount")
+            .args(["-o", &options])
+            .arg(&self.at)
+            .output()
+            .unwrap();
+        assert!(
+            mount.status.success(),
+            "{}",
+            String::from_utf8_lossy(&mount.stderr)
+        );
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.at).output();
+    }
+}
+
+/// A run with so many pages of room; whether that was enough.
+fn with_room_for(pages: usize) -> Option<(bool, Findings)> {
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
+    let at = stage.dir.path().join("disk");
+    let disk = Disk::mount(&at)?;
+    disk.remount(&format!("size={}k", 4 * pages));
+    stage.set("state_file", at.join("sync_state.db").to_str().unwrap());
+    let ran = stage.end(stage.spawn(&[]));
+    disk.remount("size=16m");
+    let wrong = match &ran {
+        Ok(ran) => expected("full", ran.status, &ran.err),
+        Err(hangs) => Some(hangs.clone()),
+    };
+    let mut findings = stage.end_and_judge(stage.spawn(&[]));
+    findings.wrong.extend(wrong);
+    Some((ran.is_ok_and(|r| r.status == 3), findings))
+}
+
+/// A small disk really filled up, page by page, up to `most` of them.
+fn a_small_disk(pages: &[usize], name: &str) {
+    let begun = Instant::now();
+    let (tally, enough) = (Mutex::new(Tally::default()), Mutex::new(0));
+    at_a_time(pages, |pages| {
+        if let Some((was_enough, findings)) = with_room_for(*pages) {
+            *enough.lock().unwrap() += usize::from(was_enough);
+            tally
+                .lock()
+                .unwrap()
+                .add(&format!("{pages} pages of room"), findings);
+        }
+    });
+    println!("{name}: {} had room enough", enough.into_inner().unwrap());
+    tally.into_inner().unwrap().tell(name, begun);
+}
+
+#[test]
+#[ignore = "a file system for each of some hundred runs: half a minute"]
+fn a_small_disk_of_every_size() {
+    let pages: Vec<usize> = (1..250).collect();
+    a_small_disk(&pages, "small disk");
+}
+
+#[test]
+fn a_small_disk_of_some_sizes() {
+    a_small_disk(&[1, 2, 9, 30, 45, 60, 90, 150], "small disk, sampled");
+}
+
+#[test]
+fn a_disk_that_became_read_only_is_said_so() {
+    let mut stage = BrokenRun::new(&Servers::Gmail, false);
+    let at = stage.dir.path().join("disk");
+    let Some(disk) = Disk::mount(&at) else { return };
+    disk.remount("size=16m");
+    stage.set("state_file", at.join("sync_state.db").to_str().unwrap());
+    stage.end(stage.spawn(&[])).unwrap();
+    disk.remount("ro");
+    let ran = stage.end(stage.spawn(&[])).unwrap();
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert!(says(&ran.err, "can only be read"), "{}", ran.err);
+    disk.remount("rw");
+    let mut tally = Tally::default();
+    tally.add("written again", stage.end_and_judge(stage.spawn(&[])));
+    tally.tell("a disk that became read-only", Instant::now());
+}

@@ -1,0 +1,22 @@
+//! The target is Gmail, as the stand-in plays it: its copies, its tokens, its throttles, its refusals.
+
+mod at_the_door;
+mod budget;
+mod copies;
+mod cost;
+mod dry_run;
+mod ending;
+mod faults;
+mod killed;
+mod outage;
+mod outlook;
+mod overlap;
+mod patience;
+mod places;
+mod progress;
+mod reread;
+mod sign_in;
+mod tokens;
+mod told;
+mod watch;
+mod whose_copy;

@@ -1,0 +1,79 @@
+//! A sign-in that a Google client in "Testing" would end soon: a person is told while mail still flows.
+
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::testkit::env::TestEnv;
+use crate::testkit::eventually;
+
+/// Gmail is entered with a token of so many days ago.
+fn stage(days: i64) -> TestEnv {
+    let mut stage = TestEnv::new();
+    stage.mails(1);
+    stage.set("target_pass", Value::Null);
+    let hour = std::time::Duration::from_secs(3600);
+    let token = stage.target.issue_token(hour);
+    let mut token: Value = serde_json::from_str(&stage.target.token_json(&token, hour)).unwrap();
+    let at = Utc::now() - TimeDelta::days(days);
+    token["consented_at"] = at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
+    stage.write_token(&token);
+    stage
+}
+
+#[test]
+fn from_the_fifth_day_to_the_seventh_it_is_trouble_that_stops_nothing() {
+    for (days, told) in [
+        (0, false),
+        (4, false),
+        (5, true),
+        (6, true),
+        (7, false),
+        (30, false),
+    ] {
+        let stage = stage(days);
+        let ran = stage.run();
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        stage.assert_complete();
+        let trouble = stage.status()["trouble"].take();
+        if !told {
+            assert_eq!(trouble, json!(null), "after {days} days");
+            continue;
+        }
+        let end = Utc::now() - TimeDelta::days(days) + TimeDelta::days(7);
+        assert_eq!(trouble["kind"], "needs_user", "after {days} days");
+        let message = trouble["message"].as_str().unwrap();
+        let day = end.format("%Y-%m-%d").to_string();
+        assert!(
+            message.contains(
+                "token.json: if its Google client is still in \"Testing\", this sign-in ends on "
+            ) && message.contains(&day),
+            "{message}"
+        );
+        let hint = trouble["hint"].as_str().unwrap();
+        assert!(
+            hint.contains("\"Publish app\"") && hint.contains("imap-to-gmail auth"),
+            "{hint}"
+        );
+    }
+}
+
+#[test]
+fn a_daemon_says_it_once_and_goes_on() {
+    let stage = stage(6);
+    let mut child = stage.spawn_for_good(&[]);
+    eventually("the trouble is told", || {
+        stage.status_soon()["trouble"]["kind"] == "needs_user"
+    });
+    stage.mail("<later@example.org>", "later");
+    eventually("mail still flows", || stage.target.messages().len() == 2);
+    let pid = child.id().to_string();
+    let sent = std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status();
+    assert!(sent.unwrap().success());
+    let status = child.wait().unwrap();
+    assert!(status.success());
+    let mut log = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut log).unwrap();
+    assert_eq!(log.matches("still in \"Testing\"").count(), 1, "{log}");
+}

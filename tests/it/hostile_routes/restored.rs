@@ -1,0 +1,277 @@
+//! A mailbox of the target that is put back to an earlier state, as from a snapshot: its UIDVALIDITY stays, and UIDs that were
+//! given since are given again, to other messages. A place of before proves nothing then, neither that a message is
+//! another row's nor that ours cannot lie there.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use gmail_stand_in::{Fault, Mail, On};
+
+use crate::testkit::env::TestEnv;
+use crate::testkit::route::Ran;
+use crate::testkit::scripted_proxy::{Part, Then, Twist};
+
+const NAMED: &str = "<new@example.org>";
+
+fn text(id: &str, text: &str) -> Vec<u8> {
+    let name = match id {
+        "" => String::new(),
+        id => format!("Message-ID: {id}\r\n"),
+    };
+    format!("From: Ann <ann@example.org>\r\n{name}Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\n{text}\r\n")
+        .into_bytes()
+}
+
+/// Eleven messages were delivered, by one connection and in two runs: the index knows ten of them, the ledger the
+/// places of all.
+fn eleven() -> TestEnv {
+    let mut stage = super::into_any_server();
+    stage.set("connections", 1);
+    stage.old_mails(10);
+    stage.run_until_done(1);
+    stage
+        .source
+        .add(Mail::new(text("<10@example.org>", "one more")));
+    stage.run_until_done(1);
+    assert_eq!(stage.target.uids("INBOX").1, 12);
+    assert_eq!(stage.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 11);
+    stage
+}
+
+/// The state in which it held the first five.
+fn put_back(stage: &TestEnv) {
+    let held = stage.target.mailbox("INBOX");
+    for (_, id) in &held[5..] {
+        stage.target.delete(*id);
+    }
+    let (validity, _) = stage.target.uids("INBOX");
+    stage.target.renumber("INBOX", validity);
+    assert_eq!(stage.target.uids("INBOX"), (validity, 6));
+}
+
+/// Mail that others bring.
+fn others(stage: &TestEnv, count: usize) {
+    for i in 0..count {
+        let mail = text(&format!("<other{i}@example.org>"), "of another route");
+        stage.target.add(Mail::new(mail));
+    }
+}
+
+/// The run was content, and the target has this message once.
+#[track_caller]
+fn is_there_once(stage: &TestEnv, ran: &Ran, bytes: &[u8]) {
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let held = stage.target.messages();
+    let copies = held.iter().filter(|m| m.bytes == bytes).count();
+    let mail = String::from_utf8_lossy(bytes);
+    assert_eq!(copies, 1, "{mail}\n{}\n{}", ran.err, stage.dump());
+}
+
+/// Where a command waits for the test.
+struct Gate {
+    heard: Receiver<()>,
+    open: Sender<()>,
+}
+
+impl Gate {
+    fn wait(&self) {
+        self.heard.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+
+    fn pass(&self) {
+        self.open.send(()).unwrap();
+    }
+}
+
+/// The first command for which `due` holds waits at the gate, before `then`.
+fn gate(then: Then, due: impl Fn() -> bool + Send + Sync + 'static) -> (Gate, Part) {
+    let ((heard, hears), (open, opens)) = (channel(), channel());
+    let opens = Mutex::new(opens);
+    let part: Part = Arc::new(move |_, _| {
+        if due() {
+            heard.send(()).unwrap();
+            opens.lock().unwrap().recv().unwrap();
+            return then;
+        }
+        Then::Server
+    });
+    let (heard, open) = (hears, open);
+    (Gate { heard, open }, part)
+}
+
+/// New mail is sent; `at_append` happens when its APPEND was said and not heard so far, `after` when it was stored and
+/// the connection was cut, before the target is looked at again.
+fn meanwhile(stage: &mut TestEnv, at_append: impl Fn(&TestEnv), after: impl Fn(&TestEnv)) -> Ran {
+    let sent = Arc::new(AtomicBool::new(false));
+    let said = Arc::clone(&sent);
+    let (append, part) = gate(Then::Server, move || {
+        said.store(true, Ordering::SeqCst);
+        true
+    });
+    let appends = Twist::at(stage.target.port(), "APPEND", 1, part);
+    let (examine, part) = gate(Then::Server, move || sent.swap(false, Ordering::SeqCst));
+    let examines = Twist::at(appends.port, "EXAMINE", usize::MAX, part);
+    stage.set("target_port", examines.port);
+    let stored = true;
+    stage
+        .target
+        .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
+    let stage = &*stage;
+    thread::scope(|threads| {
+        let running = threads.spawn(|| stage.run());
+        append.wait();
+        at_append(stage);
+        append.pass();
+        examine.wait();
+        after(stage);
+        examine.pass();
+        running.join().unwrap()
+    })
+}
+
+/// Whatever comes next is delivered once, and nothing is charged.
+#[track_caller]
+fn goes_on(stage: &TestEnv, held: usize) {
+    stage.source.add(Mail::new(text("", "and what comes next")));
+    stage.run_until_done(1);
+    assert_eq!(stage.target.messages().len(), held + 1, "{}", stage.dump());
+    stage.assert_nobody_charged();
+}
+
+#[test]
+fn before_anybody_looked_at_what_was_delivered_last() {
+    for name in [NAMED, ""] {
+        let mut stage = super::into_any_server();
+        stage.set("connections", 1);
+        // In two batches: the index was looked at before the second, and not again.
+        stage.old_mails(10);
+        stage.run_until_done(1);
+        assert_eq!(stage.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 6);
+        put_back(&stage);
+        let new = text(name, "sent when it was restored");
+        stage.source.add(Mail::new(&new[..]));
+        let stored = true;
+        stage
+            .target
+            .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
+        let ran = stage.run();
+        is_there_once(&stage, &ran, &new);
+        assert!(
+            ran.err.contains("went back to an earlier state"),
+            "{}",
+            ran.err
+        );
+        goes_on(&stage, 6);
+    }
+}
+
+#[test]
+fn between_the_look_and_the_append() {
+    for name in [NAMED, ""] {
+        let mut stage = eleven();
+        let new = text(name, "under way when it was restored");
+        stage.source.add(Mail::new(&new[..]));
+        let ran = meanwhile(&mut stage, put_back, |_| ());
+        is_there_once(&stage, &ran, &new);
+        goes_on(&stage, 6);
+    }
+}
+
+/// As many messages came since as had gone: UIDNEXT tells nothing.
+#[test]
+fn and_has_grown_again_before_it_is_looked_at() {
+    for name in [NAMED, ""] {
+        let mut stage = eleven();
+        let new = text(name, "under way when it was restored");
+        stage.source.add(Mail::new(&new[..]));
+        let ran = meanwhile(&mut stage, put_back, |stage| others(stage, 8));
+        is_there_once(&stage, &ran, &new);
+        goes_on(&stage, 14);
+    }
+}
+
+/// What somebody brings lies where a copy of ours lay.
+#[test]
+fn and_a_copy_that_was_brought_since_is_recognised() {
+    for name in [NAMED, ""] {
+        for more in [0, 8] {
+            let stage = eleven();
+            put_back(&stage);
+            let new = text(name, "brought by hand");
+            stage.target.add(Mail::new(&new[..]));
+            others(&stage, more);
+            stage.source.add(Mail::new(&new[..]));
+            let ran = stage.run();
+            is_there_once(&stage, &ran, &new);
+            let proof: String = stage.one("SELECT proof FROM message ORDER BY id DESC LIMIT 1");
+            assert_eq!(proof, "found");
+            goes_on(&stage, 6 + more);
+        }
+    }
+}
+
+/// And a connection is lost with it, whatever was about to be asked: what somebody brought meanwhile, where copies of
+/// ours lay, is recognised all the same.
+#[test]
+fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
+    let mut restored = 0;
+    for nth in 1.. {
+        let mut stage = super::into_any_server();
+        stage.set("connections", 1);
+        stage.old_mails(15);
+        let asked = AtomicUsize::new(0);
+        let (lost, part) = gate(Then::End, move || {
+            asked.fetch_add(1, Ordering::SeqCst) + 1 == nth
+        });
+        let fetches = Twist::at(stage.target.port(), "UID FETCH", usize::MAX, part);
+        stage.set("target_port", fetches.port);
+        let mut brought = Vec::new();
+        let (ran, reached) = thread::scope(|threads| {
+            let running = threads.spawn(|| stage.run());
+            while !running.is_finished() {
+                if lost.heard.recv_timeout(Duration::from_millis(20)).is_ok() {
+                    brought = put_back_to_two(&stage);
+                    lost.pass();
+                }
+            }
+            (running.join().unwrap(), fetches.struck() >= nth)
+        });
+        assert_eq!(ran.status, 0, "{nth}: {}", ran.err);
+        for mail in &brought {
+            is_there_once(&stage, &ran, mail);
+        }
+        restored += usize::from(!brought.is_empty());
+        if !reached {
+            break;
+        }
+    }
+    assert!(restored > 2, "{restored}");
+}
+
+/// The state in which it held the first two, and then what somebody brought: messages that we have not sent so far.
+fn put_back_to_two(stage: &TestEnv) -> Vec<Vec<u8>> {
+    let held = stage.target.mailbox("INBOX");
+    let there: Vec<Vec<u8>> = stage
+        .target
+        .messages()
+        .into_iter()
+        .map(|m| m.bytes)
+        .collect();
+    let source = stage.source.messages().into_iter().map(|m| m.bytes);
+    let brought: Vec<Vec<u8>> = source.filter(|m| !there.contains(m)).take(2).collect();
+    if held.len() < 5 || brought.is_empty() {
+        return Vec::new();
+    }
+    for (_, id) in &held[2..] {
+        stage.target.delete(*id);
+    }
+    let (validity, _) = stage.target.uids("INBOX");
+    stage.target.renumber("INBOX", validity);
+    for mail in &brought {
+        stage.target.add(Mail::new(&mail[..]));
+    }
+    brought
+}

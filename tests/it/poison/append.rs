@@ -1,0 +1,120 @@
+//! A message at whose APPEND the target ends the connection, each time.
+
+use gmail_stand_in::{Fault, Mail, On};
+
+use super::others_charged;
+use crate::testkit::env::{DATE, TestEnv, mail};
+use crate::testkit::eventually;
+
+const POISON: &str = "<poison@example.org>";
+
+/// Twenty messages, and one that is over 4,096 bytes, so that its literal waits to be asked for.
+fn stage(newest: bool) -> TestEnv {
+    let mut stage = TestEnv::new();
+    stage.set("connections", 1);
+    let poison = Mail::new(mail(POISON, DATE, &"poison ".repeat(1000)));
+    if !newest {
+        stage.source.add(poison.clone());
+    }
+    stage.mails(20);
+    if newest {
+        stage.source.add(poison);
+    }
+    stage
+}
+
+#[test]
+fn it_fails_with_the_servers_words_and_the_rest_goes_at_once() {
+    let invalid = "Invalid character in literal";
+    let line = || On::each("APPEND").line_with("{71");
+    let message = || On::each("APPEND").message_with("poison ");
+    let stored = false;
+    for (name, on, fault, words) in [
+        (
+            "BYE after it",
+            message(),
+            Fault::Bye(invalid.into()),
+            invalid,
+        ),
+        (
+            "BYE for no reason",
+            message(),
+            Fault::Bye("".into()),
+            "closed the connection",
+        ),
+        (
+            "cut after it",
+            message(),
+            Fault::CutAfterLiteral { stored },
+            "connection",
+        ),
+        (
+            "BYE at its command",
+            line(),
+            Fault::Bye(invalid.into()),
+            invalid,
+        ),
+        ("cut at its command", line(), Fault::CutBefore, "connection"),
+        (
+            "BYE after the +",
+            line(),
+            Fault::ByeAfterGoAhead(invalid.into()),
+            "connection",
+        ),
+        (
+            "cut within it",
+            line(),
+            Fault::CutInLiteral(1000),
+            "connection",
+        ),
+    ] {
+        for newest in [true, false] {
+            let stage = stage(newest);
+            let hits = stage.target.fault(on.clone(), fault.clone());
+            let ran = stage.run();
+            let case = format!("{name}, {newest}: {}\n{}", ran.err, stage.dump());
+            assert_eq!(ran.status, 3, "{case}");
+            assert_eq!(stage.held().len(), 20, "{case}");
+            // Once among others, then alone: once where its bytes were sent, else twice.
+            let tries = match name {
+                "BYE at its command" | "cut at its command" => 3..=3,
+                // How much of it was sent is a matter of moments.
+                "BYE after the +" => 2..=3,
+                _ => 2..=2,
+            };
+            assert!(tries.contains(&hits.count()), "{} {case}", hits.count());
+            assert_eq!(others_charged(&stage, POISON), 0, "{case}");
+            let sessions = stage
+                .target
+                .transcript()
+                .lines()
+                .iter()
+                .map(|l| l.session)
+                .max();
+            // Three that deliver; the others look for what was left open, more or less often.
+            assert!(sessions.unwrap() <= 9, "{sessions:?} {case}");
+            if !newest {
+                continue;
+            }
+            // Alone it may as well be the connection's fault: that others get through tells.
+            for _ in 0..2 {
+                stage.run();
+            }
+            assert_eq!(stage.status()["failed"], 0, "{case}");
+            let mut n = 0;
+            eventually("the poison is given up", || {
+                n += 1;
+                stage.mail(&format!("<later{n}@example.org>"), "takes no harm");
+                assert_eq!(stage.run().status, 3);
+                stage.status()["failed"] == 1
+            });
+            let reason: String =
+                stage.one("SELECT last_error FROM message WHERE status = 'failed'");
+            assert!(reason.contains(words), "{name}: {reason}");
+            stage.target.clear_faults();
+            assert_eq!(stage.command(&["retry-failed"]).status, 0);
+            stage.run_until_done(1);
+            stage.assert_complete();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The source cannot hand over a message, or none at all.
+
+use std::time::Instant;
+
+use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Reach};
+
+use super::{others_charged, until_failed, until_given_up};
+use crate::testkit::env::{DATE, TestEnv, mail};
+
+const POISON: &str = "<poison@example.org>";
+
+/// So many messages, with one that cannot be had in their middle.
+fn stage_of(count: usize, poison: Option<(Reach, Harm)>) -> (TestEnv, Option<u64>) {
+    let stage = TestEnv::new();
+    let mut id = None;
+    for i in 0..count {
+        stage.mail(&format!("<{i}@example.org>"), &format!("text {i}"));
+        if let Some((reach, harm)) = poison.clone().filter(|_| i == count / 2) {
+            let poison = stage
+                .source
+                .add(Mail::new(mail(POISON, DATE, "nobody reads this")));
+            stage.source.poison(poison, reach, harm);
+            id = Some(poison);
+        }
+    }
+    (stage, id)
+}
+
+/// Sessions and round trips that a server saw.
+fn cost(server: &Gmail) -> (u32, usize) {
+    let transcript = server.transcript();
+    let sessions = transcript.lines().iter().map(|l| l.session).max();
+    (sessions.unwrap_or(0), transcript.flights())
+}
+
+#[test]
+fn one_among_two_hundred_holds_up_nobody() {
+    let (plain, _) = stage_of(199, None);
+    let begun = Instant::now();
+    assert_eq!(plain.run().status, 0);
+    let usual = (begun.elapsed(), cost(&plain.source), cost(&plain.target));
+    for (name, reach, harm) in [
+        ("body: cut", Reach::Body, Harm::Cut),
+        ("body: BYE", Reach::Body, Harm::Bye("Internal error".into())),
+        (
+            "body: NO",
+            Reach::Body,
+            Harm::Answer("NO [SERVERBUG] Internal error".into()),
+        ),
+        ("body: garbled", Reach::Body, Harm::Garbled),
+        ("body: silence", Reach::Body, Harm::Silence),
+        ("header: cut", Reach::Header, Harm::Cut),
+        (
+            "header: BAD",
+            Reach::Header,
+            Harm::Answer("BAD oops".into()),
+        ),
+        ("anything: cut", Reach::Anything, Harm::Cut),
+    ] {
+        let (stage, _) = stage_of(199, Some((reach, harm)));
+        let begun = Instant::now();
+        let ran = stage.run();
+        let took = begun.elapsed();
+        assert_eq!(ran.status, 3, "{name}: {}", ran.err);
+        assert_eq!(stage.held().len(), 199, "{name}: {}", ran.err);
+        let charged: i64 = stage.one(
+            "SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL AND status = 'pending'",
+        );
+        assert_eq!(charged, 1, "{name}: {}", stage.dump());
+        assert_eq!(
+            others_charged(&stage, POISON) - nameless(&stage),
+            0,
+            "{name}"
+        );
+        let tried_again: i64 =
+            stage.one("SELECT count(*) FROM message WHERE status = 'delivered' AND attempt > 1");
+        assert_eq!(tried_again, 0, "{name}: {}", stage.dump());
+        let (source, gmail) = (cost(&stage.source), cost(&stage.target));
+        println!(
+            "{name}: {:.2} of the time without poison; (sessions, round trips) at the source {source:?}, usually {:?}; at Gmail {gmail:?}, usually {:?}",
+            took.as_secs_f64() / usual.0.as_secs_f64(),
+            usual.1,
+            usual.2
+        );
+        // Halved down to one, which is asked for three times: in the listing and again with the bodies.
+        assert!(source.0 <= usual.1.0 + 32, "{name}: {source:?} {usual:?}");
+        assert!(
+            source.1 <= usual.1.1 + 32 * 6,
+            "{name}: {source:?} {usual:?}"
+        );
+        assert!(gmail.0 <= usual.2.0, "{name}: {gmail:?} {usual:?}");
+        assert!(gmail.1 <= usual.2.1 + 12, "{name}: {gmail:?} {usual:?}");
+    }
+}
+
+/// 1 where the poison's own row has no name.
+fn nameless(stage: &TestEnv) -> i64 {
+    stage.one("SELECT count(*) FROM message WHERE message_id IS NULL")
+}
+
+#[test]
+fn it_is_given_up_with_its_reason_and_arrives_when_it_is_cured() {
+    for (reach, harm, words) in [
+        (
+            Reach::Body,
+            Harm::Answer("NO [SERVERBUG] Internal error".into()),
+            "[SERVERBUG] Internal error",
+        ),
+        (Reach::Header, Harm::Cut, "connection"),
+        (Reach::Body, Harm::Silence, "does not hand it over"),
+    ] {
+        let (stage, id) = stage_of(9, Some((reach, harm)));
+        let reason = until_failed(&stage);
+        assert!(reason.contains(words), "{reason}");
+        assert_eq!(stage.held().len(), 9);
+        stage.source.cure(id.unwrap());
+        assert_eq!(stage.command(&["retry-failed"]).status, 0);
+        stage.run_until_done(1);
+        stage.assert_complete();
+    }
+}
+
+#[test]
+fn several_that_are_all_that_is_left_are_given_up_all_the_same() {
+    let stage = TestEnv::new();
+    stage.mails(3);
+    stage.run_until_done(1);
+    for i in 0..3 {
+        let bytes = mail(&format!("<poison{i}@example.org>"), DATE, "unread");
+        let id = stage.source.add(Mail::new(bytes));
+        stage.source.poison(id, Reach::Body, Harm::Cut);
+    }
+    until_given_up(&stage, 3);
+}
+
+#[test]
+fn a_source_that_breaks_down_within_a_batch_charges_nobody() {
+    let mut stage = TestEnv::new();
+    stage.set("connections", 1);
+    stage.mails(15);
+    let id = stage.source.add(Mail::new(mail(POISON, DATE, "unread")));
+    stage.source.poison(id, Reach::Body, Harm::Cut);
+    for i in 15..19 {
+        stage.mail(&format!("<{i}@example.org>"), "text");
+    }
+    // Some of the first batch come, then nothing does.
+    let bodies = On::nth(2, "UID FETCH")
+        .line_with("BODY.PEEK[])")
+        .times(9999);
+    let no = Fault::Answer("NO [SERVERBUG] Internal error".into());
+    let asked = stage.source.fault(bodies, no);
+    let ran = stage.run();
+    assert!(asked.count() > 0);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    assert_eq!(others_charged(&stage, ""), 0, "{}", stage.dump());
+    stage.source.clear_faults();
+    assert_eq!(stage.run().status, 3);
+    assert_eq!(stage.held().len(), 19, "{}", stage.dump());
+    assert_eq!(others_charged(&stage, POISON), 0, "{}", stage.dump());
+}
+
+#[test]
+fn a_first_batch_of_nothing_else_holds_up_nobody() {
+    for harm in [Harm::Cut, Harm::Silence] {
+        let stage = TestEnv::new();
+        stage.mails(2);
+        for i in 0..2 {
+            let bytes = mail(&format!("<poison{i}@example.org>"), DATE, "unread");
+            let id = stage.source.add(Mail::new(bytes));
+            stage.source.poison(id, Reach::Body, harm.clone());
+        }
+        let ran = stage.run();
+        assert_eq!(ran.status, 3, "{harm:?}: {}", ran.err);
+        assert_eq!(stage.held().len(), 2, "{harm:?}: {}", stage.dump());
+    }
+}
+
+#[test]
+fn a_source_that_hands_over_nothing_charges_nobody() {
+    for fault in [
+        Fault::Answer("NO [SERVERBUG] Internal error".into()),
+        Fault::CutBefore,
+        Fault::Answer("OK nothing for you".into()),
+    ] {
+        for delivered_before in [0, 5] {
+            let stage = TestEnv::new();
+            stage.mails(delivered_before);
+            stage.run_until_done(1);
+            for i in 0..40 {
+                stage.mail(&format!("<later{i}@example.org>"), "text");
+            }
+            let bodies = || On::each("UID FETCH").line_with("BODY.PEEK[])");
+            let asked = stage.source.fault(bodies(), fault.clone());
+            let ran = stage.run();
+            assert_eq!(ran.status, 1, "{fault:?}: {}", ran.err);
+            assert!(
+                ran.err.contains("not one message can be had now"),
+                "{}",
+                ran.err
+            );
+            assert_eq!(others_charged(&stage, ""), 0, "{}", stage.dump());
+            assert_eq!(stage.status()["pending"], 40);
+            assert_eq!(stage.status()["trouble"]["kind"], "transient");
+            let runs = ran.err.matches("trying again").count() + 1;
+            println!("{fault:?}: asked {} times in {runs} tries", asked.count());
+            // One worker after the other finds it out: halving, three times alone, five others.
+            assert!(asked.count() <= runs * 3 * 20, "{}", asked.count());
+            stage.source.clear_faults();
+            stage.run_until_done(1);
+            stage.assert_complete();
+        }
+    }
+}

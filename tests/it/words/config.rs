@@ -1,0 +1,594 @@
+//! Every mistake that a configuration can hold, and what is said of it.
+
+use std::fs::File;
+
+use chrono::{NaiveDate, TimeZone, Utc};
+use imap_to_gmail::config::{Config, Key, Since, Tls};
+use serde_json::{Value, json};
+
+use super::{Desk, Ran};
+
+pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
+const QUOTES_HINT: &str =
+    "write text in quotation marks, also when it is all digits; write numbers without";
+const NULL_HINT: &str = "null stands for nothing: write a value in quotation marks, or delete the line if the key is not needed";
+const TLS_HINT: &str = "delete the whole line: the connection is then encrypted from the start (port 993, as most servers want it); only for port 143 write \"starttls\"";
+const BACKSLASH_HINT: &str = "in JSON a backslash and the letter after it stand for something else: write \\\\ for one that is meant, and \\\" for a quotation mark within text";
+const SINCE_HINT: &str = "without `since` the first run copies the last 7 days";
+
+/// A configuration without mistake. The secrets in it are easy to find where they must not be.
+pub(crate) fn right() -> Value {
+    json!({
+        "source_server": "imap.example.org",
+        "source_user": "user@example.org",
+        "source_pass": "HUSH",
+        "target_user": "you@gmail.com",
+        "target_pass": "HUSH HUSH",
+    })
+}
+
+/// It with `key` set; null for a key takes it out, and other forms of the same thing go.
+pub(crate) fn with(key: &str, value: impl Into<Value>) -> Value {
+    let mut config = right();
+    let map = config.as_object_mut().unwrap();
+    if key.starts_with("source_pass") || key == "source_token_file" {
+        map.remove("source_pass");
+    }
+    if ["target_pass", "target_pass_file", "target_token_file"].contains(&key) {
+        map.remove("target_pass");
+    }
+    map.insert(key.into(), value.into());
+    config
+}
+
+/// Where no server is, so that a check ends at once.
+pub(crate) fn nowhere(mut config: Value) -> Value {
+    config["source_server"] = json!("127.0.0.1");
+    config["source_tls"] = json!("none");
+    config["source_port"] = json!(1);
+    for (key, value) in [("server", "127.0.0.1"), ("tls", "none")] {
+        config[format!("target_{key}")] = json!(value);
+    }
+    config["target_port"] = json!(1);
+    config
+}
+
+fn without(key: &str) -> Value {
+    let mut config = right();
+    config.as_object_mut().unwrap().remove(key);
+    config
+}
+
+/// A desk at which no run can begin, because another one has the ledger.
+pub(crate) fn desk() -> (Desk, File) {
+    let desk = Desk::new();
+    let lock = File::create(desk.path("sync_state.db.lock")).unwrap();
+    lock.try_lock().unwrap();
+    (desk, lock)
+}
+
+pub(crate) fn run(desk: &Desk, config: impl ToString) -> Ran {
+    desk.file("config.json", config.to_string());
+    desk.run(&["run", "--config", "config.json", "--once"])
+}
+
+/// The configuration has this mistake.
+#[track_caller]
+pub(crate) fn refused(config: Value, sentence: &str, hint: &str) {
+    let (desk, _lock) = desk();
+    run(&desk, config).fails(2, &format!("config.json: {sentence}"), hint);
+}
+
+/// The configuration has no mistake; this is what it means.
+#[track_caller]
+pub(crate) fn accepted(config: Value) -> Config {
+    let (desk, _lock) = desk();
+    run(&desk, config).fails(
+        1,
+        "sync_state.db: another imap-to-gmail is running with this ledger",
+        "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)",
+    );
+    Config::load(&desk.path("config.json"), Utc::now()).unwrap()
+}
+
+#[test]
+fn what_is_left_out_has_the_value_that_most_people_want() {
+    let config = accepted(right());
+    assert_eq!(
+        (&*config.source.host, config.source.port, config.source.tls),
+        ("imap.example.org", 993, Tls::Implicit)
+    );
+    assert_eq!(
+        (&*config.target.host, config.target.port, config.target.tls),
+        ("imap.gmail.com", 993, Tls::Implicit)
+    );
+    assert_eq!(config.since, Since::Days(7));
+    assert_eq!(config.connections, 3);
+    assert_eq!(
+        config.ledger.path.file_name(),
+        Some("sync_state.db".as_ref())
+    );
+    assert!(config.source.ca_file.is_none() && config.target.ca_file.is_none());
+    let Key::Password(password) = &config.target_key else {
+        panic!("no password");
+    };
+    assert_eq!(password.reveal(), "HUSHHUSH");
+    assert!(!format!("{config:?}").contains("HUSH"), "{config:?}");
+}
+
+#[test]
+fn text_must_be_text_on_one_line() {
+    let kinds = [
+        (json!(null), "null", NULL_HINT),
+        (json!(true), "true", QUOTES_HINT),
+        (json!(false), "false", QUOTES_HINT),
+        (json!(7351), "a number", QUOTES_HINT),
+        (json!(["HUSH"]), "a list", QUOTES_HINT),
+        (json!({"HUSH": "HUSH"}), "an object", QUOTES_HINT),
+    ];
+    for key in [
+        "source_server",
+        "source_user",
+        "source_pass",
+        "source_pass_file",
+        "source_token_file",
+        "source_ca_file",
+        "target_user",
+        "target_token_file",
+        "target_pass",
+        "target_pass_file",
+        "target_server",
+        "target_ca_file",
+        "since",
+        "state_file",
+    ] {
+        for (value, kind, hint) in &kinds {
+            if key == "since" && value.is_number() {
+                continue;
+            }
+            let sentence = format!("`{key}`: got {kind}, expected text");
+            refused(with(key, value.clone()), &sentence, hint);
+        }
+        for empty in ["", " \t"] {
+            refused(
+                with(key, empty),
+                &format!("`{key}`: got empty text, expected some"),
+                EXAMPLE_HINT,
+            );
+        }
+        for text in ["HUSH\n", "HU\rSH", "HUSH\0"] {
+            refused(
+                with(key, text),
+                &format!("`{key}`: got text with a line break or NUL in it, expected one line"),
+                BACKSLASH_HINT,
+            );
+        }
+    }
+    for key in ["source_pass", "target_pass"] {
+        refused(
+            with(key, "HU\u{8}SH"),
+            &format!("`{key}`: got text with a control character in it, expected none"),
+            BACKSLASH_HINT,
+        );
+    }
+}
+
+#[test]
+fn what_is_required_must_be_there_in_one_form() {
+    for key in ["source_server", "source_user", "target_user"] {
+        refused(without(key), &format!("`{key}` is missing"), EXAMPLE_HINT);
+    }
+    refused(
+        without("source_pass"),
+        "`source_pass` or `source_pass_file` or `source_pass_command` or `source_token_file` is missing",
+        EXAMPLE_HINT,
+    );
+    refused(
+        without("target_pass"),
+        "`target_token_file` or `target_pass` or `target_pass_file` is missing",
+        "easiest is an app password: switch on 2-Step Verification for the Google account, make one at https://myaccount.google.com/apppasswords, and after the first { add `\"target_pass\": \"THE 16 LETTERS\",`; docs/configuration.md tells of the other two",
+    );
+    let forms = [
+        ["source_pass", "source_pass_file"],
+        ["source_pass", "source_pass_command"],
+        ["source_pass_file", "source_pass_command"],
+        ["source_pass", "source_token_file"],
+        ["source_pass_file", "source_token_file"],
+        ["source_pass_command", "source_token_file"],
+        ["target_token_file", "target_pass"],
+        ["target_token_file", "target_pass_file"],
+        ["target_pass", "target_pass_file"],
+    ];
+    for [first, second] in forms {
+        let mut config = with(first, "HUSH");
+        config[second] = json!("HUSH");
+        refused(
+            config,
+            &format!("got both `{first}` and `{second}`, expected one of them"),
+            "delete the one that you do not use",
+        );
+    }
+}
+
+#[test]
+fn unknown_keys_suggest_the_near_one() {
+    for (typed, meant) in [
+        ("sorce_server", "source_server"),
+        ("source_password", "source_pass"),
+        ("target_passwd", "target_pass"),
+        ("Since", "since"),
+        ("conections", "connections"),
+        ("statefile", "state_file"),
+    ] {
+        refused(
+            with(typed, "HUSH"),
+            &format!("unknown key `{typed}`"),
+            &format!("did you mean `{meant}`?"),
+        );
+    }
+    for typed in [
+        "folders",
+        "exclude",
+        "user",
+        "id",
+        "x",
+        "smtp_server_name_of_mine",
+    ] {
+        refused(
+            with(typed, "HUSH"),
+            &format!("unknown key `{typed}`"),
+            "the keys are source_server, source_user, source_pass, source_pass_file, source_pass_command, source_token_file, source_port, \
+             source_tls, source_ca_file, target_user, target_token_file, target_pass, target_pass_file, target_server, \
+             target_port, target_tls, target_ca_file, since, connections, upload_limit_per_day, \
+             state_file",
+        );
+    }
+    // A name that would move the cursor is shown as it is written.
+    let (desk, _lock) = desk();
+    run(&desk, "{\"sinc\\u001be\": 1}").fails(
+        2,
+        "config.json: unknown key `sinc\\u{1b}e`",
+        "did you mean `since`?",
+    );
+}
+
+#[test]
+fn servers_are_names_and_ports_are_numbers() {
+    for side in ["source", "target"] {
+        for name in [
+            "imap.example.org:993",
+            "imaps://imap.example.org",
+            "user@example.org",
+            "imap example.org",
+        ] {
+            refused(
+                with(&format!("{side}_server"), name),
+                &format!(
+                    "`{side}_server`: got `{name}`, expected a host name like imap.example.org"
+                ),
+                &if name.contains("://") {
+                    "write the name alone, without what stands before and behind it in an address"
+                        .to_string()
+                } else {
+                    format!(
+                        "a port has a key of its own, `{side}_port`; so has the user name, `{side}_user`"
+                    )
+                },
+            );
+        }
+        for name in [
+            "imap.example.org",
+            "localhost",
+            "192.0.2.1",
+            "2001:db8::1",
+            "[2001:db8::1]",
+        ] {
+            accepted(with(&format!("{side}_server"), name));
+        }
+        let key = format!("{side}_port");
+        for (value, got) in [
+            (json!(0), "0"),
+            (json!(65536), "65536"),
+            (json!(-1), "-1"),
+            (json!(993.5), "993.5"),
+            (json!("imaps"), "the text \"imaps\""),
+            (json!(null), "null"),
+            (json!([993]), "a list"),
+        ] {
+            refused(
+                with(&key, value),
+                &format!("`{key}`: got {got}, expected a number from 1 to 65535"),
+                &format!("without `{key}` it is 993, or 143 with \"starttls\" or \"none\""),
+            );
+        }
+        refused(
+            with(&key, "993"),
+            &format!("`{key}`: got the text \"993\", expected a number from 1 to 65535"),
+            "write numbers without quotation marks: 993",
+        );
+        for port in [1, 65535] {
+            let config = accepted(with(&key, port));
+            let endpoint = if side == "source" {
+                config.source
+            } else {
+                config.target
+            };
+            assert_eq!(endpoint.port, port);
+        }
+    }
+}
+
+#[test]
+fn only_this_machine_is_spoken_to_in_clear() {
+    for side in ["source", "target"] {
+        let key = format!("{side}_tls");
+        for (value, got) in [
+            (json!("ssl"), "the text \"ssl\""),
+            (json!("TLS"), "the text \"TLS\""),
+            (json!("Implicit"), "the text \"Implicit\""),
+            (json!(""), "the text \"\""),
+            (json!(true), "true"),
+            (json!(false), "false"),
+            (json!(null), "null"),
+            (json!(1), "1"),
+            (json!(["none"]), "a list"),
+        ] {
+            refused(
+                with(&key, value),
+                &format!("`{key}`: got {got}, expected \"implicit\", \"starttls\" or \"none\""),
+                TLS_HINT,
+            );
+        }
+        for (word, tls, port) in [
+            ("implicit", Tls::Implicit, 993),
+            ("starttls", Tls::StartTls, 143),
+        ] {
+            let config = accepted(with(&key, word));
+            let endpoint = if side == "source" {
+                config.source
+            } else {
+                config.target
+            };
+            assert_eq!((endpoint.tls, endpoint.port), (tls, port));
+        }
+        let none = |host: &str| {
+            let mut config = with(&key, "none");
+            config[format!("{side}_server")] = json!(host);
+            config
+        };
+        for host in [
+            "imap.example.org",
+            "192.168.1.2",
+            "128.0.0.1",
+            "localhost.example.org",
+            "::2",
+        ] {
+            refused(
+                none(host),
+                &format!("`{key}`: \"none\" would send the password unencrypted to {host}"),
+                "delete the whole line: the connection is then encrypted from the start (port 993); for port 143 write \"starttls\"; \"none\" is only for a server on this machine (localhost, 127.x.x.x, ::1)",
+            );
+        }
+        for host in [
+            "localhost",
+            "LocalHost",
+            "127.0.0.1",
+            "127.0.0.2",
+            "::1",
+            "[::1]",
+        ] {
+            let config = accepted(none(host));
+            let endpoint = if side == "source" {
+                config.source
+            } else {
+                config.target
+            };
+            assert_eq!((endpoint.tls, endpoint.port), (Tls::None, 143));
+        }
+    }
+}
+
+#[test]
+fn since_says_how_far_back() {
+    for text in [
+        "7",
+        "-1d",
+        "+1d",
+        "d",
+        "1.5d",
+        "30 d",
+        "36501d",
+        "99999999999d",
+        "All",
+        "2024-02-30",
+        "2024",
+        "31.01.2024",
+        "-0005-01-01",
+        "0000-01-01",
+        "-262143-01-01",
+    ] {
+        refused(
+            with("since", text),
+            &format!(
+                "`since`: got `{text}`, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\""
+            ),
+            match text {
+                "7" | "2024" => format!("for so many days write \"{text}d\""),
+                _ => SINCE_HINT.into(),
+            }
+            .as_str(),
+        );
+    }
+    refused(
+        with("since", "2999-01-01"),
+        "`since`: got 2999-01-01, which lies in the future, expected a day that has begun",
+        SINCE_HINT,
+    );
+    let date = NaiveDate::from_ymd_opt(2024, 1, 31).unwrap();
+    for (text, since) in [
+        ("0d", Since::Days(0)),
+        ("30d", Since::Days(30)),
+        ("36500d", Since::Days(36500)),
+        ("all", Since::All),
+        ("2024-01-31", Since::Date(date)),
+    ] {
+        assert_eq!(accepted(with("since", text)).since, since, "{text}");
+    }
+    refused(
+        with("since", 30),
+        "`since`: got the number 30, expected days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"",
+        "for so many days write \"30d\"",
+    );
+    // The day itself has begun, its next day has not.
+    let (desk, _lock) = desk();
+    desk.file("config.json", with("since", "2024-01-31").to_string());
+    let load = |day| {
+        let noon = Utc.with_ymd_and_hms(2024, 1, day, 12, 0, 0).unwrap();
+        Config::load(&desk.path("config.json"), noon)
+    };
+    assert!(load(31).is_ok());
+    assert!(load(30).is_err());
+}
+
+#[test]
+fn connections_stay_within_what_gmail_allows() {
+    for (value, got) in [
+        (json!(0), "0"),
+        (json!(11), "11"),
+        (json!(-1), "-1"),
+        (json!(2.5), "2.5"),
+        (json!("all"), "the text \"all\""),
+        (json!(true), "true"),
+    ] {
+        refused(
+            with("connections", value),
+            &format!("`connections`: got {got}, expected a number from 1 to 10"),
+            "Gmail allows 15 connections to an account, all of its mail programs together",
+        );
+    }
+    refused(
+        with("connections", "3"),
+        "`connections`: got the text \"3\", expected a number from 1 to 10",
+        "write numbers without quotation marks: 3",
+    );
+    for n in [1, 10] {
+        assert_eq!(accepted(with("connections", n)).connections, n);
+    }
+}
+
+#[test]
+fn a_configuration_is_an_object() {
+    let (desk, _lock) = desk();
+    for (text, got) in [
+        ("[]", "a list"),
+        ("\"HUSH\"", "text"),
+        ("5", "a number"),
+        ("null", "null"),
+    ] {
+        run(&desk, text).fails(
+            2,
+            &format!("config.json: got {got}, expected an object like {{\"source_server\": ...}}"),
+            EXAMPLE_HINT,
+        );
+    }
+    // What some editors put in front.
+    run(&desk, format!("\u{feff}{}", with("connections", 11))).fails(
+        2,
+        "config.json: `connections`: got 11, expected a number from 1 to 10",
+        "Gmail allows 15 connections to an account, all of its mail programs together",
+    );
+}
+
+/// Google shows an app password in groups of four letters; elsewhere a blank is a part of the password.
+#[test]
+fn blanks_are_no_part_of_a_password_for_gmail_alone() {
+    let (desk, _lock) = desk();
+    desk.file("pass", "HUSH HUSH\n");
+    let into = |host: &str, key: &str, value: &str| {
+        let mut config = with(key, value);
+        config["target_server"] = json!(host);
+        match accepted(config).target_key {
+            Key::Password(password) => password.reveal().clone(),
+            Key::TokenFile(_) => panic!("no password"),
+        }
+    };
+    let file = desk.path("pass");
+    let file = file.to_str().unwrap();
+    for gmail in [
+        "imap.gmail.com",
+        "IMAP.Gmail.com",
+        "imap.gmail.com.",
+        " imap.googlemail.com ",
+    ] {
+        assert_eq!(
+            into(gmail, "target_pass", " HU SH\u{a0}"),
+            "HUSH",
+            "{gmail}"
+        );
+        assert_eq!(into(gmail, "target_pass_file", file), "HUSHHUSH", "{gmail}");
+    }
+    for other in [
+        "imap.example.org",
+        "imap.gmail.com.example.org",
+        "localhost",
+    ] {
+        assert_eq!(
+            into(other, "target_pass", " HU SH\u{a0}"),
+            " HU SH\u{a0}",
+            "{other}"
+        );
+        assert_eq!(
+            into(other, "target_pass_file", file),
+            "HUSH HUSH",
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn gmail_knows_an_account_by_its_whole_address() {
+    refused(
+        with("target_user", " you "),
+        "`target_user`: got `you`, expected a whole address like you@gmail.com",
+        "Gmail knows an account by its whole address, with what comes after the @",
+    );
+    let mut config = with("target_user", "you");
+    config["target_server"] = json!("imap.example.org");
+    assert_eq!(accepted(config).target_user, "you");
+    assert_eq!(accepted(with("source_user", "you")).source_user, "you");
+}
+
+#[test]
+fn the_example_lacks_nothing_but_ones_own_accounts() {
+    let config =
+        accepted(serde_json::from_str(include_str!("../../../config.json.example")).unwrap());
+    let Key::Password(password) = &config.target_key else {
+        panic!("no app password");
+    };
+    assert_eq!(password.reveal(), "abcdefghijklmnop");
+}
+
+/// They are read only when the connection is made, and are a mistake of the configuration all the same.
+#[test]
+fn a_certificate_file_without_certificates_is_wrong() {
+    let desk = Desk::new();
+    desk.file("empty.pem", "no certificate");
+    for (name, what, hint) in [
+        (
+            "missing.pem",
+            "there is no such file (`source_ca_file`)",
+            "put the certificate file there, or change `source_ca_file` in config.json; where a public authority has signed the server's certificate, delete that line",
+        ),
+        (
+            "empty.pem",
+            "no certificates can be read from it (`source_ca_file`; it holds no PEM certificate)",
+            "`source_ca_file` is for a PEM file: text that begins with -----BEGIN CERTIFICATE-----",
+        ),
+    ] {
+        let mut config = with("source_ca_file", name);
+        config["source_server"] = json!("localhost");
+        config["source_port"] = json!(1);
+        let ran = run(&desk, config).begun();
+        ran.fails(2, &format!("{name}: {what}"), hint);
+    }
+}

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use crate::config::{Origin, Secret, Side, json_place};
 use crate::error::{Error, Fault, Result, shown};
-use crate::message::{Time, sha256};
+use crate::message::{Sha256, Time, sha256};
 use crate::place::{FilePlace, Want, folder_name};
 use crate::text;
 
@@ -89,7 +89,7 @@ struct Renewed {
     /// What could not be written: it stands in for the file, which may hold a dead refresh token.
     unsaved: Option<Map<String, Value>>,
     /// Hash of the file that it was written to, or else came from.
-    file: [u8; 32],
+    file: Sha256,
 }
 
 /// What a renewal gave.
@@ -332,7 +332,7 @@ impl Tokens {
         self.contents(map, sha256(bytes.reveal()))
     }
 
-    fn contents(&self, map: Map<String, Value>, hash: [u8; 32]) -> Result<Contents> {
+    fn contents(&self, map: Map<String, Value>, hash: Sha256) -> Result<Contents> {
         Contents::new(map, hash)
             .map_err(|what| self.error(Fault::NeedsUser, what).hint(self.sign_in(None)))
     }
@@ -424,7 +424,7 @@ impl Tokens {
     }
 
     /// Writes the file anew.
-    fn write(&self, map: &Map<String, Value>) -> std::io::Result<[u8; 32]> {
+    fn write(&self, map: &Map<String, Value>) -> std::io::Result<Sha256> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Written { hash, .. } = file::write(&self.path, map)?;
         // Ours is no news to those who wait for another file.

@@ -14,7 +14,7 @@ use super::contents::{GOOGLE_SCOPE, expiry};
 use super::exchange::Grant;
 use crate::config::Secret;
 use crate::error::{Error, Fault, Result};
-use crate::message::{Time, sha256};
+use crate::message::{Sha256, Time, sha256};
 use crate::mount::is_mounted_alone;
 use crate::place::{FilePlace, Want};
 use crate::text::{self, minute};
@@ -171,7 +171,7 @@ pub enum Keeping {
 /// How a token file was written.
 pub(super) struct Written {
     /// Of what is in it.
-    pub(super) hash: [u8; 32],
+    pub(super) hash: Sha256,
     pub(super) in_place: bool,
 }
 

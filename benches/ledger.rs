@@ -16,10 +16,11 @@ use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{
     Change, Claim, IndexMailbox, Inherited, Intent, Ledger, MailboxRow, Mark, Place, Progress,
-    Proof, Route, Verdict,
+    Proof, Route, RowId, Verdict,
 };
 use imap_to_gmail::message::{
-    Discovered, Flags, MessageId, Time, Uid, UidValidity, parse_time, time_text,
+    CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
+    time_text,
 };
 use rusqlite::{Connection, params};
 
@@ -304,10 +305,12 @@ impl Bench {
             gm_msgid: Some(u64::from(uid) << 20),
         };
         self.measure("index: does a copy vouch already", "flat", 50, |n| {
-            ledger.vouches_for_another(0, place(rows / 4 + n)).unwrap()
+            ledger
+                .vouches_for_another(RowId(0), place(rows / 4 + n))
+                .unwrap()
         });
         self.measure("index: was a copy there before", "flat", 50, |n| {
-            let marked = i64::from(rows / 2);
+            let marked = RowId(i64::from(rows / 2));
             ledger
                 .known_before_mark(marked, u64::from(rows / 4 + n) << 20)
                 .unwrap()
@@ -316,7 +319,9 @@ impl Bench {
             ledger.index_forget(place(rows / 5 + n)).unwrap();
         });
         self.measure("an imported id vouches", "flat", 50, |n| {
-            ledger.imported_vouches(i64::from(rows / 3 + n)).unwrap()
+            ledger
+                .imported_vouches(RowId(i64::from(rows / 3 + n)))
+                .unwrap()
         });
     }
 
@@ -339,15 +344,15 @@ impl Bench {
         });
         self.measure("a row's twin", "flat", 500, |n| {
             let row = &flight[n as usize];
-            ledger.twin(row.id, &hash_of(row.id, 9)).unwrap()
+            ledger.twin(row.id, &Sha256(hash_of(row.id.0, 9))).unwrap()
         });
         self.measure("mark 50", "flat", 10, |n| {
             let intents: Vec<Intent> = flight[50 * n as usize..][..50]
                 .iter()
                 .map(|row| Intent {
                     row: row.id,
-                    sha256: hash_of(row.id, 9),
-                    canonical: hash_of(row.id, 8),
+                    sha256: Sha256(hash_of(row.id.0, 9)),
+                    canonical: CanonicalHash(hash_of(row.id.0, 8)),
                     size: 5000,
                     flags: Flags::default(),
                 })
@@ -385,7 +390,7 @@ impl Bench {
                 .unwrap();
         });
         self.measure("verify 50", "flat", 8, |n| {
-            let looked: Vec<(i64, Verdict)> = flight[50 * n as usize..][..50]
+            let looked: Vec<(RowId, Verdict)> = flight[50 * n as usize..][..50]
                 .iter()
                 .map(|row| {
                     let ours = Verdict::Ours {

@@ -20,7 +20,7 @@ use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
 use crate::folder::Folder;
 use crate::gmail::{Account, Entry};
-use crate::ledger::{Inherited, Ledger, Route, Shared};
+use crate::ledger::{Inherited, Ledger, Route, RowId, Shared};
 use crate::message::Time;
 use crate::session::Login;
 
@@ -149,9 +149,9 @@ pub struct Engine {
 /// What a run knows and the ledger need not: all of it begins anew with the process.
 struct State {
     /// Rows that were not in the source when last looked for, and since when.
-    absent: HashMap<i64, Instant>,
+    absent: HashMap<RowId, Instant>,
     /// Rows that may be claimed again at a time.
-    later: Vec<(Instant, i64)>,
+    later: Vec<(Instant, RowId)>,
     last_progress: Instant,
     tally: Tally,
     /// After trouble: when it is tried again.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
-use crate::message::{Discovered, Flags, Time, Uid, UidValidity, header_hash, uid_set};
+use crate::message::{Discovered, Flags, HeaderHash, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::response::Fetched;
 use crate::session::{
     Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Sent, Session, View,
@@ -76,7 +76,7 @@ pub struct Copy {
     pub internal_date: Option<Time>,
     pub flags: Option<Flags>,
     /// As [`header_hash`] has it.
-    pub header: Option<[u8; 32]>,
+    pub header: Option<HeaderHash>,
 }
 
 /// What a flight over the index showed.

@@ -34,6 +34,7 @@ mod pace;
 mod people;
 mod place;
 mod refusal;
+mod value;
 mod watch;
 
 pub use budget::Room;
@@ -48,6 +49,7 @@ pub use overlap::Overlap;
 pub use pace::{Count, History};
 pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
 pub use place::{Chosen, choose};
+pub use value::{IndexId, MailboxId, MarkId, RowId};
 pub use watch::{MailboxRow, Progress};
 
 pub use refusal::owner_alone_reads;
@@ -143,7 +145,7 @@ pub struct Ledger {
     lock: Option<Lock>,
     matching: Option<inherit::Matching>,
     /// The highest id that this process has given to a message.
-    last_id: i64,
+    last_id: RowId,
 }
 
 /// A ledger that several threads use, each for one step at a time.
@@ -245,7 +247,7 @@ impl Ledger {
             opened: (file.to_path_buf(), Identity::at(file)),
             lock: None,
             matching: None,
-            last_id: 0,
+            last_id: RowId(0),
         };
         ledger.configure().map_err(|e| explain(&e, path))?;
         Ok(ledger)

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
-use sha2::{Digest, Sha256};
+use sha2::Digest as _;
 
 use crate::error::shown_within;
 
@@ -159,7 +159,7 @@ impl MessageId {
             return None;
         }
         let mut hash = [0; 16];
-        hash.copy_from_slice(&Sha256::digest(inner)[..16]);
+        hash.copy_from_slice(&sha2::Sha256::digest(inner)[..16]);
         Some(MessageId {
             text: shown_within(&value, 250),
             hash,
@@ -178,7 +178,7 @@ pub fn date_text(raw: &[u8]) -> Option<String> {
     if printable && value.len() <= 80 {
         return String::from_utf8(value).ok();
     }
-    let digest = Sha256::digest(&value);
+    let digest = sha2::Sha256::digest(&value);
     let hash: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
     Some(format!("{} #{hash}", shown_within(&value, 60)))
 }
@@ -241,20 +241,32 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
+/// SHA-256 of all bytes of something, mostly of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+/// A hash that a copy keeps whatever a server did to it: see [`canonical_hash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CanonicalHash(pub [u8; 32]);
+
+/// A hash of a message's header alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HeaderHash(pub [u8; 32]);
+
 /// SHA-256 of a message's bytes: equal bytes are delivered once per route.
-pub fn sha256(body: &[u8]) -> [u8; 32] {
-    Sha256::digest(body).into()
+pub fn sha256(body: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(body).into())
 }
 
 /// A hash that a copy keeps whatever a server did to its line ends, NULs and header: CRs are dropped, NUL
 /// counts as 0x80 (what Dovecot stores in its place), 8-bit bytes of the header as X (Cyrus), line ends at
 /// the end do not count.
-pub fn canonical_hash(body: &[u8]) -> [u8; 32] {
+pub fn canonical_hash(body: &[u8]) -> CanonicalHash {
     let mut end = body.len();
     while end > 0 && matches!(body[end - 1], b'\r' | b'\n') {
         end -= 1;
     }
-    let mut hash = Sha256::new();
+    let mut hash = sha2::Sha256::new();
     let (mut in_header, mut line_is_empty) = (true, false);
     for chunk in body[..end].chunks(16 << 10) {
         let mut cleaned = Vec::with_capacity(chunk.len());
@@ -269,11 +281,11 @@ pub fn canonical_hash(body: &[u8]) -> [u8; 32] {
         }
         hash.update(&cleaned);
     }
-    hash.finalize().into()
+    CanonicalHash(hash.finalize().into())
 }
 
-/// A hash of a message's header, up to its first empty line.
-pub fn header_hash(message: &[u8]) -> [u8; 32] {
+/// Of a message's header, up to its first empty line.
+pub fn header_hash(message: &[u8]) -> HeaderHash {
     let mut end = 0;
     for line in message.split_inclusive(|&b| b == b'\n') {
         if matches!(line, b"\n" | b"\r\n") {
@@ -281,7 +293,7 @@ pub fn header_hash(message: &[u8]) -> [u8; 32] {
         }
         end += line.len();
     }
-    Sha256::digest(message[..end].trim_ascii_end()).into()
+    HeaderHash(sha2::Sha256::digest(message[..end].trim_ascii_end()).into())
 }
 
 /// Has this body a CR or LF that is not part of a CRLF?

@@ -145,7 +145,7 @@ impl Report {
                 .iter()
                 .map(|f| {
                     json!({
-                        "id": f.id, "date": safe(&f.internal_date), "size": f.size, "sender": text(&f.sender),
+                        "id": f.id.0, "date": safe(&f.internal_date), "size": f.size, "sender": text(&f.sender),
                         "subject": text(&f.subject), "message_id": text(&f.message_id), "error": safe(&f.last_error),
                     })
                 })
@@ -154,7 +154,7 @@ impl Report {
                 .iter()
                 .map(|p| {
                     json!({
-                        "id": p.id, "date": safe(&p.internal_date), "size": p.size, "message_id": text(&p.message_id),
+                        "id": p.id.0, "date": safe(&p.internal_date), "size": p.size, "message_id": text(&p.message_id),
                         "attempts": p.attempts, "next_attempt_at": safe(&p.next_attempt_at), "error": safe(&p.last_error),
                     })
                 })

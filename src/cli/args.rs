@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ledger::RowId;
 use crate::logging;
 
 /// The configuration, where none is named.
@@ -159,7 +160,7 @@ pub(super) struct RetryArgs {
     pub(super) skip: bool,
     /// Ids as `status --failed` shows them; none means all
     #[arg(value_name = "ID", value_parser = message_id, allow_negative_numbers = true)]
-    pub(super) ids: Vec<i64>,
+    pub(super) ids: Vec<RowId>,
 }
 
 #[derive(Args, Debug)]
@@ -171,9 +172,10 @@ pub(super) struct ImportArgs {
     pub(super) ledger: LedgerArgs,
 }
 
-fn message_id(typed: &str) -> std::result::Result<i64, &'static str> {
+fn message_id(typed: &str) -> std::result::Result<RowId, &'static str> {
     let id = typed.parse().ok().filter(|id| *id >= 0);
-    id.ok_or("expected a number, as `imap-to-gmail status --failed` shows it")
+    id.map(RowId)
+        .ok_or("expected a number, as `imap-to-gmail status --failed` shows it")
 }
 
 /// What `auth --port` takes.

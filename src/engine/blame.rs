@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Fault};
+use crate::ledger::RowId;
 
 /// After so many different messages in a row that were refused with the same words it is the account.
 const REFUSED_ALIKE: usize = 5;
@@ -16,13 +17,13 @@ pub(super) struct Blame {
     /// Messages that got through.
     through: u64,
     /// Rows over which a connection died: how many messages had got through when it first did.
-    died: HashMap<i64, u64>,
+    died: HashMap<RowId, u64>,
     /// The same of rows that were refused.
-    refused: HashMap<i64, u64>,
+    refused: HashMap<RowId, u64>,
     /// What the last refusals in a row said, all of them.
     words: String,
     /// The rows that they were said of, and whether each had been charged with something before.
-    alike: HashMap<i64, bool>,
+    alike: HashMap<RowId, bool>,
     /// Over what the last connection died.
     last: Option<Error>,
     /// Rows wait behind the others, and why they are tried less often, if so.
@@ -56,7 +57,7 @@ impl Blame {
     }
 
     /// A connection died over this row; `before`: as one did already, in this run or an earlier one.
-    pub(super) fn died(&mut self, row: i64, before: bool, why: &Error) -> Evidence {
+    pub(super) fn died(&mut self, row: RowId, before: bool, why: &Error) -> Evidence {
         self.last = Some(why.clone());
         // What got through in this run did so after what happened in an earlier one.
         let first = if before { 0 } else { self.through };
@@ -71,10 +72,10 @@ impl Blame {
     /// what is to be said, and the rows that were charged for it.
     pub(super) fn refused(
         &mut self,
-        row: i64,
+        row: RowId,
         charged_before: bool,
         error: &Error,
-    ) -> Option<(Error, Vec<i64>)> {
+    ) -> Option<(Error, Vec<RowId>)> {
         let since = *self.refused.entry(row).or_insert(self.through);
         if self.through > since {
             return None;
@@ -95,7 +96,7 @@ impl Blame {
     }
 
     /// What this row was refused with is what every message gets.
-    pub(super) fn of_all(&self, row: i64) -> Evidence {
+    pub(super) fn of_all(&self, row: RowId) -> Evidence {
         Evidence {
             all_refused: self.alike.len() >= REFUSED_ALIKE && self.alike.contains_key(&row),
             ..Evidence::default()
@@ -111,12 +112,12 @@ impl Blame {
     }
 
     /// A row was charged: for the next charge another message must get through again.
-    pub(super) fn charged(&mut self, row: i64) {
+    pub(super) fn charged(&mut self, row: RowId) {
         self.died.remove(&row);
     }
 
     /// A row is done with.
-    pub(super) fn done(&mut self, row: i64) {
+    pub(super) fn done(&mut self, row: RowId) {
         self.died.remove(&row);
         self.refused.remove(&row);
         self.alike.remove(&row);
@@ -165,24 +166,26 @@ mod tests {
             // However often it is tried, it is one message.
             for n in [7, 8] {
                 let error = no(&format!("no (0.{n} secs)"));
-                assert!(blame.refused(row, false, &error).is_none());
+                assert!(blame.refused(RowId(row), false, &error).is_none());
             }
-            assert!(!blame.of_all(row).all_refused);
+            assert!(!blame.of_all(RowId(row)).all_refused);
         }
         assert!(blame.trouble().is_none());
-        let (_, mut wrongly) = blame.refused(99, true, &no("no (0.9 secs)")).unwrap();
+        let (_, mut wrongly) = blame
+            .refused(RowId(99), true, &no("no (0.9 secs)"))
+            .unwrap();
         wrongly.sort_unstable();
-        assert_eq!(wrongly, (1..MANY).collect::<Vec<_>>());
+        assert_eq!(wrongly, (1..MANY).map(RowId).collect::<Vec<_>>());
         blame.puts_behind(true);
-        assert!(blame.of_all(99).all_refused && blame.trouble().is_some());
+        assert!(blame.of_all(RowId(99)).all_refused && blame.trouble().is_some());
         assert!(blame.got_through(), "they are called back");
         assert!(!blame.got_through(), "once");
         assert!(blame.trouble().is_none());
         // From now on it is their own, however many they are.
         for row in (1..MANY).chain([99]) {
-            assert!(blame.refused(row, false, &no("no")).is_none());
-            blame.charged(row);
-            assert!(blame.refused(row, true, &no("no")).is_none());
+            assert!(blame.refused(RowId(row), false, &no("no")).is_none());
+            blame.charged(RowId(row));
+            assert!(blame.refused(RowId(row), true, &no("no")).is_none());
         }
     }
 
@@ -191,7 +194,7 @@ mod tests {
         let mut blame = Blame::default();
         for row in 0..3 * MANY {
             let words = if row % 2 == 0 { "no" } else { "never" };
-            assert!(blame.refused(row, false, &no(words)).is_none());
+            assert!(blame.refused(RowId(row), false, &no(words)).is_none());
         }
     }
 
@@ -200,7 +203,7 @@ mod tests {
         let mut blame = Blame::default();
         blame.got_through();
         let died = |blame: &mut Blame, row| {
-            let evidence = blame.died(row, false, &no("x"));
+            let evidence = blame.died(RowId(row), false, &no("x"));
             evidence.another_got_through
         };
         assert!(!died(&mut blame, 1) && !died(&mut blame, 1));
@@ -209,12 +212,16 @@ mod tests {
         assert!(!died(&mut blame, 1));
         let mut anew = Blame::default();
         anew.arrived();
-        assert!(!anew.died(3, true, &no("x")).another_got_through);
+        assert!(!anew.died(RowId(3), true, &no("x")).another_got_through);
         blame.got_through();
         assert!(died(&mut blame, 1) && !died(&mut blame, 2));
-        blame.charged(1);
+        blame.charged(RowId(1));
         assert!(!died(&mut blame, 1));
-        assert!(blame.died(3, true, &no("x")).another_got_through);
-        assert!(!Blame::default().died(3, true, &no("x")).another_got_through);
+        assert!(blame.died(RowId(3), true, &no("x")).another_got_through);
+        assert!(
+            !Blame::default()
+                .died(RowId(3), true, &no("x"))
+                .another_got_through
+        );
     }
 }

@@ -17,7 +17,7 @@ use crate::config::{Config, LedgerPlace};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
 use crate::ledger::Route;
-use crate::message::sha256;
+use crate::message::{Sha256, sha256};
 
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
@@ -357,7 +357,7 @@ struct ConfigFile {
     path: PathBuf,
     changed_at: Option<SystemTime>,
     /// Hash of its text.
-    text: Option<[u8; 32]>,
+    text: Option<Sha256>,
 }
 
 impl ConfigFile {

@@ -79,12 +79,13 @@ pub(super) fn decide(size: Option<u64>, known: Known<'_>, limits: Limits) -> Dec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::IndexId;
     use crate::message::{Uid, UidValidity};
 
     #[test]
     fn what_is_to_be_done() {
         let place = |uid| Place {
-            mailbox: 1,
+            mailbox: IndexId(1),
             uid_validity: UidValidity(1),
             uid: Uid(uid),
             gm_msgid: None,

@@ -22,7 +22,7 @@ use super::whose::Whose;
 use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Account;
-use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
+use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
 use crate::message::{Message, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
 
@@ -132,7 +132,7 @@ impl Engine {
         self.settle_without_bytes(&mut open, &copies)?;
         let messages = self.fetch(&mut open)?;
         self.mind_renumbering(&messages)?;
-        let ids: Vec<i64> = messages.iter().map(|(row, _)| row.id).collect();
+        let ids: Vec<RowId> = messages.iter().map(|(row, _)| row.id).collect();
         let end = self.send_and_verify(account, &mut open, messages, &copies, &boxes);
         self.forget_headers(&ids);
         end
@@ -143,7 +143,7 @@ impl Engine {
         account: &mut Account,
         open: &mut Flight<'_>,
         messages: Vec<(Row, Message)>,
-        copies: &HashMap<i64, Copies>,
+        copies: &HashMap<RowId, Copies>,
         boxes: &[IndexMailbox],
     ) -> Result<()> {
         let parcels = self.compare(account, open, messages, copies)?;
@@ -161,7 +161,7 @@ impl Engine {
     fn settle_without_bytes(
         &self,
         open: &mut Flight<'_>,
-        copies: &HashMap<i64, Copies>,
+        copies: &HashMap<RowId, Copies>,
     ) -> Result<()> {
         let limits = Limits {
             takes: MESSAGE_MAX,
@@ -207,7 +207,7 @@ impl Engine {
         account: &mut Account,
         open: &mut Flight<'_>,
         messages: Vec<(Row, Message)>,
-        copies: &HashMap<i64, Copies>,
+        copies: &HashMap<RowId, Copies>,
     ) -> Result<Vec<Parcel>> {
         let mut parcels = Vec::with_capacity(messages.len());
         for (mut row, message) in messages {

@@ -8,8 +8,8 @@ use log::warn;
 
 use super::Engine;
 use crate::gmail::Copy;
-use crate::ledger::Verification;
-use crate::message::{Time, header_hash};
+use crate::ledger::{RowId, Verification};
+use crate::message::{HeaderHash, Time, header_hash};
 
 /// One copy of so many is compared byte by byte, where size and header are as they were sent.
 const SAMPLE: u64 = 50;
@@ -20,7 +20,7 @@ const SAMPLE_MAX: u64 = 1 << 20;
 #[derive(Default)]
 pub(super) struct Fidelity {
     /// Of messages on their way; another process does not know them.
-    headers: HashMap<i64, [u8; 32]>,
+    headers: HashMap<RowId, HeaderHash>,
     compared: u64,
     /// The target was seen to alter texts: each is looked at.
     doubted: bool,
@@ -29,12 +29,12 @@ pub(super) struct Fidelity {
 
 impl Engine {
     /// This message is about to be sent.
-    pub(super) fn remember_header(&self, id: i64, body: &[u8]) {
+    pub(super) fn remember_header(&self, id: RowId, body: &[u8]) {
         let header = header_hash(body);
         self.state().fidelity.headers.insert(id, header);
     }
 
-    pub(super) fn forget_headers(&self, ids: &[i64]) {
+    pub(super) fn forget_headers(&self, ids: &[RowId]) {
         let mut state = self.state();
         for id in ids {
             state.fidelity.headers.remove(id);

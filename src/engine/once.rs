@@ -8,6 +8,7 @@ use log::warn;
 
 use super::{Ended, Engine, backoff};
 use crate::error::{Error, Fault, Result};
+use crate::ledger::RowId;
 use crate::text::{minute, span};
 
 /// The name of our sign of life in the ledger.
@@ -144,11 +145,13 @@ impl Engine {
             return Ok(Next::Now);
         }
         let now = Instant::now();
-        let due: Vec<i64> = {
+        let due: Vec<RowId> = {
             let mut state = self.state();
             let (due, later) = state.later.drain(..).partition(|(at, _)| *at <= now);
             state.later = later;
-            due.into_iter().map(|(_, id): (Instant, i64)| id).collect()
+            due.into_iter()
+                .map(|(_, id): (Instant, RowId)| id)
+                .collect()
         };
         self.ledger
             .step(|l| due.iter().try_for_each(|id| l.wake(*id)))?;

@@ -10,7 +10,7 @@ use super::piecemeal::{Got, Way, piecemeal};
 use super::{Setup, backoff};
 use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
-use crate::ledger::MailboxRow;
+use crate::ledger::{MailboxId, MailboxRow};
 use crate::message::{Discovered, Message, Time, Uid, UidValidity};
 use crate::session::View;
 use crate::source::Source;
@@ -25,7 +25,7 @@ pub(super) struct Reader {
     /// The UIDVALIDITY that our UIDs belong to, once known.
     incarnation: Option<UidValidity>,
     /// The row of the mailbox that the open view is at least as new as.
-    row: Option<i64>,
+    row: Option<MailboxId>,
     /// The mailbox was found with another one, or with other messages under our UIDs.
     pub(super) renumbered: bool,
     /// A UID of ours names another message, whatever UIDVALIDITY says.

@@ -13,8 +13,8 @@ use chrono::TimeDelta;
 use super::index::TargetIndex;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::Result;
-use crate::ledger::{IndexMailbox, Place, Row, Shared};
-use crate::message::{Discovered, Time, Uid, canonical_hash, sha256};
+use crate::ledger::{IndexMailbox, Place, Row, RowId, Shared};
+use crate::message::{Discovered, Sha256, Time, Uid, canonical_hash, sha256};
 
 /// Mail may be dated this much before it came.
 pub(super) const DATE_SLACK: TimeDelta = TimeDelta::days(2);
@@ -38,7 +38,7 @@ impl TargetIndex<'_> {
         boxes: &mut [IndexMailbox],
         rows: &[Row],
         now: Time,
-    ) -> Result<HashMap<i64, Copies>> {
+    ) -> Result<HashMap<RowId, Copies>> {
         // What is told of the others comes with their bytes.
         let told: Vec<&Row> = rows.iter().filter(|r| r.about.size.is_some()).collect();
         let Some(oldest) = told.iter().map(|r| earliest(r)).min() else {
@@ -60,7 +60,7 @@ impl TargetIndex<'_> {
         &mut self,
         boxes: &[IndexMailbox],
         rows: &[&Row],
-        copies: &mut HashMap<i64, Copies>,
+        copies: &mut HashMap<RowId, Copies>,
     ) -> Result<()> {
         let mut hits: Vec<(&Row, Place)> = Vec::new();
         self.engine.ledger.step(|l| {
@@ -110,7 +110,7 @@ impl TargetIndex<'_> {
         &mut self,
         index: &IndexMailbox,
         rows: &[&Row],
-        copies: &mut HashMap<i64, Copies>,
+        copies: &mut HashMap<RowId, Copies>,
     ) -> Result<()> {
         let open: Vec<&Row> = rows
             .iter()
@@ -243,7 +243,7 @@ pub(super) fn seen(ledger: &Shared, row: &Row, body: &[u8], named: bool) -> Resu
 }
 
 /// How these bytes compare with a row's, and their SHA-256.
-pub(super) fn compared(row: &Row, body: &[u8]) -> (Bytes, [u8; 32]) {
+pub(super) fn compared(row: &Row, body: &[u8]) -> (Bytes, Sha256) {
     let found = sha256(body);
     let bytes = match (row.sha256, row.canonical) {
         (Some(sha), _) if sha == found => Bytes::Equal,

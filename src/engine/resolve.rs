@@ -14,7 +14,7 @@ use super::settle::Outcome;
 use super::whose::Whose;
 use crate::error::{Error, Result};
 use crate::gmail::Account;
-use crate::ledger::{IndexMailbox, Place, Proof, Row, Shared};
+use crate::ledger::{IndexId, IndexMailbox, Place, Proof, Row, RowId, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
 
@@ -73,7 +73,7 @@ impl Engine {
             return Ok(());
         }
         // Old enough before the look, so that the look is what counts.
-        let believed: HashMap<i64, bool> = marked
+        let believed: HashMap<RowId, bool> = marked
             .iter()
             .map(|r| (r.id, self.unresolved.absence_counts(r.id, gmail)))
             .collect();
@@ -142,7 +142,7 @@ impl TargetIndex<'_> {
                 hidden: false,
             })
             .collect();
-        let mut taken: HashSet<(i64, Uid)> = HashSet::new();
+        let mut taken: HashSet<(IndexId, Uid)> = HashSet::new();
         for name in self.account.index_mailboxes() {
             // A mailbox that was not looked into when the mark was made has no number yet.
             let (view, index) = self.as_of_now(&name)?;
@@ -313,7 +313,12 @@ fn from_outside(
 /// Where to begin looking for a row in this mailbox: at the mark's UIDNEXT; everywhere (None) with
 /// new UIDs since then, and where the mark knows nothing of this mailbox: All Mail was hidden then,
 /// or the delivery mailbox serves in its place now.
-fn beginning(ledger: &Shared, row: &Row, index: i64, validity: UidValidity) -> Result<Option<u32>> {
+fn beginning(
+    ledger: &Shared,
+    row: &Row,
+    index: IndexId,
+    validity: UidValidity,
+) -> Result<Option<u32>> {
     let Some(mark) = row.mark else {
         return Ok(None);
     };

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use super::blame::Evidence;
 use crate::config::Intervals;
 use crate::error::{Error, Fault};
-use crate::ledger::{Change, Place, Proof, Row};
+use crate::ledger::{Change, Place, Proof, Row, RowId};
 use crate::message::Time;
 
 /// How an attempt at one message ended.
@@ -42,7 +42,7 @@ pub(super) enum Outcome {
     /// The source no longer has it; with `second` that was seen twice, in views a minute apart.
     Absent { second: bool },
     /// A row of an older incarnation of the mailbox has the same bytes: this one takes its place.
-    KnownBefore { row: i64 },
+    KnownBefore { row: RowId },
 }
 
 /// What the ledger is to write. A message is charged for a lost connection only when another one got
@@ -206,14 +206,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::ledger::MailboxId;
     use crate::message::{Discovered, Flags, Uid};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn row(now: Time) -> Row {
         Row {
-            id: 1,
-            mailbox_id: 1,
+            id: RowId(1),
+            mailbox_id: MailboxId(1),
             about: Discovered {
                 uid: Uid(1),
                 message_id: None,

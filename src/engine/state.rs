@@ -14,7 +14,7 @@ use super::settle::Outcome;
 use super::{BROKE_DOWN, Engine, backoff};
 use crate::error::{Error, Fault, Result, shown};
 use crate::gmail::{Account, Shut, all_mail_hidden};
-use crate::ledger::{Change, Row};
+use crate::ledger::{Change, Row, RowId};
 
 /// In bytes per second; `wire` gives up what is slower.
 const SLOWEST: u64 = 8 << 10;
@@ -48,17 +48,17 @@ impl Engine {
         })
     }
 
-    pub(super) fn was_absent(&self, id: i64) -> bool {
+    pub(super) fn was_absent(&self, id: RowId) -> bool {
         self.state().absent.contains_key(&id)
     }
 
-    pub(super) fn not_absent(&self, id: i64) {
+    pub(super) fn not_absent(&self, id: RowId) {
         self.state().absent.remove(&id);
     }
 
     /// Takes note that a message is not in the source. True when that was seen before, long enough
     /// ago.
-    pub(super) fn absent(&self, id: i64) -> bool {
+    pub(super) fn absent(&self, id: RowId) -> bool {
         let mut state = self.state();
         let first = *state.absent.entry(id).or_insert_with(Instant::now);
         first.elapsed() >= self.times.second_look
@@ -159,7 +159,7 @@ impl Engine {
         )
     }
 
-    pub(super) fn wake_later(&self, id: i64, at: Instant) {
+    pub(super) fn wake_later(&self, id: RowId, at: Instant) {
         if !self.once.load(Ordering::Relaxed) {
             // The ledger has its time.
             return;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::config::Intervals;
 use crate::error::Error;
-use crate::ledger::Row;
+use crate::ledger::{Row, RowId};
 
 pub(super) struct Unresolved {
-    rows: Mutex<HashMap<i64, Open>>,
+    rows: Mutex<HashMap<RowId, Open>>,
     /// How long after its last byte the absence of a message is believed.
     late_commit: Duration,
     /// The same on Gmail for one that Gmail would not know again: without Message-ID or Date.
@@ -66,7 +66,7 @@ impl Unresolved {
     }
 
     /// It is known what became of this row. Returns what had left it open.
-    pub(super) fn remove(&self, id: i64) -> Option<Error> {
+    pub(super) fn remove(&self, id: RowId) -> Option<Error> {
         self.rows().remove(&id)?.why
     }
 
@@ -76,7 +76,7 @@ impl Unresolved {
 
     /// The rows to look for: not those that were looked for and whose absence does not count yet. Each
     /// look costs a session, and where a message cannot be read several.
-    pub(super) fn worth_a_look(&self, gmail: bool) -> Vec<i64> {
+    pub(super) fn worth_a_look(&self, gmail: bool) -> Vec<RowId> {
         let rows = self.rows();
         let worth = rows
             .iter()
@@ -85,7 +85,7 @@ impl Unresolved {
     }
 
     /// A server may commit late: only after this time is the absence of a message believed.
-    pub(super) fn absence_counts(&self, id: i64, gmail: bool) -> bool {
+    pub(super) fn absence_counts(&self, id: RowId, gmail: bool) -> bool {
         self.rows()
             .get(&id)
             .is_some_and(|open| self.believed_at(open, gmail) <= Instant::now())
@@ -100,7 +100,7 @@ impl Unresolved {
     }
 
     /// It was looked for in vain.
-    pub(super) fn note_look(&self, id: i64) {
+    pub(super) fn note_look(&self, id: RowId) {
         if let Some(open) = self.rows().get_mut(&id) {
             open.looked = true;
         }
@@ -108,7 +108,7 @@ impl Unresolved {
 
     /// It may be a message that cannot be read: it is looked for again after as long a time. False
     /// when that is known already.
-    pub(super) fn note_hidden(&self, id: i64) -> bool {
+    pub(super) fn note_hidden(&self, id: RowId) -> bool {
         self.rows().get_mut(&id).is_some_and(|open| {
             open.last_byte = Instant::now();
             open.looked = true;
@@ -117,7 +117,7 @@ impl Unresolved {
     }
 
     /// A row that may be a message of the target that cannot be read.
-    pub(super) fn a_hidden_one(&self) -> Option<i64> {
+    pub(super) fn a_hidden_one(&self) -> Option<RowId> {
         let rows = self.rows();
         let hidden = rows.iter().filter(|(_, open)| open.hidden);
         hidden.map(|(id, _)| *id).min()
@@ -132,7 +132,7 @@ impl Unresolved {
         open.last_byte + patience
     }
 
-    fn rows(&self) -> MutexGuard<'_, HashMap<i64, Open>> {
+    fn rows(&self) -> MutexGuard<'_, HashMap<RowId, Open>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

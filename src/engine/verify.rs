@@ -12,7 +12,7 @@ use super::recognise::{compared, same_name};
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
 use crate::gmail::Copy;
-use crate::ledger::{Place, Verdict, Verification};
+use crate::ledger::{Place, RowId, Verdict, Verification};
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
 
@@ -46,7 +46,7 @@ impl TargetIndex<'_> {
                 self.delivered(&uids)?
             };
             let found: HashMap<Uid, Copy> = found.into_iter().map(|c| (c.uid, c)).collect();
-            let mut verdicts: Vec<(i64, Verdict)> = Vec::with_capacity(set.len());
+            let mut verdicts: Vec<(RowId, Verdict)> = Vec::with_capacity(set.len());
             let mut numbers = HashSet::new();
             for w in set {
                 let copy = w
@@ -174,7 +174,7 @@ impl TargetIndex<'_> {
     }
 }
 
-fn write_down(engine: &Engine, verdicts: &mut Vec<(i64, Verdict)>, now: Time) -> Result<()> {
+fn write_down(engine: &Engine, verdicts: &mut Vec<(RowId, Verdict)>, now: Time) -> Result<()> {
     let verdicts = std::mem::take(verdicts);
     let with_them = engine.ledger.step(|l| l.verified(&verdicts, now))?;
     if with_them > 0 {

@@ -6,9 +6,9 @@
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, params};
 
-use super::Ledger;
 use super::claim::due;
 use super::deliver::{Intent, Mark, not_in_flight};
+use super::{Ledger, MarkId, RowId};
 use crate::error::Result;
 use crate::message::{Time, time_text};
 
@@ -65,13 +65,13 @@ impl Ledger {
     ) -> Result<usize> {
         self.write(|t| {
             t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
-            let mark = t.last_insert_rowid();
+            let mark = MarkId(t.last_insert_rowid());
             for m in marks {
                 // Another session may have seen since that the mailbox went back to an earlier state.
                 t.execute(
                     "INSERT INTO mark_mailbox VALUES (?1, ?2, ?3,
                         min(?4, coalesce((SELECT next_uid FROM gmail_mailbox WHERE id = ?2 AND uid_validity = ?3), ?4)))",
-                    params![mark, m.mailbox, m.uid_validity.0, m.uid_next],
+                    params![mark, m.mailbox, m.uid_validity, m.uid_next],
                 )?;
             }
             let mut set = t.prepare_cached(
@@ -160,7 +160,7 @@ impl Ledger {
 }
 
 /// Did it come after the first look at its mailbox?
-fn is_new(t: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
+fn is_new(t: &Transaction<'_>, id: RowId) -> rusqlite::Result<bool> {
     t.prepare_cached(
         "SELECT m.source_uid >= b.history_below FROM message m JOIN mailbox b ON b.id = m.mailbox_id WHERE m.id = ?1",
     )?

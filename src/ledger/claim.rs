@@ -6,7 +6,7 @@ use rusqlite::{Transaction, params};
 
 use super::budget::Room;
 use super::deliver::{COLUMNS, Row, row, rows};
-use super::{Ledger, import};
+use super::{Ledger, RowId, import};
 use crate::error::Result;
 use crate::message::{Time, time_text};
 
@@ -78,7 +78,7 @@ impl Ledger {
 
     /// These rows were charged for what turned out to be the account's: as if they had not been, and
     /// behind the others.
-    pub fn uncharge(&mut self, ids: &[i64], now: Time) -> Result<()> {
+    pub fn uncharge(&mut self, ids: &[RowId], now: Time) -> Result<()> {
         self.write(|t| {
             for id in ids {
                 t.execute(

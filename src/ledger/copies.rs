@@ -5,10 +5,10 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::Ledger;
 use super::deliver::{
     COLUMNS, Place, Row, Twin, Verdict, Verification, forget_marks, place_of, row,
 };
+use super::{IndexId, Ledger, MarkId, RowId};
 
 /// A row `m` that is delivered by a proof of its own, looked at where that needs a look. One whose proof
 /// is that another row was delivered vouches for nobody: two of them could vouch for each other.
@@ -19,7 +19,7 @@ const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
 use crate::error::Result;
-use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
+use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, parse_time, time_text};
 
 /// What is selected behind `COLUMNS`: where a copy lies, and what comes then.
 const PLACE: usize = 17;
@@ -27,11 +27,11 @@ const BEHIND_PLACE: usize = PLACE + 4;
 
 impl Ledger {
     /// Another row with these bytes that decides what becomes of this one.
-    pub fn twin(&self, id: i64, sha256: &[u8; 32]) -> Result<Option<Twin>> {
+    pub fn twin(&self, id: RowId, sha256: &Sha256) -> Result<Option<Twin>> {
         const BEFORE: &str = "m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
             AND m.mailbox_id IN (SELECT id FROM mailbox WHERE retired_at IS NOT NULL)";
         self.read(|db| {
-            let (before, delivered, unverified): (Option<i64>, bool, bool) = db
+            let (before, delivered, unverified): (Option<RowId>, bool, bool) = db
                 .prepare_cached(&format!(
                     "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
                                      (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
@@ -51,7 +51,7 @@ impl Ledger {
     }
 
     /// Some of the other rows of this row's mailbox that have these bytes.
-    pub fn twins_beside(&self, of: &Row, sha256: &[u8; 32]) -> Result<Vec<Discovered>> {
+    pub fn twins_beside(&self, of: &Row, sha256: &Sha256) -> Result<Vec<Discovered>> {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM message m WHERE m.sha256 = ?1 AND m.mailbox_id = ?2 AND m.id <> ?3
@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// Are these the bytes of another row that the target has, or may have?
-    pub fn has_bytes_of_another(&self, id: i64, sha256: &[u8; 32]) -> Result<bool> {
+    pub fn has_bytes_of_another(&self, id: RowId, sha256: &Sha256) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message WHERE sha256 = ?1 AND id <> ?2 AND superseded_by IS NULL
@@ -153,7 +153,7 @@ impl Ledger {
 
     /// Does a message of the target vouch for another row than this one, where it lies or under
     /// another label?
-    pub fn vouches_for_another(&self, row: i64, place: Place) -> Result<bool> {
+    pub fn vouches_for_another(&self, row: RowId, place: Place) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message WHERE gmail_mailbox = ?1 AND gmail_uid = ?3 AND gmail_uid_validity = ?2
@@ -161,7 +161,7 @@ impl Ledger {
                      OR EXISTS (SELECT 1 FROM message WHERE gm_msgid = ?4 AND superseded_by IS NULL AND id <> ?5)",
             )?
             .query_row(
-                params![place.mailbox, place.uid_validity.0, place.uid.0, place.gm_msgid, row],
+                params![place.mailbox, place.uid_validity, place.uid, place.gm_msgid, row],
                 |r| r.get(0),
             )
         })
@@ -169,7 +169,7 @@ impl Ledger {
 
     /// Was the message with this X-GM-MSGID in the target before this row was sent: did the index
     /// know it below the row's mark?
-    pub fn known_before_mark(&self, row: i64, gm_msgid: u64) -> Result<bool> {
+    pub fn known_before_mark(&self, row: RowId, gm_msgid: u64) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message m
@@ -182,7 +182,7 @@ impl Ledger {
     }
 
     /// Since when a row is in flight: it was claimed then, whichever process did.
-    pub fn in_flight_since(&self, id: i64) -> Result<Option<Time>> {
+    pub fn in_flight_since(&self, id: RowId) -> Result<Option<Time>> {
         let since: Option<String> = self.read(|db| {
             db.prepare_cached("SELECT in_flight_since FROM message WHERE id = ?1")?
                 .query_row([id], |r| r.get(0))
@@ -191,7 +191,7 @@ impl Ledger {
     }
 
     /// When the APPENDs of this mark were about to begin.
-    pub fn marked_at(&self, mark: i64) -> Result<Option<Time>> {
+    pub fn marked_at(&self, mark: MarkId) -> Result<Option<Time>> {
         let at: Option<String> = self.read(|db| {
             db.prepare_cached("SELECT made_at FROM mark WHERE id = ?1")?
                 .query_row([mark], |r| r.get(0))
@@ -220,7 +220,7 @@ impl Ledger {
     }
 
     /// Messages of the delivery mailbox that have been looked at before, of the latest ones the smallest.
-    pub fn looked_at(&self, mailbox: i64, validity: UidValidity) -> Result<Vec<Uid>> {
+    pub fn looked_at(&self, mailbox: IndexId, validity: UidValidity) -> Result<Vec<Uid>> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT gmail_uid FROM (SELECT gmail_uid, size FROM message
@@ -229,14 +229,14 @@ impl Ledger {
                                          ORDER BY gmail_uid DESC LIMIT 20)
                   ORDER BY size LIMIT 5",
             )?
-            .query_map(params![mailbox, validity.0], |r| r.get(0).map(Uid))?
+            .query_map(params![mailbox, validity], |r| r.get(0))?
             .collect()
         })
     }
 
     /// Writes down what looking at a copy showed. A row that is taken back takes back those that were
     /// delivered because of it: returns how many.
-    pub fn verified(&mut self, looked_at: &[(i64, Verdict)], now: Time) -> Result<usize> {
+    pub fn verified(&mut self, looked_at: &[(RowId, Verdict)], now: Time) -> Result<usize> {
         self.write(|t| {
             let mut good = t.prepare_cached(
                 "UPDATE message SET verified_at = ?2, altered = max(altered, ?3), gm_msgid = coalesce(?4, gm_msgid),

@@ -5,15 +5,18 @@
 
 use rusqlite::{Row as SqlRow, Transaction, params};
 
-use super::{Ledger, import, inherit};
+use super::{IndexId, Ledger, MailboxId, MarkId, RowId, import, inherit};
 use crate::error::{Error, Result};
-use crate::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, parse_time, time_text};
+use crate::message::{
+    CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
+    time_text,
+};
 
 /// A row, as delivery needs it.
 #[derive(Clone, Debug)]
 pub struct Row {
-    pub id: i64,
-    pub mailbox_id: i64,
+    pub id: RowId,
+    pub mailbox_id: MailboxId,
     pub about: Discovered,
     /// INTERNALDATE, or the time of discovery where the source gave none.
     pub internal_date: Time,
@@ -24,9 +27,9 @@ pub struct Row {
     pub first_failed_at: Option<Time>,
     /// When this attempt was to be made.
     pub due_at: Time,
-    pub sha256: Option<[u8; 32]>,
-    pub canonical: Option<[u8; 32]>,
-    pub mark: Option<i64>,
+    pub sha256: Option<Sha256>,
+    pub canonical: Option<CanonicalHash>,
+    pub mark: Option<MarkId>,
 }
 
 impl Row {
@@ -60,8 +63,7 @@ impl Proof {
 /// Where a message lies in the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// `gmail_mailbox.id`
-    pub mailbox: i64,
+    pub mailbox: IndexId,
     pub uid_validity: UidValidity,
     pub uid: Uid,
     pub gm_msgid: Option<u64>,
@@ -100,15 +102,15 @@ pub enum Change {
     Gone,
     /// It is the message of a row of an older incarnation, which has the same bytes: that row moves to
     /// this one's UID, and this one goes.
-    AsBefore { row: i64 },
+    AsBefore { row: RowId },
 }
 
 /// What is about to be sent of a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Intent {
-    pub row: i64,
-    pub sha256: [u8; 32],
-    pub canonical: [u8; 32],
+    pub row: RowId,
+    pub sha256: Sha256,
+    pub canonical: CanonicalHash,
     /// In bytes; RFC822.SIZE may have lied.
     pub size: u64,
     pub flags: Flags,
@@ -117,7 +119,7 @@ pub struct Intent {
 /// Where resolution begins to look, in one index mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    pub mailbox: i64,
+    pub mailbox: IndexId,
     pub uid_validity: UidValidity,
     pub uid_next: u32,
 }
@@ -130,7 +132,7 @@ pub enum Twin {
     /// Its APPEND was answered OK, and nobody has looked at the copy.
     Unverified,
     /// Delivered, failed or skipped in an older incarnation, and not passed on yet.
-    Before(i64),
+    Before(RowId),
 }
 
 /// A row whose APPEND was answered OK and whose copy has not been looked at.
@@ -199,7 +201,7 @@ impl Ledger {
     }
 
     /// A row that waited for a time within this run may be claimed again.
-    pub fn wake(&mut self, id: i64) -> Result<()> {
+    pub fn wake(&mut self, id: RowId) -> Result<()> {
         self.write(|t| {
             t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
             Ok(())
@@ -222,7 +224,7 @@ impl Ledger {
     }
 
     /// Metadata that could not be fetched before and came with the body.
-    pub fn learn(&mut self, id: i64, about: &Discovered) -> Result<()> {
+    pub fn learn(&mut self, id: RowId, about: &Discovered) -> Result<()> {
         self.write(|t| {
             t.execute(
                 "UPDATE message SET message_id = ?2, message_id_hash = ?3, date_header = ?4, size = ?5, flags = ?6,
@@ -243,13 +245,13 @@ impl Ledger {
     }
 
     /// The index mailboxes as they were before the APPENDs of this mark.
-    pub fn marks(&self, mark: i64) -> Result<Vec<Mark>> {
+    pub fn marks(&self, mark: MarkId) -> Result<Vec<Mark>> {
         self.read(|db| {
             db.prepare_cached("SELECT gmail_mailbox_id, uid_validity, uid_next FROM mark_mailbox WHERE mark_id = ?1")?
                 .query_map([mark], |r| {
                     Ok(Mark {
                         mailbox: r.get(0)?,
-                        uid_validity: UidValidity(r.get(1)?),
+                        uid_validity: r.get(1)?,
                         uid_next: r.get(2)?,
                     })
                 })?
@@ -258,7 +260,12 @@ impl Ledger {
     }
 
     /// The hashes of a message whose body came to hand outside its own delivery.
-    pub fn set_hashes(&mut self, id: i64, sha256: &[u8; 32], canonical: &[u8; 32]) -> Result<()> {
+    pub fn set_hashes(
+        &mut self,
+        id: RowId,
+        sha256: &Sha256,
+        canonical: &CanonicalHash,
+    ) -> Result<()> {
         self.write(|t| {
             t.execute(
                 "UPDATE message SET sha256 = ?2, canonical = ?3 WHERE id = ?1",
@@ -269,7 +276,7 @@ impl Ledger {
     }
 
     /// Ends a row's flight. An imported id that vouches for it is used up with that.
-    pub fn settle(&mut self, id: i64, change: &Change, now: Time) -> Result<()> {
+    pub fn settle(&mut self, id: RowId, change: &Change, now: Time) -> Result<()> {
         let now = time_text(now);
         self.write(|t| {
             t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?.execute([id])?;
@@ -293,8 +300,8 @@ impl Ledger {
                         now,
                         altered,
                         place.map(|p| p.mailbox),
-                        place.map(|p| p.uid_validity.0),
-                        place.map(|p| p.uid.0),
+                        place.map(|p| p.uid_validity),
+                        place.map(|p| p.uid),
                         place.and_then(|p| p.gm_msgid)
                     ])?
                 }
@@ -343,7 +350,7 @@ impl Ledger {
 
     /// UIDs of messages that this mailbox has handed over, of the latest ones the smallest; then of
     /// some that wait and were never charged.
-    pub fn others_to_fetch(&self, mailbox: i64) -> Result<Vec<Uid>> {
+    pub fn others_to_fetch(&self, mailbox: MailboxId) -> Result<Vec<Uid>> {
         self.read(|db| {
             let mut delivered = db.prepare_cached(
                 "SELECT source_uid FROM (SELECT source_uid, size FROM message
@@ -358,7 +365,7 @@ impl Ledger {
                                           ORDER BY internal_date DESC, id DESC LIMIT 20)
                   WHERE first_failed_at IS NULL ORDER BY size LIMIT 2",
             )?;
-            let uids = |r: &SqlRow<'_>| r.get(0).map(Uid);
+            let uids = |r: &SqlRow<'_>| r.get(0);
             delivered
                 .query_map([mailbox], uids)?
                 .chain(waiting.query_map([mailbox], uids)?)
@@ -401,14 +408,13 @@ pub(super) fn not_in_flight() -> rusqlite::Error {
 
 /// From gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid as the columns from `at` on.
 pub(super) fn place_of(r: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<Place>> {
-    let (mailbox, validity, uid): (Option<i64>, Option<u32>, Option<u32>) =
-        (r.get(at)?, r.get(at + 1)?, r.get(at + 2)?);
+    let (mailbox, uid_validity, uid) = (r.get(at)?, r.get(at + 1)?, r.get(at + 2)?);
     let gm_msgid = r.get(at + 3)?;
-    Ok(match (mailbox, validity, uid) {
-        (Some(mailbox), Some(validity), Some(uid)) => Some(Place {
+    Ok(match (mailbox, uid_validity, uid) {
+        (Some(mailbox), Some(uid_validity), Some(uid)) => Some(Place {
             mailbox,
-            uid_validity: UidValidity(validity),
-            uid: Uid(uid),
+            uid_validity,
+            uid,
             gm_msgid,
         }),
         _ => None,
@@ -439,7 +445,7 @@ pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
         id: r.get(0)?,
         mailbox_id: r.get(1)?,
         about: Discovered {
-            uid: Uid(r.get(2)?),
+            uid: r.get(2)?,
             message_id: text.zip(hash).map(|(text, hash)| MessageId { text, hash }),
             date: r.get(5)?,
             internal_date: Some(internal_date),

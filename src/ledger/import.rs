@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{Transaction, params};
 
 use super::deliver::not_in_flight;
-use super::{Ledger, Row};
+use super::{Ledger, Row, RowId};
 use crate::error::Result;
 use crate::message::{MessageId, Time, time_text};
 use crate::text::shell_word;
@@ -54,7 +54,7 @@ impl Ledger {
 
     /// Does an imported id vouch for this row? Only for the one with the lowest UID of all that bear
     /// it, whatever became of that one; and for no new mail while there may be an older one.
-    pub fn imported_vouches(&self, row: i64) -> Result<bool> {
+    pub fn imported_vouches(&self, row: RowId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message m
@@ -83,7 +83,7 @@ impl Ledger {
 }
 
 /// Uses up the id that vouches for a row which is being delivered.
-pub(super) fn use_up(t: &Transaction<'_>, row: i64) -> rusqlite::Result<()> {
+pub(super) fn use_up(t: &Transaction<'_>, row: RowId) -> rusqlite::Result<()> {
     let used = t
         .prepare_cached(
             "UPDATE imported SET vouched_for = ?1 WHERE vouched_for IS NULL
@@ -113,8 +113,7 @@ pub(super) fn another_first(
             AND EXISTS (SELECT 1 FROM message o WHERE o.message_id_hash = ?2 AND o.mailbox_id = ?3
                            AND o.source_uid < ?4 AND o.status = 'pending' AND {due})"
     ))?
-    .query_row(
-        params![now, id.hash, row.mailbox_id, row.about.uid.0],
-        |r| r.get(0),
-    )
+    .query_row(params![now, id.hash, row.mailbox_id, row.about.uid], |r| {
+        r.get(0)
+    })
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
-use super::{Ledger, Place};
+use super::{IndexId, Ledger, Place};
 use crate::error::Result;
 use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, parse_time, time_text};
 
@@ -22,7 +22,7 @@ const FREE: &str = "NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = 
 /// How far one mailbox of the target has been looked at.
 #[derive(Clone, Debug)]
 pub struct IndexMailbox {
-    pub id: i64,
+    pub id: IndexId,
     pub name: String,
     pub uid_validity: UidValidity,
     /// Everything from here on is unknown.
@@ -49,7 +49,7 @@ impl Ledger {
         uid_next: u32,
     ) -> Result<IndexMailbox> {
         self.write(|t| {
-            let known: Option<(i64, u32)> = t
+            let known: Option<(IndexId, UidValidity)> = t
                 .query_row(
                     "SELECT id, uid_validity FROM gmail_mailbox WHERE name = ?1",
                     [name],
@@ -57,18 +57,18 @@ impl Ledger {
                 )
                 .optional()?;
             match known {
-                Some((_, v)) if v == validity.0 => {}
+                Some((_, v)) if v == validity => {}
                 Some((id, _)) => {
                     t.execute("DELETE FROM gmail_message WHERE mailbox_id = ?1", [id])?;
                     t.execute(
                         "UPDATE gmail_mailbox SET uid_validity = ?2, next_uid = ?3, covered_since = ?4 WHERE id = ?1",
-                        params![id, validity.0, uid_next, NOTHING_COVERED],
+                        params![id, validity, uid_next, NOTHING_COVERED],
                     )?;
                 }
                 None => {
                     t.execute(
                         "INSERT INTO gmail_mailbox (name, uid_validity, next_uid, covered_since) VALUES (?1, ?2, ?3, ?4)",
-                        params![name, validity.0, uid_next, NOTHING_COVERED],
+                        params![name, validity, uid_next, NOTHING_COVERED],
                     )?;
                 }
             }
@@ -90,7 +90,7 @@ impl Ledger {
     }
 
     /// The number of an index mailbox that has been looked at.
-    pub fn index_id(&self, name: &str) -> Result<Option<i64>> {
+    pub fn index_id(&self, name: &str) -> Result<Option<IndexId>> {
         self.read(|db| {
             db.prepare_cached("SELECT id FROM gmail_mailbox WHERE name = ?1")?
                 .query_row([name], |r| r.get(0))
@@ -99,27 +99,27 @@ impl Ledger {
     }
 
     /// The newest messages of an index mailbox that could be read, the small ones first.
-    pub fn index_readable(&self, mailbox: i64) -> Result<Vec<Uid>> {
+    pub fn index_readable(&self, mailbox: IndexId) -> Result<Vec<Uid>> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT uid FROM (SELECT uid, size FROM gmail_message
                                    WHERE mailbox_id = ?1 AND message_id_hash IS NOT NULL ORDER BY uid DESC LIMIT 20)
                   ORDER BY size",
             )?
-            .query_map([mailbox], |r| r.get(0).map(Uid))?
+            .query_map([mailbox], |r| r.get(0))?
             .collect()
         })
     }
 
     /// The messages of an index mailbox that have no name, or whose name was not told, and vouch for no
     /// row: their UIDs and sizes.
-    pub fn index_sizes_of_nameless(&self, mailbox: i64) -> Result<Vec<(Uid, Option<u64>)>> {
+    pub fn index_sizes_of_nameless(&self, mailbox: IndexId) -> Result<Vec<(Uid, Option<u64>)>> {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT g.uid, g.size FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
                   WHERE g.mailbox_id = ?1 AND g.message_id_hash IS NULL AND {FREE} ORDER BY g.uid"
             ))?
-            .query_map([mailbox], |r| Ok((Uid(r.get(0)?), r.get(1)?)))?
+            .query_map([mailbox], |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect()
         })
     }
@@ -135,7 +135,7 @@ impl Ledger {
                                                                      AND m.gmail_uid_validity = b.uid_validity), 0)))
                    FROM gmail_mailbox b WHERE b.name = ?1",
             )?
-            .query_row([name], |r| Ok((UidValidity(r.get(0)?), r.get(1)?)))
+            .query_row([name], |r| Ok((r.get(0)?, r.get(1)?)))
             .optional()
         })
     }
@@ -162,10 +162,10 @@ impl Ledger {
                  ORDER BY 1 DESC",
             )?
             .query_map(
-                params![index.id, index.uid_validity.0, below, count as u64],
+                params![index.id, index.uid_validity, below, count as u64],
                 |r| {
                     Ok(Witness {
-                        uid: Uid(r.get(0)?),
+                        uid: r.get(0)?,
                         message_id_hash: r.get(1)?,
                         date: r.get(2)?,
                     })
@@ -189,7 +189,7 @@ impl Ledger {
             t.execute(
                 "UPDATE message SET gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL
                   WHERE gmail_mailbox = ?1 AND gmail_uid >= ?2 AND gmail_uid_validity = ?3",
-                params![index.id, from, index.uid_validity.0],
+                params![index.id, from, index.uid_validity],
             )?;
             t.execute(
                 "UPDATE gmail_mailbox SET next_uid = min(next_uid, ?2), covered_since = ?3 WHERE id = ?1",
@@ -204,19 +204,19 @@ impl Ledger {
     }
 
     /// The messages of an index mailbox that have no name.
-    pub fn index_nameless(&self, mailbox: i64) -> Result<HashSet<Uid>> {
+    pub fn index_nameless(&self, mailbox: IndexId) -> Result<HashSet<Uid>> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT uid FROM gmail_message WHERE mailbox_id = ?1 AND message_id_hash IS NULL",
             )?
-            .query_map([mailbox], |r| r.get(0).map(Uid))?
+            .query_map([mailbox], |r| r.get(0))?
             .collect()
         })
     }
 
     /// Has the last message that is known of an index mailbox no name? Then it may be one that
     /// cannot be read.
-    pub fn index_ends_nameless(&self, mailbox: i64) -> Result<bool> {
+    pub fn index_ends_nameless(&self, mailbox: IndexId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT message_id_hash IS NULL FROM gmail_message WHERE mailbox_id = ?1 ORDER BY uid DESC LIMIT 1",
@@ -242,7 +242,7 @@ impl Ledger {
             for m in seen {
                 put.execute(params![
                     mailbox.id,
-                    m.uid.0,
+                    m.uid,
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
                     m.size,
@@ -254,7 +254,7 @@ impl Ledger {
                     mailbox.id,
                     mailbox.next_uid,
                     mailbox.covered_since.map_or(NOTHING_COVERED.into(), time_text),
-                    mailbox.uid_validity.0
+                    mailbox.uid_validity
                 ])?;
             Ok(())
         })
@@ -272,8 +272,8 @@ impl Ledger {
             .query_map(params![message_id.hash, date], |r| {
                 Ok(Place {
                     mailbox: r.get(0)?,
-                    uid_validity: UidValidity(r.get(1)?),
-                    uid: Uid(r.get(2)?),
+                    uid_validity: r.get(1)?,
+                    uid: r.get(2)?,
                     gm_msgid: r.get(3)?,
                 })
             })?
@@ -286,7 +286,7 @@ impl Ledger {
         self.write(|t| {
             t.execute(
                 "DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2",
-                params![place.mailbox, place.uid.0],
+                params![place.mailbox, place.uid],
             )?;
             Ok(())
         })
@@ -298,7 +298,7 @@ fn index_row(r: &SqlRow<'_>) -> rusqlite::Result<IndexMailbox> {
     Ok(IndexMailbox {
         id: r.get(0)?,
         name: r.get(1)?,
-        uid_validity: UidValidity(r.get(2)?),
+        uid_validity: r.get(2)?,
         next_uid: r.get(3)?,
         covered_since: parse_time(&covered).filter(|_| covered != NOTHING_COVERED),
     })

@@ -11,10 +11,10 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Ledger, MailboxRow};
+use super::{Ledger, MailboxId, MailboxRow, RowId};
 use crate::error::Result;
 use crate::folder::FolderId;
-use crate::message::Time;
+use crate::message::{Time, Uid};
 
 /// How far the rows of older incarnations have been matched with what a mailbox holds now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Inherited {
 /// How far this process has come with it. Lost with the process: the next one looks at every row
 /// once more and finds those that have moved where they belong.
 pub(super) struct Matching {
-    mailbox: i64,
+    mailbox: MailboxId,
     /// A history that is opened again brings rows where this has been already.
     start: Time,
     /// Rows without a Message-ID that wait have been looked at.
@@ -38,7 +38,7 @@ pub(super) struct Matching {
     /// Every Message-ID that is first met at a UID up to here has been looked at.
     passed: u32,
     /// (old, new), found and not moved yet.
-    pairs: Vec<(i64, i64)>,
+    pairs: Vec<(RowId, RowId)>,
 }
 
 /// Rows that one transaction moves: others who write wait 10 s at most.
@@ -98,7 +98,7 @@ impl Ledger {
     }
 
     /// All pairs have been found and moved, and what waited may be left.
-    fn is_matched(&self, mailbox: i64) -> Result<bool> {
+    fn is_matched(&self, mailbox: MailboxId) -> Result<bool> {
         self.read(|db| {
             db.query_row(
                 "SELECT inherited = 2 FROM mailbox WHERE id = ?1",
@@ -117,7 +117,7 @@ impl Ledger {
             db.query_row(
                 "SELECT EXISTS (SELECT 1 FROM message m WHERE m.status = 'in_flight' AND m.message_id_hash IS NULL
                     AND (SELECT b.folder_id = ?1 AND b.retired_at IS NOT NULL FROM mailbox b WHERE b.id = m.mailbox_id))",
-                [folder.0],
+                [folder],
                 |r| r.get(0),
             )
         })
@@ -156,7 +156,7 @@ impl Ledger {
         }
         // One Message-ID may have given any number of them.
         let some = so_far.pairs.len().min(step);
-        let now: Vec<(i64, i64)> = so_far.pairs.drain(..some).collect();
+        let now: Vec<(RowId, RowId)> = so_far.pairs.drain(..some).collect();
         if !now.is_empty() {
             self.write(|t| {
                 now.iter()
@@ -168,7 +168,7 @@ impl Ledger {
     }
 
     /// The UID up to which that many rows lie.
-    fn end_of_step(&self, mailbox: i64, after: u32, rows: usize) -> Result<Option<u32>> {
+    fn end_of_step(&self, mailbox: MailboxId, after: u32, rows: usize) -> Result<Option<u32>> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT max(source_uid) FROM (SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid > ?2
@@ -181,7 +181,7 @@ impl Ledger {
     /// (old, new) where exactly one row stands on either side, of the Message-IDs that are first met
     /// after `after` and up to `end`: with all their rows, wherever these lie, so that no group is
     /// seen by halves.
-    fn pairs(&self, mailbox: &MailboxRow, after: u32, end: u32) -> Result<Vec<(i64, i64)>> {
+    fn pairs(&self, mailbox: &MailboxRow, after: u32, end: u32) -> Result<Vec<(RowId, RowId)>> {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT max(m.id) FILTER (WHERE m.mailbox_id <> ?1), max(m.id) FILTER (WHERE m.mailbox_id = ?1)
@@ -197,7 +197,7 @@ impl Ledger {
                     AND max(m.status = 'pending' AND m.attempt = 0) FILTER (WHERE m.mailbox_id = ?1) = 1
                   ORDER BY 2"
             ))?
-            .query_map(params![mailbox.id, mailbox.folder.0, after, end], |r| {
+            .query_map(params![mailbox.id, mailbox.folder, after, end], |r| {
                 Ok((r.get(0)?, r.get(1)?))
             })?
             .collect()
@@ -207,10 +207,10 @@ impl Ledger {
     /// (old, new) by what names a message, its date and size where it has no Message-ID. Of several the
     /// first on either side are one, those of the latest incarnation before older ones. For a mailbox that
     /// has other UIDs each time it is opened, so that bodies cannot be compared with each look.
-    fn pairs_by_rank(&self, mailbox: &MailboxRow, which: &str) -> Result<Vec<(i64, i64)>> {
+    fn pairs_by_rank(&self, mailbox: &MailboxRow, which: &str) -> Result<Vec<(RowId, RowId)>> {
         type Name = (Option<Vec<u8>>, Option<String>, Option<(String, u64)>);
-        let mut old: HashMap<Name, Vec<i64>> = HashMap::new();
-        let mut new: Vec<(Name, i64)> = Vec::new();
+        let mut old: HashMap<Name, Vec<RowId>> = HashMap::new();
+        let mut new: Vec<(Name, RowId)> = Vec::new();
         self.read(|db| {
             let mut query = db.prepare_cached(&format!(
                 "SELECT m.id, m.mailbox_id = ?1, m.message_id_hash, m.date_header, m.internal_date, m.size
@@ -218,7 +218,7 @@ impl Ledger {
                   WHERE ((m.mailbox_id = ?1 AND m.status = 'pending' AND m.attempt = 0) OR ({OLD})) AND {which}
                   ORDER BY b.incarnation DESC, m.source_uid"
             ))?;
-            let mut rows = query.query(params![mailbox.id, mailbox.folder.0])?;
+            let mut rows = query.query(params![mailbox.id, mailbox.folder])?;
             while let Some(r) = rows.next()? {
                 let (hash, date): (Option<Vec<u8>>, Option<String>) = (r.get(2)?, r.get(3)?);
                 let size: Option<u64> = r.get(5)?;
@@ -255,11 +255,11 @@ impl Ledger {
 /// Returns how many rows moved.
 pub(super) fn become_one(
     t: &Transaction<'_>,
-    old: i64,
-    new: i64,
+    old: RowId,
+    new: RowId,
     leaves: &str,
 ) -> rusqlite::Result<usize> {
-    let slot: Option<(i64, u32)> = t
+    let slot: Option<(MailboxId, Uid)> = t
         .prepare_cached("SELECT mailbox_id, source_uid FROM message WHERE id = ?1 AND status = ?2")?
         .query_row(params![new, leaves], |r| Ok((r.get(0)?, r.get(1)?)))
         .optional()?;
@@ -295,7 +295,7 @@ fn drop_unmatched(t: &Transaction<'_>, folder: FolderId, rows: usize) -> rusqlit
                     AND m.status = 'pending' AND m.attempt = 0 AND +m.source_uid < b.history_below AND m.id >= b.first_id
                     AND NOT EXISTS (SELECT 1 FROM message o WHERE o.superseded_by = m.id) LIMIT ?2)",
         )?
-        .execute(params![folder.0, rows as i64])?;
+        .execute(params![folder, rows as i64])?;
     Ok(dropped < rows)
 }
 
@@ -308,6 +308,6 @@ fn drop_waiting(t: &Transaction<'_>, folder: FolderId, rows: usize) -> rusqlite:
                 (SELECT id FROM message WHERE status = 'pending' AND mailbox_id IN
                     (SELECT id FROM mailbox WHERE folder_id = ?1 AND retired_at IS NOT NULL) LIMIT ?2)",
         )?
-        .execute(params![folder.0, rows as i64])?;
+        .execute(params![folder, rows as i64])?;
     Ok(dropped < rows)
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Ledger, deliver};
+use super::{Ledger, RowId, deliver};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, time_text};
 use crate::text::shell_word;
@@ -70,7 +70,7 @@ pub struct Reasons {
 /// A message that was given up.
 #[derive(Clone, Debug)]
 pub struct FailedRow {
-    pub id: i64,
+    pub id: RowId,
     pub internal_date: String,
     pub size: Option<u64>,
     pub sender: Option<String>,
@@ -82,7 +82,7 @@ pub struct FailedRow {
 /// A message that was refused and waits for its next try.
 #[derive(Clone, Debug)]
 pub struct PutOffRow {
-    pub id: i64,
+    pub id: RowId,
     pub internal_date: String,
     pub size: Option<u64>,
     pub message_id: Option<String>,
@@ -219,7 +219,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Usage` for an id that is unknown or not failed.
-    pub fn retry_failed(&mut self, ids: &[i64], skip: bool, now: Time) -> Result<usize> {
+    pub fn retry_failed(&mut self, ids: &[RowId], skip: bool, now: Time) -> Result<usize> {
         for id in ids {
             let status: Option<String> = self.read(|db| {
                 db.query_row(

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::Fault;
 use crate::folder::FolderId;
-use crate::message::{Discovered, Flags, MessageId, Uid, UidValidity, parse_time};
+use crate::message::{
+    CanonicalHash, Discovered, Flags, MessageId, Sha256, Uid, UidValidity, parse_time,
+};
 
 mod inherit;
 mod inspect;
@@ -93,16 +95,16 @@ impl Desk {
         rows.iter().map(|r| r.about.uid.0).collect()
     }
 
-    fn settle(&mut self, id: i64, change: &Change) -> Result<()> {
+    fn settle(&mut self, id: RowId, change: &Change) -> Result<()> {
         let now = self.now;
         self.ledger.settle(id, change, now)
     }
 
-    fn mark(&mut self, id: i64, sha: u8) -> Result<()> {
+    fn mark(&mut self, id: RowId, sha: u8) -> Result<()> {
         let intent = Intent {
             row: id,
-            sha256: [sha; 32],
-            canonical: [sha; 32],
+            sha256: Sha256([sha; 32]),
+            canonical: CanonicalHash([sha; 32]),
             size: 100,
             flags: Flags::default(),
         };
@@ -114,12 +116,12 @@ impl Desk {
     fn deliver_all(&mut self) {
         self.claim();
         for row in self.ledger.in_flight().unwrap() {
-            self.mark(row.id, row.id as u8).unwrap();
+            self.mark(row.id, row.id.0 as u8).unwrap();
             self.settle(row.id, &delivered()).unwrap();
         }
     }
 
-    fn id(&self, incarnation: u32, uid: u32) -> i64 {
+    fn id(&self, incarnation: u32, uid: u32) -> RowId {
         self.one(&format!(
             "SELECT m.id FROM message m JOIN mailbox b ON b.id = m.mailbox_id
               WHERE incarnation = {incarnation} AND source_uid = {uid}"
@@ -127,7 +129,7 @@ impl Desk {
     }
 
     /// `status` and, where there is one, the row that took this one's place.
-    fn state(&self, incarnation: u32, uid: u32) -> (String, Option<i64>) {
+    fn state(&self, incarnation: u32, uid: u32) -> (String, Option<RowId>) {
         let id = self.id(incarnation, uid);
         (
             self.one(&format!("SELECT status FROM message WHERE id = {id}")),
@@ -425,9 +427,9 @@ fn a_mark_is_kept_as_long_as_a_row_needs_it() {
     for row in [3, 2, 1] {
         assert_eq!(desk.claim_within(1, 1), [row]);
         let intent = Intent {
-            row: row.into(),
-            sha256: [row as u8; 32],
-            canonical: [row as u8; 32],
+            row: RowId(row.into()),
+            sha256: Sha256([row as u8; 32]),
+            canonical: CanonicalHash([row as u8; 32]),
             size: 100,
             flags: Flags::default(),
         };
@@ -439,8 +441,8 @@ fn a_mark_is_kept_as_long_as_a_row_needs_it() {
             desk.one("SELECT count(*) FROM mark_mailbox"),
         )
     };
-    desk.settle(3, &delivered()).unwrap();
-    desk.settle(2, &delivered()).unwrap();
+    desk.settle(RowId(3), &delivered()).unwrap();
+    desk.settle(RowId(2), &delivered()).unwrap();
     desk.ledger.run_begins(&["run"], now).unwrap();
     assert_eq!(marks(&desk), (3, 3), "one in flight, two to be looked at");
     let ours = Verdict::Ours {
@@ -448,11 +450,11 @@ fn a_mark_is_kept_as_long_as_a_row_needs_it() {
         merged: false,
         gm_msgid: None,
     };
-    desk.ledger.verified(&[(3, ours)], now).unwrap();
+    desk.ledger.verified(&[(RowId(3), ours)], now).unwrap();
     assert_eq!(marks(&desk), (2, 2));
     let open = desk.ledger.in_flight().unwrap()[0].mark.unwrap();
     assert_eq!(desk.ledger.marks(open).unwrap(), [place]);
-    desk.settle(1, &failed()).unwrap();
+    desk.settle(RowId(1), &failed()).unwrap();
     desk.ledger.run_begins(&["run"], now).unwrap();
     assert_eq!(marks(&desk), (1, 1));
     let of: i64 = desk.one("SELECT m.id FROM message m JOIN mark k ON k.id = m.mark_id");
@@ -581,9 +583,12 @@ fn a_cursor_moves_with_its_rows_and_never_back() {
         desk.one::<String>("SELECT message_id FROM message"),
         "<5@x>"
     );
-    let unrecorded = desk
-        .ledger
-        .record(77, &[mail(9, "<9@x>")], Progress::NextUid(10), now);
+    let unrecorded = desk.ledger.record(
+        MailboxId(77),
+        &[mail(9, "<9@x>")],
+        Progress::NextUid(10),
+        now,
+    );
     assert!(unrecorded.is_err());
     let uids = |all: &[u32]| all.iter().copied().map(Uid).collect();
     for (asked, without) in [
@@ -667,7 +672,7 @@ fn what_stands_several_times_is_inherited_by_its_bytes_alone() {
     // Their bodies come, and tell.
     assert_eq!(desk.claim(), [13, 12]);
     let (new, old) = (desk.id(2, 12), desk.id(1, 1));
-    let twin = desk.ledger.twin(new, &[old as u8; 32]).unwrap();
+    let twin = desk.ledger.twin(new, &Sha256([old.0 as u8; 32])).unwrap();
     assert_eq!(twin, Some(Twin::Before(old)));
     desk.settle(new, &Change::AsBefore { row: old }).unwrap();
     assert_eq!(desk.status(2, 12), "delivered");
@@ -677,9 +682,9 @@ fn what_stands_several_times_is_inherited_by_its_bytes_alone() {
     // A second message with those bytes: the first one vouches for it, the old row no longer.
     assert_eq!(desk.claim(), [11]);
     let last = desk.id(2, 11);
-    let twin = desk.ledger.twin(last, &[old as u8; 32]).unwrap();
+    let twin = desk.ledger.twin(last, &Sha256([old.0 as u8; 32])).unwrap();
     assert_eq!(twin, Some(Twin::Unverified));
-    assert_eq!(desk.ledger.twin(last, &[99; 32]).unwrap(), None);
+    assert_eq!(desk.ledger.twin(last, &Sha256([99; 32])).unwrap(), None);
 }
 
 #[test]
@@ -736,7 +741,10 @@ fn a_message_that_was_gone_waits_again_when_it_is_back() {
     let id = desk.id(1, 1);
     desk.settle(id, &Change::Gone).unwrap();
     // Under its UID.
-    assert_eq!(desk.ledger.without_row(1, vec![Uid(1)]).unwrap(), [Uid(1)]);
+    assert_eq!(
+        desk.ledger.without_row(MailboxId(1), vec![Uid(1)]).unwrap(),
+        [Uid(1)]
+    );
     desk.record(&[mail(1, "<another@x>")]);
     assert_eq!(desk.status(1, 1), "gone", "that is another message");
     desk.record(std::slice::from_ref(&one));
@@ -786,7 +794,7 @@ fn a_uidvalidity_that_is_back_brings_its_rows_back() {
     assert_eq!(desk.mailbox().incarnation, 1);
     let missing = desk
         .ledger
-        .without_row(1, vec![Uid(1), Uid(2), Uid(3)])
+        .without_row(MailboxId(1), vec![Uid(1), Uid(2), Uid(3)])
         .unwrap();
     assert_eq!(missing.len(), 3, "two were gone, one had moved");
     desk.record(&[one, two, three]);
@@ -833,7 +841,7 @@ fn a_mailbox_that_is_another_one_each_time_does_not_grow() {
             for row in desk.ledger.in_flight().unwrap() {
                 bodies += 1;
                 let sha = (row.about.uid.0 - from) as u8;
-                let change = match desk.ledger.twin(row.id, &[sha; 32]).unwrap() {
+                let change = match desk.ledger.twin(row.id, &Sha256([sha; 32])).unwrap() {
                     Some(Twin::Before(row)) => Change::AsBefore { row },
                     Some(twin) => panic!("no two have the same bytes: {twin:?}"),
                     None => {
@@ -918,7 +926,7 @@ fn failed_messages_are_tried_again_or_given_up_as_asked() {
     let (one, two, three, now) = (desk.id(1, 1), desk.id(1, 2), desk.id(1, 3), desk.now);
     for (ids, words) in [
         (vec![one, three], "is in_flight, expected a failed one"),
-        (vec![one, 77], "there is no message 77"),
+        (vec![one, RowId(77)], "there is no message 77"),
     ] {
         let refused = desk.ledger.retry_failed(&ids, false, now).unwrap_err();
         assert_eq!(refused.fault, Fault::Usage);
@@ -1043,22 +1051,23 @@ fn an_imported_id_is_used_up_with_the_row_that_it_vouches_for() {
     assert!(desk.inherit());
     desk.ledger.import(&[id("a@x")], now).unwrap();
     // Not in flight: neither is changed.
-    assert!(desk.settle(1, &imported()).is_err());
+    assert!(desk.settle(RowId(1), &imported()).is_err());
     let used = "SELECT vouched_for FROM imported";
     assert_eq!(desk.one::<Option<i64>>(used), None);
     assert_eq!(desk.claim().len(), 3);
-    assert!(desk.ledger.imported_vouches(1).unwrap());
+    assert!(desk.ledger.imported_vouches(RowId(1)).unwrap());
     for (row, why) in [(2, "another id"), (3, "no id"), (9, "no row")] {
+        let row = RowId(row);
         assert!(!desk.ledger.imported_vouches(row).unwrap(), "{why}");
         assert!(desk.settle(row, &imported()).is_err(), "{why}");
     }
-    desk.settle(1, &imported()).unwrap();
+    desk.settle(RowId(1), &imported()).unwrap();
     assert_eq!(desk.one::<Option<i64>>(used), Some(1));
-    desk.settle(2, &delivered()).unwrap();
-    desk.settle(3, &failed()).unwrap();
+    desk.settle(RowId(2), &delivered()).unwrap();
+    desk.settle(RowId(3), &failed()).unwrap();
     // It is not there for a message of the next incarnation either: that one inherits, or is sent.
     desk.renumber(&[mail(8, "<a@x>")]);
-    assert!(!desk.ledger.imported_vouches(4).unwrap());
+    assert!(!desk.ledger.imported_vouches(RowId(4)).unwrap());
     assert!(desk.inherit());
     assert_eq!(desk.status(2, 8), "delivered");
     let proof: String = desk.one("SELECT proof FROM message WHERE source_uid = 8");
@@ -1088,13 +1097,13 @@ fn whom_an_imported_id_may_vouch_for_goes_first() {
         .unwrap();
     // Of a: the older one. Of b no id knows; of c the newer has the lowest UID.
     assert_eq!(desk.claim(), [5, 3, 1]);
-    for row in [1, 5] {
+    for row in [1, 5].map(RowId) {
         assert!(desk.ledger.imported_vouches(row).unwrap());
         desk.settle(row, &imported()).unwrap();
     }
-    desk.settle(3, &delivered()).unwrap();
+    desk.settle(RowId(3), &delivered()).unwrap();
     assert_eq!(desk.claim(), [2, 6, 4]);
-    for row in [2, 6, 4] {
+    for row in [2, 6, 4].map(RowId) {
         assert!(!desk.ledger.imported_vouches(row).unwrap());
         let at = now + TimeDelta::hours(1);
         desk.settle(row, &Change::Later { at }).unwrap();
@@ -1104,7 +1113,7 @@ fn whom_an_imported_id_may_vouch_for_goes_first() {
     desk.ledger.import(&[id("<d@x>")], now).unwrap();
     assert_eq!(desk.claim(), [7]);
     let at = now + TimeDelta::hours(1);
-    desk.settle(7, &Change::Later { at }).unwrap();
+    desk.settle(RowId(7), &Change::Later { at }).unwrap();
     assert_eq!(desk.claim(), [8]);
 }
 

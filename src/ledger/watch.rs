@@ -3,8 +3,8 @@
 
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::Ledger;
 use super::deliver::{COLUMNS, Row, row};
+use super::{Ledger, MailboxId, RowId};
 use crate::error::{Error, Result};
 use crate::folder::{Folder, FolderId};
 use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
@@ -12,7 +12,7 @@ use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
 /// A source mailbox in its present incarnation.
 #[derive(Clone, Debug)]
 pub struct MailboxRow {
-    pub id: i64,
+    pub id: MailboxId,
     pub folder: FolderId,
     pub name: String,
     pub uid_validity: UidValidity,
@@ -60,7 +60,7 @@ impl Ledger {
         self.read(|db| {
             db.query_row("SELECT id, source, target FROM folder", [], |r| {
                 Ok(Folder {
-                    id: FolderId(r.get(0)?),
+                    id: r.get(0)?,
                     source: r.get(1)?,
                     target: r.get(2)?,
                 })
@@ -74,7 +74,7 @@ impl Ledger {
             db.query_row(
                 "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1, seen_once, folder_id
                    FROM mailbox WHERE folder_id = ?1 AND retired_at IS NULL",
-                [folder.0],
+                [folder],
                 mailbox_row,
             )
             .optional()
@@ -110,7 +110,7 @@ impl Ledger {
             t.execute(
                 "INSERT INTO mailbox (folder_id, name, uid_validity, incarnation, next_uid, history_below, since, start)
                  VALUES (?1, (SELECT source FROM folder WHERE id = ?1), ?2, 1, ?3, ?3, ?4, ?5)",
-                params![folder.0, validity.0, uid_next, since, time_text(start)],
+                params![folder, validity, uid_next, since, time_text(start)],
             )?;
             Ok(())
         })
@@ -118,7 +118,7 @@ impl Ledger {
 
     /// `since` has been configured anew: an earlier start opens the history again, a later one
     /// changes nothing.
-    pub fn reconsider_start(&mut self, mailbox: i64, since: &str, start: Time) -> Result<()> {
+    pub fn reconsider_start(&mut self, mailbox: MailboxId, since: &str, start: Time) -> Result<()> {
         self.write(|t| {
             t.execute(
                 "UPDATE mailbox SET start = ?2, history_done = 0 WHERE id = ?1 AND ?2 < start",
@@ -133,7 +133,7 @@ impl Ledger {
     }
 
     /// Those of these UIDs, which must ascend, that have no row, or only one that was given up as gone.
-    pub fn without_row(&self, mailbox: i64, mut uids: Vec<Uid>) -> Result<Vec<Uid>> {
+    pub fn without_row(&self, mailbox: MailboxId, mut uids: Vec<Uid>) -> Result<Vec<Uid>> {
         let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else {
             return Ok(uids);
         };
@@ -143,11 +143,11 @@ impl Ledger {
                     AND status <> 'gone' ORDER BY source_uid",
             )?;
             let mut known = query
-                .query_map(params![mailbox, first.0, last.0], |r| r.get(0).map(Uid))?
+                .query_map(params![mailbox, first, last], |r| r.get(0))?
                 .peekable();
             let mut missing = Vec::new();
             for uid in uids.drain(..) {
-                while known.next_if(|k| matches!(k, Ok(k) if *k < uid)).is_some() {}
+                while known.next_if(|k| matches!(k, Ok::<Uid, _>(k) if *k < uid)).is_some() {}
                 match known.peek() {
                     Some(Ok(k)) if *k == uid => {}
                     None | Some(Ok(_)) => missing.push(uid),
@@ -162,7 +162,7 @@ impl Ledger {
     }
 
     /// The rows with the highest UIDs, and what else has a row between them, ascending.
-    pub fn newest(&self, mailbox: i64) -> Result<Vec<Row>> {
+    pub fn newest(&self, mailbox: MailboxId) -> Result<Vec<Row>> {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM message m WHERE m.mailbox_id = ?1 AND m.status <> 'gone' AND m.source_uid >=
@@ -180,7 +180,7 @@ impl Ledger {
     /// that did not before.
     pub fn record(
         &mut self,
-        mailbox: i64,
+        mailbox: MailboxId,
         found: &[Discovered],
         progress: Progress,
         now: Time,
@@ -189,7 +189,7 @@ impl Ledger {
         let new = self.write(|t| {
             let mut new = 0;
             // What a process knows of a row that went must not be taken for news of a new one.
-            let highest: i64 = t
+            let highest: RowId = t
                 .prepare_cached("SELECT coalesce(max(id), 0) FROM message")?
                 .query_row([], |r| r.get(0))?;
             last_id = last_id.max(highest);
@@ -205,10 +205,10 @@ impl Ledger {
                     AND (message_id_hash IS excluded.message_id_hash OR (message_id_hash IS NULL AND size IS NULL))",
             )?;
             for m in found {
-                last_id += 1;
+                last_id.0 += 1;
                 new += insert.execute(params![
                     mailbox,
-                    m.uid.0,
+                    m.uid,
                     m.message_id.as_ref().map(|id| &id.text),
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
@@ -234,7 +234,7 @@ impl Ledger {
     }
 
     /// The mailbox was seen again under the same UIDVALIDITY.
-    pub fn seen_again(&mut self, mailbox: i64) -> Result<()> {
+    pub fn seen_again(&mut self, mailbox: MailboxId) -> Result<()> {
         self.write(|t| {
             t.execute("UPDATE mailbox SET seen_once = 0 WHERE id = ?1", [mailbox])?;
             Ok(())
@@ -258,8 +258,8 @@ impl Ledger {
                          (SELECT max(incarnation) + 1 FROM mailbox WHERE folder_id = ?1), ?3, ?3, ?4, ?5, 0, ?6,
                          (SELECT coalesce(max(id), 0) + 1 FROM message))",
                 params![
-                    old.folder.0,
-                    validity.0,
+                    old.folder,
+                    validity,
                     uid_next,
                     old.since,
                     time_text(old.start),
@@ -282,13 +282,13 @@ impl Ledger {
     ) -> Result<bool> {
         self.write(|t| {
             // Where rows have been superseded, as they once were, others stand for their messages.
-            let known: Option<i64> = t
+            let known: Option<MailboxId> = t
                 .query_row(
                     "SELECT id FROM mailbox b
                       WHERE folder_id = ?1 AND uid_validity = ?2 AND retired_at IS NOT NULL AND next_uid <= ?3
                         AND NOT EXISTS (SELECT 1 FROM message WHERE superseded_by IS NOT NULL AND +mailbox_id = b.id)
                       ORDER BY incarnation DESC LIMIT 1",
-                    params![present.folder.0, validity.0, uid_next],
+                    params![present.folder, validity, uid_next],
                     |r| r.get(0),
                 )
                 .optional()?;
@@ -318,7 +318,7 @@ impl Ledger {
                 "SELECT min(m.internal_date), coalesce(max(m.status IN ('pending', 'in_flight', 'failed')), 0)
                    FROM message m JOIN mailbox b ON b.id = m.mailbox_id
                   WHERE b.folder_id = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL",
-                [mailbox.folder.0],
+                [mailbox.folder],
                 |r| Ok((r.get(0)?, r.get(1)?)),
             )
         })?;
@@ -348,7 +348,7 @@ impl Ledger {
             ))?
             .query_row(
                 params![
-                    mailbox.folder.0,
+                    mailbox.folder,
                     m.message_id.as_ref().map(|id| id.hash),
                     m.date,
                     m.came_at().map(time_text),
@@ -370,7 +370,7 @@ fn retire(t: &Transaction<'_>, mailbox: &MailboxRow, now: Time) -> rusqlite::Res
     t.execute(
         "DELETE FROM mailbox WHERE folder_id = ?1 AND retired_at IS NOT NULL AND id <> ?2
             AND NOT EXISTS (SELECT 1 FROM message WHERE mailbox_id = mailbox.id)",
-        params![mailbox.folder.0, mailbox.id],
+        params![mailbox.folder, mailbox.id],
     )?;
     Ok(())
 }
@@ -380,7 +380,7 @@ fn mailbox_row(r: &SqlRow<'_>) -> rusqlite::Result<MailboxRow> {
     Ok(MailboxRow {
         id: r.get(0)?,
         name: r.get(1)?,
-        uid_validity: UidValidity(r.get(2)?),
+        uid_validity: r.get(2)?,
         incarnation: r.get(3)?,
         next_uid: r.get(4)?,
         history_below: r.get(5)?,
@@ -389,6 +389,6 @@ fn mailbox_row(r: &SqlRow<'_>) -> rusqlite::Result<MailboxRow> {
         history_done: r.get(8)?,
         inherited: r.get(9)?,
         seen_once: r.get(10)?,
-        folder: FolderId(r.get(11)?),
+        folder: r.get(11)?,
     })
 }

@@ -11,7 +11,7 @@ use super::http::is_token;
 use super::provider::{GOOGLE_SCOPE, PUBLISH, Provider, TESTING_LIFE};
 use crate::config::Secret;
 use crate::error::{Error, Fault};
-use crate::message::Time;
+use crate::message::{Sha256, Time};
 use crate::text::minute;
 
 /// How long before the end of a sign-in a person is told.
@@ -23,14 +23,14 @@ const ASIDE: &[&str] = &["offline_access", "openid", "profile", "email"];
 pub(super) struct Contents {
     pub(super) map: Map<String, Value>,
     /// Of the file's bytes.
-    pub(super) hash: [u8; 32],
+    pub(super) hash: Sha256,
     pub(super) token: Option<Secret<String>>,
     pub(super) expiry: Option<Time>,
 }
 
 impl Contents {
     /// The error is what is wrong with the file.
-    pub(super) fn new(map: Map<String, Value>, hash: [u8; 32]) -> Result<Contents, String> {
+    pub(super) fn new(map: Map<String, Value>, hash: Sha256) -> Result<Contents, String> {
         let token = match map.get("token") {
             None => None,
             Some(Value::String(t)) if is_token(t) => Some(Secret::new(t.clone())),
@@ -228,7 +228,7 @@ mod tests {
         let Value::Object(map) = value else {
             panic!("no object")
         };
-        Contents::new(map, [0; 32]).unwrap_or_else(|what| panic!("{what}"))
+        Contents::new(map, Sha256([0; 32])).unwrap_or_else(|what| panic!("{what}"))
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::contents::Contents;
 use super::provider::Provider;
 use crate::config::{Origin, Secret, Side, json_place};
 use crate::error::{Error, Fault, Result, shown};
-use crate::message::sha256;
+use crate::message::{Sha256, sha256};
 use crate::mount::is_mounted_alone;
 use crate::place::{FilePlace, Want, folder_name};
 use crate::text;
@@ -175,13 +175,13 @@ impl TokenFile {
         self.contents(map, sha256(bytes.reveal()))
     }
 
-    pub(super) fn contents(&self, map: Map<String, Value>, hash: [u8; 32]) -> Result<Contents> {
+    pub(super) fn contents(&self, map: Map<String, Value>, hash: Sha256) -> Result<Contents> {
         Contents::new(map, hash)
             .map_err(|what| self.error(Fault::NeedsUser, what).hint(self.sign_in(None)))
     }
 
     /// Writes the file anew.
-    pub(super) fn write(&self, map: &Map<String, Value>) -> io::Result<[u8; 32]> {
+    pub(super) fn write(&self, map: &Map<String, Value>) -> io::Result<Sha256> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Written { hash, .. } = write(&self.path, map)?;
         // Ours is no news to those who wait for another file.
@@ -208,7 +208,7 @@ pub enum Keeping {
 /// How a token file was written.
 pub(super) struct Written {
     /// Of what is in it.
-    pub(super) hash: [u8; 32],
+    pub(super) hash: Sha256,
     pub(super) in_place: bool,
 }
 

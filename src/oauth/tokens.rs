@@ -20,7 +20,7 @@ use super::renew::{Access, Granted, MARGIN, cannot_renew, renew};
 use super::token_file::TokenFile;
 use crate::config::Origin;
 use crate::error::{Error, Result};
-use crate::message::Time;
+use crate::message::{Sha256, Time};
 
 /// The tokens of one token file.
 pub struct Tokens {
@@ -44,7 +44,7 @@ struct Renewed {
     /// What could not be written: it stands in for the file, which may hold a dead refresh token.
     unsaved: Option<Map<String, Value>>,
     /// Hash of the file that it was written to, or else came from.
-    file: [u8; 32],
+    file: Sha256,
 }
 
 impl Tokens {

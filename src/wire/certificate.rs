@@ -288,6 +288,7 @@ fn made_anew(why: &str, endpoint: &Endpoint) -> Words {
 /// `AB:CD:...`, as openssl shows it.
 fn fingerprint(leaf: &CertificateDer<'_>) -> String {
     let pairs: Vec<String> = sha256(leaf.as_ref())
+        .0
         .iter()
         .map(|b| format!("{b:02X}"))
         .collect();

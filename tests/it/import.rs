@@ -11,7 +11,7 @@ use gmail_stand_in::{DedupeKey, Fault, Mail, On, Transcript};
 use imap_to_gmail::error::Fault as Reach;
 use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::import_state;
-use imap_to_gmail::ledger::{Claim, Ledger, Progress};
+use imap_to_gmail::ledger::{Claim, Ledger, MailboxId, Progress, RowId};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use proptest::prelude::*;
 
@@ -506,13 +506,13 @@ fn new_mail_is_not_vouched_for_before_the_history_is_known() {
         .unwrap();
     let old = i64::from(ledger.claim(claim, now).unwrap().is_empty());
     assert_eq!(old, 1, "one of a name at a time");
-    assert!(ledger.imported_vouches(new.id + 1).unwrap());
+    assert!(ledger.imported_vouches(RowId(new.id.0 + 1)).unwrap());
     ledger.record(id, &[], Progress::HistoryDone, now).unwrap();
     assert!(
         !ledger.imported_vouches(new.id).unwrap(),
         "the older one bears the id"
     );
-    assert!(ledger.imported_vouches(new.id + 1).unwrap());
+    assert!(ledger.imported_vouches(RowId(new.id.0 + 1)).unwrap());
     // Without an older one, the history known, new mail is vouched for.
     let mut other = Ledger::open_or_create(&dir.path().join("other.db"), true).unwrap();
     other
@@ -522,11 +522,13 @@ fn new_mail_is_not_vouched_for_before_the_history_is_known() {
         .first_look(FolderId(1), UidValidity(1), 10, "all", now)
         .unwrap();
     other
-        .record(1, &[new_mail(10)], Progress::NextUid(11), now)
+        .record(MailboxId(1), &[new_mail(10)], Progress::NextUid(11), now)
         .unwrap();
-    assert!(!other.imported_vouches(1).unwrap());
-    other.record(1, &[], Progress::HistoryDone, now).unwrap();
-    assert!(other.imported_vouches(1).unwrap());
+    assert!(!other.imported_vouches(RowId(1)).unwrap());
+    other
+        .record(MailboxId(1), &[], Progress::HistoryDone, now)
+        .unwrap();
+    assert!(other.imported_vouches(RowId(1)).unwrap());
 }
 
 /// The program running, until this is dropped.

@@ -11,9 +11,12 @@ use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{
-    self, Change, Claim, Inherited, Intent, Ledger, Mark, Place, Progress, Proof, Route, Verdict,
+    self, Change, Claim, IndexId, Inherited, Intent, Ledger, Mark, Place, Progress, Proof, Route,
+    Verdict,
 };
-use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, parse_time};
+use imap_to_gmail::message::{
+    CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
+};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
@@ -76,7 +79,7 @@ fn make(path: &Path) {
 }
 
 /// Claims and marks so many, and lets so many of them end, each in another way.
-fn deliver(l: &mut Ledger, index: i64, count: usize, ending: usize) {
+fn deliver(l: &mut Ledger, index: IndexId, count: usize, ending: usize) {
     let claim = Claim {
         count,
         bytes: u64::MAX,
@@ -88,8 +91,8 @@ fn deliver(l: &mut Ledger, index: i64, count: usize, ending: usize) {
         .iter()
         .map(|row| Intent {
             row: row.id,
-            sha256: [row.id as u8; 32],
-            canonical: [row.id as u8; 32],
+            sha256: Sha256([row.id.0 as u8; 32]),
+            canonical: CanonicalHash([row.id.0 as u8; 32]),
             size: 100,
             flags: Flags::default(),
         })
@@ -118,7 +121,7 @@ fn deliver(l: &mut Ledger, index: i64, count: usize, ending: usize) {
         subject: Some("it's \\ \"this\"".into()),
     };
     let changes = [
-        to(Proof::Appended, Some(50 + rows[0].id as u32)),
+        to(Proof::Appended, Some(50 + rows[0].id.0 as u32)),
         failed(),
         to(Proof::Appended, Some(70)),
         failed(),

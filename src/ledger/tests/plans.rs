@@ -189,7 +189,7 @@ fn seen(m: &Discovered, uid: u32) -> Discovered {
 }
 
 /// Uses every verb. What they answer is of no interest here. `older`: a row of the older incarnation.
-fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
+fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     let now = desk.now;
     let l = &mut desk.ledger;
     let route = Route::new("a", "b", "c", "d");
@@ -284,7 +284,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
         l.has_unknown_rivals(row).unwrap();
         l.unhashed_rivals(row).unwrap();
         l.imported_vouches(row.id).unwrap();
-        l.twin(row.id, &[7; 32]).unwrap();
+        l.twin(row.id, &Sha256([7; 32])).unwrap();
     }
     let place = |uid| Place {
         mailbox: index.id,
@@ -293,7 +293,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
         gm_msgid: Some(uid.into()),
     };
     for uid in [1, rows, 3 * rows] {
-        l.vouches_for_another(1, place(uid)).unwrap();
+        l.vouches_for_another(RowId(1), place(uid)).unwrap();
     }
     let vouched = flight
         .iter()
@@ -302,13 +302,14 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     let vouched = flight.remove(vouched);
     l.settle(vouched.id, &imported(), now).unwrap();
     l.learn(flight[1].id, &flight[1].about.clone()).unwrap();
-    l.set_hashes(flight[1].id, &[3; 32], &[3; 32]).unwrap();
+    l.set_hashes(flight[1].id, &Sha256([3; 32]), &CanonicalHash([3; 32]))
+        .unwrap();
     let intents: Vec<Intent> = (0..)
         .zip(&flight)
         .map(|(n, row)| Intent {
             row: row.id,
-            sha256: [n; 32],
-            canonical: [n; 32],
+            sha256: Sha256([n; 32]),
+            canonical: CanonicalHash([n; 32]),
             size: 100,
             flags: Flags::default(),
         })
@@ -367,7 +368,7 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
         },
         Verdict::Misplaced,
     ];
-    let looked: Vec<(i64, Verdict)> = flight.iter().map(|r| r.id).zip(verdicts).collect();
+    let looked: Vec<(RowId, Verdict)> = flight.iter().map(|r| r.id).zip(verdicts).collect();
     l.verified(&looked, now).unwrap();
     let all = l.index_id("All").unwrap().unwrap();
     l.index_readable(all).unwrap();
@@ -396,8 +397,8 @@ fn use_every_verb(desk: &mut Desk, rows: u32, older: i64) {
     l.under_way().unwrap();
     let present = l.present_mailbox(INBOX).unwrap();
     l.others_to_fetch(present.id).unwrap();
-    l.has_bytes_of_another(1, &[0; 32]).unwrap();
-    l.twins_beside(&flight[0], &[0; 32]).unwrap();
+    l.has_bytes_of_another(RowId(1), &Sha256([0; 32])).unwrap();
+    l.twins_beside(&flight[0], &Sha256([0; 32])).unwrap();
     l.put_off().unwrap();
     let given_up = l.failed().unwrap();
     let one = [given_up[0].id];

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Two messages of equal bytes and one of others, all in flight, in the order of their UIDs.
-fn three() -> (Desk, [i64; 3]) {
+fn three() -> (Desk, [RowId; 3]) {
     let mut desk = Desk::new();
     let (a, b, c) = (mail(1, "<a@x>"), mail(2, "<b@x>"), mail(3, "<c@x>"));
     desk.record(&[a, b, c]);
@@ -23,7 +23,7 @@ fn same() -> Change {
     }
 }
 
-fn verdict(desk: &mut Desk, id: i64, verdict: Verdict) -> usize {
+fn verdict(desk: &mut Desk, id: RowId, verdict: Verdict) -> usize {
     let now = desk.now;
     desk.ledger.verified(&[(id, verdict)], now).unwrap()
 }
@@ -48,7 +48,7 @@ fn ours() -> Verdict {
 fn an_ok_vouches_for_nobody_before_it_was_looked_at() {
     let (mut desk, [a, b, _]) = three();
     desk.settle(a, &delivered()).unwrap();
-    let twin = |desk: &Desk, id| desk.ledger.twin(id, &[7; 32]).unwrap();
+    let twin = |desk: &Desk, id| desk.ledger.twin(id, &Sha256([7; 32])).unwrap();
     assert_eq!(twin(&desk, b), Some(Twin::Unverified));
     verdict(&mut desk, a, ours());
     assert_eq!(twin(&desk, b), Some(Twin::Delivered));
@@ -58,7 +58,7 @@ fn an_ok_vouches_for_nobody_before_it_was_looked_at() {
 fn what_was_delivered_because_of_another_row_vouches_for_nobody() {
     let (mut desk, [a, b, _]) = three();
     desk.settle(b, &same()).unwrap();
-    assert_eq!(desk.ledger.twin(a, &[7; 32]).unwrap(), None);
+    assert_eq!(desk.ledger.twin(a, &Sha256([7; 32])).unwrap(), None);
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn a_mailbox_that_went_back_forgets_what_it_gives_anew() {
     desk.settle(b, &to(6)).unwrap();
     let intent = Intent {
         row: c,
-        sha256: [9; 32],
-        canonical: [9; 32],
+        sha256: Sha256([9; 32]),
+        canonical: CanonicalHash([9; 32]),
         size: 100,
         flags: Flags::default(),
     };

@@ -72,7 +72,7 @@ struct Made {
 }
 
 fn made(cert: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Made {
-    let pairs: Vec<String> = sha256(&cert).iter().map(|b| format!("{b:02X}")).collect();
+    let pairs: Vec<String> = sha256(&cert).0.iter().map(|b| format!("{b:02X}")).collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::{TimeDelta, TimeZone, Timelike, Utc};
 use imap_to_gmail::error::{Error, Fault, shown};
 use imap_to_gmail::folder::FolderId;
-use imap_to_gmail::ledger::{Change, Claim, Ledger, Progress, Proof};
+use imap_to_gmail::ledger::{Change, Claim, Ledger, Progress, Proof, RowId};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, time_text};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -45,7 +45,7 @@ impl Book {
     }
 
     /// A message that waits since `found`.
-    pub(crate) fn pending(&mut self, message_id: &str, size: Option<u64>, found: Time) -> i64 {
+    pub(crate) fn pending(&mut self, message_id: &str, size: Option<u64>, found: Time) -> RowId {
         self.uid += 1;
         let mailbox = self.ledger.present_mailbox(FolderId(1)).unwrap();
         let message = Discovered {
@@ -61,11 +61,11 @@ impl Book {
         self.ledger
             .record(mailbox.id, &[message], progress, found)
             .unwrap();
-        i64::from(self.uid)
+        RowId(self.uid.into())
     }
 
     /// It, claimed. Whatever else waits must have been tried.
-    pub(crate) fn claimed(&mut self, message_id: &str, size: Option<u64>, found: Time) -> i64 {
+    pub(crate) fn claimed(&mut self, message_id: &str, size: Option<u64>, found: Time) -> RowId {
         let id = self.pending(message_id, size, found);
         let claim = Claim {
             count: 1,
@@ -78,7 +78,7 @@ impl Book {
     }
 
     /// It, with this end a minute later.
-    pub(crate) fn settled(&mut self, message_id: &str, found: Time, change: &Change) -> i64 {
+    pub(crate) fn settled(&mut self, message_id: &str, found: Time, change: &Change) -> RowId {
         let id = self.claimed(message_id, Some(2048), found);
         let then = found + TimeDelta::minutes(1);
         self.ledger.settle(id, change, then).unwrap();
@@ -86,7 +86,7 @@ impl Book {
     }
 
     /// It, failed: as delivery writes it, with what came from the mail and the server made safe.
-    pub(crate) fn failed(&mut self, found: Time, words: &str) -> i64 {
+    pub(crate) fn failed(&mut self, found: Time, words: &str) -> RowId {
         let n = self.uid + 1;
         self.settled(&format!("<{n}@example.org>"), found, &refusal(words))
     }

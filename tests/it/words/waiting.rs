@@ -2,14 +2,14 @@
 
 use chrono::{TimeDelta, Utc};
 use imap_to_gmail::error::{Error, Fault};
-use imap_to_gmail::ledger::Change;
+use imap_to_gmail::ledger::{Change, RowId};
 use serde_json::Value;
 
 use super::Desk;
 use super::status::{Book, book, day};
 
 /// A message that was refused for now and waits for its next try.
-fn put_off(book: &mut Book, message_id: &str, words: &str) -> i64 {
+fn put_off(book: &mut Book, message_id: &str, words: &str) -> RowId {
     let retry = Change::Retry {
         error: Error::new(Fault::Transient, words),
         first: day(5),

@@ -68,7 +68,7 @@
 //! session    a signed-in IMAP session; refusals classified
 //! credentials  what a side is entered with; a refused token renewed once
 //! source     the mailbox we read
-//! gmail      the account we fill
+//! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
@@ -104,7 +104,7 @@ pub mod credentials;
 
 pub mod source;
 
-pub mod gmail;
+pub mod target;
 
 pub mod engine;
 

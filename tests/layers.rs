@@ -43,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "error", "message", "response", "session"],
     ),
     (
-        "gmail",
+        "target",
         &["config", "error", "message", "response", "session"],
     ),
     (
@@ -53,12 +53,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "credentials",
             "error",
             "folder",
-            "gmail",
             "ledger",
             "message",
             "oauth",
             "session",
             "source",
+            "target",
             "text",
             "wire",
         ],
@@ -73,8 +73,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "check",
         &[
-            "config", "error", "folder", "gmail", "ledger", "message", "oauth", "response",
-            "session", "source", "status", "text", "wire",
+            "config", "error", "folder", "ledger", "message", "oauth", "response", "session",
+            "source", "status", "target", "text", "wire",
         ],
     ),
     // A size is written the same way in the configuration and in `--log-max-size`.
@@ -373,7 +373,7 @@ fn the_table_itself_runs_downward() {
         }
     }
     let allowed = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).unwrap().1;
-    assert!(!allowed("source").contains(&"gmail") && !allowed("gmail").contains(&"source"));
+    assert!(!allowed("source").contains(&"target") && !allowed("target").contains(&"source"));
     assert_eq!(
         allowed("ledger"),
         ["error", "folder", "message", "mount", "place", "text"]
@@ -430,13 +430,13 @@ fn a_wrong_import_is_found_however_it_is_written() {
         // Sideways.
         (
             "source.rs",
-            "use crate::gmail::Account;",
-            must_not("source", "gmail"),
+            "use crate::target::Account;",
+            must_not("source", "target"),
         ),
         (
-            "gmail.rs",
+            "target.rs",
             "fn f(s: &mut crate::source::Source) {}",
-            must_not("gmail", "source"),
+            must_not("target", "source"),
         ),
         (
             "status.rs",
@@ -503,7 +503,7 @@ fn what_is_allowed_is_not_complained_of() {
         ),
         (
             "source.rs",
-            "// use crate::gmail;\n/* crate::gmail /* crate::cli */ */\n//! [`crate::gmail`]\nconst T: &str = \"crate::gmail \\\" println!\";",
+            "// use crate::target;\n/* crate::target /* crate::cli */ */\n//! [`crate::target`]\nconst T: &str = \"crate::target \\\" println!\";",
         ),
         (
             "config.rs",

@@ -21,10 +21,10 @@ use super::settle::Outcome;
 use super::whose::Whose;
 use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
 use crate::message::{Message, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
+use crate::target::{Account, Road};
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
@@ -273,8 +273,8 @@ impl Engine {
                 )?;
                 continue;
             }
-            if account.is_gmail() && body.contains(&0) {
-                // It would end the connection (docs/gmail.md 3.6).
+            let takes = account.policy().takes(Road::Append);
+            if !takes.nul && body.contains(&0) {
                 let error = Error::new(
                     Fault::Permanent,
                     "the message holds a NUL byte, which Gmail does not take",
@@ -284,7 +284,7 @@ impl Engine {
             }
             let size = body.len() as u64;
             let a_day = self.setup().config.upload_limit_per_day;
-            if let Some(error) = too_big(size, account.size_limit(), a_day) {
+            if let Some(error) = too_big(size, takes.largest, a_day) {
                 open.refuse(&row, error, &body)?;
                 continue;
             }

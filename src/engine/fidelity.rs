@@ -7,9 +7,9 @@ use chrono::Utc;
 use log::warn;
 
 use super::Engine;
-use crate::gmail::Copy;
 use crate::ledger::Verification;
 use crate::message::{Time, header_hash};
+use crate::target::Copy;
 
 /// One copy of so many is compared byte by byte, where size and header are as they were sent.
 const SAMPLE: u64 = 50;

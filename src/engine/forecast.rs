@@ -14,6 +14,7 @@ use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row};
 use crate::message::Time;
+use crate::target::Road;
 
 /// What a run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub struct Forecast {
     pub days: u64,
     /// Left open by an earlier run: whether they arrived is looked at first.
     pub unresolved: u64,
-    /// The target is a Gmail.
-    pub gmail: bool,
+    /// What the target's operator says may be sent to it in a day, in bytes.
+    pub uploads_per_day: Option<u64>,
     /// Bytes sent in the last 24 hours, where there is a limit for them, and the limit.
     pub uploaded: Option<(u64, u64)>,
     /// Where nothing has been delivered with this ledger yet.
@@ -94,9 +95,9 @@ impl Engine {
         }
         (_, forecast.failed) = self.ledger.step(|l| l.left())?;
         let mut account = self.open_account()?;
-        forecast.gmail = account.is_gmail();
+        forecast.uploads_per_day = account.policy().uploads_per_day;
         let limits = Limits {
-            takes: account.size_limit(),
+            takes: account.policy().takes(Road::Append).largest,
             a_day,
         };
         let folder = self.setup().folder.id;

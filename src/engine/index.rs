@@ -13,10 +13,10 @@ use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
 use super::put_back::is_behind;
 use crate::config;
 use crate::error::{Error, Result};
-use crate::gmail::{Account, Copy};
 use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
+use crate::target::{Account, Copy};
 
 /// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
 const LATEST: u32 = 200;

@@ -29,9 +29,9 @@ impl TargetIndex<'_> {
         self.engine.ledger.step(|l| l.index_given(name))
     }
 
-    /// Google puts no mailbox back, and a question more at each session is a question too many.
+    /// Where it cannot happen it is not asked for: that is one more question at each session.
     pub(super) fn may_be_put_back(&self) -> bool {
-        !self.account.is_gmail()
+        self.account.policy().may_go_back
     }
 
     /// A view of this moment of a mailbox, and its index as far as it still means anything.

@@ -13,10 +13,10 @@ use super::recognise::{about, same_name, seen};
 use super::settle::Outcome;
 use super::whose::Whose;
 use crate::error::{Error, Result};
-use crate::gmail::Account;
 use crate::ledger::{IndexMailbox, Place, Proof, Row, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
+use crate::target::Account;
 
 /// How long a message is looked for that may be one of the target which cannot be read.
 const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
@@ -44,8 +44,8 @@ impl Engine {
 
     /// Rows of earlier attempts that nobody saw the end of.
     fn resolve(&self, index: &mut TargetIndex<'_>) -> Result<()> {
-        let gmail = self.state().gmail;
-        let mine = self.unresolved.worth_a_look(gmail);
+        let target = self.state().target;
+        let mine = self.unresolved.worth_a_look(&target);
         if mine.is_empty() {
             return Ok(());
         }
@@ -75,7 +75,7 @@ impl Engine {
         // Old enough before the look, so that the look is what counts.
         let believed: HashMap<i64, bool> = marked
             .iter()
-            .map(|r| (r.id, self.unresolved.absence_counts(r.id, gmail)))
+            .map(|r| (r.id, self.unresolved.absence_counts(r.id, &target)))
             .collect();
         for set in marked.chunks(SET_MAX) {
             for one in index.looked_for(set.to_vec(), Utc::now())? {

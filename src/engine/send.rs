@@ -10,10 +10,10 @@ use super::flight::Flight;
 use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
 use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
 use crate::message::{Flags, Time, canonical_hash, has_bare_line_end, with_crlf};
 use crate::session::Appended;
+use crate::target::{Account, Road};
 use crate::wire::Sent;
 
 /// A message that is about to be sent.
@@ -96,7 +96,7 @@ impl Engine {
         } = parcel;
         self.promise_transfer(body.len() as u64);
         let mut altered = false;
-        let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
+        let mut end = account.send(Road::Append, *flags, row.internal_date, Arc::clone(body));
         upload.unsent -= account.handed_over().min(upload.unsent);
         if let Appended::Refused(error, _) = &end
             && error.fault == Fault::Permanent
@@ -115,7 +115,7 @@ impl Engine {
             let again = mended.len() as u64;
             self.ledger.step(|l| l.book(again, upload.booked_at))?;
             upload.unsent += again;
-            end = account.append(*flags, row.internal_date, Arc::new(mended));
+            end = account.send(Road::Append, *flags, row.internal_date, Arc::new(mended));
             upload.unsent -= account.handed_over().min(upload.unsent);
         }
         match end {

@@ -11,10 +11,10 @@ use super::reader::sender_and_subject;
 use super::recognise::{compared, same_name};
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Copy;
 use crate::ledger::{Place, Verdict, Verification};
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
+use crate::target::Copy;
 
 impl TargetIndex<'_> {
     pub(super) fn verify(&mut self) -> Result<()> {
@@ -108,7 +108,7 @@ impl TargetIndex<'_> {
             }
         };
         let (bytes, found) = compared(row, &body);
-        let kept = self.account.is_gmail();
+        let kept = self.account.policy().merges;
         let other = bytes == Bytes::Other;
         // What was there when it was sent was looked at then, and found to be another message.
         let named = other && kept && !there_before && {

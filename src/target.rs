@@ -1,20 +1,23 @@
-//! The account we fill: looking at what it holds, adding messages, looking at what was added.
+//! The account we fill: looking at what it holds, sending messages to it, looking at what arrived.
 //!
 //! Any IMAP server serves. What only Gmail has is used where X-GM-EXT-1 is offered: one number per
-//! message under all labels, All Mail, and the knowledge that it merges messages. It knows nothing
-//! of rows: what a look means is decided in `engine`.
+//! message under all labels, All Mail, and the knowledge that it merges messages; for others that is
+//! data, a [`Policy`]. It knows nothing of rows: what a look means is decided in `engine`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::response::Fetched;
-use crate::session::{
-    Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Sent, Session, View,
-};
+use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
+
+mod policy;
+mod road;
+
+pub use policy::{Policy, Takes};
+pub use road::Road;
 
 /// What tells whether a message that was delivered is as it was sent.
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
@@ -59,7 +62,7 @@ pub struct Account {
     delivery: String,
     /// The mailboxes in which a copy of a message may lie: All Mail first, or the delivery mailbox.
     index: Vec<String>,
-    gmail: bool,
+    policy: Policy,
     open_limit: Duration,
     shut: Option<(String, Shut)>,
     /// The mailboxes that this session has opened before.
@@ -90,9 +93,9 @@ pub struct News {
 impl Account {
     pub fn open(entry: &Entry<'_>) -> Result<Account> {
         let mut session = Session::open(&entry.config.target, entry.login, entry.times)?;
-        let gmail = session.offers("X-GM-EXT-1");
+        let policy = Policy::of(&session, entry.times);
         let mut index = Vec::new();
-        if gmail {
+        if policy.labels {
             let found = session.special_use(&COPIES)?.into_iter();
             let mut found = found.map(|name| name.filter(|name| !entry.without.contains(name)));
             // Without All Mail, hidden or out of order, the delivery mailbox must do.
@@ -107,7 +110,7 @@ impl Account {
             renew_at: entry.renew_at,
             delivery: entry.delivery.into(),
             index,
-            gmail,
+            policy,
             open_limit: entry.times.all_mail,
             shut: None,
             looked_at: Vec::new(),
@@ -135,14 +138,14 @@ impl Account {
         self.waited
     }
 
-    /// Does it have Gmail's extensions?
-    pub fn is_gmail(&self) -> bool {
-        self.gmail
+    /// What kind of account it is.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Is it a Gmail whose All Mail cannot be looked into?
     pub fn lacks_all_mail(&self) -> bool {
-        self.gmail
+        self.policy.labels
             && self
                 .index
                 .first()
@@ -152,14 +155,6 @@ impl Account {
     /// The mailbox of copies that did not open in this session.
     pub fn shut(&self) -> Option<(&str, Shut)> {
         self.shut.as_ref().map(|(name, shut)| (&**name, *shut))
-    }
-
-    /// The largest message that it takes, in bytes.
-    pub fn size_limit(&self) -> u64 {
-        self.session
-            .append_limit()
-            .unwrap_or(u64::MAX)
-            .min(MESSAGE_MAX)
     }
 
     pub fn usable(&self) -> bool {
@@ -172,7 +167,7 @@ impl Account {
     }
 
     fn items(&self, what: &str) -> String {
-        if self.gmail {
+        if self.policy.labels {
             format!("(UID X-GM-MSGID {what})")
         } else {
             format!("(UID {what})")
@@ -186,7 +181,7 @@ impl Account {
             _ => {
                 let begun = Instant::now();
                 let opened = self.session.examine_within(mailbox, self.open_limit);
-                if opened.is_err() && self.gmail && mailbox != self.delivery {
+                if opened.is_err() && self.policy.labels && mailbox != self.delivery {
                     let shut = match self.session.usable() {
                         true => Some(Shut::Refused),
                         false if begun.elapsed() >= self.open_limit => Some(Shut::Stuck),
@@ -390,37 +385,6 @@ impl Account {
         (bodies.collect(), end)
     }
 
-    /// Adds a message to the delivery mailbox. That this mailbox is missing is believed only after a
-    /// look: servers say so, in their words, of single messages.
-    pub fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        let end = self
-            .session
-            .append(&self.delivery, flags.outside_drafts(), Some(date), body);
-        match end {
-            Appended::Refused(error, sent) if error.perhaps_missing => {
-                match self.session.has(&self.delivery) {
-                    Ok(true) => Appended::Refused(error, sent),
-                    Ok(false) => Appended::Refused(delivery_missing(&error), sent),
-                    // Whether it was stored is looked for.
-                    Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
-                    // Nobody knows, and the message is charged for nothing that nobody knows.
-                    Err(e) => Appended::Refused(e, sent),
-                }
-            }
-            end => end,
-        }
-    }
-
-    /// Bytes of the last message that was added, or was to be, that may have left us.
-    pub fn handed_over(&self) -> u64 {
-        self.session.handed_over()
-    }
-
-    /// Did the server add to an OK that it is short of breath (docs/gmail.md 2.3)?
-    pub fn throttled(&self) -> bool {
-        self.session.throttled()
-    }
-
     pub fn logout(self) {
         self.session.logout();
     }
@@ -440,14 +404,6 @@ fn copy(found: &Fetched) -> Option<Copy> {
 /// Bytes that the headers of so many messages may have together.
 fn headers(uids: &[Uid]) -> u64 {
     (METADATA_MAX * uids.len() as u64).max(HEADERS_MAX)
-}
-
-fn delivery_missing(refusal: &Error) -> Error {
-    Error::new(
-        Fault::NeedsUser,
-        format!("the delivery mailbox is missing: {refusal}"),
-    )
-    .hint("create it in the target account; delivery goes on by itself")
 }
 
 /// What a person should know of a Gmail that shows no All Mail.

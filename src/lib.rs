@@ -67,6 +67,7 @@
 //! wire       bytes under the imap crate: TLS, deadlines, bounds, literals
 //! session    a signed-in IMAP session; refusals classified
 //! credentials  what a side is entered with; a refused token renewed once
+//! mailbox    an open mailbox, asked about its messages
 //! source     the mailbox we read
 //! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
@@ -101,6 +102,8 @@ pub mod wire;
 pub mod session;
 
 pub mod credentials;
+
+pub mod mailbox;
 
 pub mod source;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
+use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::response::Fetched;
 use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
@@ -29,8 +30,6 @@ const HEADERS_MAX: u64 = 1 << 20;
 const LISTS_MAX: u32 = 3;
 /// The special uses (RFC 6154) of the mailboxes in which Gmail may hold a copy.
 pub const COPIES: [&str; 3] = ["\\All", "\\Junk", "\\Trash"];
-/// What names a message of the target.
-const NAME: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]";
 
 /// How to open an account.
 pub struct Entry<'a> {
@@ -56,7 +55,7 @@ pub enum Shut {
 }
 
 pub struct Account {
-    session: Session,
+    mailbox: Mailbox,
     renew_at: Option<Time>,
     /// The mailbox in which messages are delivered.
     delivery: String,
@@ -105,8 +104,10 @@ impl Account {
         } else {
             index.push(entry.delivery.into());
         }
+        // The number of each message goes with whatever is asked of it.
+        let always = if policy.labels { "X-GM-MSGID" } else { "" };
         Ok(Account {
-            session,
+            mailbox: Mailbox::new(session, always),
             renew_at: entry.renew_at,
             delivery: entry.delivery.into(),
             index,
@@ -158,7 +159,7 @@ impl Account {
     }
 
     pub fn usable(&self) -> bool {
-        self.session.usable()
+        self.mailbox.session.usable()
     }
 
     /// The mailboxes in which a copy of a message may lie, the one with the arrivals first.
@@ -166,44 +167,39 @@ impl Account {
         self.index.clone()
     }
 
-    fn items(&self, what: &str) -> String {
-        if self.policy.labels {
-            format!("(UID X-GM-MSGID {what})")
-        } else {
-            format!("(UID {what})")
-        }
-    }
-
     /// A view of a mailbox: the open one, or a new one of this moment with `fresh`.
     pub fn view(&mut self, mailbox: &str, fresh: bool) -> Result<View> {
-        match self.session.view_of(mailbox) {
-            Some(view) if !fresh => Ok(view),
-            _ => {
-                let begun = Instant::now();
-                let opened = self.session.examine_within(mailbox, self.open_limit);
-                if opened.is_err() && self.policy.labels && mailbox != self.delivery {
-                    let shut = match self.session.usable() {
-                        true => Some(Shut::Refused),
-                        false if begun.elapsed() >= self.open_limit => Some(Shut::Stuck),
-                        // The connection was merely lost.
-                        false => None,
-                    };
-                    self.shut = shut.map(|shut| (mailbox.to_string(), shut));
-                }
-                let view = opened?;
-                if !self.has_looked_at(mailbox) {
-                    self.looked_at.push(mailbox.to_string());
-                }
-                Ok(view)
-            }
+        if let Some(view) = self.mailbox.session.view_of(mailbox).filter(|_| !fresh) {
+            return Ok(view);
         }
+        let begun = Instant::now();
+        let opened = self
+            .mailbox
+            .session
+            .examine_within(mailbox, self.open_limit);
+        if opened.is_err() && self.policy.labels && mailbox != self.delivery {
+            let shut = if self.usable() {
+                Some(Shut::Refused)
+            } else if begun.elapsed() >= self.open_limit {
+                Some(Shut::Stuck)
+            } else {
+                // The connection was merely lost.
+                None
+            };
+            self.shut = shut.map(|shut| (mailbox.to_string(), shut));
+        }
+        let view = opened?;
+        if !self.has_looked_at(mailbox) {
+            self.looked_at.push(mailbox.to_string());
+        }
+        Ok(view)
     }
 
     /// Opens a mailbox in which nothing is looked for: it has the time of any command.
     pub fn opens(&mut self, mailbox: &str) -> Result<()> {
-        match self.session.view_of(mailbox) {
+        match self.mailbox.session.view_of(mailbox) {
             Some(_) => Ok(()),
-            None => self.session.examine(mailbox).map(|_| ()),
+            None => self.mailbox.session.examine(mailbox).map(|_| ()),
         }
     }
 
@@ -219,21 +215,13 @@ impl Account {
 
     /// Is this mailbox open, in a view that may be an old one?
     pub fn has_open(&self, mailbox: &str) -> bool {
-        self.session.view_of(mailbox).is_some()
+        self.mailbox.session.view_of(mailbox).is_some()
     }
 
     /// The UIDs of the open mailbox from this one on, as of when it was opened.
     pub fn uids_from(&mut self, from: u32) -> Result<Vec<Uid>> {
-        let (found, end) = self.session.uid_fetch(&format!("{from}:*"), "(UID)", 0);
-        end?;
-        let mut uids: Vec<Uid> = found
-            .iter()
-            .filter_map(|f| f.uid)
-            .filter(|u| u.0 >= from)
-            .collect();
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(uids)
+        let found = self.mailbox.numbers(&format!("{from}:*"))?;
+        Ok(uids_within(&found, from..))
     }
 
     /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
@@ -252,9 +240,9 @@ impl Account {
         } else {
             format!("{from}:*")
         };
-        let Look { view, found, moved } =
-            self.session
-                .look(mailbox, &set, &self.items(NAME), literals, others)?;
+        let items = self.mailbox.items(NAME);
+        let session = &mut self.mailbox.session;
+        let Look { view, found, moved } = session.look(mailbox, &set, &items, literals, others)?;
         self.waited = false;
         // It is there, and it may be a copy of anything.
         if found.iter().any(|f| untold(f, from)) {
@@ -265,7 +253,11 @@ impl Account {
         }
         Ok(News {
             view,
-            arrived: named(&found, from),
+            arrived: found
+                .iter()
+                .filter_map(named)
+                .filter(|d| d.uid.0 >= from)
+                .collect(),
             others: moved,
         })
     }
@@ -298,7 +290,7 @@ impl Account {
         let mut before: Option<(View, HashSet<Uid>)> = None;
         for _ in 0..LISTS_MAX {
             let view = self.view(mailbox, true)?;
-            let list = self.session.list(&view, dated)?;
+            let list = self.mailbox.session.list(&view, dated)?;
             if list.whole {
                 return Ok(list.uids);
             }
@@ -329,27 +321,18 @@ impl Account {
 
     /// Those of these UIDs that the open mailbox has.
     pub fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
-        let (found, end) = self.session.uid_fetch(&uid_set(uids), "(UID)", 0);
-        end?;
-        let listed = found.iter().filter_map(|f| f.uid);
-        Ok(listed.filter(|uid| uids.contains(uid)).collect())
+        self.mailbox.listed(uids)
     }
 
-    /// What names these messages, as far as it came; those that are no longer there are left out.
-    /// `uids` must ascend, at most `SET_MAX`.
+    /// What names these messages of the open mailbox, as far as it came. `uids` must ascend, at most `SET_MAX`.
     pub fn metadata(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
-        let items = self.items(NAME);
-        let (found, end) =
-            self.session
-                .uid_fetch(&uid_set(uids), &items, METADATA_MAX * uids.len() as u64);
-        (named(&found, 1), end)
+        self.mailbox.metadata(uids)
     }
 
     /// What the open mailbox tells of messages without looking into them, as far as it came. `uids`
     /// must ascend, at most `SET_MAX`.
     pub fn attributes(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
-        let items = self.items(OUTSIDE);
-        let (found, end) = self.session.uid_fetch(&uid_set(uids), &items, 0);
+        let (found, end) = self.mailbox.fetch(uids, OUTSIDE, 0);
         let told = found.iter().filter_map(Fetched::discovered);
         (told.collect(), end)
     }
@@ -357,10 +340,9 @@ impl Account {
     /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that
     /// are no longer there are left out. `uids` must ascend.
     pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
-        let items = self.items(KEPT);
-        let look = self
-            .session
-            .look(&self.delivery, &uid_set(uids), &items, headers(uids), &[])?;
+        let items = self.mailbox.items(KEPT);
+        let session = &mut self.mailbox.session;
+        let look = session.look(&self.delivery, &uid_set(uids), &items, headers(uids), &[])?;
         Ok((
             look.view.uid_validity,
             look.found.iter().filter_map(copy).collect(),
@@ -369,24 +351,20 @@ impl Account {
 
     /// As [`delivered`](Self::delivered), of the open mailbox and as far as it came.
     pub fn copies(&mut self, uids: &[Uid]) -> (Vec<Copy>, Result<()>) {
-        let items = self.items(KEPT);
-        let (found, end) = self
-            .session
-            .uid_fetch(&uid_set(uids), &items, headers(uids));
+        let (found, end) = self.mailbox.fetch(uids, KEPT, headers(uids));
         (found.iter().filter_map(copy).collect(), end)
     }
 
     /// The bytes of these messages of the open mailbox, as far as they came.
     pub fn bodies(&mut self, uids: &[Uid]) -> (Vec<(Uid, Vec<u8>)>, Result<()>) {
-        let (found, end) = self
-            .session
-            .uid_fetch(&uid_set(uids), "(UID BODY.PEEK[])", MESSAGE_MAX);
+        let session = &mut self.mailbox.session;
+        let (found, end) = session.uid_fetch(&uid_set(uids), "(UID BODY.PEEK[])", MESSAGE_MAX);
         let bodies = found.into_iter().filter_map(|f| Some((f.uid?, f.body?)));
         (bodies.collect(), end)
     }
 
     pub fn logout(self) {
-        self.session.logout();
+        self.mailbox.session.logout();
     }
 }
 
@@ -413,17 +391,6 @@ pub fn all_mail_hidden() -> Error {
         "Gmail's All Mail is hidden from IMAP, so copies that are archived there are not recognised",
     )
     .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
-}
-
-/// What names these messages, where it was told. `n:*` also names the last message when its UID is lower
-/// (RFC 3501 6.4.8).
-fn named(found: &[Fetched], from: u32) -> Vec<Discovered> {
-    found
-        .iter()
-        .filter(|f| f.header.is_some())
-        .filter_map(Fetched::discovered)
-        .filter(|d| d.uid.0 >= from)
-        .collect()
 }
 
 /// A header that is absent or NIL is not one without a name.

@@ -37,14 +37,19 @@ const LAYERS: &[(&str, &[&str])] = &[
         "credentials",
         &["config", "error", "message", "oauth", "session"],
     ),
+    ("mailbox", &["error", "message", "response", "session"]),
     // The two ends never meet.
     (
         "source",
-        &["config", "error", "message", "response", "session"],
+        &[
+            "config", "error", "mailbox", "message", "response", "session",
+        ],
     ),
     (
         "target",
-        &["config", "error", "message", "response", "session"],
+        &[
+            "config", "error", "mailbox", "message", "response", "session",
+        ],
     ),
     (
         "engine",

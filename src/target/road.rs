@@ -25,12 +25,13 @@ impl Account {
     /// That the delivery mailbox is missing is believed only after a look: servers say so, in their words, of
     /// single messages.
     fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        let end = self
-            .session
-            .append(&self.delivery, flags.outside_drafts(), Some(date), body);
+        let end =
+            self.mailbox
+                .session
+                .append(&self.delivery, flags.outside_drafts(), Some(date), body);
         match end {
             Appended::Refused(error, sent) if error.perhaps_missing => {
-                match self.session.has(&self.delivery) {
+                match self.mailbox.session.has(&self.delivery) {
                     Ok(true) => Appended::Refused(error, sent),
                     Ok(false) => Appended::Refused(delivery_missing(&error), sent),
                     // Whether it was stored is looked for.
@@ -45,12 +46,12 @@ impl Account {
 
     /// Bytes of the last message that was sent, or was to be, that may have left us.
     pub fn handed_over(&self) -> u64 {
-        self.session.handed_over()
+        self.mailbox.session.handed_over()
     }
 
     /// Did the server add to an OK that it is short of breath (docs/gmail.md 2.3)?
     pub fn throttled(&self) -> bool {
-        self.session.throttled()
+        self.mailbox.session.throttled()
     }
 }
 

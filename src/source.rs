@@ -17,15 +17,15 @@ const BODY: &str = "BODY.PEEK[]";
 
 /// A message of the source, and what names it as far as the server told.
 pub type Named = (Uid, Option<Discovered>);
-/// Exchange's words in place of a message that it cannot convert, or that its virus scanner still has in hand. What
-/// follows is a number.
+/// What Exchange says in place of a message that it cannot convert, or that its virus scanner still has in hand. A
+/// number follows.
 const NOTICE: &[u8] = b"Retrieval using the IMAP4 protocol failed for the following message";
 
 pub struct Source {
     mailbox: Mailbox,
     name: String,
     view: View,
-    /// A message had fewer bytes than its size said, and had them again: sizes are estimates here.
+    /// A message had fewer bytes than its size said, twice the same ones: the sizes of this server are estimates.
     estimates: bool,
 }
 
@@ -95,8 +95,8 @@ impl Source {
         Ok((uids_within(&found, from..self.view.uid_next), whole))
     }
 
-    /// What names the messages from `from` on that the view holds, in one flight, for few of them; and
-    /// whether the list is whole. Of some only the UID may be told.
+    /// What names the messages from `from` on that the view holds, and whether the list is whole: in one round trip,
+    /// for few messages. Of some only the UID may be told.
     pub fn metadata_from(&mut self, from: u32) -> Result<(Vec<Named>, bool)> {
         let expected = u64::from(self.view.uid_next.saturating_sub(from)).min(SET_MAX as u64);
         let (set, items) = (self.set_from(from), self.mailbox.items(NAME));
@@ -115,8 +115,8 @@ impl Source {
         Ok((named, whole))
     }
 
-    /// Are these all the messages of the view from `from` on? Their sequence numbers tell: they leave
-    /// out none up to the last of the view, and the message below them lies below `from`.
+    /// Are these all the messages of the view from `from` on? They are where their sequence numbers go up to the last
+    /// of the view without a gap, and the message before them has a UID below `from`.
     fn reaches_down_to(&mut self, found: &[Fetched], from: u32) -> Result<bool> {
         let view = self.view;
         let range = from..view.uid_next;
@@ -149,8 +149,8 @@ impl Source {
         Ok(uid.is_some_and(|uid| uid.0 < from))
     }
 
-    /// What the view may hold from `from` on. Not `n:*`: where the last message has gone it names one that is lower
-    /// (RFC 3501 6.4.8), and Tencent refuses sets that descend.
+    /// The set of all UIDs of the view from `from` on. Not `n:*`: where the last message has gone that names one that is
+    /// lower (RFC 3501 6.4.8), and Tencent refuses sets that descend.
     fn set_from(&self, from: u32) -> String {
         format!("{from}:{}", self.view.uid_next.saturating_sub(1).max(from))
     }

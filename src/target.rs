@@ -20,11 +20,11 @@ mod road;
 pub use policy::{Policy, Takes};
 pub use road::Road;
 
-/// What tells whether a message that was delivered is as it was sent.
+/// What is asked of a message that was delivered, to see whether it is as it was sent.
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
-/// What tells of a message without looking into it.
+/// What can be told of a message without looking into it.
 const OUTSIDE: &str = "INTERNALDATE RFC822.SIZE";
-/// Bytes of headers that one answer may bring in any case.
+/// So many bytes of headers one answer may always bring, however few messages it tells of.
 const HEADERS_MAX: u64 = 1 << 20;
 /// How often a mailbox is opened anew where it tells of fewer messages than it says it has.
 const LISTS_MAX: u32 = 3;
@@ -81,7 +81,7 @@ pub struct Copy {
     pub header: Option<[u8; 32]>,
 }
 
-/// What a flight over the index showed.
+/// What came to a mailbox of the index, and where the others stand.
 pub struct News {
     pub view: View,
     pub arrived: Vec<Discovered>,
@@ -195,7 +195,7 @@ impl Account {
         Ok(view)
     }
 
-    /// Opens a mailbox in which nothing is looked for: it has the time of any command.
+    /// Opens a mailbox in which nothing is looked for. It has no more time than any command.
     pub fn opens(&mut self, mailbox: &str) -> Result<()> {
         match self.mailbox.session.view_of(mailbox) {
             Some(_) => Ok(()),
@@ -208,7 +208,7 @@ impl Account {
         self.looked_at.iter().any(|name| name == mailbox)
     }
 
-    /// Opening it was no look.
+    /// Opening it does not count as having looked.
     pub fn forget_look(&mut self, mailbox: &str) {
         self.looked_at.retain(|name| name != mailbox);
     }
@@ -225,8 +225,8 @@ impl Account {
     }
 
     /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
-    /// `n:*` also names the last message when its UID is lower (RFC 3501 6.4.8): not with
-    /// `spare_last`, for a last message that cannot be read.
+    /// `spare_last`: the last message cannot be read and is not to be asked for, as `n:*` would where its UID is lower
+    /// (RFC 3501 6.4.8).
     pub fn news(
         &mut self,
         mailbox: &str,
@@ -244,7 +244,7 @@ impl Account {
         let session = &mut self.mailbox.session;
         let Look { view, found, moved } = session.look(mailbox, &set, &items, literals, others)?;
         self.waited = false;
-        // It is there, and it may be a copy of anything.
+        // Without its name it could be a copy of any row, and it cannot be left out either.
         if found.iter().any(|f| untold(f, from)) {
             return Err(Error::new(
                 Fault::Transient,
@@ -263,7 +263,7 @@ impl Account {
     }
 
     /// UIDs of a mailbox, as of this moment, whose messages may have an INTERNALDATE between these
-    /// moments. By a list: what a SEARCH leaves out nobody could notice.
+    /// moments. From a list of all: nobody would notice what a SEARCH leaves out.
     pub fn dated_between(
         &mut self,
         mailbox: &str,
@@ -282,9 +282,9 @@ impl Account {
         Ok(all.into_iter().map(|(uid, _)| uid).collect())
     }
 
-    /// A list of a mailbox in which nothing is missing: as many messages as it says it has, or, since its
-    /// owner may be deleting mail meanwhile, as many as it still has afterwards, none of which the list before
-    /// it lacked.
+    /// A list of a mailbox in which nothing is missing. It has as many messages as the mailbox says it holds. Or, since
+    /// its owner may be deleting mail meanwhile: as many as the mailbox still holds afterwards, all of which the list
+    /// before this one had as well.
     fn counted(&mut self, mailbox: &str, dated: bool) -> Result<Vec<(Uid, Option<Time>)>> {
         let mut told = (0, 0);
         let mut before: Option<(View, HashSet<Uid>)> = None;

@@ -24,7 +24,7 @@ pub use road::Road;
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
 /// What can be told of a message without looking into it.
 const OUTSIDE: &str = "INTERNALDATE RFC822.SIZE";
-/// So many bytes of headers one answer may always bring, however few messages it tells of.
+/// How many bytes of headers one answer may bring at least, however few messages it tells of.
 const HEADERS_MAX: u64 = 1 << 20;
 /// How often a mailbox is opened anew where it tells of fewer messages than it says it has.
 const LISTS_MAX: u32 = 3;
@@ -104,7 +104,7 @@ impl Account {
         } else {
             index.push(entry.delivery.into());
         }
-        // The number of each message goes with whatever is asked of it.
+        // Whatever is asked of a message, its number is asked for as well.
         let always = if policy.labels { "X-GM-MSGID" } else { "" };
         Ok(Account {
             mailbox: Mailbox::new(session, always),
@@ -225,8 +225,8 @@ impl Account {
     }
 
     /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
-    /// `spare_last`: the last message cannot be read and is not to be asked for, as `n:*` would where its UID is lower
-    /// (RFC 3501 6.4.8).
+    /// `spare_last`: the last message that is known cannot be read, and must not be asked for again. `n:*` asks for the
+    /// last message even where its UID is lower (RFC 3501 6.4.8).
     pub fn news(
         &mut self,
         mailbox: &str,
@@ -393,7 +393,7 @@ pub fn all_mail_hidden() -> Error {
     .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
 }
 
-/// A header that is absent or NIL is not one without a name.
+/// Its header was not told, or is NIL: that is no message without a name.
 fn untold(found: &Fetched, from: u32) -> bool {
     found.header.is_none() && found.uid.is_some_and(|uid| uid.0 >= from)
 }

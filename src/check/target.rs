@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::target::{COPIES, Policy, all_mail_hidden};
 use crate::text::bytes_text;
 
-/// Mail of this size is common; what takes less refuses some.
+/// Mail of this size is common: a server that takes less refuses some.
 const COMMON_SIZE: u64 = 25_000_000;
 const LOST: &str = "the connection was lost";
 const QUOTA: &str = "target_quota";
@@ -94,7 +94,7 @@ fn room(
     tell: &mut dyn FnMut(Finding),
     warn: &dyn Fn(&Overlap) -> Finding,
 ) {
-    // The source ends in any case, and with it this wait.
+    // The checks of the source end in any case, and with them this wait.
     let sample = coming.recv().ok();
     let quota = match (session.offers("QUOTA"), session.usable()) {
         (true, true) => Some(session.quota(INBOX)),

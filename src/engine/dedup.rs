@@ -94,7 +94,7 @@ impl TargetIndex<'_> {
                         copies.entry(row.id).or_default().named.push(place)
                     }
                     Some(_) => {}
-                    // It is there and cannot be read. A UID does not change its meaning, so it has the name that it had.
+                    // It is there and cannot be read. It has the name that it had: UIDs do not change their meaning.
                     None if unreadable.iter().any(|d| d.uid == place.uid) => {
                         copies.entry(row.id).or_default().named.push(place)
                     }
@@ -186,9 +186,8 @@ impl TargetIndex<'_> {
     }
 }
 
-/// Those of these messages without a name that may be a copy of this row, the likeliest first, no more than are
-/// compared. A row with a name has no copy among those that tell that they have none, but those that cannot be read
-/// tell nothing.
+/// Those of these messages without a name that may be copies of this row, the likeliest first, no more than are
+/// compared. Where the row has a name, only such as cannot be read may be: the others tell that they have none.
 fn alike<'a>(
     row: &Row,
     nameless: &'a [Discovered],
@@ -217,7 +216,7 @@ pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {
         && a.date == b.date
 }
 
-/// A copy cannot have come before its message was written, nor be dated before it.
+/// The earliest moment that a copy of this row can be dated: no copy came before its message was written.
 fn earliest(row: &Row) -> Time {
     let written = row
         .about

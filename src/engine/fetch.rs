@@ -96,7 +96,7 @@ impl Engine {
     }
 
     /// Another message came than the row speaks of: nothing of it is sent. Either the mailbox has
-    /// new UIDs, or its server tells two stories of this one message.
+    /// new UIDs, or its server names this one message in two ways.
     fn settle_another(&self, batch: &mut Batch<'_>, row: &Row, came: &Discovered) -> Result<()> {
         let mut reader = self.reader();
         if reader.names_another(&row.about, came)? {
@@ -134,7 +134,7 @@ impl Engine {
     }
 }
 
-/// UIDs of the source name other messages: the next look begins with new ones.
+/// Takes note that UIDs of the source name other messages than they did: the next look takes them for new ones.
 fn note_changed_meaning(reader: &mut Reader, uid: Uid) -> Error {
     (reader.renumbered, reader.reused) = (true, true);
     Error::connection(format!(

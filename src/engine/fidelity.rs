@@ -42,8 +42,8 @@ impl Engine {
         }
     }
 
-    /// Are size and header of this copy as they were sent? Of those of which they are, some are counted out as a
-    /// sample whose bytes are to be compared all the same.
+    /// Are size and header of this copy as they were sent, so that its bytes need not be compared? Every so often one is
+    /// counted out as a sample, and its bytes are to be compared all the same.
     pub(super) fn take_as_kept(&self, sent: &Verification, copy: &Copy) -> bool {
         let mut state = self.state();
         let fidelity = &mut state.fidelity;

@@ -1,5 +1,5 @@
-//! The dry run: what a run would do, found out without writing anywhere. It asks what a run asks, of the same
-//! functions; only bytes it does not fetch, and says how many messages hang on those.
+//! The dry run: what a run would do, found out without writing anywhere. It asks the same functions as a run. Only
+//! bytes it does not fetch; it says how many messages depend on them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -240,11 +240,11 @@ impl Engine {
             Decision::Imported => (Plan::Imported, delivered(Proof::Imported, None)),
             Decision::Refuse(error) => (Plan::Refuse(error), later),
             Decision::Fetch { copies } => {
-                // Of what is not told nothing can be recognised before its bytes are there.
                 let twin = match &row.about.message_id {
                     Some(_) => self.ledger.step(|l| l.may_have_a_twin(row))?,
                     None => !nameless.insert((row.about.size, row.about.date.clone())),
                 };
+                // A message whose size is not told can be recognised only by its bytes.
                 let unsure = copies || twin || row.about.size.is_none();
                 let plan = if unsure {
                     Plan::SendUnlessThere

@@ -97,8 +97,8 @@ fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> 
         .collect()
 }
 
-/// All messages of the mailbox. Where a list with dates has failed twice, one message may be to blame: then they are listed
-/// without dates, and each is asked for its own. A list that is not whole is asked for anew.
+/// All messages of the mailbox. Where a list with dates has failed twice, one message may be to blame: then they are
+/// listed without dates, and each is asked for its own later. A list that is not whole is asked for anew.
 fn list_all(reader: &mut Reader, dated: bool) -> Result<List> {
     let mut refused = 0;
     let mut shortened = 0;

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::ledger::{IndexMailbox, Overlap};
 
 impl Engine {
-    /// Warns where the target holds most of what waits. Once in a run, and only where the ledger is a new one; what
-    /// the index knows already must do.
+    /// Warns where the target holds most of what waits. Once in a run, and only where the ledger is a new one. The
+    /// index is not filled further for it.
     pub(super) fn warn_of_overlap(&self, boxes: &[IndexMailbox]) -> Result<()> {
         if self.state().compared {
             return Ok(());

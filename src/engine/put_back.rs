@@ -19,7 +19,7 @@ use crate::session::{SET_MAX, View};
 /// How many messages, of those that came last, are asked whether they are what they were.
 const ASKED: usize = 10;
 
-/// UIDVALIDITY of a mailbox, and the UID below which all are that are known to be given.
+/// UIDVALIDITY of a mailbox, and the first UID above all that are known to be given.
 pub(super) type Given = Option<(UidValidity, u32)>;
 
 impl TargetIndex<'_> {
@@ -29,7 +29,7 @@ impl TargetIndex<'_> {
         self.engine.ledger.step(|l| l.index_given(name))
     }
 
-    /// Where it cannot happen it is not asked for: that is one more question at each session.
+    /// Only then is it worth asking, which costs one more question at each session.
     pub(super) fn may_be_put_back(&self) -> bool {
         self.account.policy().may_go_back
     }

@@ -63,7 +63,7 @@ impl Engine {
         for row in unmarked {
             self.settle_unmarked(&mut batch, &row)?;
         }
-        // Old enough before the look, so that the look is what counts.
+        // Decided before the look: enough time must have passed when it begins.
         let believed: HashMap<i64, bool> = marked
             .iter()
             .map(|r| (r.id, self.unresolved.absence_counts(r.id, &target)))
@@ -145,7 +145,7 @@ impl Engine {
 
 impl TargetIndex<'_> {
     /// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
-    /// One message of the target for one row.
+    /// No message of the target is taken for two rows.
     fn look_for(&mut self, rows: Vec<Row>, now: Time) -> Result<Vec<LookedFor>> {
         let mut all: Vec<LookedFor> = rows
             .into_iter()
@@ -157,7 +157,7 @@ impl TargetIndex<'_> {
             .collect();
         let mut taken: HashSet<(i64, Uid)> = HashSet::new();
         for name in self.account.index_mailboxes() {
-            // A mailbox that was not looked into when the mark was made has no number yet.
+            // This also begins the index of a mailbox that was not looked into when the mark was made.
             let (view, index) = self.look_afresh(&name)?;
             let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
             for one in all.iter_mut().filter(|one| one.found.is_none()) {
@@ -304,8 +304,9 @@ impl TargetIndex<'_> {
                 Some(Some(date)) => {
                     *date == row.internal_date || sent_at.is_none_or(|at| *date >= at - CLOCK_SLACK)
                 }
-                // It tells nothing, or it has our name.
+                // It does not tell its date.
                 Some(None) => true,
+                // It was not asked for its date where it has the row's name.
                 None => same_name(c, &row.about),
             })
             .collect();

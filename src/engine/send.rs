@@ -96,8 +96,7 @@ impl Engine {
         upload: &mut Upload,
     ) -> Result<()> {
         for parcel in parcels {
-            // A session that ends while a message is sent costs a look for that message. The next session is
-            // opened in time.
+            // A session that ends while a message is sent costs a look for that message: it is given up before.
             if self.stopping() || account.outlived(Utc::now()) {
                 break;
             }
@@ -132,8 +131,8 @@ impl Engine {
         }
     }
 
-    /// Sends the message, once more with other line ends where it is refused for the ones that it has. True where
-    /// it was altered so.
+    /// Sends the message, and once more with CRLF line ends where it was refused for the ones that it has. True where
+    /// that was done.
     fn hand_over(
         &self,
         account: &mut Account,
@@ -182,7 +181,7 @@ impl Engine {
         place: Option<(UidValidity, Uid)>,
         altered: bool,
     ) -> Result<()> {
-        // It is there. Whatever cannot be written down from here on, it is not released.
+        // It is there, so its row is not released, also where this cannot be written down.
         batch.leave_in_flight(row);
         let place = match place {
             Some((uid_validity, uid)) => Some(Place {

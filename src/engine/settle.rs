@@ -1,5 +1,5 @@
-//! What becomes of a message after an attempt: one total function from outcome to ledger change,
-//! and the only place where a [`Fault`] decides anything about a message.
+//! What becomes of a message after an attempt: one total function from outcome to ledger change. Not for
+//! finding out how the attempt ended (`send`, `fetch`, `resolve`), nor whose fault it was (`blame`).
 
 use chrono::TimeDelta;
 
@@ -18,8 +18,8 @@ pub(super) enum Outcome {
         place: Option<Place>,
         altered: bool,
     },
-    /// A tagged NO or BAD that is no "temporary" one after the literal, or we did not even ask: the
-    /// target does not have it.
+    /// The target does not have it: it answered NO or BAD, but not a "temporary" NO after it had the literal. Or it was
+    /// not even asked.
     Refused {
         error: Error,
         sender: Option<String>,
@@ -91,9 +91,9 @@ pub(super) fn settle(
         },
         Outcome::Refused { .. } => Change::Released { unseen: false },
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
-        // The second time it was alone: then it is the message, or the connection of any.
+        // This second time it was sent alone: it is to blame, unless the connection ends over any message.
         Outcome::Died(error) if row.unseen > 0 => lost(error),
-        // Once among others and twice alone.
+        // It has happened once when it was sent among others, and twice when it was sent alone.
         Outcome::NotTaken(error) if row.unseen > 1 => lost(error),
         Outcome::Died(_) | Outcome::NotTaken(_) => Change::Released { unseen: true },
         Outcome::FoundAbsent { why } => match why {
@@ -197,7 +197,7 @@ fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
     }
 }
 
-/// The first figure, doubled so many times less one, up to the second.
+/// `first`, doubled `times - 1` times, but no more than `most`.
 fn doubled(
     (first, most): (std::time::Duration, std::time::Duration),
     times: u32,

@@ -1,4 +1,5 @@
-//! What became of messages whose APPEND was answered OK: each copy is looked at once.
+//! What became of messages whose APPEND was answered OK: each copy is looked at once. Not for those whose APPEND ended
+//! unseen (`resolve`).
 
 use std::collections::{HashMap, HashSet};
 

@@ -31,9 +31,9 @@ pub struct Policy {
 /// Which messages are taken on a road.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Takes {
-    /// Such as hold a NUL byte.
+    /// Messages that hold a NUL byte.
     pub nul: bool,
-    /// No larger ones, in bytes.
+    /// The largest, in bytes.
     pub largest: u64,
 }
 
@@ -93,8 +93,8 @@ impl Policy {
         }
     }
 
-    /// How long after its last byte a message may still appear. `anonymous`: it has no Message-ID or no Date, so
-    /// where copies are merged a second one would not be, and more patience costs less than a copy too many.
+    /// How long after its last byte a message may still appear. `anonymous`: it has no Message-ID or no Date. Where
+    /// copies are merged, a second copy of such a message would not be, so it is waited for longer.
     pub fn late_commit(&self, anonymous: bool) -> Duration {
         if anonymous {
             self.late_commit_anonymous

@@ -36,7 +36,7 @@ impl Account {
                     Ok(false) => Appended::Refused(delivery_missing(&error), sent),
                     // Whether it was stored is looked for.
                     Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
-                    // Nobody knows, and the message is charged for nothing that nobody knows.
+                    // Why it was refused is not known, and no message is charged for that.
                     Err(e) => Appended::Refused(e, sent),
                 }
             }

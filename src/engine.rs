@@ -19,29 +19,29 @@ use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
 use crate::error::{Error, Fault, Result};
 use crate::folder::Folder;
-use crate::gmail::{Account, Entry};
 use crate::ledger::{Inherited, Ledger, Route, RowId, Shared};
 use crate::message::Time;
 use crate::session::Login;
+use crate::target::{Account, Entry, Policy};
 
+mod batch;
+mod bisect;
 mod blame;
 mod budget;
 mod daemon;
 mod decide;
+mod dedup;
 mod deliver;
 mod fetch;
 mod fidelity;
-mod flight;
 mod forecast;
 mod history;
 mod index;
 mod life;
 mod once;
 mod overlap;
-mod piecemeal;
 mod put_back;
 mod reader;
-mod recognise;
 mod resolve;
 mod send;
 mod sessions;
@@ -156,8 +156,8 @@ struct State {
     tally: Tally,
     /// After trouble: when it is tried again.
     goes_on_at: Option<Instant>,
-    /// The target has Gmail's extensions.
-    gmail: bool,
+    /// What the target is like, as far as it has been entered.
+    target: Policy,
     /// Mailboxes of copies that did not open.
     closed: HashMap<String, Closed>,
     fidelity: Fidelity,
@@ -219,11 +219,12 @@ impl Engine {
         ledger.belong_to(&route, Utc::now())?;
         let (events, inbox) = channel();
         let setup = Setup::new(config, ledger.folder()?, &times, None);
+        let target = Policy::of_any(&times);
         Ok(Arc::new(Engine {
             setup: RwLock::new(Arc::clone(&setup)),
             once: AtomicBool::new(true),
             reader: Mutex::new(Reader::new(setup, times.clone())),
-            unresolved: Unresolved::new(&times),
+            unresolved: Unresolved::default(),
             sessions: Sessions::default(),
             times,
             ledger: Shared::new(ledger),
@@ -236,7 +237,7 @@ impl Engine {
                 last_progress: Instant::now(),
                 tally: Tally::new(),
                 goes_on_at: None,
-                gmail: false,
+                target,
                 closed: HashMap::new(),
                 fidelity: Fidelity::default(),
                 notice: None,
@@ -277,7 +278,10 @@ impl Engine {
     /// Resolve, discover, deliver. What the first two cannot do does not keep the others from it,
     /// but nothing is delivered before what is in flight has been looked for.
     fn pass(self: &Arc<Engine>, discovered: &mut bool) -> Result<()> {
-        let unseen = !self.unresolved.worth_a_look(self.state().gmail).is_empty();
+        let unseen = !self
+            .unresolved
+            .worth_a_look(&self.state().target)
+            .is_empty();
         let resolved = match self.refused_for_good() {
             _ if !unseen => Ok(()),
             Some(e) => Err(e),

@@ -12,7 +12,7 @@
 //!    the first look and came since the configured start (`engine::watch`).
 //! 2. *Claim.* Newest first, a batch becomes `in_flight`: never two rows of one Message-ID at a time.
 //! 3. *Recognise.* The target index, a mirror of what the target holds, says which of them are there
-//!    already; a hit is confirmed by looking at the message itself (`engine::recognise`).
+//!    already; a hit is confirmed by looking at the message itself (`engine::dedup`).
 //!    What it does not have, an id that the predecessor left may vouch for (`ledger::import`). What
 //!    follows from that is one pure rule, which the dry run asks as well (`engine::decide`).
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
@@ -40,7 +40,7 @@
 //! - Message-ID helps to recognise a message, never to drop one.
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
 //! - One message's fault holds up and charges no other; a connection's or an account's fault charges
-//!   none (`engine::piecemeal` finds out whose it is).
+//!   none (`engine::bisect` finds out whose it is).
 //! - A target that lets us in no more does not wait for mail to show it (`engine::sign_in`).
 //! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
 //!
@@ -67,8 +67,9 @@
 //! wire       a connection: TLS, deadlines, bounds, literals, commands by their tags
 //! session    a signed-in IMAP session; refusals classified
 //! credentials  what a side is entered with; a refused token renewed once
+//! mailbox    an open mailbox, asked about its messages
 //! source     the mailbox we read
-//! gmail      the account we fill
+//! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
@@ -102,9 +103,11 @@ pub mod session;
 
 pub mod credentials;
 
+pub mod mailbox;
+
 pub mod source;
 
-pub mod gmail;
+pub mod target;
 
 pub mod engine;
 

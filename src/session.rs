@@ -2,7 +2,7 @@
 //! the server's refusals classified where its words still are.
 //!
 //! After any error but a tagged NO or BAD the session is of no use: its state is unknown. Not for
-//! what is fetched or sent (`source`, `gmail`), nor for the reaction to an error (`engine`).
+//! what is fetched or sent (`source`, `target`), nor for the reaction to an error (`engine`).
 
 use std::time::Duration;
 

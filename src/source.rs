@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use crate::config::{Endpoint, Intervals};
 use crate::error::Result;
+use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::response::{Fetched, header_value};
 use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
-/// What names a message.
-const NAMES: &str =
-    "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
+/// All of a message.
+const BODY: &str = "BODY.PEEK[]";
 
 /// A message of the source, and what names it as far as the server told.
 pub type Named = (Uid, Option<Discovered>);
-/// Exchange's words in place of a message that it cannot convert, or that its virus scanner still has in hand. What
-/// follows is a number.
+/// What Exchange says in place of a message that it cannot convert, or that its virus scanner still has in hand. A
+/// number follows.
 const NOTICE: &[u8] = b"Retrieval using the IMAP4 protocol failed for the following message";
 
 pub struct Source {
-    session: Session,
-    mailbox: String,
+    mailbox: Mailbox,
+    name: String,
     view: View,
-    /// A message had fewer bytes than its size said, and had them again: sizes are estimates here.
+    /// A message had fewer bytes than its size said, twice the same ones: the sizes of this server are estimates.
     estimates: bool,
 }
 
@@ -33,15 +33,15 @@ impl Source {
     /// Signs in and opens the mailbox.
     pub fn open(
         endpoint: &Endpoint,
-        mailbox: &str,
+        name: &str,
         login: &Login,
         times: &Intervals,
     ) -> Result<Source> {
         let mut session = Session::open(endpoint, login, times)?;
-        let view = session.examine(mailbox)?;
+        let view = session.examine(name)?;
         Ok(Source {
-            session,
-            mailbox: mailbox.into(),
+            mailbox: Mailbox::new(session, "FLAGS INTERNALDATE"),
+            name: name.into(),
             view,
             estimates: false,
         })
@@ -54,7 +54,7 @@ impl Source {
 
     /// Opens the mailbox again, for a view of this moment.
     pub fn look_again(&mut self) -> Result<View> {
-        self.view = self.session.examine(&self.mailbox)?;
+        self.view = self.mailbox.session.examine(&self.name)?;
         Ok(self.view)
     }
 
@@ -63,7 +63,7 @@ impl Source {
     pub fn look_past_uid_next(&mut self) -> Result<View> {
         let last = match self.view.exists {
             0 => None,
-            exists => self.session.uid_at(exists)?,
+            exists => self.mailbox.session.uid_at(exists)?,
         };
         if let Some(last) = last.filter(|last| last.0 >= self.view.uid_next) {
             self.view.uid_next = last.0.saturating_add(1);
@@ -73,43 +73,37 @@ impl Source {
     }
 
     pub fn usable(&self) -> bool {
-        self.session.usable()
+        self.mailbox.session.usable()
     }
 
     /// All messages of the view, as far as the server tells of them: UID, and INTERNALDATE where
     /// `dated`. They are listed, not searched for: Yahoo's SEARCH has told 1,000 of 10,000 (2023).
     pub fn list(&mut self, dated: bool) -> Result<List> {
         let view = self.view;
-        self.session.list(&view, dated)
+        self.mailbox.session.list(&view, dated)
     }
 
     /// UIDs of messages that may have come since `start`, by SEARCH. It may leave some out.
     pub fn searched(&mut self, start: Time) -> Result<Vec<Uid>> {
-        self.session.searched(start)
+        self.mailbox.session.searched(start)
     }
 
     /// UIDs from `from` on that the view holds, and whether the list is whole.
     pub fn uids_from(&mut self, from: u32) -> Result<(Vec<Uid>, bool)> {
-        let (found, end) = self.session.uid_fetch(&self.set_from(from), "(UID)", 0);
-        end?;
+        let found = self.mailbox.numbers(&self.set_from(from))?;
         let whole = self.reaches_down_to(&found, from)?;
-        let mut uids: Vec<Uid> = found
-            .iter()
-            .filter_map(|f| f.uid)
-            .filter(|uid| (from..self.view.uid_next).contains(&uid.0))
-            .collect();
-        uids.sort_unstable();
-        uids.dedup();
-        Ok((uids, whole))
+        Ok((uids_within(&found, from..self.view.uid_next), whole))
     }
 
-    /// What names the messages from `from` on that the view holds, in one flight, for few of them; and
-    /// whether the list is whole. Of some only the UID may be told.
+    /// What names the messages from `from` on that the view holds, and whether the list is whole: in one round trip,
+    /// for few messages. Of some only the UID may be told.
     pub fn metadata_from(&mut self, from: u32) -> Result<(Vec<Named>, bool)> {
         let expected = u64::from(self.view.uid_next.saturating_sub(from)).min(SET_MAX as u64);
-        let (found, end) =
-            self.session
-                .uid_fetch(&self.set_from(from), NAMES, METADATA_MAX * expected);
+        let (set, items) = (self.set_from(from), self.mailbox.items(NAME));
+        let (found, end) = self
+            .mailbox
+            .session
+            .uid_fetch(&set, &items, METADATA_MAX * expected);
         end?;
         let whole = self.reaches_down_to(&found, from)?;
         let range = from..self.view.uid_next;
@@ -121,8 +115,8 @@ impl Source {
         Ok((named, whole))
     }
 
-    /// Are these all the messages of the view from `from` on? Their sequence numbers tell: they leave
-    /// out none up to the last of the view, and the message below them lies below `from`.
+    /// Are these all the messages of the view from `from` on? They are where their sequence numbers go up to the last
+    /// of the view without a gap, and the message before them has a UID below `from`.
     fn reaches_down_to(&mut self, found: &[Fetched], from: u32) -> Result<bool> {
         let view = self.view;
         let range = from..view.uid_next;
@@ -150,44 +144,35 @@ impl Source {
         }
         let uid = match is_at(below) {
             Some(uid) => Some(uid),
-            None => self.session.uid_at(below)?,
+            None => self.mailbox.session.uid_at(below)?,
         };
         Ok(uid.is_some_and(|uid| uid.0 < from))
     }
 
-    /// What the view may hold from `from` on. Not `n:*`: where the last message has gone it names one that is lower
-    /// (RFC 3501 6.4.8), and Tencent refuses sets that descend.
+    /// The set of all UIDs of the view from `from` on. Not `n:*`: where the last message has gone that names one that is
+    /// lower (RFC 3501 6.4.8), and Tencent refuses sets that descend.
     fn set_from(&self, from: u32) -> String {
         format!("{from}:{}", self.view.uid_next.saturating_sub(1).max(from))
     }
 
     /// Those of these UIDs that the mailbox has.
     pub fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
-        let (found, end) = self.session.uid_fetch(&uid_set(uids), "(UID)", 0);
-        end?;
-        Ok(found
-            .iter()
-            .filter_map(|f| f.uid)
-            .filter(|u| uids.contains(u))
-            .collect())
+        self.mailbox.listed(uids)
     }
 
     /// What names these messages, as far as it came. `uids` must ascend, at most `SET_MAX`.
     pub fn metadata(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
-        let (found, end) =
-            self.session
-                .uid_fetch(&uid_set(uids), NAMES, METADATA_MAX * uids.len() as u64);
-        (found.iter().filter_map(named).collect(), end)
+        self.mailbox.metadata(uids)
     }
 
     /// Can the server tell of new mail by itself (RFC 2177)?
     pub fn can_idle(&self) -> bool {
-        self.session.offers("IDLE")
+        self.mailbox.session.offers("IDLE")
     }
 
     /// Waits until the server tells of new mail, `limit` at the most. True when it told of some.
     pub fn idle(&mut self, limit: Duration) -> Result<bool> {
-        self.session.idle(limit)
+        self.mailbox.session.idle(limit)
     }
 
     /// Whole messages, as far as they came; `bytes`: what is expected of them together. With
@@ -199,17 +184,17 @@ impl Source {
         bytes: u64,
         plain: bool,
     ) -> (Vec<Message>, Result<()>) {
-        let items = if plain {
-            "(UID FLAGS INTERNALDATE BODY.PEEK[])"
+        let what = if plain {
+            BODY.into()
         } else {
-            "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)] BODY.PEEK[])"
+            format!("{NAME} {BODY}")
         };
         // Sizes may lie (docs/servers.md 3.9): what a server announces too low is still taken.
         let bound = bytes.max(MESSAGE_MAX) + METADATA_MAX * uids.len() as u64;
         let (found, end) = if uids.last().is_some_and(|last| last.0 >= self.view.uid_next) {
-            self.in_a_view_of_now(uids, items, bound)
+            self.fetch_in_a_view_of_now(uids, &what, bound)
         } else {
-            self.session.uid_fetch(&uid_set(uids), items, bound)
+            self.mailbox.fetch(uids, &what, bound)
         };
         if let Some(last) = found.iter().filter_map(|f| f.uid).max() {
             self.view.uid_next = self.view.uid_next.max(last.0.saturating_add(1));
@@ -236,7 +221,8 @@ impl Source {
         if let Some(told) = short.filter(|told| !self.estimates || came <= told / 2) {
             let uid = message.about.uid;
             let (again, end) =
-                self.session
+                self.mailbox
+                    .session
                     .uid_fetch(&uid.to_string(), "(UID BODY.PEEK[])", MESSAGE_MAX);
             end?;
             let again = again.into_iter().find(|f| f.uid == Some(uid));
@@ -252,13 +238,15 @@ impl Source {
 
     /// Mail that came since this session looked: another one of ours told us of it. What a server
     /// answered from its old view is asked for once more.
-    fn in_a_view_of_now(
+    fn fetch_in_a_view_of_now(
         &mut self,
         uids: &[Uid],
-        items: &str,
+        what: &str,
         bound: u64,
     ) -> (Vec<Fetched>, Result<()>) {
-        let (mut found, grew, end) = self.session.uid_fetch_now(&uid_set(uids), items, bound);
+        let items = self.mailbox.items(what);
+        let session = &mut self.mailbox.session;
+        let (mut found, grew, end) = session.uid_fetch_now(&uid_set(uids), &items, bound);
         let had = |uid: &Uid| {
             found
                 .iter()
@@ -268,7 +256,7 @@ impl Source {
         if end.is_err() || !grew || missing.is_empty() {
             return (found, end);
         }
-        let (more, end) = self.session.uid_fetch(&uid_set(&missing), items, bound);
+        let (more, end) = self.mailbox.fetch(&missing, what, bound);
         found.retain(|f| f.body.is_some());
         found.extend(more);
         (found, end)
@@ -279,19 +267,15 @@ impl Source {
     pub fn envelope(&mut self, uid: Uid) -> Option<Vec<u8>> {
         let items = "(UID BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])";
         let (found, _) = self
+            .mailbox
             .session
             .uid_fetch(&uid.to_string(), items, METADATA_MAX);
         found.into_iter().find(|f| f.uid == Some(uid))?.header
     }
 
     pub fn logout(self) {
-        self.session.logout();
+        self.mailbox.session.logout();
     }
-}
-
-/// None where the server told nothing of the header: that is no message without Message-ID.
-fn named(found: &Fetched) -> Option<Discovered> {
-    found.discovered().filter(|_| found.header.is_some())
 }
 
 /// Is this Exchange's notice that it could not hand the message over? Its subject is folded where it pleases.

@@ -61,8 +61,8 @@ impl Coming {
     }
 }
 
-/// What the target's limits leave, beside what comes.
-pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, gmail: bool) -> Finding {
+/// What the target's limits leave, beside what comes. `make_room`: what to do where that is not enough.
+pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, make_room: &str) -> Finding {
     let messages = |n| counted(n, "message");
     let judged = [
         quota
@@ -84,11 +84,6 @@ pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, gmail: bool
             format!("what waits is {comes}")
         }
     });
-    let make_room = if gmail {
-        "make room in the Google account (mail, Drive and Photos share it: https://one.google.com/storage)"
-    } else {
-        "make room in the account"
-    };
     match (worst.grade, comes) {
         (Grade::Full, _) => Finding::problem(
             name,
@@ -204,6 +199,8 @@ mod tests {
     use super::*;
     use crate::check::Outcome;
 
+    const MAKE_ROOM: &str = "make room in the account";
+
     const MB: u64 = 1_000_000;
 
     fn said(left_mb: u64, all_mb: u64, coming_mb: Option<u64>) -> (&'static str, String) {
@@ -220,7 +217,7 @@ mod tests {
             bytes: mb * MB,
             first: true,
         });
-        let finding = left("target_quota", quota, coming, true);
+        let finding = left("target_quota", quota, coming, MAKE_ROOM);
         let grade = match finding.outcome {
             Outcome::Ok => "ok",
             Outcome::Warning => "warning",
@@ -315,13 +312,13 @@ mod tests {
             bytes: MB,
             first: false,
         };
-        let finding = left("target_quota", quota, Some(coming), false);
+        let finding = left("target_quota", quota, Some(coming), MAKE_ROOM);
         let text = "there is room for 5 messages more (95% is used), and what waits is 6 messages";
         assert_eq!(finding.message, text);
         assert_eq!(finding.outcome, Outcome::Problem(Fault::NeedsUser));
         let hint = "make room in the account; what does not fit waits, and nothing is lost";
         assert_eq!(finding.hint.as_deref(), Some(hint));
-        let none = left("target_quota", Quota::default(), Some(coming), false);
+        let none = left("target_quota", Quota::default(), Some(coming), MAKE_ROOM);
         assert_eq!(none.outcome, Outcome::Ok);
     }
 

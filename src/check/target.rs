@@ -10,14 +10,15 @@ use super::servers::{enter, holds};
 use super::{ASK_THE_OPERATOR, Access, Finding};
 use crate::config::{Draft, Intervals};
 use crate::folder::INBOX;
-use crate::gmail::{COPIES, all_mail_hidden};
 use crate::ledger::Overlap;
 use crate::session::Session;
+use crate::target::{COPIES, Policy, all_mail_hidden};
 use crate::text::bytes_text;
 
-/// Mail of this size is common; what takes less refuses some.
+/// Mail of this size is common: a server that takes less refuses some.
 const COMMON_SIZE: u64 = 25_000_000;
 const LOST: &str = "the connection was lost";
+const QUOTA: &str = "target_quota";
 
 /// The target, as far as one gets. `coming`: what is known of what the source has for it.
 pub(super) fn findings(
@@ -36,7 +37,7 @@ pub(super) fn findings(
         "target_copies",
         "target_uidplus",
         "target_size_limit",
-        "target_quota",
+        QUOTA,
     ];
     let Ok(mut session) = session else {
         for name in rest {
@@ -44,13 +45,14 @@ pub(super) fn findings(
         }
         return;
     };
+    let policy = Policy::of(&session, times);
     tell(match session.examine(INBOX) {
         Ok(view) => Finding::ok(rest[0], holds(&view)),
         Err(e) => Finding::problem(rest[0], &e, ASK_THE_OPERATOR),
     });
     let mut all_mail = None;
     tell(if session.usable() {
-        let (finding, found) = copies(rest[1], &mut session);
+        let (finding, found) = copies(rest[1], &mut session, &policy);
         all_mail = found;
         finding
     } else {
@@ -64,8 +66,8 @@ pub(super) fn findings(
         draft.ledger.as_ref().map(|l| &*l.path),
     );
     room(
-        rest[4],
         &mut session,
+        &policy,
         all_mail,
         before,
         coming,
@@ -84,15 +86,15 @@ pub(super) fn findings(
 /// Is there room, and is it needed: a new ledger may have been made by mistake. Where a server does not say
 /// or does not hold what it offers, a run goes on all the same.
 fn room(
-    name: &str,
     session: &mut Session,
+    policy: &Policy,
     all_mail: &str,
     before: &Before,
     coming: &Receiver<Sample>,
     tell: &mut dyn FnMut(Finding),
     warn: &dyn Fn(&Overlap) -> Finding,
 ) {
-    // The source ends in any case, and with it this wait.
+    // The checks of the source end in any case, and with them this wait.
     let sample = coming.recv().ok();
     let quota = match (session.offers("QUOTA"), session.usable()) {
         (true, true) => Some(session.quota(INBOX)),
@@ -107,14 +109,13 @@ fn room(
     match quota {
         Some(Ok(quota)) => {
             let coming = Coming::of(before, sample.as_ref(), overlap);
-            let gmail = session.offers("X-GM-EXT-1");
-            tell(room::left(name, quota, coming, gmail));
+            tell(room::left(QUOTA, quota, coming, policy.make_room));
         }
         Some(Err(_)) => tell(Finding::skipped(
-            name,
+            QUOTA,
             "the server did not say what is left",
         )),
-        None if session.offers("QUOTA") => tell(Finding::skipped(name, LOST)),
+        None if session.offers("QUOTA") => tell(Finding::skipped(QUOTA, LOST)),
         None => {}
     }
     if let Some(overlap) = overlap.filter(Overlap::is_telling) {
@@ -123,8 +124,8 @@ fn room(
 }
 
 /// Where copies are looked for that are there already, and the name of All Mail.
-fn copies(name: &str, session: &mut Session) -> (Finding, Option<String>) {
-    if !session.offers("X-GM-EXT-1") {
+fn copies(name: &str, session: &mut Session, policy: &Policy) -> (Finding, Option<String>) {
+    if !policy.labels {
         let text = format!("not Gmail: what is there already is looked for in {INBOX} alone");
         return (Finding::ok(name, text), None);
     }

@@ -10,9 +10,6 @@ use crate::error::{Error, Result, shown};
 use crate::ledger::{Ledger, Overlap};
 use crate::text::{Page, bytes_text, counted, minute, thousands};
 
-/// support.google.com/a/answer/1071518, seen 2026-11.
-const GMAIL_PER_DAY: u64 = 500_000_000;
-
 pub(super) fn dry_run(
     config: Config,
     times: Intervals,
@@ -145,13 +142,13 @@ fn time_text(f: &Forecast) -> Option<String> {
             ))
         }
         // docs/gmail.md 6: of other accounts Google says nothing.
-        None if f.gmail => Some(format!(
-            "Google names a limit of 500 MB a day for uploads over IMAP to a Workspace account; under it {}",
-            match f.send.bytes.div_ceil(GMAIL_PER_DAY).saturating_sub(1) {
+        None => f.uploads_per_day.map(|limit| format!(
+            "Google names a limit of {} MB a day for uploads over IMAP to a Workspace account; under it {}",
+            limit / 1_000_000,
+            match f.send.bytes.div_ceil(limit).saturating_sub(1) {
                 0 => "all of it may go at once".into(),
                 days => last(days),
             }
         )),
-        None => None,
     }
 }

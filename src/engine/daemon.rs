@@ -15,9 +15,9 @@ use super::reader::Reader;
 use super::{Ended, Engine, Setup, backoff};
 use crate::config::{Config, LedgerPlace};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
 use crate::ledger::Route;
 use crate::message::{Sha256, sha256};
+use crate::target::Account;
 
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
@@ -184,7 +184,7 @@ impl Engine {
     /// When there will be something to deliver, as far as is known.
     fn next_work(&self) -> Result<Instant> {
         let now = Instant::now();
-        let unseen = self.unresolved.next_look(self.state().gmail, true);
+        let unseen = self.unresolved.next_look(&self.state().target, true);
         let due = self.ledger.step(|l| l.next_due(Utc::now()))?.map(|at| {
             let wait = (at - Utc::now()).to_std().unwrap_or_default();
             // A row that is due and was not taken waits for another one to be resolved.

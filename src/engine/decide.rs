@@ -1,8 +1,8 @@
 //! What is to be done with a row before anybody has looked at its bytes: one pure rule, which delivery and
-//! the dry run ask. What only the bytes tell is found out once they are fetched.
+//! the dry run ask. Not for what only the bytes tell (`deliver`).
 
 use super::budget::too_big;
-use super::recognise::{Copies, by_name};
+use super::dedup::{Copies, by_name};
 use super::whose::Rivals;
 use crate::error::{Error, Result};
 use crate::ledger::{Place, Row, Shared};
@@ -17,7 +17,7 @@ pub(super) struct Known<'a> {
     imported: bool,
 }
 
-/// What the ledger adds to what the index showed. It is asked only what matters.
+/// Adds what the ledger knows to what the index showed. It is asked for no more than the decision takes.
 pub(super) fn known<'a>(
     ledger: &Shared,
     row: &Row,
@@ -32,7 +32,7 @@ pub(super) fn known<'a>(
     Ok(Known {
         copies,
         rivals,
-        // Where the target has copies that may be this one's or another's, their bytes decide.
+        // Where the target holds messages of this name, their bytes decide, and not the imported id.
         imported: !shown && ledger.step(|l| l.imported_vouches(row.id))?,
     })
 }
@@ -51,8 +51,8 @@ pub(super) enum Decision {
     /// The predecessor had copied it.
     Imported,
     Refuse(Error),
-    /// Its bytes are to be fetched, and sent unless they are there already. `copies`: what the target holds
-    /// may be it.
+    /// Its bytes are to be fetched, and sent unless they are there already. `copies`: the target holds messages that
+    /// may have these bytes.
     Fetch {
         copies: bool,
     },

@@ -1,40 +1,40 @@
 //! One worker: claims a batch, finds out what the target has of it, fetches the rest, and sends it.
 //!
-//! Every row of a batch leaves through `settle`, each by itself. What is not begun when a session
-//! dies is released; what may have arrived stays in flight and is resolved by looking.
+//! Every row of a batch leaves through `settle`, each by itself. Where a session dies, what was not begun is
+//! released, and what may have arrived stays in flight and is resolved by looking.
 
 use std::collections::HashMap;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::Engine;
+use super::batch::Batch;
 use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
-use super::flight::Flight;
+use super::dedup::{Copies, whose_copy};
 use super::index::TargetIndex;
 use super::reader::same_message_id;
-use super::recognise::Copies;
 use super::send::Parcel;
 use super::settle::Outcome;
 use super::whose::Whose;
-use super::{Engine, recognise};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
 use crate::message::{Message, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
+use crate::target::{Account, Policy};
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
-    pub(super) fn work(&self, batch: usize) -> Result<()> {
+    pub(super) fn work(&self, count: usize) -> Result<()> {
         let once = self.once.load(Ordering::Relaxed);
         let (mut account, mut warm) = match self.enter() {
-            // Others of ours are in: fewer will do.
+            // The server lets in no more sessions of ours than are at work already: those will do.
             Err(e) if e.fault == Fault::Throttled && self.sessions.any_at_work() => {
                 warn!("{}", e.then("going on with fewer connections"));
                 return Ok(());
@@ -48,7 +48,7 @@ impl Engine {
                 && warm
                 && e.fault == Fault::Connection
             {
-                // It had waited too long for us: that is no trouble.
+                // The server had ended it while it waited for mail: that is no trouble.
                 debug!("{}", e.then("opening another session"));
                 (account, warm) = (self.open_account()?, false);
                 end = self.resolve_and_verify(&mut account);
@@ -61,14 +61,14 @@ impl Engine {
                 account = self.open_account()?;
             }
             let claim = Claim {
-                count: batch,
+                count,
                 bytes: BATCH_BYTES,
                 once,
             };
             let rows = match self.next_batch(claim) {
                 Ok(rows) if rows.is_empty() => break,
                 Ok(rows) => rows,
-                // The session is fine, and waits for what comes next.
+                // No fault of the session: it is kept for when more may be sent.
                 Err(e) if e.own_limit => {
                     end = Err(e);
                     break;
@@ -93,7 +93,7 @@ impl Engine {
     fn enter(&self) -> Result<(Account, bool)> {
         match self.sessions.take_idle() {
             Some((account, waited)) => {
-                // What was opened beside the look at the source has hardly waited.
+                // In a run that ends by itself, it was opened while the source was looked at: just now.
                 let once = self.once.load(Ordering::Relaxed);
                 Ok((account, !once || waited >= self.times.keep))
             }
@@ -101,8 +101,8 @@ impl Engine {
         }
     }
 
-    /// One session first: what is refused to one worker is not tried by the others as well, since servers ban whoever
-    /// tries a wrong password again and again.
+    /// The workers sign in one after the other until one is in: what is refused to the first is not tried by the
+    /// others as well, since servers ban whoever tries a wrong password again and again.
     fn open_after_the_others(&self) -> Result<Account> {
         let mut refused = self
             .first_session
@@ -120,54 +120,46 @@ impl Engine {
         opened
     }
 
+    /// The steps of one batch.
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
-        let mut open = Flight { engine: self, rows };
-        let (boxes, copies) = {
-            let mut index = TargetIndex::through(self, account);
-            let mut boxes = index.refresh()?;
-            let copies = index.copies(&mut boxes, &open.rows, Utc::now())?;
-            self.mind_overlap(&boxes)?;
-            (boxes, copies)
-        };
-        self.settle_without_bytes(&mut open, &copies)?;
-        let messages = self.fetch(&mut open)?;
-        self.mind_renumbering(&messages)?;
+        let mut batch = Batch { engine: self, rows };
+        let (boxes, copies) = self.look_for_copies(account, &batch)?;
+        self.settle_without_bytes(&mut batch, &copies)?;
+        let messages = self.fetch(&mut batch)?;
+        self.check_renumbering(&messages)?;
         let ids: Vec<RowId> = messages.iter().map(|(row, _)| row.id).collect();
-        let end = self.send_and_verify(account, &mut open, messages, &copies, &boxes);
+        let end = self.send_and_verify(account, &mut batch, messages, &copies, &boxes);
         self.forget_headers(&ids);
         end
     }
 
-    fn send_and_verify(
+    /// Brings the index up to date: where each of its mailboxes stands, and what they hold that may be a copy
+    /// of a row of this batch.
+    fn look_for_copies(
         &self,
         account: &mut Account,
-        open: &mut Flight<'_>,
-        messages: Vec<(Row, Message)>,
-        copies: &HashMap<RowId, Copies>,
-        boxes: &[IndexMailbox],
-    ) -> Result<()> {
-        let parcels = self.compare(account, open, messages, copies)?;
-        let end = self.send(account, open, parcels, boxes);
-        if end.as_ref().is_err_and(|e| !e.own_limit) {
-            return end;
-        }
-        TargetIndex::through(self, account).verify()?;
-        end
+        batch: &Batch<'_>,
+    ) -> Result<(Vec<IndexMailbox>, HashMap<RowId, Copies>)> {
+        let mut index = TargetIndex::through(self, account);
+        let mut boxes = index.refresh()?;
+        let copies = index.find_copies(&mut boxes, &batch.rows, Utc::now())?;
+        self.warn_of_overlap(&boxes)?;
+        Ok((boxes, copies))
     }
 
-    /// Rows that need no bytes: the target has them, the predecessor had copied them, or even their source
-    /// says that they are more than may be carried. What is only more than the target takes is fetched all
-    /// the same: sizes may lie (docs/servers.md 3.9), and its bytes decide.
+    /// Settles rows that need no bytes: the target has them, the predecessor had copied them, or even their
+    /// source says that they are more than may be carried. What is only more than the target takes is fetched
+    /// all the same: sizes may lie (docs/servers.md 3.9), and its bytes decide.
     fn settle_without_bytes(
         &self,
-        open: &mut Flight<'_>,
+        batch: &mut Batch<'_>,
         copies: &HashMap<RowId, Copies>,
     ) -> Result<()> {
         let limits = Limits {
             takes: MESSAGE_MAX,
             a_day: None,
         };
-        for row in open.rows.clone() {
+        for row in batch.rows.clone() {
             let known = decide::known(&self.ledger, &row, copies.get(&row.id))?;
             let (proof, place) = match decide(row.about.size, known, limits) {
                 Decision::Found(place) => {
@@ -183,12 +175,12 @@ impl Engine {
                 }
                 Decision::Refuse(error) => {
                     let header = self.reader().envelope(row.about.uid).unwrap_or_default();
-                    open.refuse(&row, error, &header)?;
+                    batch.refuse(&row, error, &header)?;
                     continue;
                 }
                 Decision::Fetch { .. } => continue,
             };
-            open.settle(
+            batch.settle(
                 &row,
                 Outcome::Delivered {
                     proof,
@@ -200,114 +192,125 @@ impl Engine {
         Ok(())
     }
 
-    /// Equal bytes are delivered once; messages that share a name with others are told apart by
-    /// their bytes. What is left is to be sent.
-    fn compare(
+    fn send_and_verify(
         &self,
         account: &mut Account,
-        open: &mut Flight<'_>,
+        batch: &mut Batch<'_>,
+        messages: Vec<(Row, Message)>,
+        copies: &HashMap<RowId, Copies>,
+        boxes: &[IndexMailbox],
+    ) -> Result<()> {
+        let parcels = self.prepare(account, batch, messages, copies)?;
+        let end = self.send(account, batch, parcels, boxes);
+        if end.as_ref().is_err_and(|e| !e.own_limit) {
+            return end;
+        }
+        TargetIndex::through(self, account).verify()?;
+        end
+    }
+
+    /// Settles the messages that the target has already or does not take, as their bytes tell; the others are
+    /// made ready to be sent.
+    fn prepare(
+        &self,
+        account: &mut Account,
+        batch: &mut Batch<'_>,
         messages: Vec<(Row, Message)>,
         copies: &HashMap<RowId, Copies>,
     ) -> Result<Vec<Parcel>> {
         let mut parcels = Vec::with_capacity(messages.len());
-        for (mut row, message) in messages {
-            let body = Arc::new(message.body);
-            let (sha256, canonical) = (sha256(&body), canonical_hash(&body));
-            (row.sha256, row.canonical) = (Some(sha256), Some(canonical));
-            self.hash_rivals(account, &row)?;
-            let twin = match self.ledger.step(|l| l.twin(row.id, &sha256))? {
-                Some(Twin::Unverified) => {
-                    // An OK vouches for nobody before it is known what became of it.
-                    TargetIndex::through(self, account).verify()?;
-                    self.ledger.step(|l| l.twin(row.id, &sha256))?
-                }
-                twin => twin,
-            };
-            match twin {
-                Some(Twin::Delivered) => {
-                    info!(
-                        "{} has the same bytes as a message that was delivered",
-                        self.named(&row)
-                    );
-                    self.ledger
-                        .step(|l| l.set_hashes(row.id, &sha256, &canonical))?;
-                    open.settle(
-                        &row,
-                        Outcome::Delivered {
-                            proof: Proof::Same,
-                            place: None,
-                            altered: false,
-                        },
-                    )?;
-                    continue;
-                }
-                Some(Twin::Before(before)) => {
-                    info!(
-                        "{} is known from before its mailbox had new UIDs",
-                        self.named(&row)
-                    );
-                    open.settle(&row, Outcome::KnownBefore { row: before })?;
-                    continue;
-                }
-                // Another worker has just sent it.
-                Some(Twin::Unverified) => {
-                    open.settle(&row, Outcome::NotBegun)?;
-                    continue;
-                }
-                None => {}
+        for (row, message) in messages {
+            let parcel = Parcel::new(row, message);
+            let row = &parcel.row;
+            if let Some(outcome) = self.recognise(account, &parcel, copies.get(&row.id))? {
+                batch.settle(row, outcome)?;
+            } else if let Some(error) = self.not_taken(&account.policy(), &parcel) {
+                batch.refuse(row, error, &parcel.body)?;
+            } else {
+                self.remember_header(row.id, &parcel.body);
+                parcels.push(parcel);
             }
-            if let Some((place, altered)) =
-                self.copy_with_bytes(account, &row, copies.get(&row.id))?
-            {
-                info!("found {} in the target", self.named(&row));
-                self.ledger
-                    .step(|l| l.set_hashes(row.id, &sha256, &canonical))?;
-                let proof = Proof::Found;
-                open.settle(
-                    &row,
-                    Outcome::Delivered {
-                        proof,
-                        place: Some(place),
-                        altered,
-                    },
-                )?;
-                continue;
-            }
-            if account.is_gmail() && body.contains(&0) {
-                // It would end the connection (docs/gmail.md 3.6).
-                let error = Error::new(
-                    Fault::Permanent,
-                    "the message holds a NUL byte, which Gmail does not take",
-                );
-                open.refuse(&row, error, &body)?;
-                continue;
-            }
-            let size = body.len() as u64;
-            let a_day = self.setup().config.upload_limit_per_day;
-            if let Some(error) = too_big(size, account.size_limit(), a_day) {
-                open.refuse(&row, error, &body)?;
-                continue;
-            }
-            self.remember_header(row.id, &body);
-            let intent = Intent {
-                row: row.id,
-                sha256,
-                canonical,
-                size,
-                flags: message.about.flags,
-            };
-            parcels.push(Parcel {
-                flags: message.about.flags,
-                row,
-                body,
-                intent,
-            });
         }
         Ok(parcels)
     }
 
-    /// Rows with this row's Message-ID and Date that were recognised by those alone: now it matters
-    /// what they are. Their message is hashed, or where it is gone from the source, its copy.
+    /// What becomes of a message whose bytes the target has already. Equal bytes are delivered once; messages
+    /// that share a name with others are told apart by their bytes.
+    fn recognise(
+        &self,
+        account: &mut Account,
+        parcel: &Parcel,
+        copies: Option<&Copies>,
+    ) -> Result<Option<Outcome>> {
+        let row = &parcel.row;
+        self.hash_rivals(account, row)?;
+        let delivered = |proof, place, altered| Outcome::Delivered {
+            proof,
+            place,
+            altered,
+        };
+        Ok(match self.twin(account, &parcel.intent)? {
+            Some(Twin::Delivered) => {
+                info!(
+                    "{} has the same bytes as a message that was delivered",
+                    self.named(row)
+                );
+                self.record_hashes(&parcel.intent)?;
+                Some(delivered(Proof::Same, None, false))
+            }
+            Some(Twin::Before(before)) => {
+                info!(
+                    "{} is known from before its mailbox had new UIDs",
+                    self.named(row)
+                );
+                Some(Outcome::KnownBefore { row: before })
+            }
+            // Another worker has just sent it: the row waits until that copy has been looked at.
+            Some(Twin::Unverified) => Some(Outcome::NotBegun),
+            None => match self.copy_with_bytes(account, row, copies)? {
+                Some((place, altered)) => {
+                    info!("found {} in the target", self.named(row));
+                    self.record_hashes(&parcel.intent)?;
+                    Some(delivered(Proof::Found, Some(place), altered))
+                }
+                None => None,
+            },
+        })
+    }
+
+    /// Another row with these bytes. One that was only answered OK vouches for nobody before its copy has been
+    /// looked at, which is done first.
+    fn twin(&self, account: &mut Account, sent: &Intent) -> Result<Option<Twin>> {
+        let twin = || self.ledger.step(|l| l.twin(sent.row, &sent.sha256));
+        match twin()? {
+            Some(Twin::Unverified) => {
+                TargetIndex::through(self, account).verify()?;
+                twin()
+            }
+            known => Ok(known),
+        }
+    }
+
+    fn record_hashes(&self, sent: &Intent) -> Result<()> {
+        self.ledger
+            .step(|l| l.set_hashes(sent.row, &sent.sha256, &sent.canonical))
+    }
+
+    /// Why the target does not take this message, if so.
+    fn not_taken(&self, target: &Policy, parcel: &Parcel) -> Option<Error> {
+        let takes = target.takes(parcel.road);
+        if !takes.nul && parcel.body.contains(&0) {
+            return Some(Error::new(
+                Fault::Permanent,
+                "the message holds a NUL byte, which Gmail does not take",
+            ));
+        }
+        let a_day = self.setup().config.upload_limit_per_day;
+        too_big(parcel.intent.size, takes.largest, a_day)
+    }
+
+    /// Other rows with this row's Message-ID and Date were recognised by those alone, and now it matters which
+    /// bytes they have. Their messages are hashed, or their copies where the source has them no longer.
     fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
         let rivals = self.ledger.step(|l| l.unhashed_rivals(row))?;
         let others = || self.ledger.step(|l| l.others_to_fetch(row.mailbox_id));
@@ -320,15 +323,15 @@ impl Engine {
                     false,
                     &others,
                 )?;
-                // Under another name it is not the rival: its hash would make that one vouch for
-                // bytes which nobody delivered.
+                // What comes with another Message-ID is not the rival's message: its hash would make the rival
+                // vouch for bytes that nobody delivered.
                 let rivals_own = |m: &Message| same_message_id(&m.about, &rival.about);
                 body = got.found.into_iter().find(rivals_own).map(|m| m.body);
             }
             if body.is_none()
                 && let Some(place) = place
             {
-                body = TargetIndex::through(self, account).copy(place)?;
+                body = TargetIndex::through(self, account).body_at(place)?;
             }
             if let Some(body) = body {
                 self.ledger
@@ -353,9 +356,10 @@ impl Engine {
             {
                 continue;
             }
-            let named = false; // Where a name decides, it has.
-            if let Some(body) = TargetIndex::through(self, account).copy(*place)?
-                && let Whose::Ours { altered } = recognise::seen(&self.ledger, row, &body, named)?
+            // Where the name decides, it has done so before the bytes were fetched.
+            let named = false;
+            if let Some(body) = TargetIndex::through(self, account).body_at(*place)?
+                && let Whose::Ours { altered } = whose_copy(&self.ledger, row, &body, named)?
             {
                 return Ok(Some((*place, altered)));
             }

@@ -7,9 +7,9 @@ use chrono::Utc;
 use log::warn;
 
 use super::Engine;
-use crate::gmail::Copy;
 use crate::ledger::{RowId, Verification};
 use crate::message::{HeaderHash, Time, header_hash};
+use crate::target::Copy;
 
 /// One copy of so many is compared byte by byte, where size and header are as they were sent.
 const SAMPLE: u64 = 50;
@@ -19,11 +19,12 @@ const SAMPLE_MAX: u64 = 1 << 20;
 /// What this run knows of the copies that it has made.
 #[derive(Default)]
 pub(super) struct Fidelity {
-    /// Of messages on their way; another process does not know them.
+    /// The headers of messages that are being sent, by row. Those that another process sent are not known.
     headers: HashMap<RowId, HeaderHash>,
     compared: u64,
-    /// The target was seen to alter texts: each is looked at.
+    /// The target was seen to alter texts: the bytes of every copy are compared from then on.
     doubted: bool,
+    /// The ways in which copies differ that were said already.
     told: HashSet<&'static str>,
 }
 
@@ -41,9 +42,9 @@ impl Engine {
         }
     }
 
-    /// Are size and header of this copy as they were sent, and is it not one whose bytes are to be
-    /// compared all the same?
-    pub(super) fn looks_kept(&self, sent: &Verification, copy: &Copy) -> bool {
+    /// Are size and header of this copy as they were sent, so that its bytes need not be compared? Every so often one is
+    /// counted out as a sample, and its bytes are to be compared all the same.
+    pub(super) fn take_as_kept(&self, sent: &Verification, copy: &Copy) -> bool {
         let mut state = self.state();
         let fidelity = &mut state.fidelity;
         let size = sent.row.about.size;
@@ -58,10 +59,10 @@ impl Engine {
         !fidelity.doubted && fidelity.compared % SAMPLE != 1
     }
 
-    /// What this copy lacks beside its bytes. True when it lacks something.
-    pub(super) fn lacks_flags_or_date(&self, sent: &Verification, copy: &Copy) -> bool {
+    /// Says what this copy lacks beside its bytes. True when it lacks something.
+    pub(super) fn note_flags_and_date(&self, sent: &Verification, copy: &Copy) -> bool {
         let flags = sent.row.about.flags.outside_drafts();
-        // Whoever reads the mail may set flags meanwhile.
+        // Only a flag that is missing counts: whoever reads the mail may have set others meanwhile.
         let dropped = copy.flags.is_some_and(|kept| {
             (flags.seen && !kept.seen)
                 || (flags.answered && !kept.answered)
@@ -80,8 +81,9 @@ impl Engine {
         dropped || redated
     }
 
-    /// These bytes are the target's, for what was sent.
-    pub(super) fn bytes_differ(&self, sent: &Verification, body: &[u8], like: bool) {
+    /// Says that the target's copy has these bytes, other ones than were sent. `like`: they differ in no more than
+    /// servers rewrite.
+    pub(super) fn note_bytes_differ(&self, sent: &Verification, body: &[u8], like: bool) {
         let header = self.state().fidelity.headers.get(&sent.row.id).copied();
         let what = if like {
             "line ends"

@@ -1,7 +1,7 @@
-//! The dry run: what a run would do, found out without writing anywhere. It asks what a run asks, of the same
-//! functions; only bytes it does not fetch, and says how many messages hang on those.
+//! The dry run: what a run would do, found out without writing anywhere. It asks the same functions as a run. Only
+//! bytes it does not fetch; it says how many messages depend on them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -9,18 +9,20 @@ use log::warn;
 
 use super::budget::{days, too_big};
 use super::decide::{self, Decision, Limits, decide};
+use super::dedup::Copies;
 use super::index::TargetIndex;
 use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
-use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row};
-use crate::message::Time;
+use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row, RowId};
+use crate::message::{Time, Uid};
+use crate::target::{Account, Road};
 
 /// What a run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forecast {
     /// At most.
     pub send: Count,
-    /// Of these, the messages of which the target, or the source itself, may have a copy: only the bytes tell.
+    /// Of these, the messages that may be in the target already, or in the source twice: only the bytes tell.
     pub unsure: u64,
     /// Of these, what may go at once where there is a limit for a day.
     pub now: Count,
@@ -38,12 +40,20 @@ pub struct Forecast {
     pub days: u64,
     /// Left open by an earlier run: whether they arrived is looked at first.
     pub unresolved: u64,
-    /// The target is a Gmail.
-    pub gmail: bool,
+    /// What the target's operator says may be sent to it in a day, in bytes.
+    pub uploads_per_day: Option<u64>,
     /// Bytes sent in the last 24 hours, where there is a limit for them, and the limit.
     pub uploaded: Option<(u64, u64)>,
     /// Where nothing has been delivered with this ledger yet.
     pub overlap: Option<Overlap>,
+}
+
+/// What would be sent.
+struct ToSend {
+    /// Size and UID of each message.
+    messages: Vec<(u64, Uid)>,
+    /// The day's limit has room for what comes next.
+    now: bool,
 }
 
 /// What would become of one message.
@@ -77,13 +87,7 @@ impl Engine {
         if self.ledger.step(|l| l.has_delivered_nothing())? {
             forecast.overlap = Some(Overlap::default());
         }
-        // A run looks for these by their marks; the index shows them as well as any other.
-        for row in self.ledger.step(|l| l.in_flight())? {
-            forecast.unresolved += 1;
-            let change = Change::Released { unseen: false };
-            self.ledger
-                .step(|l| l.settle(row.id, &change, Utc::now()))?;
-        }
+        forecast.unresolved = self.release_in_flight()?;
         let looked = self.discover(&mut self.reader())?;
         if let Some(trouble) = looked.trouble {
             warn!("{trouble}");
@@ -94,59 +98,32 @@ impl Engine {
         }
         (_, forecast.failed) = self.ledger.step(|l| l.left())?;
         let mut account = self.open_account()?;
-        forecast.gmail = account.is_gmail();
+        let target = account.policy();
+        forecast.uploads_per_day = target.uploads_per_day;
         let limits = Limits {
-            takes: account.size_limit(),
+            takes: target.takes(Road::Append).largest,
             a_day,
         };
-        let folder = self.setup().folder.id;
-        let history_below = self
-            .ledger
-            .step(|l| l.present_mailbox(folder))?
-            .history_below;
         let mut nameless = self.ledger.step(|l| l.delivered_nameless())?;
-        let mut to_send = Vec::new();
-        let mut now = true;
+        let mut to_send = ToSend {
+            messages: Vec::new(),
+            now: true,
+        };
         loop {
-            let rows = self.next_to_forecast(&mut now)?;
+            let rows = self.claim_to_forecast(&mut to_send.now)?;
             if rows.is_empty() {
                 break;
             }
-            let mut index = TargetIndex::through(self, &mut account);
-            let mut boxes = index.refresh()?;
-            let copies = index.copies(&mut boxes, &rows, Utc::now())?;
-            drop(index);
+            let copies = self.find_copies(&mut account, &rows)?;
             for row in &rows {
-                let known = decide::known(&self.ledger, row, copies.get(&row.id))?;
+                let copies = copies.get(&row.id);
                 if let Some(overlap) = &mut forecast.overlap {
-                    let held = copies.get(&row.id).is_some_and(|c| !c.named.is_empty());
-                    overlap.waiting += 1;
-                    overlap.held += u64::from(held);
-                    overlap.nameless +=
-                        u64::from(row.about.message_id.is_none() && row.about.size.is_some());
+                    add_overlap(overlap, row, copies);
                 }
+                let known = decide::known(&self.ledger, row, copies)?;
                 let decision = decide(row.about.size, known, limits);
-                let (plan, change) = self.planned(row, decision, &mut nameless)?;
-                let size = row.about.size.unwrap_or(0);
-                match &plan {
-                    Plan::Found => forecast.found += 1,
-                    Plan::Imported => forecast.imported += 1,
-                    Plan::Refuse(_) if too_big(size, limits.takes, None).is_some() => {
-                        forecast.too_big += 1;
-                    }
-                    Plan::Refuse(_) => forecast.over_limit += 1,
-                    Plan::Send | Plan::SendUnlessThere => {
-                        to_send.push((size, row.about.uid.0 >= history_below));
-                        forecast.send.add(size);
-                        forecast.unsure += u64::from(matches!(plan, Plan::SendUnlessThere));
-                        if now && a_day.is_some() {
-                            self.ledger.step(|l| l.book(size, Utc::now()))?;
-                        }
-                        if now {
-                            forecast.now.add(size);
-                        }
-                    }
-                }
+                let (plan, change) = self.plan(row, decision, &mut nameless)?;
+                self.add_plan(&mut forecast, &mut to_send, row, &plan, limits)?;
                 self.ledger
                     .step(|l| l.settle(row.id, &change, Utc::now()))?;
                 tell(Planned {
@@ -158,17 +135,78 @@ impl Engine {
             }
         }
         account.logout();
-        // New mail first.
-        to_send.sort_by_key(|(_, new)| !new);
         if let Some((sent, limit)) = forecast.uploaded {
-            forecast.days = days(Room { limit, sent }, &to_send);
+            forecast.days = self.days_for(to_send, Room { limit, sent })?;
         }
         Ok(forecast)
     }
 
-    /// The rows that a run would claim next; once the day's limit is reached, those that have to wait. `now`:
-    /// it has room for them.
-    fn next_to_forecast(&self, now: &mut bool) -> Result<Vec<Row>> {
+    /// How many rows an earlier run left open. A run looks for them by their marks; here they count as waiting, and
+    /// the index shows their copies as well as any other.
+    fn release_in_flight(&self) -> Result<u64> {
+        let rows = self.ledger.step(|l| l.in_flight())?;
+        for row in &rows {
+            let change = Change::Released { unseen: false };
+            self.ledger
+                .step(|l| l.settle(row.id, &change, Utc::now()))?;
+        }
+        Ok(rows.len() as u64)
+    }
+
+    /// What the target holds that may be a copy of one of these rows.
+    fn find_copies(&self, account: &mut Account, rows: &[Row]) -> Result<HashMap<RowId, Copies>> {
+        let mut index = TargetIndex::through(self, account);
+        let mut boxes = index.refresh()?;
+        index.find_copies(&mut boxes, rows, Utc::now())
+    }
+
+    /// Counts what would become of a row. What would be sent counts towards the day's limit, as in a run.
+    fn add_plan(
+        &self,
+        forecast: &mut Forecast,
+        to_send: &mut ToSend,
+        row: &Row,
+        plan: &Plan,
+        limits: Limits,
+    ) -> Result<()> {
+        let size = row.about.size.unwrap_or(0);
+        match plan {
+            Plan::Found => forecast.found += 1,
+            Plan::Imported => forecast.imported += 1,
+            Plan::Refuse(_) if too_big(size, limits.takes, None).is_some() => {
+                forecast.too_big += 1;
+            }
+            Plan::Refuse(_) => forecast.over_limit += 1,
+            Plan::Send | Plan::SendUnlessThere => {
+                to_send.messages.push((size, row.about.uid));
+                forecast.send.add(size);
+                forecast.unsure += u64::from(matches!(plan, Plan::SendUnlessThere));
+                if to_send.now {
+                    forecast.now.add(size);
+                    if limits.a_day.is_some() {
+                        self.ledger.step(|l| l.book(size, Utc::now()))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many days pass until the last of these may go, new mail first.
+    fn days_for(&self, to_send: ToSend, room: Room) -> Result<u64> {
+        let folder = self.setup().folder.id;
+        let mailbox = self.ledger.step(|l| l.present_mailbox(folder))?;
+        let messages = to_send.messages.into_iter();
+        let mut messages: Vec<(u64, bool)> = messages
+            .map(|(size, uid)| (size, uid.0 >= mailbox.history_below))
+            .collect();
+        messages.sort_by_key(|(_, new)| !new);
+        Ok(days(room, &messages))
+    }
+
+    /// Claims the rows that a run would claim next; once the day's limit is reached, those that have to wait. `now`:
+    /// the day has room for them.
+    fn claim_to_forecast(&self, now: &mut bool) -> Result<Vec<Row>> {
         let claim = Claim {
             count: BATCH_MAX,
             bytes: u64::MAX,
@@ -183,8 +221,9 @@ impl Engine {
         self.ledger.step(|l| l.claim(claim, Utc::now()))
     }
 
-    /// `nameless`: size and Date of messages without a name that came before.
-    fn planned(
+    /// What a run would do with a row, and the change that has it count as done here. `nameless`: size and Date of
+    /// the messages without a name that came before; this one is added.
+    fn plan(
         &self,
         row: &Row,
         decision: Decision,
@@ -201,11 +240,11 @@ impl Engine {
             Decision::Imported => (Plan::Imported, delivered(Proof::Imported, None)),
             Decision::Refuse(error) => (Plan::Refuse(error), later),
             Decision::Fetch { copies } => {
-                // Of what is not told nothing can be recognised before its bytes are there.
                 let twin = match &row.about.message_id {
                     Some(_) => self.ledger.step(|l| l.may_have_a_twin(row))?,
                     None => !nameless.insert((row.about.size, row.about.date.clone())),
                 };
+                // A message whose size is not told can be recognised only by its bytes.
                 let unsure = copies || twin || row.about.size.is_none();
                 let plan = if unsure {
                     Plan::SendUnlessThere
@@ -216,4 +255,11 @@ impl Engine {
             }
         })
     }
+}
+
+/// Does the target hold what waits already? Each row that waits is counted.
+fn add_overlap(overlap: &mut Overlap, row: &Row, copies: Option<&Copies>) {
+    overlap.waiting += 1;
+    overlap.held += u64::from(copies.is_some_and(|c| !c.named.is_empty()));
+    overlap.nameless += u64::from(row.about.message_id.is_none() && row.about.size.is_some());
 }

@@ -1,12 +1,12 @@
-//! What the mailbox held before we looked at it first, and the comparison of all that it holds with the
-//! rows: both go by a list of everything, which is counted. Not for what comes (`watch`).
+//! Recording what the mailbox held before we first looked at it, and comparing all that it holds with the rows.
+//! Both go by a list of everything, which is counted. Not for what comes (`watch`).
 
 use std::collections::HashSet;
 
 use chrono::TimeDelta;
 use log::{debug, warn};
 
-use super::piecemeal::may_be_a_messages;
+use super::bisect::may_be_a_messages;
 use super::reader::Reader;
 use super::watch::{LISTS_MAX, Recorded, described, record};
 use crate::error::{Error, Result};
@@ -14,11 +14,11 @@ use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Time, Uid};
 use crate::session::{List, SET_MAX};
 
-/// How many such lists in a row the history is waited for.
+/// After so many lists in a row that were not whole, the history is taken as the last of them tells it.
 const SHORT_LISTS_MAX: u32 = 3;
 
-/// What was there at the first look, newest first.
-pub(super) fn history(
+/// Records what was there at the first look, newest first.
+pub(super) fn record_history(
     reader: &mut Reader,
     ledger: &Shared,
     mailbox: &MailboxRow,
@@ -26,13 +26,14 @@ pub(super) fn history(
 ) -> Result<Recorded> {
     let from = ledger.step(|l| l.history_from(mailbox))?;
     let start = (from >= Time::UNIX_EPOCH).then(|| from - TimeDelta::days(1));
-    let list = listed(reader, start.is_some())?;
-    // A date that is not told decides nothing: the Date header may.
+    let list = list_all(reader, start.is_some())?;
+    // Where INTERNALDATE is not told, the Date header decides, later.
     let may_be_wanted = |t: Option<Time>| match (t, start) {
         (Some(t), Some(start)) => t >= start,
         _ => true,
     };
-    // Where an incarnation is back, mail that was new to it may have no row any more.
+    // Above the history everything is wanted: where an incarnation of the mailbox is back, mail that was new to it may
+    // have no row any more.
     let uids = uids_of(&list, |uid, date| {
         uid < mailbox.next_uid && (uid >= mailbox.history_below || may_be_wanted(date))
     });
@@ -41,29 +42,28 @@ pub(super) fn history(
     for set in uids.rchunks(SET_MAX) {
         new += record_old(reader, ledger, mailbox, set, now)?;
     }
-    // What is never told of must not hold up the rest for good. Where it is told of at last, the comparison
-    // with the rows finds it.
+    // Messages that the server never tells of must not hold up the rest for good. When it tells of them at last, the
+    // comparison with the rows finds them.
     if list.whole || reader.lists.shortened + 1 >= SHORT_LISTS_MAX {
         ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
     }
     Ok((new, list.whole))
 }
 
-/// Compares all that the mailbox holds with the rows: sources are restored from backups, and lists have
-/// left out messages.
+/// Records what the mailbox holds and has no row. Sources are restored from backups, and lists have left out messages.
 pub(super) fn reconcile(
     reader: &mut Reader,
     ledger: &Shared,
     mailbox: &MailboxRow,
     now: Time,
 ) -> Result<Recorded> {
-    let list = listed(reader, false)?;
+    let list = list_all(reader, false)?;
     let below = mailbox.next_uid;
     let uids = uids_of(&list, |uid, _| uid < below);
     let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
     if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
-        // Most of the history may be older than what is wanted.
+        // Most of the history may be older than what is wanted, and need not be asked for.
         match reader.source()?.searched(mailbox.start) {
             Ok(dated) => {
                 let dated: HashSet<Uid> = dated.into_iter().collect();
@@ -97,10 +97,9 @@ fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> 
         .collect()
 }
 
-/// All messages of the mailbox. Where their dates cannot be had time and again, one of them may be to
-/// blame: then they are listed without, and each is asked for its own. A list that is not whole is asked
-/// for anew.
-fn listed(reader: &mut Reader, dated: bool) -> Result<List> {
+/// All messages of the mailbox. Where a list with dates has failed twice, one message may be to blame: then they are
+/// listed without dates, and each is asked for its own later. A list that is not whole is asked for anew.
+fn list_all(reader: &mut Reader, dated: bool) -> Result<List> {
     let mut refused = 0;
     let mut shortened = 0;
     let most = if reader.lists.shortened > 0 {

@@ -1,7 +1,7 @@
 //! The target index: a mirror of what the target holds, brought up to date and filled downwards.
 //!
-//! A message of the target that cannot be read is there all the same: it holds up nothing, and what
-//! it may be is for `recognise` to think about.
+//! A message of the target that cannot be read is there all the same: it holds up nothing. Not for whose copy
+//! a message is (`dedup`, `resolve`, `verify`).
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -9,19 +9,19 @@ use chrono::TimeDelta;
 use log::{debug, warn};
 
 use super::Engine;
-use super::piecemeal::{Brought, Got, Way, may_be_a_messages, piecemeal};
+use super::bisect::{Brought, Got, Way, bisect, may_be_a_messages};
 use super::put_back::is_behind;
 use crate::config;
 use crate::error::{Error, Result};
-use crate::gmail::{Account, Copy};
 use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Flags, Time, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
+use crate::target::{Account, Copy};
 
-/// The index begins this far below UIDNEXT: a search for older mail may not know the newest.
+/// The index of a mailbox begins this far below UIDNEXT. What is older is added when it is asked for.
 const LATEST: u32 = 200;
 const FEWER: &str = "trying again with fewer messages at a time";
-/// The index reaches back at least this far, and twice as far with each step.
+/// How far the index reaches back at least. Each time that this is not enough, twice as far.
 const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
 /// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
@@ -69,8 +69,8 @@ impl<'a> TargetIndex<'a> {
         }
     }
 
-    /// Brings the index of each mailbox up to this moment, in one flight where nothing moved but the
-    /// first. What it returns is where resolution would begin to look for what is sent from now on.
+    /// Brings the index of each mailbox up to this moment: in one round trip where nothing came to any but the
+    /// first. For what is sent from now on, looking begins where the mailboxes that it returns end.
     pub(super) fn refresh(&mut self) -> Result<Vec<IndexMailbox>> {
         let names = self.account.index_mailboxes();
         let Some((first, others)) = names.split_first() else {
@@ -94,8 +94,8 @@ impl<'a> TargetIndex<'a> {
         Ok(boxes)
     }
 
-    /// Brings the index of one mailbox up to this moment, and tells where `others` stand. `anew`: what this
-    /// session has seen of it counts no more.
+    /// Brings the index of one mailbox up to this moment, and tells where `others` stand. `anew`: as if this
+    /// session had not looked at it before.
     fn catch_up(
         &mut self,
         name: &str,
@@ -122,8 +122,8 @@ impl<'a> TargetIndex<'a> {
         Ok((index, news.others))
     }
 
-    /// What is in the mailbox from `from` on, in one flight. Where that goes wrong, a message that cannot
-    /// be read may be among it: it is found out by smaller sets.
+    /// What is in the mailbox from `from` on, in one round trip. Where that goes wrong, a message that cannot be read
+    /// may be to blame: it is found by asking for smaller and smaller sets.
     pub(super) fn since(
         &mut self,
         index: &IndexMailbox,
@@ -149,10 +149,11 @@ impl<'a> TargetIndex<'a> {
             Err(e) if may_be_a_messages(&e) => e,
             Err(e) => return Err(e),
         };
-        match self.account.usable() || !waited {
-            true => warn!("{}", error.then(FEWER)),
-            // A session that had waited too long is no trouble.
-            false => debug!("{}", error.then(FEWER)),
+        if self.account.usable() || !waited {
+            warn!("{}", error.then(FEWER));
+        } else {
+            // The server had ended the session while it waited for mail: that is no trouble.
+            debug!("{}", error.then(FEWER));
         }
         self.reopen()?;
         let view = self.account.view(&index.name, true)?;
@@ -170,10 +171,10 @@ impl<'a> TargetIndex<'a> {
         })
     }
 
-    /// A session's first look at an index mailbox: are its UIDs still the ones we know? What came since
-    /// another session last looked may be much, and is taken in sets.
+    /// A session's first look at an index mailbox: are its UIDs still the ones we know? Much may have come since
+    /// another session last looked, so it is taken in sets.
     fn first_look(&mut self, name: &str) -> Result<IndexMailbox> {
-        let (view, mut index) = self.as_of_now(name)?;
+        let (view, mut index) = self.look_afresh(name)?;
         if view.uid_next.saturating_sub(index.next_uid) > LATEST {
             let mut came = self.account.uids(name)?;
             came.retain(|uid| uid.0 >= index.next_uid);
@@ -194,7 +195,7 @@ impl<'a> TargetIndex<'a> {
         needed: Time,
         now: Time,
     ) -> Result<()> {
-        // Before that no message lies, and no date can be written down.
+        // No message is older than that, and no older date can be written down.
         let beginning = config::Since::All.start(now);
         let needed = needed.max(beginning);
         if index.covered_since.is_some_and(|covered| needed >= covered) {
@@ -209,14 +210,15 @@ impl<'a> TargetIndex<'a> {
             .dated_between(&index.name, since, index.covered_since)
         {
             Err(e) if may_be_a_messages(&e) => {
-                // Also a date may be what cannot be had of a message.
+                // A message whose date cannot be had may be to blame: the list is asked for without dates.
                 debug!("{}: {}", index.name, e.then("looking at all its messages"));
                 self.reopen()?;
                 self.account.uids(&index.name)?
             }
             uids => uids?,
         };
-        // What is known and has no name has none to be known by, and may be what cannot be read.
+        // Messages that the index knows without a name are not asked for their names again: they may be the ones
+        // that cannot be read.
         let nameless = self.engine.ledger.step(|l| l.index_nameless(index.id))?;
         uids.retain(|uid| !nameless.contains(uid));
         for set in uids.rchunks(SET_MAX) {
@@ -228,8 +230,8 @@ impl<'a> TargetIndex<'a> {
         self.engine.ledger.step(|l| l.index_record(index, &[]))
     }
 
-    /// What names these messages of an index mailbox, and those that are there and cannot be read: of
-    /// them what can be told from outside. `uids` must ascend.
+    /// What names these messages of an index mailbox; and of those that are there and cannot be read, what can be
+    /// told without reading them. `uids` must ascend.
     pub(super) fn described(
         &mut self,
         index: &IndexMailbox,
@@ -251,7 +253,7 @@ impl<'a> TargetIndex<'a> {
         Ok((found, unreadable))
     }
 
-    /// A message of which nothing can be had but perhaps its size and date.
+    /// What can be told of a message that cannot be read: perhaps its size and date.
     pub(super) fn size_and_date(&mut self, index: &IndexMailbox, uid: Uid) -> Result<Discovered> {
         open_to_ask(self.account, self.engine, &index.name)?;
         let (told, _) = self.account.attributes(&[uid]);
@@ -287,8 +289,8 @@ impl<'a> TargetIndex<'a> {
         })
     }
 
-    /// The bytes of a copy, where they can be had and its place is still what it was.
-    pub(super) fn copy(&mut self, place: Place) -> Result<Option<Vec<u8>>> {
+    /// The bytes of the message at this place, where they can be had and the place is still what it was.
+    pub(super) fn body_at(&mut self, place: Place) -> Result<Option<Vec<u8>>> {
         for name in self.account.index_mailboxes() {
             let known = self.engine.ledger.step(|l| l.index_known(&name))?;
             let Some(known) = known.filter(|k| k.id == place.mailbox) else {
@@ -305,8 +307,8 @@ impl<'a> TargetIndex<'a> {
         Ok(None)
     }
 
-    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now; of those that
-    /// are not told of, as of those that are no longer there, nothing. `uids` must ascend.
+    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that are no longer
+    /// there, or not told of, are left out. `uids` must ascend.
     pub(super) fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
         match self.account.delivered(uids) {
             Err(e) if may_be_a_messages(&e) => {
@@ -320,20 +322,20 @@ impl<'a> TargetIndex<'a> {
         }
         self.reopen()?;
         let name = self.account.delivery().to_string();
-        let (view, index) = self.as_of_now(&name)?;
+        let (view, index) = self.look_afresh(&name)?;
         let known = || {
             self.engine
                 .ledger
                 .step(|l| l.looked_at(index.id, view.uid_validity))
         };
-        let got = self.ask_whoever(&index, uids, &known, &|session, set| {
+        let got = self.ask_beside(&index, uids, &known, &|session, set| {
             let (found, end) = session.copies(set);
             (found.into_iter().map(|c| (c.uid, c)).collect(), end)
         })?;
         let mut copies = got.found;
         for (uid, error) in got.poison {
             warn!("what was delivered cannot be looked at ({name} UID {uid}): {error}");
-            // Whose it is may be told all the same, by its number.
+            // Its number (X-GM-MSGID) may tell all the same whose it is.
             let outside = self.size_and_date(&index, uid)?;
             copies.push(Copy {
                 uid,
@@ -347,7 +349,7 @@ impl<'a> TargetIndex<'a> {
         Ok((view.uid_validity, copies))
     }
 
-    /// Asks an index mailbox in such a way that one message holds up no other.
+    /// Asks an index mailbox in such a way that no message holds up the others.
     fn ask<T>(
         &mut self,
         index: &IndexMailbox,
@@ -355,11 +357,11 @@ impl<'a> TargetIndex<'a> {
         command: &dyn Fn(&mut Account, &[Uid]) -> Brought<T>,
     ) -> Result<Got<T>> {
         let readable = || self.engine.ledger.step(|l| l.index_readable(index.id));
-        self.ask_whoever(index, uids, &readable, command)
+        self.ask_beside(index, uids, &readable, command)
     }
 
-    /// As [`ask`]; `others`: messages that could be had at another time.
-    fn ask_whoever<T>(
+    /// As [`ask`](Self::ask). `others`: messages that were handed over at another time.
+    fn ask_beside<T>(
         &mut self,
         index: &IndexMailbox,
         uids: &[Uid],
@@ -391,7 +393,7 @@ impl<'a> TargetIndex<'a> {
             others: Some(others),
             enough: &|_| false,
         };
-        let got = piecemeal(self.account, uids, &way)?;
+        let got = bisect(self.account, uids, &way)?;
         self.reopen()?;
         Ok(got)
     }
@@ -402,7 +404,7 @@ impl<'a> TargetIndex<'a> {
     }
 }
 
-/// Where the index of a mailbox begins that is looked at for the first time.
+/// The UID at which the index of a mailbox begins that is looked at for the first time.
 pub(super) fn begin_at(view: &View) -> u32 {
     view.uid_next.saturating_sub(LATEST).max(1)
 }
@@ -431,8 +433,8 @@ fn nothing_told(uid: Uid) -> Discovered {
     }
 }
 
-/// The mailbox for a question about messages that are known. Where another session has to open it, it was not
-/// compared with what it held before: it still counts as one at which that session has not looked.
+/// Opens the mailbox for a question about messages that are known, and for nothing else. It still counts as one at
+/// which this session has not looked: whether it is what it was before has not been asked.
 fn open_to_ask(account: &mut Account, engine: &Engine, name: &str) -> Result<View> {
     reopen(account, engine)?;
     let looked_at = account.has_looked_at(name);

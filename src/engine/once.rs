@@ -160,7 +160,7 @@ impl Engine {
         }
         let state = self.state();
         // Of what may be hidden another look in this run would show the same.
-        let unseen = self.unresolved.next_look(state.gmail, false);
+        let unseen = self.unresolved.next_look(&state.target, false);
         let later = state.later.iter().map(|(at, _)| *at);
         let next = unseen.into_iter().chain(later).min();
         Ok(next.map_or(Next::Over, Next::At))

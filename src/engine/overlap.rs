@@ -1,15 +1,17 @@
-//! Said before the first message is sent: that the target holds most of what waits already.
+//! A warning before the first message is sent: that the target holds most of what waits already. Not for what
+//! follows from it: delivery goes on.
 
 use log::warn;
 
 use super::Engine;
-use super::recognise::DATE_SLACK;
+use super::dedup::DATE_SLACK;
 use crate::error::Result;
 use crate::ledger::{IndexMailbox, Overlap};
 
 impl Engine {
-    /// Once in a run, and only where the ledger is a new one: with what the index knows anyway.
-    pub(super) fn mind_overlap(&self, boxes: &[IndexMailbox]) -> Result<()> {
+    /// Warns where the target holds most of what waits. Once in a run, and only where the ledger is a new one. The
+    /// index is not filled further for it.
+    pub(super) fn warn_of_overlap(&self, boxes: &[IndexMailbox]) -> Result<()> {
         if self.state().compared {
             return Ok(());
         }

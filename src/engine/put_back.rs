@@ -1,41 +1,42 @@
 //! A mailbox of the target that was put back to an earlier state, as from a snapshot.
 //!
-//! Its UIDVALIDITY stays, and UIDs that were given since are given again, to other messages. From the first
-//! of these on, no place of before means anything: not what the index knows, not where a copy of a row lay,
-//! not where a mark says to begin looking. It is noticed by a UIDNEXT below what was given, or where the
-//! mailbox has grown again since, by messages whose names are others than they were.
+//! Its UIDVALIDITY stays, and the UIDs that were given after that state are given again, to other messages. From the
+//! first of these on, nothing that was known of places holds any more: not what the index knows, not where a copy of
+//! a row lay, not where a mark says to begin looking. It shows by a UIDNEXT below UIDs that were given already, or,
+//! where the mailbox has grown again since, by UIDs whose messages have other names than before.
 
 use std::collections::{BTreeMap, HashMap};
 
 use log::{debug, warn};
 
+use super::bisect::may_be_a_messages;
 use super::index::{TargetIndex, begin_at};
-use super::piecemeal::may_be_a_messages;
 use crate::error::Result;
 use crate::ledger::{IndexMailbox, Witness};
 use crate::message::{Discovered, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
 
-/// Of so many messages that came last it is asked whether they are what they were.
+/// How many messages, of those that came last, are asked whether they are what they were.
 const ASKED: usize = 10;
 
-/// UIDVALIDITY of a mailbox, and the UID below which all are that are known to be given.
+/// UIDVALIDITY of a mailbox, and the first UID above all that are known to be given.
 pub(super) type Given = Option<(UidValidity, u32)>;
 
 impl TargetIndex<'_> {
-    /// What is known to be given in a mailbox. To be asked before a view is taken that it is compared with:
-    /// other sessions of ours add messages meanwhile.
+    /// Which UIDs are known to be given in a mailbox. A view that is compared with it must be taken afterwards, since
+    /// other sessions of ours add messages all the time.
     pub(super) fn given(&self, name: &str) -> Result<Given> {
         self.engine.ledger.step(|l| l.index_given(name))
     }
 
-    /// Google puts no mailbox back, and a question more at each session is a question too many.
+    /// Only then is it worth asking, which costs one more question at each session.
     pub(super) fn may_be_put_back(&self) -> bool {
-        !self.account.is_gmail()
+        self.account.policy().may_go_back
     }
 
-    /// A view of this moment of a mailbox, and its index as far as it still means anything.
-    pub(super) fn as_of_now(&mut self, name: &str) -> Result<(View, IndexMailbox)> {
+    /// Opens a mailbox anew. Its index comes with the view, without what no longer holds where the mailbox was put
+    /// back.
+    pub(super) fn look_afresh(&mut self, name: &str) -> Result<(View, IndexMailbox)> {
         let given = self.given(name)?;
         let view = self.account.view(name, true)?;
         let latest = begin_at(&view);
@@ -66,8 +67,8 @@ impl TargetIndex<'_> {
         Ok((view, index))
     }
 
-    /// Among the messages that came last, one that is another than it was. Those that are gone, or whose name
-    /// is not told, say nothing.
+    /// Among the messages that came last, the newest that is another one than it was. Those that are gone, or whose
+    /// name is not told, prove nothing.
     fn changed_its_meaning(&mut self, index: &IndexMailbox, view: &View) -> Result<Option<Uid>> {
         let witnesses = self
             .engine
@@ -93,8 +94,8 @@ impl TargetIndex<'_> {
         Ok(same.into_iter().rev().find(|(_, same)| !same).map(|s| s.0))
     }
 
-    /// Where the UIDs begin that are given anew: above the newest message that is what it was, with none below
-    /// it that is not.
+    /// The first of the UIDs that are given anew: just above the newest message that is what it was and has no
+    /// changed one below it.
     fn first_given_anew(&mut self, index: &IndexMailbox, view: &View) -> Result<u32> {
         let mut below = view.uid_next;
         loop {
@@ -118,8 +119,8 @@ impl TargetIndex<'_> {
     }
 }
 
-/// Does this view say that fewer UIDs have been given than were before? What a server does not state may
-/// fall when a message goes.
+/// Does this view say that fewer UIDs have been given than were before? A UIDNEXT that the server does not state
+/// proves nothing: it falls when the last message goes.
 pub(super) fn is_behind(view: &View, given: Given) -> bool {
     view.uid_next_stated
         && given
@@ -134,7 +135,7 @@ fn uids(witnesses: &[Witness]) -> Vec<Uid> {
     uids
 }
 
-/// Of those that are there and tell their name: is it the one that each witness knows?
+/// For each of these UIDs whose message tells its name: is it the name that every witness knows?
 fn compared(witnesses: &[Witness], told: Vec<Discovered>) -> BTreeMap<Uid, bool> {
     let told: HashMap<Uid, Discovered> = told.into_iter().map(|d| (d.uid, d)).collect();
     let mut same = BTreeMap::new();

@@ -1,12 +1,12 @@
-//! The route's one session with the source, reopened as often as it takes, and what is fetched
-//! through it.
+//! The route's one session with the source, opened again as often as it takes, and what is fetched
+//! through it. Not for what is recorded of it (`watch`, `history`).
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use log::{debug, warn};
 
-use super::piecemeal::{Got, Way, piecemeal};
+use super::bisect::{Got, Way, bisect};
 use super::{Setup, backoff};
 use crate::config::Intervals;
 use crate::error::{Error, Fault, Result, shown};
@@ -24,13 +24,13 @@ pub(super) struct Reader {
     source: Option<Source>,
     /// The UIDVALIDITY that our UIDs belong to, once known.
     incarnation: Option<UidValidity>,
-    /// The row of the mailbox that the open view is at least as new as.
+    /// The row of the mailbox for which UIDs are asked for. The open view is not older than it.
     row: Option<MailboxId>,
     /// The mailbox was found with another one, or with other messages under our UIDs.
     pub(super) renumbered: bool,
     /// A UID of ours names another message, whatever UIDVALIDITY says.
     pub(super) reused: bool,
-    /// Each time that the mailbox is opened its UIDs are other ones: within one view alone they hold.
+    /// Each time that the mailbox is opened its UIDs are other ones: they hold within one view only.
     pub(super) unstable: bool,
     /// The source lets no other session of ours in beside the one that it has.
     one_too_many: bool,
@@ -80,8 +80,8 @@ impl Reader {
         Ok(view)
     }
 
-    /// The UIDs that are asked for belong to this row. Another one may have been made since this session
-    /// looked, also under the same UIDVALIDITY: in its old view UIDs name other messages.
+    /// From now on UIDs of this mailbox row are asked for. The row may be newer than the open view, also under the same
+    /// UIDVALIDITY, and in the old view its UIDs name other messages: then the mailbox is opened again.
     pub(super) fn expect(&mut self, mailbox: &MailboxRow) -> Result<()> {
         self.incarnation = Some(mailbox.uid_validity);
         let older = self.row.replace(mailbox.id) != Some(mailbox.id);
@@ -91,8 +91,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The open view is what the row was made of.
-    pub(super) fn has_seen(&mut self, mailbox: &MailboxRow) {
+    /// This row was made of the open view.
+    pub(super) fn note_row(&mut self, mailbox: &MailboxRow) {
         self.row = Some(mailbox.id);
         self.unstable = mailbox.is_unstable();
     }
@@ -100,7 +100,7 @@ impl Reader {
     /// Opens the mailbox again, so that what is absent is absent now.
     pub(super) fn refresh(&mut self) -> Result<()> {
         let view = self.fresh_view()?;
-        self.same_incarnation(view)
+        self.check_incarnation(view)
     }
 
     /// A session that its server has ended meanwhile (Exchange does with the token: "Session
@@ -131,17 +131,18 @@ impl Reader {
         if self.source.as_ref().is_none_or(|s| !s.usable()) {
             self.open()?;
         }
-        // Each time: a session that opened another incarnation stays open until the next look, and
-        // in it our UIDs name other messages.
+        // Asked each time: a session that has opened another incarnation stays open until the next look, and in it
+        // our UIDs name other messages.
         if let Some(view) = self.source.as_ref().map(Source::view) {
-            self.same_incarnation(view)?;
+            self.check_incarnation(view)?;
         }
         self.source
             .as_mut()
             .ok_or_else(|| Error::connection("the source was lost"))
     }
 
-    fn same_incarnation(&mut self, view: View) -> Result<()> {
+    /// Fails where the mailbox is another incarnation than the one that our UIDs belong to.
+    fn check_incarnation(&mut self, view: View) -> Result<()> {
         match self.incarnation {
             Some(ours) if ours != view.uid_validity => {
                 self.renumbered = true;
@@ -163,17 +164,18 @@ impl Reader {
             },
             listed: &Reader::listed,
             fresh: Some(&Reader::refresh_if_stable),
-            // A row without metadata is not charged, and its body may be had all the same.
+            // Whom to blame does not matter: a row without metadata is not charged, and its body is asked for later.
             others: None,
             enough: &|_| false,
         };
-        let got = piecemeal(self, uids, &way)?;
-        Ok(told(&self.setup.folder.name(), got))
+        let got = bisect(self, uids, &way)?;
+        warn_of_poison(&self.setup.folder.name(), &got.poison);
+        Ok(got)
     }
 
-    /// Whole messages; `bytes`: what is expected of them together. `plain`: see `Source::messages`;
-    /// a message that could not be had with its metadata is asked for without them. `others`:
-    /// messages that could be had at another time.
+    /// Whole messages. `bytes`: what is expected of them together. `plain`: see `Source::messages`; a message that
+    /// could not be had with its metadata is asked for without it. `others`: messages that were handed over at another
+    /// time.
     pub(super) fn messages(
         &mut self,
         uids: &[Uid],
@@ -195,8 +197,9 @@ impl Reader {
                 held > bytes.max(HELD_MAX)
             },
         };
-        let got = piecemeal(self, uids, &way)?;
-        Ok(told(&self.setup.folder.name(), got))
+        let got = bisect(self, uids, &way)?;
+        warn_of_poison(&self.setup.folder.name(), &got.poison);
+        Ok(got)
     }
 
     fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
@@ -212,7 +215,7 @@ impl Reader {
         }
     }
 
-    /// Does the mailbox, in a view of this moment, name other messages by some of these UIDs?
+    /// Looks anew: are some of these UIDs other messages now?
     pub(super) fn name_others(&mut self, known: &[Discovered]) -> Result<bool> {
         self.refresh_if_stable()?;
         let uids: Vec<Uid> = known.iter().map(|d| d.uid).collect();
@@ -223,9 +226,9 @@ impl Reader {
         }))
     }
 
-    /// Does the mailbox itself name another message by this UID, now that it has handed over `came`? A
-    /// server that names a message one way in a listing and another way with its body is no sign of
-    /// that, nor is one answer without a name.
+    /// Looks anew: is this UID another message now, since `came` was handed over for it? It is not where a server only
+    /// names the message one way when it lists it and another way when it hands it over, nor where it left out
+    /// the name once.
     pub(super) fn names_another(&mut self, known: &Discovered, came: &Discovered) -> Result<bool> {
         self.refresh_if_stable()?;
         let told = self.metadata(&[known.uid])?.found;
@@ -253,7 +256,7 @@ impl Reader {
         };
     }
 
-    /// Was this session not let in while another one of ours was?
+    /// Did the source let no more sessions in when this one was opened last?
     pub(super) fn is_one_too_many(&self) -> bool {
         self.one_too_many
     }
@@ -275,11 +278,10 @@ impl Reader {
     }
 }
 
-fn told<T>(mailbox: &str, got: Got<T>) -> Got<T> {
-    for (uid, error) in &got.poison {
+fn warn_of_poison(mailbox: &str, poison: &[(Uid, Error)]) {
+    for (uid, error) in poison {
         warn!("{mailbox} UID {uid} cannot be fetched: {error}");
     }
-    got
 }
 
 /// Do these two name one message? Its UID alone does not, where UIDs are given anew.

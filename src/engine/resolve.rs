@@ -7,16 +7,16 @@ use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::Engine;
-use super::flight::Flight;
+use super::batch::Batch;
+use super::dedup::{about, same_name, whose_copy};
 use super::index::{Body, Since, TargetIndex};
-use super::recognise::{about, same_name, seen};
 use super::settle::Outcome;
 use super::whose::Whose;
 use crate::error::{Error, Result};
-use crate::gmail::Account;
 use crate::ledger::{IndexId, IndexMailbox, Place, Proof, Row, RowId, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
+use crate::target::Account;
 
 /// How long a message is looked for that may be one of the target which cannot be read.
 const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
@@ -24,11 +24,11 @@ const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
 const CLOCK_SLACK: TimeDelta = TimeDelta::days(1);
 
 /// A row whose APPEND ended unseen, and what looking found.
-struct Resolved {
+struct LookedFor {
     row: Row,
     /// Where it is, and whether its bytes differ.
     found: Option<(Place, bool)>,
-    /// It was not found, but a message that cannot be read may be it.
+    /// A message that cannot be read may be it. This counts where it was not found.
     hidden: bool,
 }
 
@@ -36,16 +36,16 @@ impl Engine {
     /// What earlier attempts left open comes first.
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
         let mut index = TargetIndex::through(self, account);
-        // First what was answered OK: then the target's own number says whose those copies are, and
-        // none is taken for that of a row whose end nobody saw.
+        // What was answered OK is looked at first. Then it is known whose those copies are, and none of them is
+        // taken for the copy of a row whose end nobody saw.
         index.verify()?;
         self.resolve(&mut index)
     }
 
-    /// Rows of earlier attempts that nobody saw the end of.
+    /// Looks for the rows of earlier attempts whose end nobody saw, as far as a look tells something new.
     fn resolve(&self, index: &mut TargetIndex<'_>) -> Result<()> {
-        let gmail = self.state().gmail;
-        let mine = self.unresolved.worth_a_look(gmail);
+        let target = self.state().target;
+        let mine = self.unresolved.worth_a_look(&target);
         if mine.is_empty() {
             return Ok(());
         }
@@ -56,73 +56,87 @@ impl Engine {
             .collect();
         let (marked, unmarked): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|r| r.mark.is_some());
-        let mut open = Flight {
+        let mut batch = Batch {
             engine: self,
             rows: Vec::new(),
         };
         for row in unmarked {
-            // No mark: not a byte of it was sent. Where a worker panicked it goes alone next time,
-            // so that the message over which it did is found out.
-            let outcome = match self.unresolved.remove(row.id) {
-                Some(why) => Outcome::Died(why),
-                None => Outcome::NotBegun,
-            };
-            open.settle(&row, outcome)?;
+            self.settle_unmarked(&mut batch, &row)?;
         }
-        if marked.is_empty() {
-            return Ok(());
-        }
-        // Old enough before the look, so that the look is what counts.
+        // Decided before the look: enough time must have passed when it begins.
         let believed: HashMap<RowId, bool> = marked
             .iter()
-            .map(|r| (r.id, self.unresolved.absence_counts(r.id, gmail)))
+            .map(|r| (r.id, self.unresolved.absence_counts(r.id, &target)))
             .collect();
         for set in marked.chunks(SET_MAX) {
-            for one in index.looked_for(set.to_vec(), Utc::now())? {
-                let (row, hidden) = (one.row, one.hidden);
-                match one.found {
-                    Some((place, altered)) => {
-                        self.unresolved.remove(row.id);
-                        info!("{} did arrive", self.named(&row));
-                        self.did_arrive()?;
-                        open.settle(
-                            &row,
-                            Outcome::Delivered {
-                                proof: Proof::Found,
-                                place: Some(place),
-                                altered,
-                            },
-                        )?;
-                    }
-                    None if hidden && self.is_given_up(&row)? => {
-                        self.unresolved.remove(row.id);
-                        open.settle(&row, Outcome::NeverSeen)?;
-                    }
-                    None if hidden => {
-                        if self.unresolved.note_hidden(row.id) {
-                            warn!(
-                                "{} may be a message of the target that cannot be read: it is not sent again before that is known",
-                                self.named(&row)
-                            );
-                        }
-                    }
-                    None if believed[&row.id] => {
-                        info!("{} did not arrive, so it is sent again", self.named(&row));
-                        let why = self.unresolved.remove(row.id);
-                        open.settle(&row, Outcome::FoundAbsent { why })?;
-                    }
-                    None => {
-                        self.unresolved.note_look(row.id);
-                        debug!("{} has not arrived so far", self.named(&row));
-                    }
-                }
+            for one in index.look_for(set.to_vec(), Utc::now())? {
+                let absent = believed[&one.row.id];
+                self.settle_looked_for(&mut batch, one, absent)?;
             }
         }
         Ok(())
     }
 
-    /// Has a row been in flight for so long that nobody will see any more how its APPEND ended? By the
-    /// ledger: the time passes also while nothing runs.
+    /// No mark: not a byte of it was sent. Where a worker panicked it goes alone next time, so that the message over
+    /// which it did is found out.
+    fn settle_unmarked(&self, batch: &mut Batch<'_>, row: &Row) -> Result<()> {
+        let outcome = match self.unresolved.remove(row.id) {
+            Some(why) => Outcome::Died(why),
+            None => Outcome::NotBegun,
+        };
+        batch.settle(row, outcome)
+    }
+
+    /// `absent`: it counts when it was not found.
+    fn settle_looked_for(
+        &self,
+        batch: &mut Batch<'_>,
+        looked_for: LookedFor,
+        absent: bool,
+    ) -> Result<()> {
+        let row = &looked_for.row;
+        match looked_for.found {
+            Some((place, altered)) => {
+                self.unresolved.remove(row.id);
+                info!("{} did arrive", self.named(row));
+                self.did_arrive()?;
+                batch.settle(
+                    row,
+                    Outcome::Delivered {
+                        proof: Proof::Found,
+                        place: Some(place),
+                        altered,
+                    },
+                )
+            }
+            None if looked_for.hidden && self.is_given_up(row)? => {
+                self.unresolved.remove(row.id);
+                batch.settle(row, Outcome::NeverSeen)
+            }
+            None if looked_for.hidden => {
+                if self.unresolved.note_hidden(row.id) {
+                    warn!(
+                        "{} may be a message of the target that cannot be read: it is not sent again before that is known",
+                        self.named(row)
+                    );
+                }
+                Ok(())
+            }
+            None if absent => {
+                info!("{} did not arrive, so it is sent again", self.named(row));
+                let why = self.unresolved.remove(row.id);
+                batch.settle(row, Outcome::FoundAbsent { why })
+            }
+            None => {
+                self.unresolved.note_look(row.id);
+                debug!("{} has not arrived so far", self.named(row));
+                Ok(())
+            }
+        }
+    }
+
+    /// Has a row been in flight for so long that nobody will see any more how its APPEND ended? The ledger knows
+    /// since when: the time passes also while nothing runs.
     fn is_given_up(&self, row: &Row) -> Result<bool> {
         let since = self.ledger.step(|l| l.in_flight_since(row.id))?;
         Ok(since.is_some_and(|since| Utc::now() - since >= UNSEEN_MAX))
@@ -131,12 +145,11 @@ impl Engine {
 
 impl TargetIndex<'_> {
     /// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
-    /// One message of the target for one row.
-    fn looked_for(&mut self, rows: Vec<Row>, now: Time) -> Result<Vec<Resolved>> {
-        let ledger = &self.engine.ledger;
-        let mut resolved: Vec<Resolved> = rows
+    /// No message of the target is taken for two rows.
+    fn look_for(&mut self, rows: Vec<Row>, now: Time) -> Result<Vec<LookedFor>> {
+        let mut all: Vec<LookedFor> = rows
             .into_iter()
-            .map(|row| Resolved {
+            .map(|row| LookedFor {
                 row,
                 found: None,
                 hidden: false,
@@ -144,10 +157,11 @@ impl TargetIndex<'_> {
             .collect();
         let mut taken: HashSet<(IndexId, Uid)> = HashSet::new();
         for name in self.account.index_mailboxes() {
-            // A mailbox that was not looked into when the mark was made has no number yet.
-            let (view, index) = self.as_of_now(&name)?;
+            // This also begins the index of a mailbox that was not looked into when the mark was made.
+            let (view, index) = self.look_afresh(&name)?;
             let mut looked: HashMap<Option<u32>, Candidates> = HashMap::new();
-            for one in resolved.iter_mut().filter(|r| r.found.is_none()) {
+            for one in all.iter_mut().filter(|one| one.found.is_none()) {
+                let ledger = &self.engine.ledger;
                 let from = beginning(ledger, &one.row, index.id, view.uid_validity)?;
                 let candidates = match looked.get(&from) {
                     Some(candidates) => candidates,
@@ -160,60 +174,76 @@ impl TargetIndex<'_> {
                     Some(_) => likely(candidates, &one.row),
                     None => self.likely_anywhere(&index, candidates, &one.row)?,
                 };
-                // Bytes prove more than a name: the others are looked at first.
-                let mut by_name = None;
-                for candidate in &likely {
-                    let place = Place {
-                        mailbox: index.id,
-                        uid_validity: view.uid_validity,
-                        uid: candidate.uid,
-                        gm_msgid: candidate.gm_msgid,
-                    };
-                    if taken.contains(&(index.id, candidate.uid))
-                        || ledger.step(|l| l.vouches_for_another(one.row.id, place))?
-                    {
-                        continue;
-                    }
-                    let altered = match self.body(&index, candidate.uid)? {
-                        Body::Gone => continue,
-                        Body::Bytes(body) => {
-                            let named = same_name(candidate, &one.row.about);
-                            match seen(ledger, &one.row, &body, named)? {
-                                Whose::Ours { altered } => Some(altered),
-                                Whose::ByName { altered } => {
-                                    by_name = by_name.or(Some((place, altered)));
-                                    None
-                                }
-                                Whose::Shared { .. } | Whose::NotOurs | Whose::Undecided => None,
-                            }
-                        }
-                        Body::Unreadable => {
-                            let outside = self.size_and_date(&index, candidate.uid)?;
-                            match from_outside(candidate, &outside, &one.row, now) {
-                                Some(true) => Some(outside.size != one.row.about.size),
-                                Some(false) => None,
-                                None => {
-                                    one.hidden = true;
-                                    None
-                                }
-                            }
-                        }
-                    };
-                    if let Some(altered) = altered {
-                        taken.insert((index.id, candidate.uid));
-                        one.found = Some((place, altered));
-                        break;
-                    }
-                }
-                if one.found.is_none()
-                    && let Some((place, altered)) = by_name
-                {
-                    taken.insert((index.id, place.uid));
-                    one.found = Some((place, altered));
-                }
+                self.look_among(&index, &likely, one, &mut taken, now)?;
             }
         }
-        Ok(resolved)
+        Ok(all)
+    }
+
+    /// Looks for one row among these messages of an index mailbox. Bytes prove more than a name: one that is the
+    /// row's by its name alone is taken only where none is by its bytes.
+    fn look_among(
+        &mut self,
+        index: &IndexMailbox,
+        likely: &[&Discovered],
+        one: &mut LookedFor,
+        taken: &mut HashSet<(IndexId, Uid)>,
+        now: Time,
+    ) -> Result<()> {
+        let ledger = &self.engine.ledger;
+        let mut by_name = None;
+        for candidate in likely {
+            let place = Place {
+                mailbox: index.id,
+                uid_validity: index.uid_validity,
+                uid: candidate.uid,
+                gm_msgid: candidate.gm_msgid,
+            };
+            if taken.contains(&(index.id, candidate.uid))
+                || ledger.step(|l| l.vouches_for_another(one.row.id, place))?
+            {
+                continue;
+            }
+            match self.compare(index, candidate, &one.row, now)? {
+                Seen::Ours { altered } => {
+                    one.found = Some((place, altered));
+                    break;
+                }
+                Seen::ByName { altered } => by_name = by_name.or(Some((place, altered))),
+                Seen::NobodyCanTell => one.hidden = true,
+                Seen::NotOurs => {}
+            }
+        }
+        one.found = one.found.or(by_name);
+        if let Some((place, _)) = one.found {
+            taken.insert((index.id, place.uid));
+        }
+        Ok(())
+    }
+
+    /// Is this message of an index mailbox the row's?
+    fn compare(
+        &mut self,
+        index: &IndexMailbox,
+        candidate: &Discovered,
+        row: &Row,
+        now: Time,
+    ) -> Result<Seen> {
+        Ok(match self.body(index, candidate.uid)? {
+            Body::Gone => Seen::NotOurs,
+            Body::Bytes(body) => {
+                let named = same_name(candidate, &row.about);
+                match whose_copy(&self.engine.ledger, row, &body, named)? {
+                    Whose::Ours { altered } => Seen::Ours { altered },
+                    Whose::ByName { altered } => Seen::ByName { altered },
+                    Whose::Shared { .. } | Whose::NotOurs | Whose::Undecided => Seen::NotOurs,
+                }
+            }
+            Body::Unreadable => {
+                let outside = self.size_and_date(index, candidate.uid)?;
+                from_outside(candidate, &outside, row, now)
+            }
+        })
     }
 
     /// What the mailbox holds from `from` on, as of this moment; None: all of it.
@@ -243,8 +273,8 @@ impl TargetIndex<'_> {
         Ok(seen)
     }
 
-    /// As [`likely`], of all that a mailbox holds. What our APPEND put there has the date that we gave, or
-    /// where the target gives its own, one since then: only such a message is worth a look at its bytes.
+    /// As [`likely`], of all that a mailbox holds. What our APPEND put there has the date that we gave, or, where the
+    /// target gives its own dates, one from after it was sent: the bytes of others are not looked at.
     fn likely_anywhere<'a>(
         &mut self,
         index: &IndexMailbox,
@@ -274,8 +304,9 @@ impl TargetIndex<'_> {
                 Some(Some(date)) => {
                     *date == row.internal_date || sent_at.is_none_or(|at| *date >= at - CLOCK_SLACK)
                 }
-                // It tells nothing, or it has our name.
+                // It does not tell its date.
                 Some(None) => true,
+                // It was not asked for its date where it has the row's name.
                 None => same_name(c, &row.about),
             })
             .collect();
@@ -287,32 +318,43 @@ impl TargetIndex<'_> {
 /// Messages of an index mailbox among which a row may be, the unreadable ones too.
 type Candidates = Vec<Discovered>;
 
-/// Is a message that cannot be read the row's? It came after the row was sent; with that its name
-/// decides, or the date that our APPEND gave it, and its size. None: nobody can tell.
-fn from_outside(
-    candidate: &Discovered,
-    outside: &Discovered,
-    row: &Row,
-    now: Time,
-) -> Option<bool> {
+/// What a look at one message of the target tells about a row.
+enum Seen {
+    Ours {
+        altered: bool,
+    },
+    /// By its name alone.
+    ByName {
+        altered: bool,
+    },
+    NotOurs,
+    NobodyCanTell,
+}
+
+/// Is a message that cannot be read the row's? It came after the row was sent. With that its name
+/// decides, or its size together with the date that our APPEND gave it.
+fn from_outside(candidate: &Discovered, outside: &Discovered, row: &Row, now: Time) -> Seen {
     if outside.size.is_some_and(|size| !about(row).contains(&size)) {
-        return Some(false);
+        return Seen::NotOurs;
     }
+    let ours = Seen::Ours {
+        altered: outside.size != row.about.size,
+    };
     if same_name(candidate, &row.about) {
-        return Some(true);
+        return ours;
     }
     // Gmail replaces other dates by its own (docs/gmail.md 3.3).
     let honoured = (Time::UNIX_EPOCH..=now).contains(&row.internal_date);
     match outside.internal_date {
-        Some(date) if date == row.internal_date => Some(true),
-        Some(_) if honoured => Some(false),
-        _ => None,
+        Some(date) if date == row.internal_date => ours,
+        Some(_) if honoured => Seen::NotOurs,
+        _ => Seen::NobodyCanTell,
     }
 }
 
-/// Where to begin looking for a row in this mailbox: at the mark's UIDNEXT; everywhere (None) with
-/// new UIDs since then, and where the mark knows nothing of this mailbox: All Mail was hidden then,
-/// or the delivery mailbox serves in its place now.
+/// Where to begin looking for a row in this mailbox: at the UIDNEXT of its mark. None, for everywhere: where the
+/// mailbox has had new UIDs since then, and where the mark knows nothing of it, since All Mail was hidden then, or
+/// the delivery mailbox serves in its place now.
 fn beginning(
     ledger: &Shared,
     row: &Row,

@@ -5,30 +5,52 @@ use std::sync::Arc;
 use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::batch::Batch;
 use super::budget::limit_reached;
-use super::flight::Flight;
 use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Account;
 use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
-use crate::message::{Flags, Time, canonical_hash, has_bare_line_end, with_crlf};
+use crate::message::{
+    Message, Time, Uid, UidValidity, canonical_hash, has_bare_line_end, sha256, with_crlf,
+};
 use crate::session::Appended;
+use crate::target::{Account, Road};
 use crate::wire::Sent;
 
-/// A message that is about to be sent.
+/// A message that is about to be sent, and how.
 pub(super) struct Parcel {
     pub(super) row: Row,
-    pub(super) flags: Flags,
+    pub(super) road: Road,
     pub(super) body: Arc<Vec<u8>>,
     pub(super) intent: Intent,
+}
+
+impl Parcel {
+    pub(super) fn new(mut row: Row, message: Message) -> Parcel {
+        let (sha256, canonical) = (sha256(&message.body), canonical_hash(&message.body));
+        (row.sha256, row.canonical) = (Some(sha256), Some(canonical));
+        let intent = Intent {
+            row: row.id,
+            sha256,
+            canonical,
+            size: message.body.len() as u64,
+            flags: message.about.flags,
+        };
+        Parcel {
+            row,
+            road: Road::Append,
+            body: Arc::new(message.body),
+            intent,
+        }
+    }
 }
 
 /// What is booked of the day's bytes for a batch.
 struct Upload {
     booked_at: Time,
-    /// Booked and not handed over so far: given back at the end. A process that ends before has sent
-    /// less than it booked.
+    /// Booked and not handed over so far: given back at the end. Where the process ends before that, the day
+    /// counts for more than was sent, never for less.
     unsent: u64,
 }
 
@@ -37,7 +59,7 @@ impl Engine {
     pub(super) fn send(
         &self,
         account: &mut Account,
-        open: &mut Flight<'_>,
+        batch: &mut Batch<'_>,
         parcels: Vec<Parcel>,
         boxes: &[IndexMailbox],
     ) -> Result<()> {
@@ -54,7 +76,7 @@ impl Engine {
             booked_at: now,
             unsent: intents.iter().take(marked).map(|i| i.size).sum(),
         };
-        let end = self.send_marked(account, open, &parcels[..marked], &mut upload);
+        let end = self.send_marked(account, batch, &parcels[..marked], &mut upload);
         if upload.unsent > 0 {
             self.ledger
                 .step(|l| l.give_back(upload.unsent, upload.booked_at))?;
@@ -69,16 +91,16 @@ impl Engine {
     fn send_marked(
         &self,
         account: &mut Account,
-        open: &mut Flight<'_>,
+        batch: &mut Batch<'_>,
         parcels: &[Parcel],
         upload: &mut Upload,
     ) -> Result<()> {
         for parcel in parcels {
-            // A session that ends under a message costs a look for it: better a new one in time.
+            // A session that ends while a message is sent costs a look for that message: it is given up before.
             if self.stopping() || account.outlived(Utc::now()) {
                 break;
             }
-            self.send_one(account, open, parcel, upload)?;
+            self.send_one(account, batch, parcel, upload)?;
             self.mind_throttle(account.throttled());
         }
         Ok(())
@@ -87,107 +109,148 @@ impl Engine {
     fn send_one(
         &self,
         account: &mut Account,
-        open: &mut Flight<'_>,
+        batch: &mut Batch<'_>,
         parcel: &Parcel,
         upload: &mut Upload,
     ) -> Result<()> {
-        let Parcel {
-            row, flags, body, ..
-        } = parcel;
-        self.promise_transfer(body.len() as u64);
-        let mut altered = false;
-        let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
-        upload.unsent -= account.handed_over().min(upload.unsent);
-        if let Appended::Refused(error, _) = &end
-            && error.fault == Fault::Permanent
-            && is_about_form(error)
-            && has_bare_line_end(body)
-        {
-            debug!(
-                "{}: tried again with CRLF line ends: {error}",
-                self.named(row)
-            );
-            altered = true;
-            let mended = with_crlf(body);
-            // Resolution has to know what it looks for: a lone CR has become a line end.
-            self.ledger
-                .step(|l| l.set_hashes(row.id, &parcel.intent.sha256, &canonical_hash(&mended)))?;
-            let again = mended.len() as u64;
-            self.ledger.step(|l| l.book(again, upload.booked_at))?;
-            upload.unsent += again;
-            end = account.append(*flags, row.internal_date, Arc::new(mended));
-            upload.unsent -= account.handed_over().min(upload.unsent);
-        }
+        self.promise_transfer(parcel.body.len() as u64);
+        let (end, altered) = self.hand_over(account, parcel, upload)?;
         match end {
             Appended::Done(place) => {
-                // It is there. Whatever cannot be written down from here on, it is not released.
-                open.leave_in_flight(row);
-                let place = match place {
-                    Some((uid_validity, uid)) => Some(Place {
-                        mailbox: self
-                            .ledger
-                            .step(|l| l.index_mailbox(account.delivery(), uid_validity, uid.0))?
-                            .id,
-                        uid_validity,
-                        uid,
-                        gm_msgid: None,
-                    }),
-                    None => None,
-                };
-                open.settle(
-                    row,
-                    Outcome::Delivered {
-                        proof: Proof::Appended,
-                        place,
-                        altered,
-                    },
-                )?;
-                info!("delivered {}", self.named(row));
-                self.got_through()
+                self.settle_delivered(account, batch, &parcel.row, place, altered)
             }
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
             // "not so fast", may have stored it all the same.
             Appended::Refused(error, Sent::Whole)
                 if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
             {
-                warn!(
-                    "{}: {}",
-                    self.named(row),
-                    error.then("looking whether it arrived")
-                );
-                self.unresolved.add(row, error.clone());
-                open.leave_in_flight(row);
-                match error.fault {
-                    Fault::Throttled => Err(error),
-                    _ => self.mind_refusal(row, &error),
-                }
+                self.leave_unresolved(batch, &parcel.row, error)
             }
-            Appended::Refused(error, _) => {
-                let of_all = match error.fault {
-                    Fault::Transient => self.mind_refusal(row, &error),
-                    Fault::Permanent => Ok(()),
-                    _ => Err(error.clone()),
-                };
-                open.refuse(row, error, body)?;
-                of_all
-            }
-            Appended::Lost(error, Sent::Whole) => {
-                self.unresolved.add(row, error.clone());
-                open.leave_in_flight(row);
-                Err(error)
-            }
-            Appended::Lost(error, sent) => {
-                // What is the account's is no message's: its row is released with the others.
-                if error.fault == Fault::Connection {
-                    let outcome = match sent {
-                        Sent::Nothing => Outcome::NotTaken(error.clone()),
-                        _ => Outcome::Died(error.clone()),
-                    };
-                    open.settle(row, outcome)?;
-                }
-                Err(error)
-            }
+            Appended::Refused(error, _) => self.settle_refused(batch, parcel, error),
+            Appended::Lost(error, sent) => self.settle_lost(batch, &parcel.row, error, sent),
         }
+    }
+
+    /// Sends the message, and once more with CRLF line ends where it was refused for the ones that it has. True where
+    /// that was done.
+    fn hand_over(
+        &self,
+        account: &mut Account,
+        parcel: &Parcel,
+        upload: &mut Upload,
+    ) -> Result<(Appended, bool)> {
+        let (row, body, flags) = (&parcel.row, &parcel.body, parcel.intent.flags);
+        let mut send = |body| {
+            let end = account.send(parcel.road, flags, row.internal_date, body);
+            (end, account.handed_over())
+        };
+        let (end, handed_over) = send(Arc::clone(body));
+        upload.unsent -= handed_over.min(upload.unsent);
+        match &end {
+            Appended::Refused(error, _)
+                if error.fault == Fault::Permanent
+                    && is_about_form(error)
+                    && has_bare_line_end(body) =>
+            {
+                debug!(
+                    "{}: tried again with CRLF line ends: {error}",
+                    self.named(row)
+                );
+            }
+            _ => return Ok((end, false)),
+        }
+        let mended = with_crlf(body);
+        // Resolution has to know what it looks for: a lone CR has become a line end.
+        let canonical = canonical_hash(&mended);
+        self.ledger
+            .step(|l| l.set_hashes(row.id, &parcel.intent.sha256, &canonical))?;
+        let again = mended.len() as u64;
+        self.ledger.step(|l| l.book(again, upload.booked_at))?;
+        upload.unsent += again;
+        let (end, handed_over) = send(Arc::new(mended));
+        upload.unsent -= handed_over.min(upload.unsent);
+        Ok((end, true))
+    }
+
+    /// `place`: where the server says that it put it.
+    fn settle_delivered(
+        &self,
+        account: &Account,
+        batch: &mut Batch<'_>,
+        row: &Row,
+        place: Option<(UidValidity, Uid)>,
+        altered: bool,
+    ) -> Result<()> {
+        // It is there, so its row is not released, also where this cannot be written down.
+        batch.leave_in_flight(row);
+        let place = match place {
+            Some((uid_validity, uid)) => Some(Place {
+                mailbox: self
+                    .ledger
+                    .step(|l| l.index_mailbox(account.delivery(), uid_validity, uid.0))?
+                    .id,
+                uid_validity,
+                uid,
+                gm_msgid: None,
+            }),
+            None => None,
+        };
+        batch.settle(
+            row,
+            Outcome::Delivered {
+                proof: Proof::Appended,
+                place,
+                altered,
+            },
+        )?;
+        info!("delivered {}", self.named(row));
+        self.got_through()
+    }
+
+    /// The server has the whole message, and says that it does not take it now.
+    fn leave_unresolved(&self, batch: &mut Batch<'_>, row: &Row, error: Error) -> Result<()> {
+        warn!(
+            "{}: {}",
+            self.named(row),
+            error.then("looking whether it arrived")
+        );
+        self.unresolved.add(row, error.clone());
+        batch.leave_in_flight(row);
+        match error.fault {
+            Fault::Throttled => Err(error),
+            _ => self.mind_refusal(row, &error),
+        }
+    }
+
+    fn settle_refused(&self, batch: &mut Batch<'_>, parcel: &Parcel, error: Error) -> Result<()> {
+        let of_all = match error.fault {
+            Fault::Transient => self.mind_refusal(&parcel.row, &error),
+            Fault::Permanent => Ok(()),
+            _ => Err(error.clone()),
+        };
+        batch.refuse(&parcel.row, error, &parcel.body)?;
+        of_all
+    }
+
+    /// No answer came. Only a message that the server may have as a whole has to be looked for.
+    fn settle_lost(
+        &self,
+        batch: &mut Batch<'_>,
+        row: &Row,
+        error: Error,
+        sent: Sent,
+    ) -> Result<()> {
+        match sent {
+            Sent::Whole => {
+                self.unresolved.add(row, error.clone());
+                batch.leave_in_flight(row);
+            }
+            // What is the account's fault is no message's: the row is released with the others.
+            _ if error.fault != Fault::Connection => {}
+            Sent::Nothing => batch.settle(row, Outcome::NotTaken(error.clone()))?,
+            Sent::Part => batch.settle(row, Outcome::Died(error.clone()))?,
+        }
+        Err(error)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use crate::gmail::Account;
+use crate::target::Account;
 
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<Pool>);

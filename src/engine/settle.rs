@@ -1,5 +1,5 @@
-//! What becomes of a message after an attempt: one total function from outcome to ledger change,
-//! and the only place where a [`Fault`] decides anything about a message.
+//! What becomes of a message after an attempt: one total function from outcome to ledger change. Not for
+//! finding out how the attempt ended (`send`, `fetch`, `resolve`), nor whose fault it was (`blame`).
 
 use chrono::TimeDelta;
 
@@ -18,8 +18,8 @@ pub(super) enum Outcome {
         place: Option<Place>,
         altered: bool,
     },
-    /// A tagged NO or BAD that is no "temporary" one after the literal, or we did not even ask: the
-    /// target does not have it.
+    /// The target does not have it: it answered NO or BAD, but not a "temporary" NO after it had the literal. Or it was
+    /// not even asked.
     Refused {
         error: Error,
         sender: Option<String>,
@@ -29,8 +29,8 @@ pub(super) enum Outcome {
     Unreadable(Error),
     /// The connection died while its literal was under way: the target cannot have the whole of it.
     Died(Error),
-    /// The connection died over its APPEND before a byte of it was sent. Sessions end at any moment, so
-    /// this says less than if it had died over its bytes.
+    /// The connection died over its APPEND before a byte of it was sent. Sessions end at any moment, so that this
+    /// points to the message less than if its bytes had been under way.
     NotTaken(Error),
     /// Nobody saw how its APPEND ended, and the target has been found not to have it. `why`: what
     /// left it open, a temporary NO or the end of the connection, as far as this run saw it.
@@ -65,12 +65,8 @@ pub(super) fn settle(
         if evidence.another_got_through {
             charge(error.with_fault(Fault::Transient), row, now, times)
         } else {
-            put_off(
-                now + delta(doubled(times.backoff, row.unseen)),
-                true,
-                row,
-                now,
-            )
+            let at = now + delta(doubled(times.backoff, row.unseen));
+            put_off(at, true, row, now)
         }
     };
     match outcome {
@@ -83,53 +79,34 @@ pub(super) fn settle(
             place,
             altered,
         },
+        Outcome::Refused { error, .. } if error.fault == Fault::Transient => refused(error),
         Outcome::Refused {
             error,
             sender,
             subject,
-        } => match error.fault {
-            Fault::Permanent => Change::Failed {
-                error,
-                sender,
-                subject,
-            },
-            Fault::Transient => refused(error),
-            Fault::Connection
-            | Fault::Throttled
-            | Fault::NeedsUser
-            | Fault::Fatal
-            | Fault::Usage => Change::Released { unseen: false },
+        } if is_its_own(&error) => Change::Failed {
+            error,
+            sender,
+            subject,
         },
+        Outcome::Refused { .. } => Change::Released { unseen: false },
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
-        Outcome::FoundAbsent { why: Some(error) } if error.fault == Fault::Transient => {
-            refused(error)
-        }
-        // The second time it was alone: then it is the message, or the connection of any.
+        // This second time it was sent alone: it is to blame, unless the connection ends over any message.
         Outcome::Died(error) if row.unseen > 0 => lost(error),
-        Outcome::FoundAbsent { why: Some(error) } if error.fault != Fault::Connection => {
-            Change::Released { unseen: false }
-        }
-        Outcome::FoundAbsent { why: Some(why) } if row.unseen > 0 => lost(Error::connection(
-            format!("{why} (twice, and the target does not have the message)"),
-        )),
-        // Two processes ended over it: no connection's fault.
-        Outcome::FoundAbsent { why: None } if row.unseen > 0 => {
-            let error = "the connection was lost twice while this message was sent, and the target does not have it";
-            charge(Error::new(Fault::Transient, error), row, now, times)
-        }
-        // Once among others and twice alone.
+        // It has happened once when it was sent among others, and twice when it was sent alone.
         Outcome::NotTaken(error) if row.unseen > 1 => lost(error),
-        Outcome::Died(_) | Outcome::NotTaken(_) | Outcome::FoundAbsent { .. } => {
-            Change::Released { unseen: true }
-        }
-        Outcome::NeverSeen => Change::Failed {
-            error: Error::new(
-                Fault::Transient,
-                "it may be there: nobody saw how its delivery ended, and the target holds a message that it may be and that cannot be read; another try may deliver it twice",
-            ),
-            sender: None,
-            subject: None,
+        Outcome::Died(_) | Outcome::NotTaken(_) => Change::Released { unseen: true },
+        Outcome::FoundAbsent { why } => match why {
+            Some(error) if error.fault == Fault::Transient => refused(error),
+            Some(error) if error.fault != Fault::Connection => Change::Released { unseen: false },
+            _ if row.unseen == 0 => Change::Released { unseen: true },
+            Some(why) => lost(Error::connection(format!(
+                "{why} (twice, and the target does not have the message)"
+            ))),
+            // Two processes ended over it: no connection's fault.
+            None => charge(lost_twice(), row, now, times),
         },
+        Outcome::NeverSeen => failed(never_seen()),
         Outcome::NotBegun => Change::Released { unseen: false },
         Outcome::Absent { second: false } => Change::Later {
             at: now + delta(times.second_look),
@@ -139,14 +116,49 @@ pub(super) fn settle(
     }
 }
 
-/// Not charged: what it waits for now does not count as time for which it was tried.
+/// Is it this message that the target refuses for good?
+fn is_its_own(refusal: &Error) -> bool {
+    match refusal.fault {
+        Fault::Permanent => true,
+        Fault::Transient
+        | Fault::Connection
+        | Fault::Throttled
+        | Fault::NeedsUser
+        | Fault::Fatal
+        | Fault::Usage => false,
+    }
+}
+
+fn failed(error: Error) -> Change {
+    Change::Failed {
+        error,
+        sender: None,
+        subject: None,
+    }
+}
+
+fn lost_twice() -> Error {
+    Error::new(
+        Fault::Transient,
+        "the connection was lost twice while this message was sent, and the target does not have it",
+    )
+}
+
+fn never_seen() -> Error {
+    Error::new(
+        Fault::Transient,
+        "it may be there: nobody saw how its delivery ended, and the target holds a message that it may be and that cannot be read; another try may deliver it twice",
+    )
+}
+
+/// The message waits and is not charged: the wait does not count towards the time for which it was tried.
 fn put_off(at: Time, unseen: bool, row: &Row, now: Time) -> Change {
     let first = row.first_failed_at.map(|_| at - delta(tried(row, now)));
     Change::PutOff { at, first, unseen }
 }
 
-/// For how long this row has been tried since it was first charged. Where it was put off, nothing of that
-/// wait counts, also when it is tried before its time.
+/// For how long this row has been tried since it was first charged. Where it was put off, that wait does not
+/// count, also when the row is tried before the wait is over.
 fn tried(row: &Row, now: Time) -> std::time::Duration {
     let until = if row.unseen > 0 {
         row.due_at
@@ -158,18 +170,16 @@ fn tried(row: &Row, now: Time) -> std::time::Duration {
         .unwrap_or_default()
 }
 
-/// The wait grows with the time for which the message has been tried, so it about doubles from try to
-/// try. That time is made of the waits between its tries: by how much a try came late does not
+/// Counts this try against the message: it waits for the next one, or has failed when it was tried for long enough.
+///
+/// The wait grows with the time for which the message has been tried, so that it about doubles from try to
+/// try. That time is the sum of the waits between its tries: by how much a try came late does not
 /// count, since then nothing ran, or the machine slept. So two days are many tries, however rarely
 /// there is one. What does not count is taken out by moving the first charge forward.
 fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
     let tried = tried(row, now);
     if row.first_failed_at.is_some() && tried >= times.give_up {
-        return Change::Failed {
-            error,
-            sender: None,
-            subject: None,
-        };
+        return failed(error);
     }
     let first_wait = if error.withheld {
         times.reconnect.0
@@ -187,7 +197,7 @@ fn charge(error: Error, row: &Row, now: Time, times: &Intervals) -> Change {
     }
 }
 
-/// The first figure, doubled so many times less one, up to the second.
+/// `first`, doubled `times - 1` times, but no more than `most`.
 fn doubled(
     (first, most): (std::time::Duration, std::time::Duration),
     times: u32,

@@ -13,8 +13,8 @@ use super::daemon::DELIVER;
 use super::settle::Outcome;
 use super::{BROKE_DOWN, Engine, backoff};
 use crate::error::{Error, Fault, Result, shown};
-use crate::gmail::{Account, Shut, all_mail_hidden};
 use crate::ledger::{Change, Row, RowId};
+use crate::target::{Account, Shut, all_mail_hidden};
 
 /// In bytes per second; `wire` gives up what is slower.
 const SLOWEST: u64 = 8 << 10;
@@ -131,7 +131,7 @@ impl Engine {
     /// What kind of account the target is, and what a person should know of it.
     pub(super) fn note_target(&self, account: &Account, without: &[String]) {
         let mut state = self.state();
-        state.gmail = account.is_gmail();
+        state.target = account.policy();
         state.notice = if !without.is_empty() {
             let names = shown(without.join(", ").as_bytes());
             Some(Error::new(

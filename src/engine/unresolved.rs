@@ -3,18 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::config::Intervals;
 use crate::error::Error;
 use crate::ledger::{Row, RowId};
+use crate::target::Policy;
 
+#[derive(Default)]
 pub(super) struct Unresolved {
     rows: Mutex<HashMap<RowId, Open>>,
-    /// How long after its last byte the absence of a message is believed.
-    late_commit: Duration,
-    /// The same on Gmail for one that Gmail would not know again: without Message-ID or Date.
-    late_commit_anonymous: Duration,
 }
 
 struct Open {
@@ -26,7 +23,7 @@ struct Open {
     looked: bool,
     /// It may be a message of the target that cannot be read.
     hidden: bool,
-    /// It has no Message-ID or no Date: Gmail would not know a second copy for the same message.
+    /// It has no Message-ID or no Date: a target that merges copies would not know a second one for the same message.
     anonymous: bool,
 }
 
@@ -40,17 +37,13 @@ impl Open {
             anonymous: row.is_anonymous(),
         }
     }
+
+    fn believed_at(&self, target: &Policy) -> Instant {
+        self.last_byte + target.late_commit(self.anonymous)
+    }
 }
 
 impl Unresolved {
-    pub(super) fn new(times: &Intervals) -> Unresolved {
-        Unresolved {
-            rows: Mutex::default(),
-            late_commit: times.late_commit,
-            late_commit_anonymous: times.late_commit_anonymous,
-        }
-    }
-
     /// Nobody saw how this row's APPEND ended: its time counts from now.
     pub(super) fn add(&self, row: &Row, why: Error) {
         self.rows().insert(row.id, Open::new(row, Some(why)));
@@ -76,27 +69,27 @@ impl Unresolved {
 
     /// The rows to look for: not those that were looked for and whose absence does not count yet. Each
     /// look costs a session, and where a message cannot be read several.
-    pub(super) fn worth_a_look(&self, gmail: bool) -> Vec<RowId> {
+    pub(super) fn worth_a_look(&self, target: &Policy) -> Vec<RowId> {
         let rows = self.rows();
         let worth = rows
             .iter()
-            .filter(|(_, open)| !open.looked || self.believed_at(open, gmail) <= Instant::now());
+            .filter(|(_, open)| !open.looked || open.believed_at(target) <= Instant::now());
         worth.map(|(id, _)| *id).collect()
     }
 
     /// A server may commit late: only after this time is the absence of a message believed.
-    pub(super) fn absence_counts(&self, id: RowId, gmail: bool) -> bool {
+    pub(super) fn absence_counts(&self, id: RowId, target: &Policy) -> bool {
         self.rows()
             .get(&id)
-            .is_some_and(|open| self.believed_at(open, gmail) <= Instant::now())
+            .is_some_and(|open| open.believed_at(target) <= Instant::now())
     }
 
     /// When the next of them is to be looked for. `hidden`: also those that may be messages that cannot
     /// be read.
-    pub(super) fn next_look(&self, gmail: bool, hidden: bool) -> Option<Instant> {
+    pub(super) fn next_look(&self, target: &Policy, hidden: bool) -> Option<Instant> {
         let rows = self.rows();
         let counted = rows.values().filter(|open| hidden || !open.hidden);
-        counted.map(|open| self.believed_at(open, gmail)).min()
+        counted.map(|open| open.believed_at(target)).min()
     }
 
     /// It was looked for in vain.
@@ -121,15 +114,6 @@ impl Unresolved {
         let rows = self.rows();
         let hidden = rows.iter().filter(|(_, open)| open.hidden);
         hidden.map(|(id, _)| *id).min()
-    }
-
-    fn believed_at(&self, open: &Open, gmail: bool) -> Instant {
-        let patience = if gmail && open.anonymous {
-            self.late_commit_anonymous
-        } else {
-            self.late_commit
-        };
-        open.last_byte + patience
     }
 
     fn rows(&self) -> MutexGuard<'_, HashMap<RowId, Open>> {

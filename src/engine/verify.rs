@@ -1,4 +1,5 @@
-//! What became of messages whose APPEND was answered OK: each copy is looked at once.
+//! What became of messages whose APPEND was answered OK: each copy is looked at once. Not for those whose APPEND ended
+//! unseen (`resolve`).
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,46 +7,38 @@ use chrono::Utc;
 use log::{debug, info, warn};
 
 use super::Engine;
+use super::dedup::{compared, same_name};
 use super::index::{Body, TargetIndex};
 use super::reader::sender_and_subject;
-use super::recognise::{compared, same_name};
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
-use crate::gmail::Copy;
-use crate::ledger::{Place, RowId, Verdict, Verification};
+use crate::ledger::{IndexMailbox, Place, Row, RowId, Shared, Verdict, Verification};
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
+use crate::target::Copy;
 
 impl TargetIndex<'_> {
+    /// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
+    /// the message together with another one that it took for the same (docs/gmail.md 3.2).
     pub(super) fn verify(&mut self) -> Result<()> {
-        for (sent, reason) in self.verified(Utc::now())? {
+        for (sent, reason) in self.record_verdicts(Utc::now())? {
             self.engine.state().tally.refuted(&sent, &reason);
         }
         Ok(())
     }
 
-    /// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
-    /// the message together with another one that it took for the same (docs/gmail.md 3.2).
-    /// Returns those that turned out not to be ours, and why.
-    fn verified(&mut self, now: Time) -> Result<Vec<(Verification, String)>> {
+    /// Returns the messages whose copies turned out not to be theirs, and why.
+    fn record_verdicts(&mut self, now: Time) -> Result<Vec<(Verification, String)>> {
         let mut waiting = self.engine.ledger.step(|l| l.unverified())?;
         let delivery = self.account.delivery().to_string();
         if !waiting.is_empty() && self.may_be_put_back() && !self.account.has_looked_at(&delivery) {
             // What lies there now where a copy lay before the mailbox went back is no copy of ours.
-            self.as_of_now(&delivery)?;
+            self.look_afresh(&delivery)?;
             waiting = self.engine.ledger.step(|l| l.unverified())?;
         }
         let mut refuted = Vec::new();
         for set in waiting.chunks(SET_MAX) {
-            let mut uids: Vec<Uid> = set.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
-            uids.sort_unstable();
-            uids.dedup();
-            let (validity, found) = if uids.is_empty() {
-                (UidValidity(0), Vec::new())
-            } else {
-                self.delivered(&uids)?
-            };
-            let found: HashMap<Uid, Copy> = found.into_iter().map(|c| (c.uid, c)).collect();
+            let (validity, found) = self.copies_of(set)?;
             let mut verdicts: Vec<(RowId, Verdict)> = Vec::with_capacity(set.len());
             let mut numbers = HashSet::new();
             for w in set {
@@ -55,8 +48,8 @@ impl TargetIndex<'_> {
                     .and_then(|p| found.get(&p.uid));
                 let number = copy.and_then(|c| c.gm_msgid);
                 if number.is_some_and(|number| !numbers.insert(number)) {
-                    // What is known of the one before decides what is to be thought of this one.
-                    write_down(self.engine, &mut verdicts, now)?;
+                    // The same copy as one before: what was found of that one decides about this one.
+                    record(self.engine, &mut verdicts, now)?;
                 }
                 let verdict = self.verdict(w, copy)?;
                 if let Verdict::NotOurs { error, .. } = &verdict {
@@ -64,9 +57,21 @@ impl TargetIndex<'_> {
                 }
                 verdicts.push((w.row.id, verdict));
             }
-            write_down(self.engine, &mut verdicts, now)?;
+            record(self.engine, &mut verdicts, now)?;
         }
         Ok(refuted)
+    }
+
+    /// What lies now where the target said that it put these, and in which incarnation of its mailbox.
+    fn copies_of(&mut self, sent: &[Verification]) -> Result<(UidValidity, HashMap<Uid, Copy>)> {
+        let mut uids: Vec<Uid> = sent.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        if uids.is_empty() {
+            return Ok((UidValidity(0), HashMap::new()));
+        }
+        let (validity, found) = self.delivered(&uids)?;
+        Ok((validity, found.into_iter().map(|c| (c.uid, c)).collect()))
     }
 
     /// What is to be thought of a copy. One that is no longer there proves nothing: its owner may have
@@ -90,91 +95,127 @@ impl TargetIndex<'_> {
             None => false,
         };
         let known = taken || there_before;
-        if !known && self.engine.looks_kept(sent, copy) {
-            return Ok(ours(self.engine.lacks_flags_or_date(sent, copy), false));
+        if !known && self.engine.take_as_kept(sent, copy) {
+            return Ok(ours(self.engine.note_flags_and_date(sent, copy), false));
         }
-        let uid = copy.uid;
-        let index =
-            ledger.step(|l| l.index_mailbox(self.account.delivery(), place.uid_validity, uid.0))?;
-        let body = match self.body(&index, uid)? {
+        let index = ledger
+            .step(|l| l.index_mailbox(self.account.delivery(), place.uid_validity, copy.uid.0))?;
+        let body = match self.body(&index, copy.uid)? {
             Body::Bytes(body) => body,
             Body::Gone => return Ok(ours(false, false)),
             Body::Unreadable => {
                 warn!(
-                    "message {}: its copy in the target ({} UID {uid}) cannot be compared with what was sent",
-                    row.id, index.name
+                    "message {}: its copy in the target ({} UID {}) cannot be compared with what was sent",
+                    row.id, index.name, copy.uid
                 );
                 return Ok(ours(true, known));
             }
         };
         let (bytes, found) = compared(row, &body);
-        let kept = self.account.is_gmail();
         let other = bytes == Bytes::Other;
-        // What was there when it was sent was looked at then, and found to be another message.
-        let named = other && kept && !there_before && {
-            let (named, _) = self.described(&index, &[uid])?;
-            named.iter().any(|d| same_name(d, &row.about))
-        };
-        let rivals = if !named || !ledger.step(|l| l.has_rivals(row))? {
-            Rivals::None
-        } else if ledger.step(|l| l.has_unknown_rivals(row))? {
-            Rivals::Unknown
-        } else {
-            Rivals::Known
-        };
+        // What was there before it was sent was looked at then, and found to be another message.
+        let named =
+            other && !there_before && self.is_kept_under_its_name(&index, sent, copy.uid)?;
         let sight = Sight {
             bytes,
             named,
             taken,
             anothers_bytes: other && ledger.step(|l| l.has_bytes_of_another(row.id, &found))?,
-            rivals,
-            kept,
+            rivals: rivals(ledger, row, named)?,
+            kept: self.account.policy().merges,
         };
-        match whose(&sight) {
+        Ok(self.engine.judge(sent, copy, &body, &sight, known))
+    }
+
+    /// Does a target that merges copies keep this one for a message with our name?
+    fn is_kept_under_its_name(
+        &mut self,
+        index: &IndexMailbox,
+        sent: &Verification,
+        uid: Uid,
+    ) -> Result<bool> {
+        if !self.account.policy().merges {
+            return Ok(false);
+        }
+        let (named, _) = self.described(index, &[uid])?;
+        Ok(named.iter().any(|d| same_name(d, &sent.row.about)))
+    }
+}
+
+impl Engine {
+    /// What follows from what was seen of a copy, and says it. `known`: the index knew the copy before it was sent, or
+    /// it vouches for another row.
+    fn judge(
+        &self,
+        sent: &Verification,
+        copy: &Copy,
+        body: &[u8],
+        sight: &Sight,
+        known: bool,
+    ) -> Verdict {
+        let row = &sent.row;
+        let gm_msgid = copy.gm_msgid;
+        let ours = |altered, merged| Verdict::Ours {
+            altered,
+            merged,
+            gm_msgid,
+        };
+        match whose(sight) {
             Whose::Ours { altered } | Whose::Shared { altered } => {
                 if altered && !sent.altered {
-                    self.engine.bytes_differ(sent, &body, true);
+                    self.note_bytes_differ(sent, body, true);
                 }
-                let lacks = !known && self.engine.lacks_flags_or_date(sent, copy);
-                Ok(ours(altered || lacks, known))
+                let lacks = !known && self.note_flags_and_date(sent, copy);
+                ours(altered || lacks, known)
             }
             Whose::ByName { .. } => {
                 info!(
                     "message {}: Gmail keeps another copy of it, which another route or tool brought",
                     row.id
                 );
-                Ok(Verdict::Found { gm_msgid })
+                Verdict::Found { gm_msgid }
             }
-            Whose::NotOurs | Whose::Undecided if kept => {
-                let (sender, subject) = sender_and_subject(&body);
+            Whose::NotOurs | Whose::Undecided if sight.kept => {
+                let (sender, subject) = sender_and_subject(body);
                 let error = Error::new(
                     Fault::Permanent,
                     "Gmail keeps only one of two messages with this Message-ID and Date",
                 );
                 warn!("message {} failed: {error}", row.id);
-                Ok(Verdict::NotOurs {
+                Verdict::NotOurs {
                     error,
                     sender,
                     subject,
-                })
+                }
             }
             // Its UID was told wrongly: that proves nothing.
-            Whose::NotOurs | Whose::Undecided if taken || sight.anothers_bytes => {
+            Whose::NotOurs | Whose::Undecided if sight.taken || sight.anothers_bytes => {
                 debug!(
                     "message {}: the target told the place of another message for it",
                     row.id
                 );
-                Ok(Verdict::Misplaced)
+                Verdict::Misplaced
             }
             Whose::NotOurs | Whose::Undecided => {
-                self.engine.bytes_differ(sent, &body, false);
-                Ok(ours(true, false))
+                self.note_bytes_differ(sent, body, false);
+                ours(true, false)
             }
         }
     }
 }
 
-fn write_down(engine: &Engine, verdicts: &mut Vec<(RowId, Verdict)>, now: Time) -> Result<()> {
+/// Who else of this ledger could claim a copy with this row's name.
+fn rivals(ledger: &Shared, row: &Row, named: bool) -> Result<Rivals> {
+    Ok(if !named || !ledger.step(|l| l.has_rivals(row))? {
+        Rivals::None
+    } else if ledger.step(|l| l.has_unknown_rivals(row))? {
+        Rivals::Unknown
+    } else {
+        Rivals::Known
+    })
+}
+
+fn record(engine: &Engine, verdicts: &mut Vec<(RowId, Verdict)>, now: Time) -> Result<()> {
     let verdicts = std::mem::take(verdicts);
     let with_them = engine.ledger.step(|l| l.verified(&verdicts, now))?;
     if with_them > 0 {

@@ -107,7 +107,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
     }
     let mut mailbox = mailbox(ledger, folder, &view, reader.reused, look)?;
     reader.reused = false;
-    reader.has_seen(&mailbox);
+    reader.note_row(&mailbox);
     let mut out = Looked {
         new: 0,
         first,
@@ -121,7 +121,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
         if latest.is_none() {
             let view = reader.source()?.view();
             mailbox = self::mailbox(ledger, folder, &view, true, look)?;
-            reader.has_seen(&mailbox);
+            reader.note_row(&mailbox);
             latest = self::latest(reader, ledger, &mailbox, look.now)?;
         }
         let Some((new, all, seen)) = latest else {
@@ -140,7 +140,7 @@ fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> 
         let (new, all) = if mailbox.history_done {
             history::reconcile(reader, ledger, &mailbox, look.now)?
         } else {
-            history::history(reader, ledger, &mailbox, look.now)?
+            history::record_history(reader, ledger, &mailbox, look.now)?
         };
         out.new += new;
         reader.note_list(all);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 
+use super::bisect::may_be_a_messages;
 use super::daemon::{SLACK, WATCH, Watch, route};
-use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
 use super::{Engine, Event, Setup};
 use crate::error::{Error, Fault, Result};

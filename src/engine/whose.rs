@@ -1,11 +1,12 @@
 //! Whose copy is it? The one rule by which a message of the target counts as a row's, wherever that is
 //! asked: before the row is sent, when nobody saw how its APPEND ended, and when that was answered OK.
+//! Not for finding out what the rule asks for (`dedup`, `resolve`, `verify`).
 
 /// How the bytes of a message of the target compare with a row's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bytes {
     Equal,
-    /// But for what servers rewrite: line ends, NULs.
+    /// Equal but for what servers rewrite: line ends, NULs.
     Like,
     Other,
     /// Nobody has compared them.
@@ -16,8 +17,9 @@ pub(super) enum Bytes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rivals {
     None,
-    /// Their bytes are known, each of them: a copy that has none of these is not theirs.
+    /// There are some, and the bytes of each are known: a copy with other bytes is not theirs.
     Known,
+    /// There are some, and not all of their bytes are known.
     Unknown,
 }
 
@@ -62,8 +64,8 @@ pub(super) fn whose(copy: &Sight) -> Whose {
         _ if copy.taken => Whose::NotOurs,
         Bytes::Equal => Whose::Ours { altered },
         Bytes::Like if copy.kept => Whose::Ours { altered },
-        // Bytes that are exactly another row's are its copy: where the target gave no UID for it, or
-        // new ones since, or the other one is open too, only they tell.
+        // Bytes that are exactly another row's make it that row's copy. Its place need not show that: the target may
+        // have given no UID for it, or new ones since, or nobody saw how that row's delivery ended either.
         _ if copy.anothers_bytes => Whose::NotOurs,
         Bytes::Like => Whose::Ours { altered },
         Bytes::Other if copy.named && copy.kept && copy.rivals != Rivals::Unknown => {

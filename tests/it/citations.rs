@@ -91,7 +91,7 @@ fn citations_are_read_in_every_form() {
 type Number = Vec<u32>;
 
 struct Citation {
-    /// `src/gmail.rs:45`
+    /// `src/target.rs:45`
     place: String,
     numbers: Vec<Number>,
 }

@@ -3,9 +3,10 @@
 //! Presence is proved by a message that was seen in this session. Absence counts only in a view of
 //! this moment. SEARCH by header decides nothing (docs/gmail.md 4.4). A message of the target that cannot
 //! be read vouches for no row that was never sent: a copy that nobody can read is no copy. But where
-//! one came after a row was sent, and may be that row's, the row is not sent again.
+//! one arrived after a row was sent, and may be that row's, the row is not sent again.
+//! Not for whose copy a message is once its bytes are known (`whose`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use chrono::TimeDelta;
@@ -26,20 +27,20 @@ const ALIKE_MAX: usize = 20;
 pub(super) struct Copies {
     /// They have its Message-ID and Date.
     pub(super) named: Vec<Place>,
-    /// They have no name, or none that is told, and its date or size.
+    /// They have no name, or do not tell it, and have its date or size.
     pub(super) alike: Vec<Place>,
 }
 
 impl TargetIndex<'_> {
     /// Messages of the target that are copies of these rows by Message-ID and Date, or may be copies of
-    /// those without: seen in this session. The index is first filled down to where they can lie.
-    pub(super) fn copies(
+    /// rows without these: seen in this session. The index is first filled down to where they can lie.
+    pub(super) fn find_copies(
         &mut self,
         boxes: &mut [IndexMailbox],
         rows: &[Row],
         now: Time,
     ) -> Result<HashMap<RowId, Copies>> {
-        // What is told of the others comes with their bytes.
+        // Of a row without size nothing is known before its bytes are fetched.
         let told: Vec<&Row> = rows.iter().filter(|r| r.about.size.is_some()).collect();
         let Some(oldest) = told.iter().map(|r| earliest(r)).min() else {
             return Ok(HashMap::new());
@@ -93,7 +94,7 @@ impl TargetIndex<'_> {
                         copies.entry(row.id).or_default().named.push(place)
                     }
                     Some(_) => {}
-                    // It is there, and a UID does not change its meaning: its name is the one it had.
+                    // It is there and cannot be read. It has the name that it had: UIDs do not change their meaning.
                     None if unreadable.iter().any(|d| d.uid == place.uid) => {
                         copies.entry(row.id).or_default().named.push(place)
                     }
@@ -104,8 +105,9 @@ impl TargetIndex<'_> {
         Ok(())
     }
 
-    /// Adds messages of an index mailbox for which it has no name. A row without a name may be one that has
-    /// its date or its size; of a row with a name, its very size is a reason to ask once more what names them.
+    /// Adds messages of an index mailbox whose name the index does not know. They may be copies of a row without a
+    /// name that has their date or about their size. Where a row with a name has exactly the size of one, that one
+    /// is asked for its name once more.
     fn add_alike(
         &mut self,
         index: &IndexMailbox,
@@ -117,73 +119,95 @@ impl TargetIndex<'_> {
             .filter(|r| copies.get(&r.id).is_none_or(|c| c.named.is_empty()))
             .copied()
             .collect();
-        let nameless = self
-            .engine
-            .ledger
-            .step(|l| l.index_sizes_of_nameless(index.id))?;
-        // One that does not even tell its size cannot be read.
-        let may_be = |row: &Row, size: u64| match row.about.message_id {
-            Some(_) => Some(size) == row.about.size,
-            None => about(row).contains(&size),
-        };
-        let mut uids: Vec<Uid> = nameless
-            .iter()
-            .filter(|(_, size)| size.is_some_and(|size| open.iter().any(|row| may_be(row, size))))
-            .map(|(uid, _)| *uid)
-            .collect();
+        let mut uids = self.nameless_of_their_sizes(index, &open)?;
         if uids.is_empty() {
             return Ok(());
         }
         let (named, unreadable) = if open.iter().any(|r| r.about.message_id.is_some()) {
-            self.described(index, &uids)?
+            self.learn_names(index, &mut uids)?
         } else {
             (Vec::new(), Vec::new())
         };
-        let named: HashMap<Uid, Discovered> = named
-            .into_iter()
-            .filter(|d| d.message_id.is_some())
-            .map(|d| (d.uid, d))
-            .collect();
-        if !named.is_empty() {
-            let told: Vec<Discovered> = named.values().cloned().collect();
-            self.engine.ledger.step(|l| l.index_record(index, &told))?;
-            uids.retain(|uid| !named.contains_key(uid));
-        }
-        let seen = self.dated(index, &uids)?;
+        let nameless = self.dated(index, &uids)?;
+        let place = |d: &Discovered| Place {
+            mailbox: index.id,
+            uid_validity: index.uid_validity,
+            uid: d.uid,
+            gm_msgid: d.gm_msgid,
+        };
         for row in open {
-            let place = |d: &Discovered| Place {
-                mailbox: index.id,
-                uid_validity: index.uid_validity,
-                uid: d.uid,
-                gm_msgid: d.gm_msgid,
-            };
-            let known = named.values().filter(|d| same_name(d, &row.about));
+            let known = named.iter().filter(|d| same_name(d, &row.about));
             let known: Vec<Place> = known.map(place).collect();
-            // One that tells its name has none of a row's that has one, but one that does not may be it.
-            let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
-            let mut alike: Vec<&Discovered> = seen
-                .iter()
-                .filter(|d| row.about.message_id.is_none() || silent(d))
-                .filter(|d| {
-                    if d.internal_date == Some(row.internal_date) {
-                        d.size.is_none_or(|size| about(row).contains(&size))
-                    } else {
-                        d.size == row.about.size
-                    }
-                })
-                .collect();
-            alike.sort_by_key(|d| d.internal_date != Some(row.internal_date));
-            alike.truncate(ALIKE_MAX);
-            let alike: Vec<Place> = alike.into_iter().map(place).collect();
-            if known.is_empty() && alike.is_empty() {
-                continue;
+            let alike = alike(row, &nameless, &unreadable).into_iter();
+            let alike: Vec<Place> = alike.map(place).collect();
+            if !known.is_empty() || !alike.is_empty() {
+                let found = copies.entry(row.id).or_default();
+                found.named.extend(known);
+                found.alike.extend(alike);
             }
-            let found = copies.entry(row.id).or_default();
-            found.named.extend(known);
-            found.alike.extend(alike);
         }
         Ok(())
     }
+
+    /// Messages without a known name whose size lets them be copies of one of these rows. One that does not even
+    /// tell its size cannot be read, and is none.
+    fn nameless_of_their_sizes(&self, index: &IndexMailbox, rows: &[&Row]) -> Result<Vec<Uid>> {
+        let may_be = |row: &Row, size: u64| match row.about.message_id {
+            Some(_) => Some(size) == row.about.size,
+            None => about(row).contains(&size),
+        };
+        let nameless = self
+            .engine
+            .ledger
+            .step(|l| l.index_sizes_of_nameless(index.id))?;
+        let fits = |size: u64| rows.iter().any(|row| may_be(row, size));
+        Ok(nameless
+            .into_iter()
+            .filter(|(_, size)| size.is_some_and(fits))
+            .map(|(uid, _)| uid)
+            .collect())
+    }
+
+    /// Asks these messages for their names once more. Those that tell one now are recorded, and taken out of
+    /// `uids`. Returns them, and those that cannot be read.
+    fn learn_names(
+        &mut self,
+        index: &IndexMailbox,
+        uids: &mut Vec<Uid>,
+    ) -> Result<(Vec<Discovered>, Vec<Discovered>)> {
+        let (mut named, unreadable) = self.described(index, uids)?;
+        named.retain(|d| d.message_id.is_some());
+        if !named.is_empty() {
+            self.engine.ledger.step(|l| l.index_record(index, &named))?;
+            let known: HashSet<Uid> = named.iter().map(|d| d.uid).collect();
+            uids.retain(|uid| !known.contains(uid));
+        }
+        Ok((named, unreadable))
+    }
+}
+
+/// Those of these messages without a name that may be copies of this row, the likeliest first, no more than are
+/// compared. Where the row has a name, only such as cannot be read may be: the others tell that they have none.
+fn alike<'a>(
+    row: &Row,
+    nameless: &'a [Discovered],
+    unreadable: &[Discovered],
+) -> Vec<&'a Discovered> {
+    let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
+    let mut alike: Vec<&Discovered> = nameless
+        .iter()
+        .filter(|d| row.about.message_id.is_none() || silent(d))
+        .filter(|d| {
+            if d.internal_date == Some(row.internal_date) {
+                d.size.is_none_or(|size| about(row).contains(&size))
+            } else {
+                d.size == row.about.size
+            }
+        })
+        .collect();
+    alike.sort_by_key(|d| d.internal_date != Some(row.internal_date));
+    alike.truncate(ALIKE_MAX);
+    alike
 }
 
 pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {
@@ -192,7 +216,7 @@ pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {
         && a.date == b.date
 }
 
-/// A copy cannot have come before its message was written, nor be dated before it.
+/// The earliest moment that a copy of this row can be dated: no copy came before its message was written.
 fn earliest(row: &Row) -> Time {
     let written = row
         .about
@@ -219,9 +243,9 @@ pub(super) fn by_name(copies: &Copies, rivals: Rivals) -> Option<Place> {
     matches!(whose(&sight), Whose::ByName { .. }).then_some(place)
 }
 
-/// Whose copy is a message of the target, with these bytes, that vouches for no row and was not said
-/// to stand for this one?
-pub(super) fn seen(ledger: &Shared, row: &Row, body: &[u8], named: bool) -> Result<Whose> {
+/// Whose copy is a message of the target with these bytes? It vouches for no row, and the target has not told its
+/// place as that of this row's message. `named`: it has the row's Message-ID and Date.
+pub(super) fn whose_copy(ledger: &Shared, row: &Row, body: &[u8], named: bool) -> Result<Whose> {
     let (bytes, found) = compared(row, body);
     let rivals = if named && bytes == Bytes::Other && ledger.step(|l| l.has_rivals(row))? {
         Rivals::Unknown

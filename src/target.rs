@@ -1,33 +1,35 @@
-//! The account we fill: looking at what it holds, adding messages, looking at what was added.
+//! The account we fill: looking at what it holds, sending messages to it, looking at what arrived.
 //!
 //! Any IMAP server serves. What only Gmail has is used where X-GM-EXT-1 is offered: one number per
-//! message under all labels, All Mail, and the knowledge that it merges messages. It knows nothing
-//! of rows: what a look means is decided in `engine`.
+//! message under all labels, All Mail, and the knowledge that it merges messages; for others that is
+//! data, a [`Policy`]. It knows nothing of rows: what a look means is decided in `engine`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
+use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Flags, HeaderHash, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::response::Fetched;
-use crate::session::{
-    Appended, Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Sent, Session, View,
-};
+use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
 
-/// What tells whether a message that was delivered is as it was sent.
+mod policy;
+mod road;
+
+pub use policy::{Policy, Takes};
+pub use road::Road;
+
+/// What is asked of a message that was delivered, to see whether it is as it was sent.
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
-/// What tells of a message without looking into it.
+/// What can be told of a message without looking into it.
 const OUTSIDE: &str = "INTERNALDATE RFC822.SIZE";
-/// Bytes of headers that one answer may bring in any case.
+/// How many bytes of headers one answer may bring at least, however few messages it tells of.
 const HEADERS_MAX: u64 = 1 << 20;
 /// How often a mailbox is opened anew where it tells of fewer messages than it says it has.
 const LISTS_MAX: u32 = 3;
 /// The special uses (RFC 6154) of the mailboxes in which Gmail may hold a copy.
 pub const COPIES: [&str; 3] = ["\\All", "\\Junk", "\\Trash"];
-/// What names a message of the target.
-const NAME: &str = "RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)]";
 
 /// How to open an account.
 pub struct Entry<'a> {
@@ -53,13 +55,13 @@ pub enum Shut {
 }
 
 pub struct Account {
-    session: Session,
+    mailbox: Mailbox,
     renew_at: Option<Time>,
     /// The mailbox in which messages are delivered.
     delivery: String,
     /// The mailboxes in which a copy of a message may lie: All Mail first, or the delivery mailbox.
     index: Vec<String>,
-    gmail: bool,
+    policy: Policy,
     open_limit: Duration,
     shut: Option<(String, Shut)>,
     /// The mailboxes that this session has opened before.
@@ -79,7 +81,7 @@ pub struct Copy {
     pub header: Option<HeaderHash>,
 }
 
-/// What a flight over the index showed.
+/// What came to a mailbox of the index, and where the others stand.
 pub struct News {
     pub view: View,
     pub arrived: Vec<Discovered>,
@@ -90,9 +92,9 @@ pub struct News {
 impl Account {
     pub fn open(entry: &Entry<'_>) -> Result<Account> {
         let mut session = Session::open(&entry.config.target, entry.login, entry.times)?;
-        let gmail = session.offers("X-GM-EXT-1");
+        let policy = Policy::of(&session, entry.times);
         let mut index = Vec::new();
-        if gmail {
+        if policy.labels {
             let found = session.special_use(&COPIES)?.into_iter();
             let mut found = found.map(|name| name.filter(|name| !entry.without.contains(name)));
             // Without All Mail, hidden or out of order, the delivery mailbox must do.
@@ -102,12 +104,14 @@ impl Account {
         } else {
             index.push(entry.delivery.into());
         }
+        // Whatever is asked of a message, its number is asked for as well.
+        let always = if policy.labels { "X-GM-MSGID" } else { "" };
         Ok(Account {
-            session,
+            mailbox: Mailbox::new(session, always),
             renew_at: entry.renew_at,
             delivery: entry.delivery.into(),
             index,
-            gmail,
+            policy,
             open_limit: entry.times.all_mail,
             shut: None,
             looked_at: Vec::new(),
@@ -135,14 +139,14 @@ impl Account {
         self.waited
     }
 
-    /// Does it have Gmail's extensions?
-    pub fn is_gmail(&self) -> bool {
-        self.gmail
+    /// What kind of account it is.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
     /// Is it a Gmail whose All Mail cannot be looked into?
     pub fn lacks_all_mail(&self) -> bool {
-        self.gmail
+        self.policy.labels
             && self
                 .index
                 .first()
@@ -154,16 +158,8 @@ impl Account {
         self.shut.as_ref().map(|(name, shut)| (&**name, *shut))
     }
 
-    /// The largest message that it takes, in bytes.
-    pub fn size_limit(&self) -> u64 {
-        self.session
-            .append_limit()
-            .unwrap_or(u64::MAX)
-            .min(MESSAGE_MAX)
-    }
-
     pub fn usable(&self) -> bool {
-        self.session.usable()
+        self.mailbox.session.usable()
     }
 
     /// The mailboxes in which a copy of a message may lie, the one with the arrivals first.
@@ -171,44 +167,39 @@ impl Account {
         self.index.clone()
     }
 
-    fn items(&self, what: &str) -> String {
-        if self.gmail {
-            format!("(UID X-GM-MSGID {what})")
-        } else {
-            format!("(UID {what})")
-        }
-    }
-
     /// A view of a mailbox: the open one, or a new one of this moment with `fresh`.
     pub fn view(&mut self, mailbox: &str, fresh: bool) -> Result<View> {
-        match self.session.view_of(mailbox) {
-            Some(view) if !fresh => Ok(view),
-            _ => {
-                let begun = Instant::now();
-                let opened = self.session.examine_within(mailbox, self.open_limit);
-                if opened.is_err() && self.gmail && mailbox != self.delivery {
-                    let shut = match self.session.usable() {
-                        true => Some(Shut::Refused),
-                        false if begun.elapsed() >= self.open_limit => Some(Shut::Stuck),
-                        // The connection was merely lost.
-                        false => None,
-                    };
-                    self.shut = shut.map(|shut| (mailbox.to_string(), shut));
-                }
-                let view = opened?;
-                if !self.has_looked_at(mailbox) {
-                    self.looked_at.push(mailbox.to_string());
-                }
-                Ok(view)
-            }
+        if let Some(view) = self.mailbox.session.view_of(mailbox).filter(|_| !fresh) {
+            return Ok(view);
         }
+        let begun = Instant::now();
+        let opened = self
+            .mailbox
+            .session
+            .examine_within(mailbox, self.open_limit);
+        if opened.is_err() && self.policy.labels && mailbox != self.delivery {
+            let shut = if self.usable() {
+                Some(Shut::Refused)
+            } else if begun.elapsed() >= self.open_limit {
+                Some(Shut::Stuck)
+            } else {
+                // The connection was merely lost.
+                None
+            };
+            self.shut = shut.map(|shut| (mailbox.to_string(), shut));
+        }
+        let view = opened?;
+        if !self.has_looked_at(mailbox) {
+            self.looked_at.push(mailbox.to_string());
+        }
+        Ok(view)
     }
 
-    /// Opens a mailbox in which nothing is looked for: it has the time of any command.
+    /// Opens a mailbox in which nothing is looked for. It has no more time than any command.
     pub fn opens(&mut self, mailbox: &str) -> Result<()> {
-        match self.session.view_of(mailbox) {
+        match self.mailbox.session.view_of(mailbox) {
             Some(_) => Ok(()),
-            None => self.session.examine(mailbox).map(|_| ()),
+            None => self.mailbox.session.examine(mailbox).map(|_| ()),
         }
     }
 
@@ -217,33 +208,25 @@ impl Account {
         self.looked_at.iter().any(|name| name == mailbox)
     }
 
-    /// Opening it was no look.
+    /// Opening it does not count as having looked.
     pub fn forget_look(&mut self, mailbox: &str) {
         self.looked_at.retain(|name| name != mailbox);
     }
 
     /// Is this mailbox open, in a view that may be an old one?
     pub fn has_open(&self, mailbox: &str) -> bool {
-        self.session.view_of(mailbox).is_some()
+        self.mailbox.session.view_of(mailbox).is_some()
     }
 
     /// The UIDs of the open mailbox from this one on, as of when it was opened.
     pub fn uids_from(&mut self, from: u32) -> Result<Vec<Uid>> {
-        let (found, end) = self.session.uid_fetch(&format!("{from}:*"), "(UID)", 0);
-        end?;
-        let mut uids: Vec<Uid> = found
-            .iter()
-            .filter_map(|f| f.uid)
-            .filter(|u| u.0 >= from)
-            .collect();
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(uids)
+        let found = self.mailbox.numbers(&format!("{from}:*"))?;
+        Ok(uids_within(&found, from..))
     }
 
     /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
-    /// `n:*` also names the last message when its UID is lower (RFC 3501 6.4.8): not with
-    /// `spare_last`, for a last message that cannot be read.
+    /// `spare_last`: the last message that is known cannot be read, and must not be asked for again. `n:*` asks for the
+    /// last message even where its UID is lower (RFC 3501 6.4.8).
     pub fn news(
         &mut self,
         mailbox: &str,
@@ -257,11 +240,11 @@ impl Account {
         } else {
             format!("{from}:*")
         };
-        let Look { view, found, moved } =
-            self.session
-                .look(mailbox, &set, &self.items(NAME), literals, others)?;
+        let items = self.mailbox.items(NAME);
+        let session = &mut self.mailbox.session;
+        let Look { view, found, moved } = session.look(mailbox, &set, &items, literals, others)?;
         self.waited = false;
-        // It is there, and it may be a copy of anything.
+        // Without its name it could be a copy of any row, and it cannot be left out either.
         if found.iter().any(|f| untold(f, from)) {
             return Err(Error::new(
                 Fault::Transient,
@@ -270,13 +253,17 @@ impl Account {
         }
         Ok(News {
             view,
-            arrived: named(&found, from),
+            arrived: found
+                .iter()
+                .filter_map(named)
+                .filter(|d| d.uid.0 >= from)
+                .collect(),
             others: moved,
         })
     }
 
     /// UIDs of a mailbox, as of this moment, whose messages may have an INTERNALDATE between these
-    /// moments. By a list: what a SEARCH leaves out nobody could notice.
+    /// moments. From a list of all: nobody would notice what a SEARCH leaves out.
     pub fn dated_between(
         &mut self,
         mailbox: &str,
@@ -295,15 +282,15 @@ impl Account {
         Ok(all.into_iter().map(|(uid, _)| uid).collect())
     }
 
-    /// A list of a mailbox in which nothing is missing: as many messages as it says it has, or, since its
-    /// owner may be deleting mail meanwhile, as many as it still has afterwards, none of which the list before
-    /// it lacked.
+    /// A list of a mailbox in which nothing is missing. It has as many messages as the mailbox says it holds. Or, since
+    /// its owner may be deleting mail meanwhile: as many as the mailbox still holds afterwards, all of which the list
+    /// before this one had as well.
     fn counted(&mut self, mailbox: &str, dated: bool) -> Result<Vec<(Uid, Option<Time>)>> {
         let mut told = (0, 0);
         let mut before: Option<(View, HashSet<Uid>)> = None;
         for _ in 0..LISTS_MAX {
             let view = self.view(mailbox, true)?;
-            let list = self.session.list(&view, dated)?;
+            let list = self.mailbox.session.list(&view, dated)?;
             if list.whole {
                 return Ok(list.uids);
             }
@@ -334,27 +321,18 @@ impl Account {
 
     /// Those of these UIDs that the open mailbox has.
     pub fn listed(&mut self, uids: &[Uid]) -> Result<Vec<Uid>> {
-        let (found, end) = self.session.uid_fetch(&uid_set(uids), "(UID)", 0);
-        end?;
-        let listed = found.iter().filter_map(|f| f.uid);
-        Ok(listed.filter(|uid| uids.contains(uid)).collect())
+        self.mailbox.listed(uids)
     }
 
-    /// What names these messages, as far as it came; those that are no longer there are left out.
-    /// `uids` must ascend, at most `SET_MAX`.
+    /// What names these messages of the open mailbox, as far as it came. `uids` must ascend, at most `SET_MAX`.
     pub fn metadata(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
-        let items = self.items(NAME);
-        let (found, end) =
-            self.session
-                .uid_fetch(&uid_set(uids), &items, METADATA_MAX * uids.len() as u64);
-        (named(&found, 1), end)
+        self.mailbox.metadata(uids)
     }
 
     /// What the open mailbox tells of messages without looking into them, as far as it came. `uids`
     /// must ascend, at most `SET_MAX`.
     pub fn attributes(&mut self, uids: &[Uid]) -> (Vec<Discovered>, Result<()>) {
-        let items = self.items(OUTSIDE);
-        let (found, end) = self.session.uid_fetch(&uid_set(uids), &items, 0);
+        let (found, end) = self.mailbox.fetch(uids, OUTSIDE, 0);
         let told = found.iter().filter_map(Fetched::discovered);
         (told.collect(), end)
     }
@@ -362,10 +340,9 @@ impl Account {
     /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that
     /// are no longer there are left out. `uids` must ascend.
     pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
-        let items = self.items(KEPT);
-        let look = self
-            .session
-            .look(&self.delivery, &uid_set(uids), &items, headers(uids), &[])?;
+        let items = self.mailbox.items(KEPT);
+        let session = &mut self.mailbox.session;
+        let look = session.look(&self.delivery, &uid_set(uids), &items, headers(uids), &[])?;
         Ok((
             look.view.uid_validity,
             look.found.iter().filter_map(copy).collect(),
@@ -374,55 +351,20 @@ impl Account {
 
     /// As [`delivered`](Self::delivered), of the open mailbox and as far as it came.
     pub fn copies(&mut self, uids: &[Uid]) -> (Vec<Copy>, Result<()>) {
-        let items = self.items(KEPT);
-        let (found, end) = self
-            .session
-            .uid_fetch(&uid_set(uids), &items, headers(uids));
+        let (found, end) = self.mailbox.fetch(uids, KEPT, headers(uids));
         (found.iter().filter_map(copy).collect(), end)
     }
 
     /// The bytes of these messages of the open mailbox, as far as they came.
     pub fn bodies(&mut self, uids: &[Uid]) -> (Vec<(Uid, Vec<u8>)>, Result<()>) {
-        let (found, end) = self
-            .session
-            .uid_fetch(&uid_set(uids), "(UID BODY.PEEK[])", MESSAGE_MAX);
+        let session = &mut self.mailbox.session;
+        let (found, end) = session.uid_fetch(&uid_set(uids), "(UID BODY.PEEK[])", MESSAGE_MAX);
         let bodies = found.into_iter().filter_map(|f| Some((f.uid?, f.body?)));
         (bodies.collect(), end)
     }
 
-    /// Adds a message to the delivery mailbox. That this mailbox is missing is believed only after a
-    /// look: servers say so, in their words, of single messages.
-    pub fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        let end = self
-            .session
-            .append(&self.delivery, flags.outside_drafts(), Some(date), body);
-        match end {
-            Appended::Refused(error, sent) if error.perhaps_missing => {
-                match self.session.has(&self.delivery) {
-                    Ok(true) => Appended::Refused(error, sent),
-                    Ok(false) => Appended::Refused(delivery_missing(&error), sent),
-                    // Whether it was stored is looked for.
-                    Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
-                    // Nobody knows, and the message is charged for nothing that nobody knows.
-                    Err(e) => Appended::Refused(e, sent),
-                }
-            }
-            end => end,
-        }
-    }
-
-    /// Bytes of the last message that was added, or was to be, that may have left us.
-    pub fn handed_over(&self) -> u64 {
-        self.session.handed_over()
-    }
-
-    /// Did the server add to an OK that it is short of breath (docs/gmail.md 2.3)?
-    pub fn throttled(&self) -> bool {
-        self.session.throttled()
-    }
-
     pub fn logout(self) {
-        self.session.logout();
+        self.mailbox.session.logout();
     }
 }
 
@@ -442,14 +384,6 @@ fn headers(uids: &[Uid]) -> u64 {
     (METADATA_MAX * uids.len() as u64).max(HEADERS_MAX)
 }
 
-fn delivery_missing(refusal: &Error) -> Error {
-    Error::new(
-        Fault::NeedsUser,
-        format!("the delivery mailbox is missing: {refusal}"),
-    )
-    .hint("create it in the target account; delivery goes on by itself")
-}
-
 /// What a person should know of a Gmail that shows no All Mail.
 pub fn all_mail_hidden() -> Error {
     Error::new(
@@ -459,18 +393,7 @@ pub fn all_mail_hidden() -> Error {
     .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
 }
 
-/// What names these messages, where it was told. `n:*` also names the last message when its UID is lower
-/// (RFC 3501 6.4.8).
-fn named(found: &[Fetched], from: u32) -> Vec<Discovered> {
-    found
-        .iter()
-        .filter(|f| f.header.is_some())
-        .filter_map(Fetched::discovered)
-        .filter(|d| d.uid.0 >= from)
-        .collect()
-}
-
-/// A header that is absent or NIL is not one without a name.
+/// Its header was not told, or is NIL: that is no message without a name.
 fn untold(found: &Fetched, from: u32) -> bool {
     found.header.is_none() && found.uid.is_some_and(|uid| uid.0 >= from)
 }

@@ -1,5 +1,5 @@
-//! The rows of a batch, from claim to the end of each: whatever ends the batch, every row leaves its
-//! flight by `settle`, or stays in it to be resolved.
+//! The rows of a batch, from claim to the end of each: whatever ends the batch, each row is settled, or stays in
+//! flight to be resolved by looking. Not for the steps in between (`deliver`, `fetch`, `send`).
 
 use std::time::Instant;
 
@@ -15,12 +15,12 @@ use crate::text::{bytes_text, minute, moment};
 
 /// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
 /// released when this goes.
-pub(super) struct Flight<'a> {
+pub(super) struct Batch<'a> {
     pub(super) engine: &'a Engine,
     pub(super) rows: Vec<Row>,
 }
 
-impl Flight<'_> {
+impl Batch<'_> {
     pub(super) fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
         let now = Utc::now();
         let evidence = self.engine.evidence(row, &outcome);
@@ -30,8 +30,8 @@ impl Flight<'_> {
             self.engine
                 .wake_later(row.id, Instant::now() + self.engine.times.second_look);
         }
-        // Where the ledger cannot be written the row stays in flight, whatever comes: its message may
-        // be in the target, and only a look may release it.
+        // Taken out first: where the ledger cannot be written the row stays in flight, since its message may be in
+        // the target, and only a look may release it.
         self.rows.retain(|r| r.id != row.id);
         self.engine
             .ledger
@@ -40,7 +40,7 @@ impl Flight<'_> {
         Ok(())
     }
 
-    /// The target does not have it and will not: with sender and subject, so that a person
+    /// The target does not have this message and will not. Sender and subject go with it, so that a person
     /// recognises it.
     pub(super) fn refuse(&mut self, row: &Row, error: Error, header: &[u8]) -> Result<()> {
         let (sender, subject) = sender_and_subject(header);
@@ -54,15 +54,16 @@ impl Flight<'_> {
         )
     }
 
+    /// Its end is not known: only a look may settle it.
     pub(super) fn leave_in_flight(&mut self, row: &Row) {
         self.rows.retain(|r| r.id != row.id);
     }
 }
 
-impl Drop for Flight<'_> {
+impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What was under way is unknown: the supervisor has it resolved.
+            // Nobody knows what was under way: the supervisor has these rows looked for.
             return;
         }
         for row in std::mem::take(&mut self.rows) {

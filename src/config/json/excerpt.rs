@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use textwrap::core::display_width;
 
-use super::super::KEYS;
 use super::tokens::{Kind, Token, is_invisible};
+use crate::config::KEYS;
 use crate::error::shown;
 
 /// Columns that a line and what stands before it have room in.

@@ -1,9 +1,9 @@
 //! What a person did who wrote something that is no JSON: told by what stands there, not by what the
 //! parser expected.
 
-use super::super::{EXAMPLE_HINT, KEYS};
 use super::tokens::{Kind, Token, is_invisible, tokens};
 use super::{BACKSLASH_HINT, plain_json_error};
+use crate::config::{EXAMPLE_HINT, KEYS};
 use crate::error::shown;
 use crate::text::UTF_16_HINT;
 

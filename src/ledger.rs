@@ -39,7 +39,7 @@ mod watch;
 
 pub use budget::Room;
 pub use claim::{Claim, Claimed};
-pub use deliver::{Change, Intent, Mark, Place, Proof, Row, Twin, Verdict, Verification};
+pub use deliver::{Change, Intent, Mark, Place, Proof, Row, Status, Twin, Verdict, Verification};
 pub use import::Imported;
 pub use index::{IndexMailbox, Witness};
 pub use inherit::Inherited;
@@ -47,7 +47,7 @@ pub use inspect::{Inspection, inspect, may_write, read};
 pub use lock::{Lock, beside, is_held, lock};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
-pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble};
+pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble, TroubleKind};
 pub use place::{Chosen, choose};
 pub use value::{IndexId, MailboxId, MarkId, RowId};
 pub use watch::{MailboxRow, Progress};
@@ -451,10 +451,10 @@ impl Ledger {
                 [],
                 |r| {
                     Ok(Route {
-                        source_user: r.get(0)?,
-                        source_server: r.get(1)?,
-                        target_user: r.get(2)?,
-                        target_server: r.get(3)?,
+                        source_user: r.get("source_user")?,
+                        source_server: r.get("source_server")?,
+                        target_user: r.get("target_user")?,
+                        target_server: r.get("target_server")?,
                     })
                 },
             )
@@ -486,7 +486,8 @@ impl Ledger {
             }
             _ => self.write(|t| {
                 t.execute(
-                    "INSERT OR REPLACE INTO route VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+                    "INSERT OR REPLACE INTO route (id, source_user, source_server, target_user, target_server, created_at)
+                     VALUES (1, ?1, ?2, ?3, ?4, ?5)",
                     params![
                         route.source_user,
                         route.source_server,

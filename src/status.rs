@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Result, shown_within};
 use crate::ledger::{self, FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Summary, Trouble};
-use crate::message::{Time, parse_time, time_text};
+use crate::message::{Time, time_text};
 use crate::text::{Page, bytes_text, counted, minute, span, thousands};
 
 mod import;
@@ -74,7 +74,7 @@ impl Report {
             summary = ledger.summary(midnight, now)?;
         }
         let parts = &summary.parts;
-        let since = running_since(parts, held, now).and_then(parse_time);
+        let since = running_since(parts, held, now);
         let limit = asked.upload_limit;
         Ok(Report {
             route: ledger.route()?,
@@ -97,9 +97,10 @@ impl Report {
     pub fn json(&self) -> Value {
         let s = &self.summary;
         let text = |t: &Option<String>| t.as_deref().map(safe);
+        let time = |t: Option<Time>| t.map(time_text);
         let trouble = |t: &Trouble| {
             json!({
-                "kind": t.kind, "message": safe(&t.message), "hint": text(&t.hint), "since": safe(&t.since),
+                "kind": t.kind.name(), "message": safe(&t.message), "hint": text(&t.hint), "since": time_text(t.since),
             })
         };
         let mut troubles = self.troubles();
@@ -114,9 +115,9 @@ impl Report {
             "failed": s.failed,
             "skipped": s.skipped,
             "gone": s.gone,
-            "oldest_pending": text(&s.backlog.oldest),
-            "last_delivered_at": text(&s.last_delivered_at),
-            "last_sign_of_life": self.last_sign_of_life().map(safe),
+            "oldest_pending": time(s.backlog.oldest),
+            "last_delivered_at": time(s.last_delivered_at),
+            "last_sign_of_life": time(self.last_sign_of_life()),
             "trouble": troubles.next().map(|(_, t)| trouble(t)),
             "troubles": self.troubles().map(|(part, t)| {
                 let mut one = trouble(t);
@@ -124,12 +125,12 @@ impl Report {
                 one
             }).collect::<Vec<_>>(),
             "state": self.state().0.name(),
-            "running_since": self.running_since().map(safe),
+            "running_since": time(self.running_since()),
             "delivered_today": s.delivered_since,
             "today_since": time_text(self.midnight),
             "pending_bytes": s.backlog.bytes,
             "backoff": s.backlog.later,
-            "next_attempt_at": text(&s.backlog.next_attempt_at),
+            "next_attempt_at": time(s.backlog.next_attempt_at),
             "import": self.import.as_ref().map(|i| json!({
                 "done": i.done().messages, "done_bytes": i.done().bytes,
                 "all": i.all().messages, "all_bytes": i.all().bytes,
@@ -145,7 +146,7 @@ impl Report {
                 .iter()
                 .map(|f| {
                     json!({
-                        "id": f.id.0, "date": safe(&f.internal_date), "size": f.size, "sender": text(&f.sender),
+                        "id": f.id.0, "date": time_text(f.internal_date), "size": f.size, "sender": text(&f.sender),
                         "subject": text(&f.subject), "message_id": text(&f.message_id), "error": safe(&f.last_error),
                     })
                 })
@@ -154,8 +155,8 @@ impl Report {
                 .iter()
                 .map(|p| {
                     json!({
-                        "id": p.id.0, "date": safe(&p.internal_date), "size": p.size, "message_id": text(&p.message_id),
-                        "attempts": p.attempts, "next_attempt_at": safe(&p.next_attempt_at), "error": safe(&p.last_error),
+                        "id": p.id.0, "date": time_text(p.internal_date), "size": p.size, "message_id": text(&p.message_id),
+                        "attempts": p.attempts, "next_attempt_at": time_text(p.next_attempt_at), "error": safe(&p.last_error),
                     })
                 })
                 .collect();
@@ -189,7 +190,7 @@ impl Report {
                 "  ",
                 &format!(
                     "trouble ({part}began {}): {}",
-                    self.when(&trouble.since),
+                    self.when(trouble.since),
                     safe(&trouble.message)
                 ),
             );
@@ -227,11 +228,11 @@ impl Report {
     fn life(&self, out: &mut Page) {
         let parts = &self.summary.parts;
         let beat = self.last_sign_of_life().map(|at| self.when(at));
-        let ended = parts.iter().filter_map(|p| p.ended_at.as_deref()).max();
+        let ended = parts.iter().filter_map(|p| p.ended_at).max();
         let goes_on = parts.iter().any(|p| p.ended_at.is_none());
         let sentence = match (self.running_since(), beat) {
             (Some(since), Some(beat)) => {
-                format!("running since {}, last sign of life {beat}", day(since))
+                format!("running since {}, last sign of life {beat}", minute(since))
             }
             (None, Some(beat)) if goes_on && self.held == Some(true) => format!(
                 "a run holds this ledger, and the last sign of life came {beat}: it may hang, or it has only just begun; if it stays so, restart it: nothing is lost"
@@ -261,7 +262,7 @@ impl Report {
                 &format!(
                     "but its part \"{}\" gave the last sign of life {}: it may hang; restart it, nothing is lost",
                     safe(&part.name),
-                    self.when(&part.beat_at)
+                    self.when(part.beat_at)
                 ),
             );
         }
@@ -270,14 +271,14 @@ impl Report {
     fn counts(&self, out: &mut Page) {
         let s = &self.summary;
         let put_off = s.backlog.later;
-        let next = s.backlog.next_attempt_at.as_deref();
+        let next = s.backlog.next_attempt_at;
         let due = match s.backlog.messages - put_off {
             0 => None,
             _ if self.alive() => Some("due now".to_string()),
             1 => Some("the next run tries it".into()),
             _ => Some("the next run tries them".into()),
         };
-        let sent = s.last_delivered_at.as_deref();
+        let sent = s.last_delivered_at;
         let files = &self.files;
         let tell = match &self.failed {
             None => format!("`imap-to-gmail status --failed{files}` says which"),
@@ -366,11 +367,11 @@ impl Report {
         out.add(
             "",
             "  ",
-            &format!("id {}, {}, {size}", p.id, day(&p.internal_date)),
+            &format!("id {}, {}, {size}", p.id, minute(p.internal_date)),
         );
         let tried = format!(
             "next attempt {}, after {}",
-            self.when(&p.next_attempt_at),
+            self.when(p.next_attempt_at),
             counted(p.attempts, "attempt")
         );
         let fields = [
@@ -390,19 +391,16 @@ impl Report {
         is_running(&self.summary.parts, self.held, self.now)
     }
 
-    fn running_since(&self) -> Option<&str> {
+    fn running_since(&self) -> Option<Time> {
         running_since(&self.summary.parts, self.held, self.now)
     }
 
-    fn last_sign_of_life(&self) -> Option<&str> {
-        self.summary.parts.iter().map(|p| p.beat_at.as_str()).max()
+    fn last_sign_of_life(&self) -> Option<Time> {
+        self.summary.parts.iter().map(|p| p.beat_at).max()
     }
 
     /// `12 s ago`, `in 3 min`, or the day and time when it is further off.
-    fn when(&self, text: &str) -> String {
-        let Some(at) = parse_time(text) else {
-            return safe(text);
-        };
+    fn when(&self, at: Time) -> String {
         let seconds = (self.now - at).num_seconds();
         match seconds.unsigned_abs() {
             0 if self.now < at => "now".into(),
@@ -414,11 +412,11 @@ impl Report {
     }
 }
 
-fn running_since(parts: &[Part], held: Option<bool>, now: Time) -> Option<&str> {
+fn running_since(parts: &[Part], held: Option<bool>, now: Time) -> Option<Time> {
     let parts = is_running(parts, held, now).then_some(parts)?.iter();
     parts
         .filter(|p| life::lives(p, now))
-        .map(|p| p.started_at.as_str())
+        .map(|p| p.started_at)
         .min()
 }
 
@@ -428,7 +426,7 @@ fn failure(out: &mut Page, f: &FailedRow) {
     out.add(
         "",
         "  ",
-        &format!("id {}, {}, {size}", f.id, day(&f.internal_date)),
+        &format!("id {}, {}, {size}", f.id, minute(f.internal_date)),
     );
     let fields = [
         ("from", f.sender.as_ref()),
@@ -455,10 +453,6 @@ fn midnight(now: Time) -> Time {
         .filter_map(|hour| today.and_hms_opt(hour, 0, 0))
         .find_map(|t| t.and_local_timezone(Local).earliest())
         .map_or(now, |t| t.with_timezone(&Utc))
-}
-
-fn day(text: &str) -> String {
-    parse_time(text).map_or(safe(text), minute)
 }
 
 /// A text out of the ledger, which cannot move the cursor.

@@ -13,8 +13,7 @@ use log::info;
 use crate::config::{Config, Since};
 use crate::engine::{Before, Engine, Progress};
 use crate::error::shown;
-use crate::ledger::Count;
-use crate::ledger::Room;
+use crate::ledger::{Count, Room, TroubleKind};
 use crate::logging::Bottom;
 use crate::text::{bytes_text, counted, span, thousands};
 
@@ -174,10 +173,10 @@ fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
         format!(", again in {}", span(t.as_secs()))
     });
     if let Some(t) = trouble {
-        let what = match t.kind.as_str() {
-            "needs_user" => "waits for you",
-            "throttled" => "throttled",
-            _ => "trouble",
+        let what = match t.kind {
+            TroubleKind::NeedsUser => "waits for you",
+            TroubleKind::Throttled => "throttled",
+            TroubleKind::Transient => "trouble",
         };
         out += &format!("; {what}{again}: {}", shown(t.message.as_bytes()));
     }

@@ -69,7 +69,7 @@ impl Ledger {
             for m in marks {
                 // Another session may have seen since that the mailbox went back to an earlier state.
                 t.execute(
-                    "INSERT INTO mark_mailbox VALUES (?1, ?2, ?3,
+                    "INSERT INTO mark_mailbox (mark_id, gmail_mailbox_id, uid_validity, uid_next) VALUES (?1, ?2, ?3,
                         min(?4, coalesce((SELECT next_uid FROM gmail_mailbox WHERE id = ?2 AND uid_validity = ?3), ?4)))",
                     params![mark, m.mailbox, m.uid_validity, m.uid_next],
                 )?;
@@ -169,7 +169,7 @@ fn is_new(t: &Transaction<'_>, id: RowId) -> rusqlite::Result<bool> {
 
 fn book(t: &Transaction<'_>, bytes: u64, now: Time) -> rusqlite::Result<()> {
     t.execute(
-        "INSERT INTO upload VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes",
+        "INSERT INTO upload (hour, bytes) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes",
         params![hour_text(now), bytes],
     )?;
     Ok(())

@@ -87,7 +87,7 @@ impl Ledger {
                     params![id, time_text(now)],
                 )?;
                 t.execute(
-                    "INSERT OR IGNORE INTO temp.put_behind SELECT id FROM message WHERE id = ?1 AND status = 'pending'",
+                    "INSERT OR IGNORE INTO temp.put_behind (id) SELECT id FROM message WHERE id = ?1 AND status = 'pending'",
                     [id],
                 )?;
             }
@@ -138,7 +138,7 @@ fn take(
               WHERE id = ?1 AND status = 'pending'",
         )?
         .execute(params![row.id, row.attempt, time_text(now)])?;
-        t.prepare_cached("INSERT OR IGNORE INTO temp.tried VALUES (?1)")?
+        t.prepare_cached("INSERT OR IGNORE INTO temp.tried (id) VALUES (?1)")?
             .execute([row.id])?;
     }
     Ok(claimed)
@@ -162,7 +162,7 @@ fn gather(
         if claimed.rows.len() == claim.count {
             break;
         }
-        if import::another_first(t, &row, &due, &time_text(now))? {
+        if import::another_first(t, &row, &due, now)? {
             continue;
         }
         let size = row.about.size.unwrap_or(claim.bytes);

@@ -6,9 +6,12 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, params};
 
 use super::deliver::{
-    COLUMNS, Place, Row, Twin, Verdict, Verification, forget_marks, place_of, row,
+    COLUMNS, Place, Proof, Row, Twin, Verdict, Verification, forget_marks, place_of, row,
 };
+use super::value::{time, time_or_null};
 use super::{IndexId, Ledger, MarkId, RowId};
+use crate::error::Result;
+use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, time_text};
 
 /// A row `m` that is delivered by a proof of its own, looked at where that needs a look. One whose proof
 /// is that another row was delivered vouches for nobody: two of them could vouch for each other.
@@ -18,12 +21,6 @@ const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
 /// and Date (?2) of another (?3): unless its message is known to be gone.
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
-use crate::error::Result;
-use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, parse_time, time_text};
-
-/// What is selected behind `COLUMNS`: where a copy lies, and what comes then.
-const PLACE: usize = 17;
-const BEHIND_PLACE: usize = PLACE + 4;
 
 impl Ledger {
     /// Another row with these bytes that decides what becomes of this one.
@@ -39,9 +36,7 @@ impl Ledger {
                             EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
                                        AND m.status = 'delivered' AND m.proof = 'appended' AND m.verified_at IS NULL)"
                 ))?
-                .query_row(params![sha256, id], |r| {
-                    Ok((r.get(0)?, r.get(1)?, r.get(2)?))
-                })?;
+                .query_row(params![sha256, id], |r| r.try_into())?;
             Ok(match before {
                 Some(before) => Some(Twin::Before(before)),
                 None if delivered => Some(Twin::Delivered),
@@ -113,7 +108,7 @@ impl Ledger {
                 "SELECT m.size, m.date_header FROM message m
                   WHERE m.message_id_hash IS NULL AND m.status = 'delivered' AND m.superseded_by IS NULL",
             )?
-            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .query_map([], |r| r.try_into())?
             .collect()
         })
     }
@@ -141,11 +136,11 @@ impl Ledger {
         };
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid FROM message m
+                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid FROM message m
                   WHERE {RIVAL} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
             ))?
             .query_map(params![message_id.hash, of.about.date, of.id], |r| {
-                Ok((row(r)?, place_of(r, PLACE)?))
+                Ok((row(r)?, place_of(r)?))
             })?
             .collect()
         })
@@ -183,36 +178,34 @@ impl Ledger {
 
     /// Since when a row is in flight: it was claimed then, whichever process did.
     pub fn in_flight_since(&self, id: RowId) -> Result<Option<Time>> {
-        let since: Option<String> = self.read(|db| {
+        self.read(|db| {
             db.prepare_cached("SELECT in_flight_since FROM message WHERE id = ?1")?
-                .query_row([id], |r| r.get(0))
-        })?;
-        Ok(since.and_then(|t| parse_time(&t)))
+                .query_row([id], |r| time_or_null(r, 0))
+        })
     }
 
     /// When the APPENDs of this mark were about to begin.
     pub fn marked_at(&self, mark: MarkId) -> Result<Option<Time>> {
-        let at: Option<String> = self.read(|db| {
+        self.read(|db| {
             db.prepare_cached("SELECT made_at FROM mark WHERE id = ?1")?
-                .query_row([mark], |r| r.get(0))
+                .query_row([mark], |r| time(r, 0))
                 .optional()
-        })?;
-        Ok(at.and_then(|t| parse_time(&t)))
+        })
     }
 
     /// Rows whose copies have not been looked at since their APPEND was answered OK.
     pub fn unverified(&self) -> Result<Vec<Verification>> {
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid, m.altered, m.delivered_at
+                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.altered, m.delivered_at
                    FROM message m WHERE m.proof = 'appended' AND m.verified_at IS NULL",
             ))?
             .query_map([], |r| {
                 Ok(Verification {
                     row: row(r)?,
-                    place: place_of(r, PLACE)?,
-                    altered: r.get(BEHIND_PLACE)?,
-                    delivered_at: parse_time(&r.get::<_, String>(BEHIND_PLACE + 1)?),
+                    place: place_of(r)?,
+                    altered: r.get("altered")?,
+                    delivered_at: time_or_null(r, "delivered_at")?,
                 })
             })?
             .collect()
@@ -266,14 +259,14 @@ impl Ledger {
             for (id, verdict) in looked_at {
                 match verdict {
                     Verdict::Ours { altered, merged, gm_msgid } => {
-                        let proof = merged.then_some("merged");
+                        let proof = merged.then_some(Proof::Merged);
                         good.execute(params![id, time_text(now), altered, gm_msgid, proof])?;
                     }
                     Verdict::Misplaced => {
                         misplaced.execute(params![id, time_text(now)])?;
                     }
                     Verdict::Found { gm_msgid } => {
-                        good.execute(params![id, time_text(now), true, gm_msgid, "found"])?;
+                        good.execute(params![id, time_text(now), true, gm_msgid, Proof::Found])?;
                     }
                     Verdict::NotOurs { error, sender, subject } => {
                         for (n, statement) in [&mut twins, &mut other].into_iter().enumerate() {

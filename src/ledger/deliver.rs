@@ -3,13 +3,14 @@
 //! Every verb that changes a row names the status that it leaves: a row that is not in it is a
 //! fault of ours and stops the run before anything worse.
 
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row as SqlRow, Transaction, params};
 
+use super::value::{time, time_or_null};
 use super::{IndexId, Ledger, MailboxId, MarkId, RowId, import, inherit};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::message::{
-    CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
-    time_text,
+    CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, time_text,
 };
 
 /// A row, as delivery needs it.
@@ -39,6 +40,65 @@ impl Row {
     }
 }
 
+/// What is to be done about a message, or was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Pending,
+    InFlight,
+    Delivered,
+    Failed,
+    /// A person gave it up for good.
+    Skipped,
+    /// No longer in the source.
+    Gone,
+}
+
+impl Status {
+    const ALL: [Status; 6] = [
+        Status::Pending,
+        Status::InFlight,
+        Status::Delivered,
+        Status::Failed,
+        Status::Skipped,
+        Status::Gone,
+    ];
+
+    /// As the ledger has it, and people who ask for a message by its number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Pending => "pending",
+            Status::InFlight => "in_flight",
+            Status::Delivered => "delivered",
+            Status::Failed => "failed",
+            Status::Skipped => "skipped",
+            Status::Gone => "gone",
+        }
+    }
+}
+
+impl FromSql for Status {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Status> {
+        let name = value.as_str()?;
+        let known = Status::ALL.into_iter().find(|known| known.name() == name);
+        known.ok_or_else(|| {
+            let words = format!("`{}` is no status of a message", shown(name.as_bytes()));
+            FromSqlError::Other(words.into())
+        })
+    }
+}
+
+impl ToSql for Status {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl ToSql for Proof {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
 /// How we know that the target has a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -47,15 +107,19 @@ pub enum Proof {
     /// An imported Message-ID vouches for it.
     Imported,
     Same,
+    /// The target put it together with an equal message that it had.
+    Merged,
 }
 
 impl Proof {
-    fn name(self) -> &'static str {
+    /// As the ledger has it.
+    pub fn name(self) -> &'static str {
         match self {
             Proof::Appended => "appended",
             Proof::Found => "found",
             Proof::Imported => "imported",
             Proof::Same => "same",
+            Proof::Merged => "merged",
         }
     }
 }
@@ -187,7 +251,7 @@ impl Ledger {
     /// When the next row that a claim could take is due.
     pub fn next_due(&self, now: Time) -> Result<Option<Time>> {
         // As `due`, each part by an index of its own.
-        let next: Option<String> = self.read(|db| {
+        self.read(|db| {
             db.prepare_cached(
                 "SELECT min(iif(EXISTS (SELECT 1 FROM message m WHERE m.status = 'pending' AND m.discovered_at > ?1 AND +m.mailbox_id = b.id)
                              OR EXISTS (SELECT 1 FROM message m WHERE m.status = 'pending' AND m.in_flight_since > ?1 AND +m.mailbox_id = b.id),
@@ -195,9 +259,8 @@ impl Ledger {
                                 (SELECT min(m.next_attempt_at) FROM message m WHERE m.status = 'pending' AND m.mailbox_id = b.id)))
                    FROM mailbox b WHERE b.retired_at IS NULL AND b.inherited = 1",
             )?
-            .query_row([time_text(now)], |r| r.get(0))
-        })?;
-        Ok(next.and_then(|t| parse_time(&t)))
+            .query_row([time_text(now)], |r| time_or_null(r, 0))
+        })
     }
 
     /// A row that waited for a time within this run may be claimed again.
@@ -250,9 +313,9 @@ impl Ledger {
             db.prepare_cached("SELECT gmail_mailbox_id, uid_validity, uid_next FROM mark_mailbox WHERE mark_id = ?1")?
                 .query_map([mark], |r| {
                     Ok(Mark {
-                        mailbox: r.get(0)?,
-                        uid_validity: r.get(1)?,
-                        uid_next: r.get(2)?,
+                        mailbox: r.get("gmail_mailbox_id")?,
+                        uid_validity: r.get("uid_validity")?,
+                        uid_next: r.get("uid_next")?,
                     })
                 })?
                 .collect()
@@ -281,7 +344,7 @@ impl Ledger {
         self.write(|t| {
             t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?.execute([id])?;
             if let Change::Released { unseen: true } | Change::PutOff { .. } = change {
-                t.execute("INSERT INTO temp.put_behind VALUES (?1)", [id])?;
+                t.execute("INSERT INTO temp.put_behind (id) VALUES (?1)", [id])?;
             }
             let changed = match change {
                 Change::Delivered { proof, place, altered } => {
@@ -296,7 +359,7 @@ impl Ledger {
                     )?
                     .execute(params![
                         id,
-                        proof.name(),
+                        proof,
                         now,
                         altered,
                         place.map(|p| p.mailbox),
@@ -342,7 +405,7 @@ impl Ledger {
                     "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
                     [id],
                 )?,
-                Change::AsBefore { row } => inherit::become_one(t, *row, id, "in_flight")?,
+                Change::AsBefore { row } => inherit::become_one(t, *row, id, Status::InFlight)?,
             };
             if changed == 1 { Ok(()) } else { Err(not_in_flight()) }
         })
@@ -406,11 +469,15 @@ pub(super) fn not_in_flight() -> rusqlite::Error {
     rusqlite::Error::StatementChangedRows(0)
 }
 
-/// From gmail_mailbox, gmail_uid_validity, gmail_uid, gm_msgid as the columns from `at` on.
-pub(super) fn place_of(r: &SqlRow<'_>, at: usize) -> rusqlite::Result<Option<Place>> {
-    let (mailbox, uid_validity, uid) = (r.get(at)?, r.get(at + 1)?, r.get(at + 2)?);
-    let gm_msgid = r.get(at + 3)?;
-    Ok(match (mailbox, uid_validity, uid) {
+/// From `gmail_mailbox`, `gmail_uid_validity`, `gmail_uid` and `gm_msgid` of a row.
+pub(super) fn place_of(r: &SqlRow<'_>) -> rusqlite::Result<Option<Place>> {
+    let gm_msgid = r.get("gm_msgid")?;
+    let place = (
+        r.get("gmail_mailbox")?,
+        r.get("gmail_uid_validity")?,
+        r.get("gmail_uid")?,
+    );
+    Ok(match place {
         (Some(mailbox), Some(uid_validity), Some(uid)) => Some(Place {
             mailbox,
             uid_validity,
@@ -433,33 +500,31 @@ pub(super) fn rows(
     .collect()
 }
 
+/// From `COLUMNS`.
 pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let text: Option<String> = r.get(3)?;
-    let hash: Option<[u8; 16]> = r.get(4)?;
-    let internal: String = r.get(6)?;
-    let internal_date = parse_time(&internal).unwrap_or(Time::UNIX_EPOCH);
-    let flags: String = r.get(8)?;
-    let first_failed: Option<String> = r.get(11)?;
-    let due: String = r.get(16)?;
+    let text: Option<String> = r.get("message_id")?;
+    let hash: Option<[u8; 16]> = r.get("message_id_hash")?;
+    let internal_date = time(r, "internal_date")?;
+    let flags: String = r.get("flags")?;
     Ok(Row {
-        id: r.get(0)?,
-        mailbox_id: r.get(1)?,
+        id: r.get("id")?,
+        mailbox_id: r.get("mailbox_id")?,
         about: Discovered {
-            uid: r.get(2)?,
+            uid: r.get("source_uid")?,
             message_id: text.zip(hash).map(|(text, hash)| MessageId { text, hash }),
-            date: r.get(5)?,
+            date: r.get("date_header")?,
             internal_date: Some(internal_date),
-            size: r.get(7)?,
+            size: r.get("size")?,
             flags: Flags::parse(&flags),
-            gm_msgid: r.get(15)?,
+            gm_msgid: r.get("gm_msgid")?,
         },
         internal_date,
-        attempt: r.get(9)?,
-        unseen: r.get(10)?,
-        first_failed_at: first_failed.and_then(|t| parse_time(&t)),
-        due_at: parse_time(&due).unwrap_or(internal_date),
-        sha256: r.get(12)?,
-        canonical: r.get(13)?,
-        mark: r.get(14)?,
+        attempt: r.get("attempt")?,
+        unseen: r.get("unseen")?,
+        first_failed_at: time_or_null(r, "first_failed_at")?,
+        due_at: time(r, "next_attempt_at")?,
+        sha256: r.get("sha256")?,
+        canonical: r.get("canonical")?,
+        mark: r.get("mark_id")?,
     })
 }

@@ -103,7 +103,7 @@ pub(super) fn another_first(
     t: &Transaction<'_>,
     row: &Row,
     due: &str,
-    now: &str,
+    now: Time,
 ) -> rusqlite::Result<bool> {
     let Some(id) = &row.about.message_id else {
         return Ok(false);
@@ -113,7 +113,8 @@ pub(super) fn another_first(
             AND EXISTS (SELECT 1 FROM message o WHERE o.message_id_hash = ?2 AND o.mailbox_id = ?3
                            AND o.source_uid < ?4 AND o.status = 'pending' AND {due})"
     ))?
-    .query_row(params![now, id.hash, row.mailbox_id, row.about.uid], |r| {
-        r.get(0)
-    })
+    .query_row(
+        params![time_text(now), id.hash, row.mailbox_id, row.about.uid],
+        |r| r.get(0),
+    )
 }

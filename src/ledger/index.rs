@@ -6,9 +6,10 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
+use super::value::time;
 use super::{IndexId, Ledger, Place};
 use crate::error::Result;
-use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, parse_time, time_text};
+use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, time_text};
 
 /// `covered_since` of an index that has only looked at what came last: later than any date, since
 /// mail may be dated in the future.
@@ -53,7 +54,7 @@ impl Ledger {
                 .query_row(
                     "SELECT id, uid_validity FROM gmail_mailbox WHERE name = ?1",
                     [name],
-                    |r| Ok((r.get(0)?, r.get(1)?)),
+                    |r| r.try_into(),
                 )
                 .optional()?;
             match known {
@@ -119,7 +120,7 @@ impl Ledger {
                 "SELECT g.uid, g.size FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
                   WHERE g.mailbox_id = ?1 AND g.message_id_hash IS NULL AND {FREE} ORDER BY g.uid"
             ))?
-            .query_map([mailbox], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .query_map([mailbox], |r| r.try_into())?
             .collect()
         })
     }
@@ -135,7 +136,7 @@ impl Ledger {
                                                                      AND m.gmail_uid_validity = b.uid_validity), 0)))
                    FROM gmail_mailbox b WHERE b.name = ?1",
             )?
-            .query_row([name], |r| Ok((r.get(0)?, r.get(1)?)))
+            .query_row([name], |r| r.try_into())
             .optional()
         })
     }
@@ -165,9 +166,9 @@ impl Ledger {
                 params![index.id, index.uid_validity, below, count as u64],
                 |r| {
                     Ok(Witness {
-                        uid: r.get(0)?,
-                        message_id_hash: r.get(1)?,
-                        date: r.get(2)?,
+                        uid: r.get("uid")?,
+                        message_id_hash: r.get("message_id_hash")?,
+                        date: r.get("date_header")?,
                     })
                 },
             )?
@@ -271,10 +272,10 @@ impl Ledger {
             ))?
             .query_map(params![message_id.hash, date], |r| {
                 Ok(Place {
-                    mailbox: r.get(0)?,
-                    uid_validity: r.get(1)?,
-                    uid: r.get(2)?,
-                    gm_msgid: r.get(3)?,
+                    mailbox: r.get("mailbox_id")?,
+                    uid_validity: r.get("uid_validity")?,
+                    uid: r.get("uid")?,
+                    gm_msgid: r.get("gm_msgid")?,
                 })
             })?
             .collect()
@@ -294,12 +295,12 @@ impl Ledger {
 }
 
 fn index_row(r: &SqlRow<'_>) -> rusqlite::Result<IndexMailbox> {
-    let covered: String = r.get(4)?;
+    let covered = time(r, "covered_since")?;
     Ok(IndexMailbox {
-        id: r.get(0)?,
-        name: r.get(1)?,
-        uid_validity: r.get(2)?,
-        next_uid: r.get(3)?,
-        covered_since: parse_time(&covered).filter(|_| covered != NOTHING_COVERED),
+        id: r.get("id")?,
+        name: r.get("name")?,
+        uid_validity: r.get("uid_validity")?,
+        next_uid: r.get("next_uid")?,
+        covered_since: Some(covered).filter(|t| time_text(*t) != NOTHING_COVERED),
     })
 }

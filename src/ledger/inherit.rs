@@ -11,7 +11,8 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Ledger, MailboxId, MailboxRow, RowId};
+use super::value::time;
+use super::{Ledger, MailboxId, MailboxRow, RowId, Status};
 use crate::error::Result;
 use crate::folder::FolderId;
 use crate::message::{Time, Uid};
@@ -159,8 +160,9 @@ impl Ledger {
         let now: Vec<(RowId, RowId)> = so_far.pairs.drain(..some).collect();
         if !now.is_empty() {
             self.write(|t| {
-                now.iter()
-                    .try_for_each(|&(old, new)| become_one(t, old, new, "pending").map(|_| ()))
+                now.iter().try_for_each(|&(old, new)| {
+                    become_one(t, old, new, Status::Pending).map(|_| ())
+                })
             })?;
         }
         self.matching = Some(so_far);
@@ -197,9 +199,7 @@ impl Ledger {
                     AND max(m.status = 'pending' AND m.attempt = 0) FILTER (WHERE m.mailbox_id = ?1) = 1
                   ORDER BY 2"
             ))?
-            .query_map(params![mailbox.id, mailbox.folder, after, end], |r| {
-                Ok((r.get(0)?, r.get(1)?))
-            })?
+            .query_map(params![mailbox.id, mailbox.folder, after, end], |r| r.try_into())?
             .collect()
         })
     }
@@ -208,7 +208,7 @@ impl Ledger {
     /// first on either side are one, those of the latest incarnation before older ones. For a mailbox that
     /// has other UIDs each time it is opened, so that bodies cannot be compared with each look.
     fn pairs_by_rank(&self, mailbox: &MailboxRow, which: &str) -> Result<Vec<(RowId, RowId)>> {
-        type Name = (Option<Vec<u8>>, Option<String>, Option<(String, u64)>);
+        type Name = (Option<Vec<u8>>, Option<String>, Option<(Time, u64)>);
         let mut old: HashMap<Name, Vec<RowId>> = HashMap::new();
         let mut new: Vec<(Name, RowId)> = Vec::new();
         self.read(|db| {
@@ -220,19 +220,19 @@ impl Ledger {
             ))?;
             let mut rows = query.query(params![mailbox.id, mailbox.folder])?;
             while let Some(r) = rows.next()? {
-                let (hash, date): (Option<Vec<u8>>, Option<String>) = (r.get(2)?, r.get(3)?);
-                let size: Option<u64> = r.get(5)?;
-                let dated = match (&hash, size) {
+                let (id, is_new): (RowId, bool) = (r.get(0)?, r.get(1)?);
+                let hash: Option<Vec<u8>> = r.get("message_id_hash")?;
+                let dated = match (&hash, r.get("size")?) {
                     (Some(_), _) => None,
-                    (None, Some(size)) => Some((r.get(4)?, size)),
+                    (None, Some(size)) => Some((time(r, "internal_date")?, size)),
                     // Nothing is known of it but its UID.
                     (None, None) => continue,
                 };
-                let name = (hash, date, dated);
-                if r.get(1)? {
-                    new.push((name, r.get(0)?));
+                let name = (hash, r.get("date_header")?, dated);
+                if is_new {
+                    new.push((name, id));
                 } else {
-                    old.entry(name).or_default().push(r.get(0)?);
+                    old.entry(name).or_default().push(id);
                 }
             }
             Ok(())
@@ -257,11 +257,11 @@ pub(super) fn become_one(
     t: &Transaction<'_>,
     old: RowId,
     new: RowId,
-    leaves: &str,
+    leaves: Status,
 ) -> rusqlite::Result<usize> {
     let slot: Option<(MailboxId, Uid)> = t
         .prepare_cached("SELECT mailbox_id, source_uid FROM message WHERE id = ?1 AND status = ?2")?
-        .query_row(params![new, leaves], |r| Ok((r.get(0)?, r.get(1)?)))
+        .query_row(params![new, leaves], |r| r.try_into())
         .optional()?;
     let Some((mailbox, uid)) = slot else {
         return Ok(0);

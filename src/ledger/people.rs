@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Ledger, RowId, deliver};
+use super::value::{time, time_or_null};
+use super::{Ledger, RowId, Status, deliver};
 use crate::error::{Error, Fault, Result};
 use crate::message::{Time, time_text};
 use crate::text::shell_word;
@@ -19,7 +20,7 @@ pub struct Summary {
     pub skipped: u64,
     pub gone: u64,
     /// When the last message was sent.
-    pub last_delivered_at: Option<String>,
+    pub last_delivered_at: Option<Time>,
     pub parts: Vec<Part>,
 }
 
@@ -32,30 +33,58 @@ pub struct Backlog {
     pub later: u64,
     pub later_bytes: u64,
     /// When the first of those is due.
-    pub next_attempt_at: Option<String>,
+    pub next_attempt_at: Option<Time>,
     /// When the longest-waiting message was discovered.
-    pub oldest: Option<String>,
+    pub oldest: Option<Time>,
 }
 
 /// A part of the last run, or of the one that goes on.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub name: String,
-    pub started_at: String,
-    pub beat_at: String,
+    pub started_at: Time,
+    pub beat_at: Time,
     /// Where it has said that it ended.
-    pub ended_at: Option<String>,
+    pub ended_at: Option<Time>,
     pub trouble: Option<Trouble>,
 }
 
 /// What troubles a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// `needs_user`, `throttled` or `transient`.
-    pub kind: String,
+    pub kind: TroubleKind,
     pub message: String,
     pub hint: Option<String>,
-    pub since: String,
+    pub since: Time,
+}
+
+/// What it takes to end a trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// A person.
+    NeedsUser,
+    /// That a limit passes.
+    Throttled,
+    /// Another try.
+    Transient,
+}
+
+impl TroubleKind {
+    /// As `status --json` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            TroubleKind::NeedsUser => Fault::NeedsUser.name(),
+            TroubleKind::Throttled => Fault::Throttled.name(),
+            TroubleKind::Transient => Fault::Transient.name(),
+        }
+    }
+
+    /// Of a fault, by its name in the ledger. Every other one is tried again.
+    fn of(fault: Option<&str>) -> TroubleKind {
+        let kinds = [TroubleKind::NeedsUser, TroubleKind::Throttled];
+        let named = kinds.into_iter().find(|kind| fault == Some(kind.name()));
+        named.unwrap_or(TroubleKind::Transient)
+    }
 }
 
 /// Why messages failed.
@@ -71,7 +100,7 @@ pub struct Reasons {
 #[derive(Clone, Debug)]
 pub struct FailedRow {
     pub id: RowId,
-    pub internal_date: String,
+    pub internal_date: Time,
     pub size: Option<u64>,
     pub sender: Option<String>,
     pub subject: Option<String>,
@@ -83,11 +112,11 @@ pub struct FailedRow {
 #[derive(Clone, Debug)]
 pub struct PutOffRow {
     pub id: RowId,
-    pub internal_date: String,
+    pub internal_date: Time,
     pub size: Option<u64>,
     pub message_id: Option<String>,
     pub attempts: u64,
-    pub next_attempt_at: String,
+    pub next_attempt_at: Time,
     pub last_error: String,
 }
 
@@ -117,8 +146,8 @@ impl Ledger {
             )?;
             let mut given_up = given_up.query([])?;
             while let Some(r) = given_up.next()? {
-                match r.get_ref(0)?.as_str()? {
-                    "skipped" => s.skipped = r.get(1)?,
+                match r.get(0)? {
+                    Status::Skipped => s.skipped = r.get(1)?,
                     _ => s.gone = r.get(1)?,
                 }
             }
@@ -133,7 +162,7 @@ impl Ledger {
                     "SELECT delivered_at FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
                       ORDER BY delivered_at DESC LIMIT 1",
                     [],
-                    |r| r.get(0),
+                    |r| time(r, 0),
                 )
                 .optional()?;
             Ok(s)
@@ -155,14 +184,15 @@ impl Ledger {
         self.read(|db| {
             let mut reasons = Reasons::default();
             let mut query = db.prepare_cached(
-                "SELECT last_error, count(*) AS messages, count(*) OVER () FROM message
+                "SELECT last_error, count(*) AS messages, count(*) OVER () AS reasons FROM message
                   WHERE status = 'failed' AND superseded_by IS NULL
                   GROUP BY last_error ORDER BY messages DESC, max(id) DESC LIMIT ?1",
             )?;
             let mut rows = query.query([most])?;
             while let Some(r) = rows.next()? {
-                reasons.commonest.push((r.get(0)?, r.get(1)?));
-                reasons.all = r.get(2)?;
+                let reason = (r.get("last_error")?, r.get("messages")?);
+                reasons.commonest.push(reason);
+                reasons.all = r.get("reasons")?;
             }
             Ok(reasons)
         })
@@ -177,13 +207,13 @@ impl Ledger {
             )?
             .query_map([], |r| {
                 Ok(FailedRow {
-                    id: r.get(0)?,
-                    internal_date: r.get(1)?,
-                    size: r.get(2)?,
-                    sender: r.get(3)?,
-                    subject: r.get(4)?,
-                    message_id: r.get(5)?,
-                    last_error: r.get(6)?,
+                    id: r.get("id")?,
+                    internal_date: time(r, "internal_date")?,
+                    size: r.get("size")?,
+                    sender: r.get("sender")?,
+                    subject: r.get("subject")?,
+                    message_id: r.get("message_id")?,
+                    last_error: r.get("last_error")?,
                 })
             })?
             .collect()
@@ -201,13 +231,13 @@ impl Ledger {
             )?
             .query_map([PUT_OFF_MAX], |r| {
                 Ok(PutOffRow {
-                    id: r.get(0)?,
-                    internal_date: r.get(1)?,
-                    size: r.get(2)?,
-                    message_id: r.get(3)?,
-                    attempts: r.get(4)?,
-                    next_attempt_at: r.get(5)?,
-                    last_error: r.get(6)?,
+                    id: r.get("id")?,
+                    internal_date: time(r, "internal_date")?,
+                    size: r.get("size")?,
+                    message_id: r.get("message_id")?,
+                    attempts: r.get("attempt")?,
+                    next_attempt_at: time(r, "next_attempt_at")?,
+                    last_error: r.get("last_error")?,
                 })
             })?
             .collect()
@@ -221,7 +251,7 @@ impl Ledger {
     /// `Usage` for an id that is unknown or not failed.
     pub fn retry_failed(&mut self, ids: &[RowId], skip: bool, now: Time) -> Result<usize> {
         for id in ids {
-            let status: Option<String> = self.read(|db| {
+            let status: Option<Status> = self.read(|db| {
                 db.query_row(
                     "SELECT status FROM message WHERE id = ?1 AND superseded_by IS NULL",
                     [id],
@@ -229,9 +259,11 @@ impl Ledger {
                 )
                 .optional()
             })?;
-            let found = match status.as_deref() {
-                Some("failed") => continue,
-                Some(other) => format!("message {id} is {other}, expected a failed one"),
+            let found = match status {
+                Some(Status::Failed) => continue,
+                Some(other) => {
+                    format!("message {id} is {}, expected a failed one", other.name())
+                }
                 None => format!("there is no message {id}"),
             };
             return Err(Error::usage(found).hint(format!(
@@ -332,8 +364,8 @@ fn backlog(db: &Connection, now: Time) -> rusqlite::Result<Backlog> {
             bytes: r.get(1)?,
             later: r.get(2)?,
             later_bytes: r.get(3)?,
-            next_attempt_at: r.get(4)?,
-            oldest: r.get(5)?,
+            next_attempt_at: time_or_null(r, 4)?,
+            oldest: time_or_null(r, 5)?,
         })
     })
 }
@@ -344,23 +376,21 @@ fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
           ORDER BY trouble IS NULL, kind = 'needs_user' DESC, kind = 'throttled' DESC, since, part",
     )?
     .query_map([], |r| {
-        let kind: Option<String> = r.get(4)?;
-        let trouble = match r.get(5)? {
+        let kind: Option<String> = r.get("kind")?;
+        let trouble = match r.get("trouble")? {
             Some(message) => Some(Trouble {
-                kind: kind
-                    .filter(|k| matches!(k.as_str(), "needs_user" | "throttled"))
-                    .unwrap_or_else(|| "transient".into()),
+                kind: TroubleKind::of(kind.as_deref()),
                 message,
-                hint: r.get(6)?,
-                since: r.get::<_, Option<String>>(7)?.unwrap_or_default(),
+                hint: r.get("hint")?,
+                since: time(r, "since")?,
             }),
             None => None,
         };
         Ok(Part {
-            name: r.get(0)?,
-            started_at: r.get(1)?,
-            beat_at: r.get(2)?,
-            ended_at: r.get(3)?,
+            name: r.get("part")?,
+            started_at: time(r, "started_at")?,
+            beat_at: time(r, "beat_at")?,
+            ended_at: time_or_null(r, "ended_at")?,
             trouble,
         })
     })?

@@ -60,6 +60,9 @@ pub(super) fn damaged(path: &Path, what: &str) -> Error {
 /// What SQLite could not do, for people.
 pub(super) fn explain(e: &rusqlite::Error, at: &Path) -> Error {
     let path = at.display();
+    if let rusqlite::Error::FromSqlConversionFailure(_, _, what) = e {
+        return damaged(at, &what.to_string());
+    }
     match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(at, &e.to_string()),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {

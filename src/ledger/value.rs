@@ -3,10 +3,12 @@
 
 use std::fmt;
 
-use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
+use rusqlite::{Error, Row as SqlRow, RowIndex};
 
+use crate::error::shown;
 use crate::folder::FolderId;
-use crate::message::{CanonicalHash, Sha256, Uid, UidValidity};
+use crate::message::{CanonicalHash, Sha256, Time, Uid, UidValidity, parse_time};
 
 /// A message's row: `message.id`, which people see too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,3 +50,30 @@ macro_rules! as_its_content {
 }
 
 as_its_content!(RowId MailboxId IndexId MarkId FolderId Uid UidValidity Sha256 CanonicalHash);
+
+/// Reads a moment. Nobody but this program writes one: a text that is none is damage.
+pub(super) fn time(r: &SqlRow<'_>, column: impl RowIndex) -> rusqlite::Result<Time> {
+    let at = column.idx(r.as_ref())?;
+    time_or_null(r, at)?.ok_or_else(|| no_time(r, at, "NULL"))
+}
+
+/// As [`time`], of a column that may be empty.
+pub(super) fn time_or_null(
+    r: &SqlRow<'_>,
+    column: impl RowIndex,
+) -> rusqlite::Result<Option<Time>> {
+    let at = column.idx(r.as_ref())?;
+    let Some(text) = r.get::<_, Option<String>>(at)? else {
+        return Ok(None);
+    };
+    match parse_time(&text) {
+        Some(time) => Ok(Some(time)),
+        None => Err(no_time(r, at, &format!("`{}`", shown(text.as_bytes())))),
+    }
+}
+
+fn no_time(r: &SqlRow<'_>, at: usize, got: &str) -> Error {
+    let column = r.as_ref().column_name(at).unwrap_or("a column");
+    let words = format!("{column} is {got}, expected a time like 2026-11-23T08:12:09Z");
+    Error::FromSqlConversionFailure(at, Type::Text, words.into())
+}

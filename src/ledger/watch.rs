@@ -4,10 +4,11 @@
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
 use super::deliver::{COLUMNS, Row, row};
+use super::value::{time, time_or_null};
 use super::{Ledger, MailboxId, RowId};
 use crate::error::{Error, Result};
 use crate::folder::{Folder, FolderId};
-use crate::message::{Discovered, Time, Uid, UidValidity, parse_time, time_text};
+use crate::message::{Discovered, Time, Uid, UidValidity, time_text};
 
 /// A source mailbox in its present incarnation.
 #[derive(Clone, Debug)]
@@ -60,9 +61,9 @@ impl Ledger {
         self.read(|db| {
             db.query_row("SELECT id, source, target FROM folder", [], |r| {
                 Ok(Folder {
-                    id: r.get(0)?,
-                    source: r.get(1)?,
-                    target: r.get(2)?,
+                    id: r.get("id")?,
+                    source: r.get("source")?,
+                    target: r.get("target")?,
                 })
             })
         })
@@ -72,7 +73,7 @@ impl Ledger {
     pub fn mailbox(&self, folder: FolderId) -> Result<Option<MailboxRow>> {
         self.read(|db| {
             db.query_row(
-                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1, seen_once, folder_id
+                "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1 AS inherited, seen_once, folder_id
                    FROM mailbox WHERE folder_id = ?1 AND retired_at IS NULL",
                 [folder],
                 mailbox_row,
@@ -313,21 +314,19 @@ impl Ledger {
         if mailbox.inherited {
             return Ok(mailbox.start);
         }
-        let (oldest, waits): (Option<String>, bool) = self.read(|db| {
+        let (oldest, waits): (Option<Time>, bool) = self.read(|db| {
             db.query_row(
                 "SELECT min(m.internal_date), coalesce(max(m.status IN ('pending', 'in_flight', 'failed')), 0)
                    FROM message m JOIN mailbox b ON b.id = m.mailbox_id
                   WHERE b.folder_id = ?1 AND b.retired_at IS NOT NULL AND m.superseded_by IS NULL",
                 [mailbox.folder],
-                |r| Ok((r.get(0)?, r.get(1)?)),
+                |r| Ok((time_or_null(r, 0)?, r.get(1)?)),
             )
         })?;
         if waits {
             return Ok(Time::MIN_UTC);
         }
-        Ok(oldest
-            .and_then(|t| parse_time(&t))
-            .map_or(mailbox.start, |t| t.min(mailbox.start)))
+        Ok(oldest.map_or(mailbox.start, |t| t.min(mailbox.start)))
     }
 
     /// Is this a message that an older incarnation of the mailbox had a row for? A server that moved may
@@ -376,19 +375,18 @@ fn retire(t: &Transaction<'_>, mailbox: &MailboxRow, now: Time) -> rusqlite::Res
 }
 
 fn mailbox_row(r: &SqlRow<'_>) -> rusqlite::Result<MailboxRow> {
-    let start: String = r.get(7)?;
     Ok(MailboxRow {
-        id: r.get(0)?,
-        name: r.get(1)?,
-        uid_validity: r.get(2)?,
-        incarnation: r.get(3)?,
-        next_uid: r.get(4)?,
-        history_below: r.get(5)?,
-        since: r.get(6)?,
-        start: parse_time(&start).unwrap_or(Time::UNIX_EPOCH),
-        history_done: r.get(8)?,
-        inherited: r.get(9)?,
-        seen_once: r.get(10)?,
-        folder: r.get(11)?,
+        id: r.get("id")?,
+        folder: r.get("folder_id")?,
+        name: r.get("name")?,
+        uid_validity: r.get("uid_validity")?,
+        incarnation: r.get("incarnation")?,
+        next_uid: r.get("next_uid")?,
+        history_below: r.get("history_below")?,
+        since: r.get("since")?,
+        start: time(r, "start")?,
+        history_done: r.get("history_done")?,
+        inherited: r.get("inherited")?,
+        seen_once: r.get("seen_once")?,
     })
 }

@@ -7,8 +7,8 @@
 
 use chrono::TimeDelta;
 
-use crate::ledger::{Part, Summary};
-use crate::message::{Time, parse_time};
+use crate::ledger::{Part, Summary, TroubleKind};
+use crate::message::Time;
 use crate::text::counted;
 
 /// A run gives a sign of life every 15 seconds; after this many without one it is not running.
@@ -24,7 +24,7 @@ pub fn is_running(parts: &[Part], held: Option<bool>, now: Time) -> bool {
 pub(super) fn lives(part: &Part, now: Time) -> bool {
     // A sign from the future is of before the clock was set back.
     let lately = now - ALIVE..=now + ALIVE;
-    part.ended_at.is_none() && parse_time(&part.beat_at).is_some_and(|at| lately.contains(&at))
+    part.ended_at.is_none() && lately.contains(&part.beat_at)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +64,13 @@ pub(super) fn state(s: &Summary, held: Option<bool>, now: Time) -> (State, Strin
     }
     // The gravest comes first.
     let trouble = s.parts.iter().find_map(|p| p.trouble.as_ref());
-    match trouble.map(|t| t.kind.as_str()) {
-        Some("needs_user") => return say(State::Trouble, "TROUBLE, it needs you"),
-        Some("throttled") if !hangs(s, now) => {
+    match trouble.map(|t| t.kind) {
+        Some(TroubleKind::NeedsUser) => return say(State::Trouble, "TROUBLE, it needs you"),
+        Some(TroubleKind::Throttled) if !hangs(s, now) => {
             return say(State::Paused, "PAUSED, waiting for a limit to pass");
         }
-        Some(kind) if kind != "throttled" => return say(State::Trouble, "TROUBLE, trying again"),
-        _ => {}
+        Some(TroubleKind::Transient) => return say(State::Trouble, "TROUBLE, trying again"),
+        Some(TroubleKind::Throttled) | None => {}
     }
     if hangs(s, now) {
         return say(

@@ -110,7 +110,7 @@ fn renumbered() -> Desk {
     desk.ledger
         .db
         .execute_batch(
-            "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = 'x', gm_msgid = id,
+            "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = '2024-04-01T00:00:00Z', gm_msgid = id,
                     sha256 = CAST(printf('%032d', id) AS BLOB) WHERE mailbox_id = 1 AND source_uid % 3 = 0;
              UPDATE message SET status = 'failed', last_error = 'no', subject = id WHERE mailbox_id = 1 AND source_uid % 6 = 1;
              UPDATE message SET status = 'skipped', last_error = 'no' WHERE mailbox_id = 1 AND source_uid % 12 = 4;
@@ -203,7 +203,7 @@ fn renumbered_between_two_steps() {
         desk.ledger
             .db
             .execute_batch(
-                "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = 'x' WHERE source_uid < 8",
+                "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = '2024-04-01T00:00:00Z' WHERE source_uid < 8",
             )
             .unwrap();
         let anew =
@@ -289,7 +289,7 @@ fn ten_thousand_messages_are_taken_over_in_small_transactions() {
     desk.ledger
         .db
         .execute_batch(
-            "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = 'x' WHERE source_uid % 3 > 0",
+            "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = '2024-04-01T00:00:00Z' WHERE source_uid % 3 > 0",
         )
         .unwrap();
     desk.renumber(&new);

@@ -544,11 +544,9 @@ fn a_ledger_that_was_written_by_hand_cannot_write_on_the_terminal() {
     db.pragma_update(None, "foreign_keys", "OFF").unwrap();
     for change in [
         "UPDATE route SET source_user = ?1, target_user = ?1",
-        "UPDATE heartbeat SET part = ?1, started_at = ?1, kind = ?1, trouble = ?1, hint = ?1, since = ?1",
-        "UPDATE message SET internal_date = ?1, sender = ?1, subject = ?1, last_error = ?1",
+        "UPDATE heartbeat SET part = ?1, kind = ?1, trouble = ?1, hint = ?1",
+        "UPDATE message SET sender = ?1, subject = ?1, last_error = ?1",
         "UPDATE message SET message_id = ?1 WHERE message_id IS NOT NULL",
-        "UPDATE message SET next_attempt_at = ?1, discovered_at = ?1",
-        "UPDATE message SET delivered_at = ?1 WHERE delivered_at IS NOT NULL",
     ] {
         db.execute(change, [&bad]).unwrap();
     }
@@ -569,6 +567,42 @@ fn a_ledger_that_was_written_by_hand_cannot_write_on_the_terminal() {
             let long = out.lines().skip(1).find(|l| l.chars().count() > 80);
             assert_eq!(long, None);
             assert!(out.lines().next().unwrap().len() < 800, "{out}");
+        }
+    }
+}
+
+/// No time is anybody's but the program's: one that cannot be read is neither passed over nor shown as it is.
+#[test]
+fn a_time_that_cannot_be_read_is_damage() {
+    for (table, column) in [
+        ("heartbeat", "started_at"),
+        ("heartbeat", "beat_at"),
+        ("heartbeat", "ended_at"),
+        ("heartbeat", "since"),
+        ("message", "internal_date"),
+        ("message", "next_attempt_at"),
+        ("message", "discovered_at"),
+        ("message", "delivered_at"),
+    ] {
+        let desk = everything();
+        let db = Connection::open(desk.path("sync_state.db")).unwrap();
+        let bad = format!("\x1b[2J\r\n\u{9b}1A\u{202e}{}", "w".repeat(5000));
+        let given = match column {
+            "ended_at" => "true",
+            column => &format!("{column} IS NOT NULL"),
+        };
+        let change = format!("UPDATE {table} SET {column} = ?1 WHERE {given}");
+        assert!(db.execute(&change, [&bad]).unwrap() > 0);
+        for json in [&[][..], &["--json"]] {
+            let ran = desk.run(&[&["status", "--failed"], json].concat());
+            assert_eq!((ran.status, &*ran.out), (Some(1), ""), "{column}");
+            let begin = "error: sync_state.db: the ledger is damaged: ";
+            assert!(ran.err.starts_with(begin), "{column}: {}", ran.err);
+            assert!(ran.err.contains(column), "{column}: {}", ran.err);
+            let got = " is `\\u{1b}[2J\\u{d}\\u{a}\\u{9b}1A\\u{202e}www";
+            assert!(ran.err.contains(got), "{column}: {}", ran.err);
+            let hint = "expected a time like 2026-11-23T08:12:09Z\n\nhint: keep a copy of it";
+            assert!(ran.err.contains(hint), "{column}: {}", ran.err);
         }
     }
 }

@@ -17,7 +17,7 @@ use log::error;
 
 use crate::config::{Config, Intervals};
 use crate::credentials::Credentials;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result, Scope};
 use crate::folder::Folder;
 use crate::gmail::{Account, Entry};
 use crate::ledger::{Inherited, Ledger, Route, Shared};
@@ -308,7 +308,7 @@ impl Engine {
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.
-        if looked.as_ref().is_err_and(|e| e.fault != Fault::Transient) {
+        if looked.as_ref().is_err_and(|e| e.scope() != Scope::Message) {
             return looked;
         }
         resolved?;
@@ -432,7 +432,7 @@ impl Engine {
                 Ok(Event::Finished(Ok(()))) => running -= 1,
                 Ok(Event::Finished(Err(e))) => {
                     running -= 1;
-                    if worst.as_ref().is_none_or(|w| gravity(&e) > gravity(w)) {
+                    if worst.as_ref().is_none_or(|w| e.gravity() > w.gravity()) {
                         worst = Some(e);
                     }
                 }
@@ -483,18 +483,6 @@ impl Engine {
 
     fn reader(&self) -> MutexGuard<'_, Reader> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn gravity(e: &Error) -> u8 {
-    match e.fault {
-        // Whatever else goes wrong is tried again before a day is over.
-        _ if e.own_limit => 0,
-        Fault::Usage | Fault::Fatal => 5,
-        Fault::NeedsUser => 4,
-        Fault::Throttled => 3,
-        Fault::Connection => 2,
-        Fault::Transient | Fault::Permanent => 1,
     }
 }
 

@@ -14,7 +14,7 @@ use log::{debug, info};
 use super::reader::Reader;
 use super::{Ended, Engine, Setup, backoff};
 use crate::config::{Config, LedgerPlace};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::gmail::Account;
 use crate::ledger::Route;
 use crate::message::sha256;
@@ -90,7 +90,7 @@ impl Engine {
                     self.say(DELIVER, None, None)?;
                     self.next_work()?
                 }
-                Err(e) if e.fault == Fault::Fatal => return Err(e),
+                Err(e) if e.scope() == Scope::Process => return Err(e),
                 // The next look begins with the new UIDs; where that helps not, it is trouble.
                 Err(e)
                     if self.at_reader(|r| r.renumbered) == Some(true)
@@ -106,7 +106,8 @@ impl Engine {
                     }
                     troubles += 1;
                     // The watcher gives its session up with its next look.
-                    let first = troubles == 1 && e.fault == Fault::Throttled && e.delay.is_none();
+                    let paused = e.reaction().again == Again::AfterPause;
+                    let first = troubles == 1 && paused && e.delay.is_none();
                     let wait = if first && self.at_reader(Reader::is_one_too_many) == Some(true) {
                         self.times.look
                     } else {
@@ -165,7 +166,7 @@ impl Engine {
                     break;
                 }
             }
-            let person = trouble.is_some_and(|e| e.fault == Fault::NeedsUser);
+            let person = trouble.is_some_and(|e| e.reaction().needs_person);
             let ends = self.state().entrance.ends().is_some();
             if token && (person || ends) {
                 self.state().entrance.is_another();
@@ -199,16 +200,15 @@ impl Engine {
 
     /// What a fault of an account or a connection leads to.
     pub(super) fn wait_after(&self, e: &Error, tries: u32) -> Duration {
-        match e.fault {
-            Fault::NeedsUser | Fault::Usage => self.times.needs_user,
-            Fault::Throttled => match e.delay {
+        match e.reaction().again {
+            Again::WhenMended => self.times.needs_user,
+            Again::AfterPause => match e.delay {
                 // A server may ask for none at all, each time.
                 Some(delay) => delay.max(backoff(tries, self.times.reconnect)),
                 None => backoff(tries, self.times.pause),
             },
-            Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => {
-                backoff(tries, self.times.reconnect)
-            }
+            // What is never tried again ends the run, and nobody waits.
+            Again::Soon | Again::Never => backoff(tries, self.times.reconnect),
         }
     }
 

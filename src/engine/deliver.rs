@@ -20,7 +20,7 @@ use super::send::Parcel;
 use super::settle::Outcome;
 use super::whose::Whose;
 use super::{Engine, recognise};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::gmail::Account;
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, Twin};
 use crate::message::{Message, canonical_hash, sha256};
@@ -35,7 +35,7 @@ impl Engine {
         let once = self.once.load(Ordering::Relaxed);
         let (mut account, mut warm) = match self.enter() {
             // Others of ours are in: fewer will do.
-            Err(e) if e.fault == Fault::Throttled && self.sessions.any_at_work() => {
+            Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
                 warn!("{}", e.then("going on with fewer connections"));
                 return Ok(());
             }
@@ -46,7 +46,7 @@ impl Engine {
         loop {
             if let Err(e) = &end
                 && warm
-                && e.fault == Fault::Connection
+                && e.scope() == Scope::Session
             {
                 // It had waited too long for us: that is no trouble.
                 debug!("{}", e.then("opening another session"));

@@ -9,7 +9,7 @@ use log::{debug, error, info, warn};
 
 use super::daemon::{CONFIG, DELIVER, WATCH};
 use super::{Engine, Event, FOR_EVER};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 use crate::text::{minute, span};
 
 /// A wait that is longer is told by its end.
@@ -101,9 +101,10 @@ impl Engine {
                     format!("still, after {}: ", span(lasted.as_secs()))
                 };
                 let line = format!("{still}{}", e.in_full(&next_try(e, again)));
-                match e.fault {
-                    Fault::NeedsUser => error!("{line}"),
-                    _ => warn!("{line}"),
+                if e.reaction().needs_person {
+                    error!("{line}");
+                } else {
+                    warn!("{line}");
                 }
             }
             (Some(e), _) => debug!("{}", e.then(&next_try(e, again))),
@@ -154,7 +155,7 @@ impl Engine {
     fn waits_for_a_person(&self, part: &'static str, trouble: Option<&Error>) {
         let mut state = self.state();
         state.needs_user.retain(|p| *p != part);
-        if trouble.is_some_and(|e| e.fault == Fault::NeedsUser) {
+        if trouble.is_some_and(|e| e.reaction().needs_person) {
             state.needs_user.push(part);
         }
     }
@@ -180,11 +181,10 @@ fn next_try(e: &Error, again: Option<Duration>) -> String {
     } else {
         format!("in {}", span(again.as_secs()))
     };
-    match e.fault {
-        Fault::NeedsUser => {
-            format!("next try {when}, or when the configuration or a token file changes")
-        }
-        _ => format!("next try {when}"),
+    if e.reaction().needs_person {
+        format!("next try {when}, or when the configuration or a token file changes")
+    } else {
+        format!("next try {when}")
     }
 }
 

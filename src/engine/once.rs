@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use log::warn;
 
 use super::{Ended, Engine, backoff};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Result, Scope};
 use crate::text::{minute, span};
 
 /// The name of our sign of life in the ledger.
@@ -62,7 +62,11 @@ impl Engine {
                 }
             }
             let pass = match pass {
-                Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
+                Err(e)
+                    if e.reaction().again == Again::AfterPause
+                        && discovered
+                        && !self.anything_open()? =>
+                {
                     let then = match self.state().tally.delivered.messages {
                         0 => "nothing waits for it",
                         _ => "all was delivered through fewer connections",
@@ -74,12 +78,7 @@ impl Engine {
             };
             match pass {
                 // A refusal that is no message's own passes as a lost connection does.
-                Err(e)
-                    if matches!(
-                        e.fault,
-                        Fault::Connection | Fault::Transient | Fault::Permanent
-                    ) =>
-                {
+                Err(e) if e.scope() <= Scope::Session => {
                     let patience = self.times.once_patience;
                     let progress = self.state().last_progress;
                     let since = failing_since

@@ -3,7 +3,7 @@
 
 use log::{debug, warn};
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, Scope};
 use crate::message::Uid;
 use crate::session::SET_MAX;
 use crate::text::counted;
@@ -121,13 +121,12 @@ fn ask_for<C, T>(
             "fetching {} ended early: {error}",
             counted(set.len(), "message")
         );
-        match error.fault {
-            // Servers end sessions as they like, and say so. Whatever else loses one may take minutes each
-            // time, which a person would wonder about.
-            Fault::Connection if !error.goodbye || std::mem::replace(lost, true) => {
-                warn!("{early}");
-            }
-            _ => debug!("{early}"),
+        // Servers end sessions as they like, and say so. Whatever else loses one may take minutes each
+        // time, which a person would wonder about.
+        if error.scope() == Scope::Session && (!error.goodbye || std::mem::replace(lost, true)) {
+            warn!("{early}");
+        } else {
+            debug!("{early}");
         }
         if !may_be_a_messages(&error) {
             return Err(error);
@@ -166,10 +165,7 @@ fn ask_for<C, T>(
 
 /// A fault of an account is never a message's, whatever was asked for: asking on would make it worse.
 pub(super) fn may_be_a_messages(error: &Error) -> bool {
-    matches!(
-        error.fault,
-        Fault::Connection | Fault::Transient | Fault::Permanent
-    )
+    error.scope() <= Scope::Session
 }
 
 /// A message is about to be blamed: is there anything that the account hands over now? Where not one

@@ -9,7 +9,7 @@ use super::budget::limit_reached;
 use super::flight::Flight;
 use super::settle::Outcome;
 use super::{Engine, index};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Charge, Error, Result, Scope};
 use crate::gmail::Account;
 use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
 use crate::message::{Flags, Time, canonical_hash, has_bare_line_end, with_crlf};
@@ -99,7 +99,7 @@ impl Engine {
         let mut end = account.append(*flags, row.internal_date, Arc::clone(body));
         upload.unsent -= account.handed_over().min(upload.unsent);
         if let Appended::Refused(error, _) = &end
-            && error.fault == Fault::Permanent
+            && error.reaction().charge == Charge::Failure
             && is_about_form(error)
             && has_bare_line_end(body)
         {
@@ -147,9 +147,7 @@ impl Engine {
             }
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
             // "not so fast", may have stored it all the same.
-            Appended::Refused(error, Sent::Whole)
-                if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
-            {
+            Appended::Refused(error, Sent::Whole) if error.reaction().leaves_open => {
                 warn!(
                     "{}: {}",
                     self.named(row),
@@ -157,16 +155,17 @@ impl Engine {
                 );
                 self.unresolved.add(row, error.clone());
                 open.leave_in_flight(row);
-                match error.fault {
-                    Fault::Throttled => Err(error),
-                    _ => self.mind_refusal(row, &error),
+                if error.reaction().charge == Charge::Attempt {
+                    self.mind_refusal(row, &error)
+                } else {
+                    Err(error)
                 }
             }
             Appended::Refused(error, _) => {
-                let of_all = match error.fault {
-                    Fault::Transient => self.mind_refusal(row, &error),
-                    Fault::Permanent => Ok(()),
-                    _ => Err(error.clone()),
+                let of_all = match error.reaction().charge {
+                    Charge::Attempt => self.mind_refusal(row, &error),
+                    Charge::Failure => Ok(()),
+                    Charge::Nothing => Err(error.clone()),
                 };
                 open.refuse(row, error, body)?;
                 of_all
@@ -178,7 +177,7 @@ impl Engine {
             }
             Appended::Lost(error, sent) => {
                 // What is the account's is no message's: its row is released with the others.
-                if error.fault == Fault::Connection {
+                if error.scope() == Scope::Session {
                     let outcome = match sent {
                         Sent::Nothing => Outcome::NotTaken(error.clone()),
                         _ => Outcome::Died(error.clone()),

@@ -1,11 +1,11 @@
-//! What becomes of a message after an attempt: one total function from outcome to ledger change,
-//! and the only place where a [`Fault`] decides anything about a message.
+//! What becomes of a message after an attempt: one total function from outcome to ledger change. What a
+//! fault costs the message is read from the table of reactions ([`Charge`]).
 
 use chrono::TimeDelta;
 
 use super::blame::Evidence;
 use crate::config::Intervals;
-use crate::error::{Error, Fault};
+use crate::error::{Charge, Error, Fault, Scope};
 use crate::ledger::{Change, Place, Proof, Row};
 use crate::message::Time;
 
@@ -87,26 +87,22 @@ pub(super) fn settle(
             error,
             sender,
             subject,
-        } => match error.fault {
-            Fault::Permanent => Change::Failed {
+        } => match error.reaction().charge {
+            Charge::Failure => Change::Failed {
                 error,
                 sender,
                 subject,
             },
-            Fault::Transient => refused(error),
-            Fault::Connection
-            | Fault::Throttled
-            | Fault::NeedsUser
-            | Fault::Fatal
-            | Fault::Usage => Change::Released { unseen: false },
+            Charge::Attempt => refused(error),
+            Charge::Nothing => Change::Released { unseen: false },
         },
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
-        Outcome::FoundAbsent { why: Some(error) } if error.fault == Fault::Transient => {
+        Outcome::FoundAbsent { why: Some(error) } if error.reaction().charge == Charge::Attempt => {
             refused(error)
         }
         // The second time it was alone: then it is the message, or the connection of any.
         Outcome::Died(error) if row.unseen > 0 => lost(error),
-        Outcome::FoundAbsent { why: Some(error) } if error.fault != Fault::Connection => {
+        Outcome::FoundAbsent { why: Some(error) } if error.scope() != Scope::Session => {
             Change::Released { unseen: false }
         }
         Outcome::FoundAbsent { why: Some(why) } if row.unseen > 0 => lost(Error::connection(

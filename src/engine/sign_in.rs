@@ -10,7 +10,7 @@ use chrono::Utc;
 use log::debug;
 
 use super::{Engine, Task};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Result};
 
 /// What is known of the way into the target.
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl Engine {
         let state = self.state();
         let door = &state.entrance;
         if let Some(e) = &door.refused
-            && e.fault == Fault::NeedsUser
+            && e.reaction().needs_person
         {
             return false;
         }
@@ -98,7 +98,7 @@ impl Engine {
         // A person is waited for, and so is the end of a delay that the server stated. Else nothing says that
         // mail would not get in.
         self.state().entrance.mail_may_try = end.as_ref().is_err_and(|e| {
-            let passes = !matches!(e.fault, Fault::NeedsUser | Fault::Usage | Fault::Fatal);
+            let passes = matches!(e.reaction().again, Again::Soon | Again::AfterPause);
             passes && e.delay.is_none()
         });
         end
@@ -108,12 +108,12 @@ impl Engine {
     pub(super) fn refused_for_good(&self) -> Option<Error> {
         let once = self.once.load(Ordering::Relaxed);
         let refused = self.state().entrance.refused.clone();
-        refused.filter(|e| once && e.fault == Fault::NeedsUser)
+        refused.filter(|e| once && e.reaction().needs_person)
     }
 
     /// Takes note of a try that was made on the way to something else.
     pub(super) fn was_refused(&self, e: &Error) {
-        if self.once.load(Ordering::Relaxed) && e.fault == Fault::NeedsUser {
+        if self.once.load(Ordering::Relaxed) && e.reaction().needs_person {
             self.state().entrance.refused = Some(e.clone());
         }
     }
@@ -157,7 +157,7 @@ impl Engine {
     fn renew(&self) {
         let ends = match self.setup().target.renew(Utc::now()) {
             Ok(()) => None,
-            Err(e) if e.fault == Fault::NeedsUser => Some(e),
+            Err(e) if e.reaction().needs_person => Some(e),
             Err(e) => {
                 debug!("{}", e.then("going on with the token at hand"));
                 return;
@@ -170,6 +170,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Fault;
 
     #[test]
     fn what_was_known_of_other_credentials_is_forgotten() {

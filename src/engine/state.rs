@@ -12,7 +12,7 @@ use super::blame::{Blame, Evidence};
 use super::daemon::DELIVER;
 use super::settle::Outcome;
 use super::{BROKE_DOWN, Engine, backoff};
-use crate::error::{Error, Fault, Result, shown};
+use crate::error::{Charge, Error, Fault, Result, shown};
 use crate::gmail::{Account, Shut, all_mail_hidden};
 use crate::ledger::{Change, Row};
 
@@ -172,7 +172,7 @@ impl Engine {
         let mut state = self.state();
         match outcome {
             Outcome::Refused { .. } => state.blame.of_all(row.id),
-            Outcome::FoundAbsent { why: Some(e) } if e.fault == Fault::Transient => {
+            Outcome::FoundAbsent { why: Some(e) } if e.reaction().charge == Charge::Attempt => {
                 state.blame.of_all(row.id)
             }
             Outcome::Died(e) | Outcome::NotTaken(e) | Outcome::FoundAbsent { why: Some(e) } => {

@@ -11,7 +11,7 @@ use log::{debug, info, warn};
 use super::reader::{Reader, contradicts};
 use super::{Engine, history};
 use crate::config::Since;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, Scope};
 use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
@@ -358,9 +358,9 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
                 });
             }
             // The account's affair: asking on would make it worse.
-            Err(e) if matches!(e.fault, Fault::Throttled | Fault::NeedsUser) => return Err(e),
+            Err(e) if e.scope() == Scope::Account => return Err(e),
             // What loses a session without a goodbye may have taken minutes.
-            Err(e) if e.fault == Fault::Connection && !e.goodbye => {
+            Err(e) if e.scope() == Scope::Session && !e.goodbye => {
                 warn!("{}", e.then("listing the messages first"));
             }
             Err(e) => debug!("{}", e.then("listing the messages first")),

@@ -12,7 +12,7 @@ use super::daemon::{SLACK, WATCH, Watch, route};
 use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
 use super::{Engine, Event, Setup};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result, Scope};
 
 /// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
@@ -60,12 +60,12 @@ impl Engine {
                 troubles = 0;
                 continue;
             };
-            if e.fault == Fault::Fatal {
+            if e.scope() == Scope::Process {
                 self.state().fatal = Some(e);
                 return self.tell(Event::Wake);
             }
             let rested = last_cut.is_none_or(|at: Instant| at.elapsed() >= self.times.reconnect.0);
-            if e.fault == Fault::Connection && std::mem::take(&mut watcher.looked) && rested {
+            if e.scope() == Scope::Session && std::mem::take(&mut watcher.looked) && rested {
                 // Servers end quiet sessions as they like: only not getting in again is trouble.
                 debug!("{}", e.then("connecting again"));
                 last_cut = Some(Instant::now());
@@ -78,7 +78,7 @@ impl Engine {
                 self.state().fatal = Some(fatal);
                 return self.tell(Event::Wake);
             }
-            let person = e.fault == Fault::NeedsUser;
+            let person = e.reaction().needs_person;
             self.pause(wait, &watcher.setup, person.then_some(edition));
         }
     }
@@ -149,7 +149,7 @@ impl Engine {
         // A server that ends each IDLE, or the session with it, is as good as one without.
         let short = match &end {
             Ok(_) => begun.elapsed() < SHORT_IDLE && !told,
-            Err(e) => e.fault == Fault::Connection && begun.elapsed() < SHORT_SESSION,
+            Err(e) => e.scope() == Scope::Session && begun.elapsed() < SHORT_SESSION,
         };
         watcher.short_idles = if short { watcher.short_idles + 1 } else { 0 };
         if watcher.short_idles >= SHORT_IDLES_MAX {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,8 @@ pub use daemon::{Watch, changed_at};
 use fidelity::Fidelity;
 pub use forecast::{Forecast, Plan, Planned};
 use index::Turn;
-use life::Said;
+pub use life::Sign;
+use life::{Listener, Said};
 use reader::Reader;
 use sessions::Sessions;
 use sign_in::Door;
@@ -142,6 +143,7 @@ pub struct Engine {
     unresolved: Unresolved,
     state: Mutex<State>,
     stop: AtomicBool,
+    listener: OnceLock<Listener>,
     events: Mutex<Sender<Event>>,
     inbox: Mutex<Receiver<Event>>,
 }
@@ -251,6 +253,7 @@ impl Engine {
                 fatal: None,
             }),
             stop: AtomicBool::new(false),
+            listener: OnceLock::new(),
             events: Mutex::new(events),
             inbox: Mutex::new(inbox),
         }))

@@ -63,6 +63,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    // A route knows nothing of the process that it runs in.
+    ("service", &["engine", "error"]),
     // `config` knows where in a JSON file something is wrong.
     (
         "import_state",
@@ -91,6 +93,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "logging",
             "message",
             "oauth",
+            "service",
             // `auth` proves a token by signing in with it.
             "session",
             "status",
@@ -106,6 +109,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// `logging` has nowhere else to say that there is no log.
 const PRINTERS: &[&str] = &["cli", "logging", "main"];
 const SPEAKS_SQL: &str = "ledger";
+/// What is the process's own, and who knows of it. `auth` listens for signals while nothing is echoed.
+const OF_THE_PROCESS: &[(&str, &[&str])] = &[
+    ("sd_notify", &["service"]),
+    ("signal_hook", &["cli", "service"]),
+];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
@@ -299,6 +307,10 @@ fn faults(path: &str, source: &str) -> Vec<String> {
                 if word == "rusqlite" && module != SPEAKS_SQL {
                     out.push(format!("src/{path}: only `{SPEAKS_SQL}` knows rusqlite"));
                 }
+                let of_the_process = OF_THE_PROCESS.iter().find(|(name, _)| word == *name);
+                if of_the_process.is_some_and(|(_, knowers)| !knowers.contains(&module)) {
+                    out.push(format!("src/{path}: `{module}` must not know {word}"));
+                }
             }
             Token::Text(text) => {
                 let sql = ["SELECT", "INSERT", "UPDATE", "DELETE", "PRAGMA"]
@@ -475,6 +487,15 @@ fn a_wrong_import_is_found_however_it_is_written() {
             "engine.rs",
             "fn f(db: &rusqlite::Connection) {}",
             vec!["only `ledger` knows rusqlite".into()],
+        ),
+        // Of the process a route knows nothing.
+        (
+            "engine/a.rs",
+            "fn f() { let _ = sd_notify::notify(&[]); }\nuse signal_hook::iterator::Signals;",
+            vec![
+                "`engine` must not know sd_notify".into(),
+                "`engine` must not know signal_hook".into(),
+            ],
         ),
     ] {
         let wrong: Vec<String> = wrong.iter().map(|w| format!("src/{path}: {w}")).collect();

@@ -12,7 +12,7 @@ use chrono::Utc;
 use log::{debug, info};
 
 use super::reader::Reader;
-use super::{Ended, Engine, Setup, backoff};
+use super::{Ended, Engine, Setup, Sign, backoff};
 use crate::config::{Config, LedgerPlace};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::gmail::Account;
@@ -55,9 +55,9 @@ impl Engine {
         thread::Builder::new()
             .spawn(move || watcher.watch_for_good(&how))
             .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        self.give(Sign::Ready);
         let end = self.deliver_for_good(watch);
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.give(Sign::Ending);
         self.ledger.step(|l| l.run_ends(Utc::now()))?;
         end.map(|()| Ended::Stopped)
     }

@@ -1,5 +1,5 @@
 //! What a run tells of itself while it goes on: signs of life, and what troubles it, to the ledger, to the
-//! log and to the system.
+//! log and to whoever runs it.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,7 +22,34 @@ pub(super) struct Said {
     at: Instant,
 }
 
+/// What a route tells whoever runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign<'a> {
+    /// It watches and delivers from now on.
+    Ready,
+    /// Its parts have been heard of as they promised. Given again and again.
+    Alive,
+    /// How it is, in one line: given when that changes.
+    Status(&'a str),
+    /// Its run is over.
+    Ending,
+}
+
+/// Who hears a route's signs.
+pub(super) type Listener = Box<dyn Fn(Sign<'_>) + Send + Sync>;
+
 impl Engine {
+    /// Who is to hear the signs of this route: the first one that is named. Without one nobody does.
+    pub fn give_signs_to(&self, listener: impl Fn(Sign<'_>) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    pub(super) fn give(&self, sign: Sign<'_>) {
+        if let Some(listener) = self.listener.get() {
+            listener(sign);
+        }
+    }
+
     /// A run of these parts begins. The configuration does no work, so it gives no sign of life.
     pub(super) fn begins(&self, parts: &[&'static str], once: bool) -> Result<()> {
         self.once.store(once, Ordering::Relaxed);
@@ -31,7 +58,7 @@ impl Engine {
         self.ledger.step(|l| l.run_begins(parts, Utc::now()))
     }
 
-    /// Signs of life of the parts that keep their word, to the ledger and to the system.
+    /// Signs of life of the parts that keep their word, to the ledger and to whoever runs this route.
     pub(super) fn beat(&self) -> Result<()> {
         let now = Instant::now();
         let (mut well, all): (Vec<&'static str>, usize) = {
@@ -45,7 +72,7 @@ impl Engine {
         };
         if well.len() == all {
             // A part that is stuck loses the watchdog for all of us.
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            self.give(Sign::Alive);
         }
         if !well.is_empty() {
             // It gives no word of its own: it is in order for as long as anything is.
@@ -117,7 +144,7 @@ impl Engine {
         }
         if news {
             let status = worst.map_or("watching".to_string(), |t| t.message);
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&status)]);
+            self.give(Sign::Status(&status));
         }
         Ok(())
     }

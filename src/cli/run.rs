@@ -89,7 +89,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         }
     };
     if let Ok(mut progress) = engine.progress()
-        && (ended.is_ok() || progress.tally.done().messages > 0)
+        && (ended.is_ok() || progress.counts.done().messages > 0)
     {
         if ended.is_err() {
             // That is said in full at the very end.

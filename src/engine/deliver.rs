@@ -4,8 +4,8 @@
 //! dies is released; what may have arrived stays in flight and is resolved by looking.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use chrono::Utc;
 use log::{debug, info, warn};
@@ -41,7 +41,7 @@ impl Engine {
             }
             end => end?,
         };
-        let _session = self.sessions.count();
+        let _session = self.sessions.note_at_work();
         let mut end = self.resolve_and_verify(&mut account);
         loop {
             if let Err(e) = &end
@@ -79,7 +79,7 @@ impl Engine {
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
         }
-        self.mind_shut(&account);
+        self.note_shut(&account);
         if once || !account.usable() {
             account.logout()
         } else {
@@ -99,25 +99,6 @@ impl Engine {
             }
             None => Ok((self.open_after_the_others()?, false)),
         }
-    }
-
-    /// One session first: what is refused to one worker is not tried by the others as well, since servers ban whoever
-    /// tries a wrong password again and again.
-    fn open_after_the_others(&self) -> Result<Account> {
-        let mut refused = self
-            .first_session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if self.sessions.any_at_work() {
-            drop(refused);
-            return self.open_account();
-        }
-        if let Some(error) = refused.clone() {
-            return Err(error);
-        }
-        let opened = self.open_account();
-        *refused = opened.as_ref().err().cloned();
-        opened
     }
 
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {

@@ -38,7 +38,7 @@ impl Engine {
             self.promise_transfer(bytes);
             let mut reader = self.reader();
             reader.expect(&mailbox)?;
-            if open.rows.iter().any(|r| self.was_absent(r.id)) {
+            if open.rows.iter().any(|r| self.absent.contains(r.id)) {
                 reader.refresh_if_stable()?;
             }
             reader.messages(&uids, bytes, nameless, &others)?
@@ -50,7 +50,7 @@ impl Engine {
         for row in open.rows.clone() {
             match (messages.remove(&row.about.uid), poison.get(&row.about.uid)) {
                 (Some(message), _) => {
-                    self.not_absent(row.id);
+                    self.absent.forget(row.id);
                     // Exchange lists what its virus scanner still has in hand without a name.
                     let named_now = row.about.message_id.is_none()
                         && message.about.message_id.is_some()
@@ -72,7 +72,7 @@ impl Engine {
                     open.settle(&row, Outcome::NotBegun)?;
                 }
                 (None, None) => {
-                    let second = self.absent(row.id);
+                    let second = self.absent.note(row.id, self.times.second_look);
                     open.settle(&row, Outcome::Absent { second })?;
                 }
             }

@@ -1,5 +1,7 @@
 //! Said before the first message is sent: that the target holds most of what waits already.
 
+use std::sync::atomic::Ordering;
+
 use log::warn;
 
 use super::Engine;
@@ -10,7 +12,7 @@ use crate::ledger::{IndexMailbox, Overlap};
 impl Engine {
     /// Once in a run, and only where the ledger is a new one: with what the index knows anyway.
     pub(super) fn mind_overlap(&self, boxes: &[IndexMailbox]) -> Result<()> {
-        if self.state().compared {
+        if self.compared.load(Ordering::Relaxed) {
             return Ok(());
         }
         let covered = boxes.iter().map(|b| b.covered_since);
@@ -20,7 +22,7 @@ impl Engine {
         let Some(covered) = covered.into_iter().max() else {
             return Ok(());
         };
-        self.state().compared = true;
+        self.compared.store(true, Ordering::Relaxed);
         if !self.ledger.step(|l| l.has_delivered_nothing())? {
             return Ok(());
         }

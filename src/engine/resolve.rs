@@ -44,7 +44,7 @@ impl Engine {
 
     /// Rows of earlier attempts that nobody saw the end of.
     fn resolve(&self, index: &mut TargetIndex<'_>) -> Result<()> {
-        let gmail = self.state().gmail;
+        let gmail = self.known_target.is_gmail();
         let mine = self.unresolved.worth_a_look(gmail);
         if mine.is_empty() {
             return Ok(());
@@ -84,7 +84,7 @@ impl Engine {
                     Some((place, altered)) => {
                         self.unresolved.remove(row.id);
                         info!("{} did arrive", self.named(&row));
-                        self.did_arrive()?;
+                        self.note_arrived()?;
                         open.settle(
                             &row,
                             Outcome::Delivered {

@@ -79,7 +79,7 @@ impl Engine {
                 break;
             }
             self.send_one(account, open, parcel, upload)?;
-            self.mind_throttle(account.throttled());
+            self.wait_if_throttled(account.throttled());
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Engine {
                     },
                 )?;
                 info!("delivered {}", self.named(row));
-                self.got_through()
+                self.note_got_through()
             }
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
             // "not so fast", may have stored it all the same.
@@ -156,14 +156,14 @@ impl Engine {
                 self.unresolved.add(row, error.clone());
                 open.leave_in_flight(row);
                 if error.reaction().charge == Charge::Attempt {
-                    self.mind_refusal(row, &error)
+                    self.note_refused(row, &error)
                 } else {
                     Err(error)
                 }
             }
             Appended::Refused(error, _) => {
                 let of_all = match error.reaction().charge {
-                    Charge::Attempt => self.mind_refusal(row, &error),
+                    Charge::Attempt => self.note_refused(row, &error),
                     Charge::Failure => Ok(()),
                     Charge::Nothing => Err(error.clone()),
                 };

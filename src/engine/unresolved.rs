@@ -2,9 +2,10 @@
 //! them tells something new. All of it begins anew with the process; which rows they are the ledger knows.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::lock;
 use crate::config::Intervals;
 use crate::error::Error;
 use crate::ledger::Row;
@@ -133,6 +134,6 @@ impl Unresolved {
     }
 
     fn rows(&self) -> MutexGuard<'_, HashMap<i64, Open>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rows)
     }
 }

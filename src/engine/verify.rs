@@ -19,7 +19,7 @@ use crate::session::SET_MAX;
 impl TargetIndex<'_> {
     pub(super) fn verify(&mut self) -> Result<()> {
         for (sent, reason) in self.verified(Utc::now())? {
-            self.engine.state().tally.refuted(&sent, &reason);
+            self.engine.counter.note_refuted(&sent, &reason);
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 
+use super::Engine;
 use super::daemon::{SLACK, WATCH, Watch, route};
 use super::piecemeal::may_be_a_messages;
 use super::reader::Reader;
-use super::{Engine, Event, Setup};
+use super::setup::Setup;
 use crate::error::{Error, Result, Scope};
 
 /// IDLEs in a row that end too early, before the server is polled instead.
@@ -61,8 +62,7 @@ impl Engine {
                 continue;
             };
             if e.scope() == Scope::Process {
-                self.state().fatal = Some(e);
-                return self.tell(Event::Wake);
+                return self.end_with(e);
             }
             let rested = last_cut.is_none_or(|at: Instant| at.elapsed() >= self.times.reconnect.0);
             if e.scope() == Scope::Session && std::mem::take(&mut watcher.looked) && rested {
@@ -74,9 +74,8 @@ impl Engine {
             }
             let wait = self.wait_after(&e, troubles);
             troubles += 1;
-            if let Err(fatal) = self.say(WATCH, Some(&e), Some(wait)) {
-                self.state().fatal = Some(fatal);
-                return self.tell(Event::Wake);
+            if let Err(fatal) = self.record_trouble(WATCH, Some(&e), Some(wait)) {
+                return self.end_with(fatal);
             }
             let person = e.reaction().needs_person;
             self.pause(wait, &watcher.setup, person.then_some(edition));
@@ -112,18 +111,18 @@ impl Engine {
         };
         watcher.looked = true;
         if looked.matching {
-            self.tell(Event::Wake);
+            self.wake();
         } else if looked.new > 0 || looked.first {
             watcher.short_idles = 0;
             looked.say(&self.setup().folder);
-            self.tell(Event::Wake);
+            self.wake();
             watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
             if watcher.idles() && watcher.untold >= UNTOLD_MAX {
                 watcher.poll_instead("did not tell of new mail", how);
             }
         }
         watcher.told = true;
-        self.say(WATCH, looked.trouble.as_ref(), None)?;
+        self.record_trouble(WATCH, looked.trouble.as_ref(), None)?;
         let polls = shares || !watcher.idles() || !watcher.reader.source()?.can_idle();
         if !std::mem::replace(&mut watcher.announced, true) {
             self.announce(polls.then_some(how.poll));

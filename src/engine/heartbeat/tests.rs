@@ -29,7 +29,7 @@ fn the_configuration_is_no_sign_of_life() {
     let parts = [WATCH, DELIVER, CONFIG];
     let long_ago = Utc::now() - TimeDelta::hours(1);
     let begin = || {
-        engine.begins(&parts, false).unwrap();
+        engine.begin_run(&parts, false).unwrap();
         engine.ledger.step(|l| l.beat(&parts, long_ago)).unwrap();
     };
     let lives = |part: &Part| parse_time(&part.beat_at).unwrap() > long_ago + TimeDelta::minutes(1);
@@ -51,7 +51,7 @@ fn the_configuration_is_no_sign_of_life() {
     assert!(living().is_empty(), "{:?}", living());
     // Its trouble is told all the same.
     let trouble = Error::new(Fault::NeedsUser, "not used");
-    engine.say(CONFIG, Some(&trouble), None).unwrap();
+    engine.record_trouble(CONFIG, Some(&trouble), None).unwrap();
     let told = engine.ledger.step(|l| l.parts()).unwrap();
     assert_eq!(told[0].name, CONFIG);
     assert!(told[0].trouble.is_some());

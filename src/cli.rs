@@ -47,7 +47,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(slip) = usage::slip(&args) {
         say_error(&slip);
-        return exit_status(slip.fault);
+        return slip.reaction().exit_status;
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
@@ -67,17 +67,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         Ok(code) => code,
         Err(e) => {
             say_error(&e);
-            exit_status(e.fault)
+            e.reaction().exit_status
         }
-    }
-}
-
-fn exit_status(fault: Fault) -> u8 {
-    match fault {
-        Fault::Usage => 2,
-        Fault::NeedsUser => 4,
-        Fault::Throttled => 3,
-        Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => 1,
     }
 }
 

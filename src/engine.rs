@@ -1,29 +1,20 @@
-//! The supervisor of one route: what a run does first, how many workers it takes, what a fault of
-//! an account or a connection leads to, and when a run is over.
+//! The supervisor of one route: what a run does first, how many workers it takes, and when a run is over.
 //!
-//! Threads and blocking I/O. The calling thread only coordinates, so that signs of life and signals
-//! never wait for a server. Restart is recovery: nothing here needs to end well.
+//! Threads and blocking I/O. The calling thread only coordinates, so that signs of life and the request to
+//! stop never wait for a server. Restart is recovery: nothing here needs to end well.
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use log::error;
 
 use crate::config::{Config, Intervals};
-use crate::credentials::Credentials;
-use crate::error::{Error, Fault, Result};
-use crate::folder::Folder;
-use crate::ledger::{Inherited, Ledger, Route, RowId, Shared};
-use crate::message::Time;
-use crate::session::Login;
-use crate::target::{Account, Entry, Policy};
+use crate::error::{Error, Result, Scope};
+use crate::ledger::{Inherited, Ledger, Route, Shared};
+use crate::target::Policy;
 
+mod absent;
 mod batch;
 mod bisect;
 mod blame;
@@ -35,39 +26,49 @@ mod deliver;
 mod fetch;
 mod fidelity;
 mod forecast;
+mod heartbeat;
 mod history;
 mod index;
-mod life;
+mod known_target;
 mod once;
 mod overlap;
+mod pause;
+mod progress;
 mod put_back;
 mod reader;
 mod resolve;
 mod send;
 mod sessions;
 mod settle;
+mod setup;
 mod sign_in;
-mod state;
-mod tally;
+mod tasks;
 mod unresolved;
 mod verify;
 mod watch;
 mod watcher;
 mod whose;
 
+use absent::Absent;
 use blame::Blame;
-use daemon::{DELIVER, SLACK};
 pub use daemon::{Watch, changed_at};
 use fidelity::Fidelity;
 pub use forecast::{Forecast, Plan, Planned};
+pub use heartbeat::Sign;
+use heartbeat::{Heartbeat, Listener};
 use index::Turn;
-use life::Said;
+use known_target::KnownTarget;
+use pause::Pause;
+use progress::Counter;
+pub use progress::{Before, Counts, Progress};
 use reader::Reader;
 use sessions::Sessions;
-use sign_in::Door;
-use state::Closed;
-pub use tally::{Before, Progress, Tally};
+use setup::Setup;
+use sign_in::Entrance;
+pub use tasks::Stopper;
+use tasks::{Events, Task};
 use unresolved::Unresolved;
+use watch::Discovery;
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -91,118 +92,40 @@ pub enum Ended {
     Stopped,
 }
 
-/// What a run is told: it may be told otherwise while it goes on.
-struct Setup {
-    config: Config,
-    folder: Folder,
-    source: Credentials,
-    target: Credentials,
-}
-
-impl Setup {
-    /// `before`: what held until now. Its tokens may be newer than their files.
-    fn new(
-        config: Config,
-        folder: Folder,
-        times: &Intervals,
-        before: Option<&Setup>,
-    ) -> Arc<Setup> {
-        let (user, key) = (&config.source_user, &config.source_key);
-        let others: Vec<&Credentials> =
-            before.iter().flat_map(|b| [&b.source, &b.target]).collect();
-        let origin = &config.source.origin;
-        let source = Credentials::new(user, key, origin, times.command, &others);
-        let (user, key) = (&config.target_user, &config.target_key);
-        let others: Vec<&Credentials> = others.into_iter().chain([&source]).collect();
-        let origin = &config.target.origin;
-        let target = Credentials::new(user, key, origin, times.command, &others);
-        Arc::new(Setup {
-            config,
-            folder,
-            source,
-            target,
-        })
-    }
-}
-
+/// One route, and all that a run of it knows. What the ledger need not know begins anew with each process,
+/// in parts of their own.
+///
+/// Locks that are held while others are taken, outermost first: the supervisor's inbox, the first session of
+/// a pass, the turn at the index, the reader, discovery. Every other lock, the ledger's and those of the
+/// parts, is the last one: while it is held no other lock of this struct is taken.
 pub struct Engine {
     setup: RwLock<Arc<Setup>>,
     times: Intervals,
     ledger: Shared,
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
+    events: Events,
+    /// Who hears the signs that this route gives.
+    listener: OnceLock<Listener>,
+    /// The session with the source that fetches.
     reader: Mutex<Reader>,
-    /// Held by whoever enters the target first in a pass: what refused it, if so.
-    first_session: Mutex<Option<Error>>,
     /// Held while the source is looked through for new mail.
-    discovering: Mutex<()>,
+    discovery: Mutex<Discovery>,
     /// Held while the target index is brought up to date and used.
     index: Mutex<Turn>,
     sessions: Sessions,
-    unresolved: Unresolved,
-    state: Mutex<State>,
-    stop: AtomicBool,
-    events: Mutex<Sender<Event>>,
-    inbox: Mutex<Receiver<Event>>,
-}
-
-/// What a run knows and the ledger need not: all of it begins anew with the process.
-struct State {
-    /// Rows that were not in the source when last looked for, and since when.
-    absent: HashMap<RowId, Instant>,
-    /// Rows that may be claimed again at a time.
-    later: Vec<(Instant, RowId)>,
-    last_progress: Instant,
-    tally: Tally,
-    /// After trouble: when it is tried again.
-    goes_on_at: Option<Instant>,
-    /// What the target is like, as far as it has been entered.
-    target: Policy,
-    /// Mailboxes of copies that did not open.
-    closed: HashMap<String, Closed>,
-    fidelity: Fidelity,
-    /// What a person should know although the run goes on.
-    notice: Option<Error>,
+    entrance: Entrance,
+    known_target: KnownTarget,
     /// What the target holds already was compared with what waits.
-    compared: bool,
-    throttled_in_a_row: u32,
-    blame: Blame,
-    /// The parts of this run, and until when each has given its word to be heard of again.
-    parts: Vec<(&'static str, Instant)>,
-    next_beat: Instant,
-    /// The parts that wait for a person.
-    needs_user: Vec<&'static str>,
-    /// The troubles that were said.
-    said: Vec<Said>,
-    /// The way into the target.
-    entrance: Door,
-    /// What ends the process, found by a part that cannot end it.
-    fatal: Option<Error>,
+    compared: AtomicBool,
+    fidelity: Mutex<Fidelity>,
+    unresolved: Unresolved,
+    absent: Absent,
+    blame: Mutex<Blame>,
+    pause: Pause,
+    counter: Counter,
+    heartbeat: Heartbeat,
 }
-
-enum Event {
-    Finished(Result<()>),
-    /// There is something to deliver, or a part has something to say.
-    Wake,
-    Stop,
-}
-
-/// Ends a run from another thread.
-#[derive(Clone)]
-pub struct Stopper {
-    engine: std::sync::Weak<Engine>,
-}
-
-impl Stopper {
-    pub fn stop(&self) {
-        if let Some(engine) = self.engine.upgrade() {
-            engine.stop.store(true, Ordering::Relaxed);
-            engine.tell(Event::Stop);
-        }
-    }
-}
-
-type Task = Box<dyn FnOnce(&Engine) -> Result<()> + Send>;
 
 impl Engine {
     /// For this route and its ledger, which must be locked by the caller.
@@ -217,82 +140,35 @@ impl Engine {
             &config.target.host,
         );
         ledger.belong_to(&route, Utc::now())?;
-        let (events, inbox) = channel();
         let setup = Setup::new(config, ledger.folder()?, &times, None);
-        let target = Policy::of_any(&times);
         Ok(Arc::new(Engine {
             setup: RwLock::new(Arc::clone(&setup)),
             once: AtomicBool::new(true),
             reader: Mutex::new(Reader::new(setup, times.clone())),
+            known_target: KnownTarget::new(Policy::of_any(&times)),
             unresolved: Unresolved::default(),
-            sessions: Sessions::default(),
             times,
             ledger: Shared::new(ledger),
-            first_session: Mutex::new(None),
-            discovering: Mutex::new(()),
-            index: Mutex::new(Turn::default()),
-            state: Mutex::new(State {
-                absent: HashMap::new(),
-                later: Vec::new(),
-                last_progress: Instant::now(),
-                tally: Tally::new(),
-                goes_on_at: None,
-                target,
-                closed: HashMap::new(),
-                fidelity: Fidelity::default(),
-                notice: None,
-                compared: false,
-                throttled_in_a_row: 0,
-                blame: Blame::default(),
-                parts: Vec::new(),
-                next_beat: Instant::now(),
-                needs_user: Vec::new(),
-                said: Vec::new(),
-                entrance: Door::default(),
-                fatal: None,
-            }),
-            stop: AtomicBool::new(false),
-            events: Mutex::new(events),
-            inbox: Mutex::new(inbox),
+            events: Events::new(),
+            listener: OnceLock::new(),
+            discovery: Mutex::default(),
+            index: Mutex::default(),
+            sessions: Sessions::default(),
+            entrance: Entrance::default(),
+            compared: AtomicBool::new(false),
+            fidelity: Mutex::default(),
+            absent: Absent::default(),
+            blame: Mutex::default(),
+            pause: Pause::default(),
+            counter: Counter::new(),
+            heartbeat: Heartbeat::default(),
         }))
-    }
-
-    fn setup(&self) -> Arc<Setup> {
-        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn tell(&self, event: Event) {
-        let _ = self
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .send(event);
-    }
-
-    pub fn stopper(self: &Arc<Engine>) -> Stopper {
-        Stopper {
-            engine: Arc::downgrade(self),
-        }
     }
 
     /// Resolve, discover, deliver. What the first two cannot do does not keep the others from it,
     /// but nothing is delivered before what is in flight has been looked for.
     fn pass(self: &Arc<Engine>, discovered: &mut bool) -> Result<()> {
-        let unseen = !self
-            .unresolved
-            .worth_a_look(&self.state().target)
-            .is_empty();
-        let resolved = match self.refused_for_good() {
-            _ if !unseen => Ok(()),
-            Some(e) => Err(e),
-            None => self.all(vec![Box::new(|e: &Engine| {
-                let mut account = e.open_account().inspect_err(|error| e.was_refused(error))?;
-                let end = e.resolve_and_verify(&mut account);
-                e.mind_shut(&account);
-                account.logout();
-                end
-            })]),
-        };
+        let resolved = self.resolve_in_flight();
         if self.stopping() {
             return Ok(());
         }
@@ -312,33 +188,49 @@ impl Engine {
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.
-        if looked.as_ref().is_err_and(|e| e.fault != Fault::Transient) {
+        if looked.as_ref().is_err_and(|e| e.scope() != Scope::Message) {
             return looked;
         }
         resolved?;
-        let inherited = self.inherited()?;
+        let inherited = self.inherit()?;
         if self.stopping() {
             return looked;
         }
         let unverified = !self.ledger.step(|l| l.unverified())?.is_empty();
         if !inherited || !(unverified || self.work_is_due()?) {
-            return self.signed_in().and(looked);
+            return self.sign_in().and(looked);
         }
-        self.not_refused()?;
+        self.take_refusal()?;
         let (pending, _) = self.ledger.step(|l| l.left())?;
         let workers = pending
             .div_ceil(PER_WORKER)
             .clamp(1, self.setup().config.connections as u64);
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
-        *self
-            .first_session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.entrance.forget_first_session();
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());
-        self.state().tally.at_work += begun.elapsed();
+        self.counter.add_time_at_work(begun.elapsed());
         end.and(looked)
+    }
+
+    /// Looks for what earlier attempts left in flight, where a look may tell something new.
+    fn resolve_in_flight(self: &Arc<Engine>) -> Result<()> {
+        let target = self.known_target.policy();
+        if self.unresolved.worth_a_look(&target).is_empty() {
+            return Ok(());
+        }
+        if let Some(refused) = self.refused_for_good() {
+            return Err(refused);
+        }
+        self.all(vec![Box::new(|e: &Engine| {
+            let opened = e.open_account();
+            let mut account = opened.inspect_err(|error| e.note_refused_entry(error))?;
+            let end = e.resolve_and_verify(&mut account);
+            e.note_shut(&account);
+            account.logout();
+            end
+        })])
     }
 
     /// Is there a row that a claim could take now?
@@ -354,7 +246,7 @@ impl Engine {
 
     /// Takes over, step by step, what older incarnations know. False where that has to wait, also
     /// before the first look: there is nothing to deliver then.
-    fn inherited(&self) -> Result<bool> {
+    fn inherit(&self) -> Result<bool> {
         let folder = self.setup().folder.id;
         loop {
             match self.ledger.step(|l| l.inherit(folder))? {
@@ -365,7 +257,7 @@ impl Engine {
             if self.stopping() {
                 return Ok(false);
             }
-            self.promise(DELIVER, self.times.batch + SLACK);
+            self.promise_step();
             self.beat()?;
         }
     }
@@ -376,98 +268,6 @@ impl Engine {
         let why = broke_down.then(|| Error::connection(BROKE_DOWN));
         self.unresolved.adopt(&rows, why.as_ref());
         Ok(())
-    }
-
-    fn open_account(&self) -> Result<Account> {
-        let setup = self.setup();
-        setup
-            .target
-            .enter(|login, renew_at| self.entered(&setup, login, renew_at))
-    }
-
-    fn entered(&self, setup: &Setup, login: &Login, renew_at: Option<Time>) -> Result<Account> {
-        let without = self.closed_now();
-        let account = Account::open(&Entry {
-            config: &setup.config,
-            delivery: &setup.folder.target,
-            login,
-            renew_at,
-            without: &without,
-            times: &self.times,
-        })?;
-        self.note_target(&account, &without);
-        Ok(account)
-    }
-
-    /// Runs tasks, each on a thread of its own, until all have ended; the gravest error is theirs.
-    /// When a person ends the run, those under way are given a few seconds.
-    fn all(self: &Arc<Engine>, tasks: Vec<Task>) -> Result<()> {
-        let mut running = tasks.len();
-        for task in tasks {
-            let engine = Arc::clone(self);
-            let sender = self
-                .events
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
-            thread::Builder::new()
-                .spawn(move || {
-                    let end = catch_unwind(AssertUnwindSafe(|| task(&engine)));
-                    let end = end.unwrap_or_else(|_| {
-                        error!("a worker panicked: this is a defect of imap-to-gmail; what it had under way is looked for");
-                        Err(Error::connection("a worker of ours broke down"))
-                    });
-                    let _ = sender.send(Event::Finished(end));
-                })
-                .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
-        }
-        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut worst: Option<Error> = None;
-        let mut deadline = None;
-        while running > 0 {
-            let wait = match deadline {
-                None if self.stopping() => {
-                    *deadline.insert(Instant::now() + self.times.farewell) - Instant::now()
-                }
-                None => self.times.heartbeat,
-                Some(at) => at.saturating_duration_since(Instant::now()),
-            };
-            match inbox.recv_timeout(wait) {
-                Ok(Event::Finished(Ok(()))) => running -= 1,
-                Ok(Event::Finished(Err(e))) => {
-                    running -= 1;
-                    if worst.as_ref().is_none_or(|w| gravity(&e) > gravity(w)) {
-                        worst = Some(e);
-                    }
-                }
-                Ok(Event::Stop | Event::Wake) => {}
-                Err(RecvTimeoutError::Timeout) if deadline.is_some() => break,
-                Err(_) => self.beat()?,
-            }
-        }
-        worst.map_or(Ok(()), Err)
-    }
-
-    /// Waits for a moment, with signs of life, or until a person ends the run. With `wakeable` also
-    /// until there is something to deliver.
-    fn wait(&self, until: Instant, wakeable: bool) -> Result<()> {
-        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        while !self.stopping() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            match inbox.recv_timeout(left.min(self.times.heartbeat)) {
-                Ok(Event::Wake) if wakeable => break,
-                Ok(_) => {}
-                Err(_) => self.beat()?,
-            }
-        }
-        Ok(())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be known of the reader, unless it is at work.
@@ -486,20 +286,14 @@ impl Engine {
     }
 
     fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.reader)
     }
 }
 
-fn gravity(e: &Error) -> u8 {
-    match e.fault {
-        // Whatever else goes wrong is tried again before a day is over.
-        _ if e.own_limit => 0,
-        Fault::Usage | Fault::Fatal => 5,
-        Fault::NeedsUser => 4,
-        Fault::Throttled => 3,
-        Fault::Connection => 2,
-        Fault::Transient | Fault::Permanent => 1,
-    }
+/// A thread that broke down while it held a lock left nothing half done behind it: what it guards is noted
+/// at once, or is found out anew.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Doubling from the first figure up to the second, with up to a quarter of jitter, so that a

@@ -1,46 +1,15 @@
 //! What went wrong, whom it concerns, and the words for it.
 //!
 //! An [`Error`] is made where the cause is known (the server's words, the file's name) and printed
-//! once, by `cli`, or kept in the ledger. Its [`Fault`] says how far the trouble reaches: what that
-//! means for a message is decided in `engine::settle`, and how long a run then waits in
-//! `engine::daemon`. Not for logging and not for exit statuses: those are `cli`'s.
+//! once, by `cli`, or kept in the ledger. What follows from it is said by one table, [`Reaction`], which
+//! is asked by its [`Fault`]. Not for logging: that is `cli`'s and the engine's.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How far a trouble reaches (design: "Faults: one enum, one reaction each").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// One session: reconnect. No message is charged.
-    Connection,
-    /// This attempt at one message: try again later.
-    Transient,
-    /// One message, for good.
-    Permanent,
-    /// The whole account, for a while.
-    Throttled,
-    /// The whole account, until a person acts.
-    NeedsUser,
-    /// The process.
-    Fatal,
-    /// The command line or the configuration: nothing was begun.
-    Usage,
-}
+mod fault;
 
-impl Fault {
-    /// The name under which the ledger and `status --json` know it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Fault::Connection => "connection",
-            Fault::Transient => "transient",
-            Fault::Permanent => "permanent",
-            Fault::Throttled => "throttled",
-            Fault::NeedsUser => "needs_user",
-            Fault::Fatal => "fatal",
-            Fault::Usage => "usage",
-        }
-    }
-}
+pub use fault::{Again, Charge, Fault, Reaction, Scope};
 
 /// One trouble: a sentence that says what, where, got and expected, and what a person can do.
 #[derive(Clone, Debug)]
@@ -108,6 +77,26 @@ impl Error {
         Error::new(Fault::Usage, message)
     }
 
+    /// How far it reaches.
+    pub fn scope(&self) -> Scope {
+        self.fault.scope()
+    }
+
+    /// What follows from it.
+    pub fn reaction(&self) -> Reaction {
+        self.fault.reaction()
+    }
+
+    /// Of several troubles at once the gravest is told.
+    pub fn gravity(&self) -> u8 {
+        // Whatever else goes wrong is tried again before a day is over.
+        if self.own_limit {
+            0
+        } else {
+            self.reaction().gravity
+        }
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
@@ -118,7 +107,7 @@ impl Error {
     #[must_use]
     pub fn advised(&self) -> Error {
         let mut error = self.clone();
-        if error.hint.is_none() && error.fault == Fault::Connection {
+        if error.hint.is_none() && error.scope() == Scope::Session {
             error.hint = Some(OUT_OF_REACH.into());
         }
         error

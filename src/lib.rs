@@ -71,6 +71,7 @@
 //! source     the mailbox we read
 //! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
+//! service    the process around a route: signals, and what the system is told
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
 //! check      each setting tried for real, nothing changed
@@ -110,6 +111,8 @@ pub mod source;
 pub mod target;
 
 pub mod engine;
+
+pub mod service;
 
 pub mod import_state;
 

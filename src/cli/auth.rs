@@ -17,7 +17,7 @@ use signal_hook::iterator::Signals;
 use super::args::port;
 use super::{say, say_notes, usual_config};
 use crate::config::{self, Account, Intervals};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result};
 use crate::oauth::{Client, Consent, Device, Grant, PUBLISH, Provider, TESTING_LIFE, TokenPlace};
 use crate::session::{Login, Session};
 use crate::text::counted;
@@ -192,9 +192,10 @@ fn prove(account: &Account, grant: &Grant, path: &Path, times: &Intervals) -> Re
         ))),
         Err(e) => {
             // Nobody waits here until the server has room: that status is of `run --once` alone.
-            let e = match e.fault {
-                Fault::Throttled => e.with_fault(Fault::Connection),
-                _ => e,
+            let e = if e.reaction().again == Again::AfterPause {
+                e.with_fault(Fault::Connection)
+            } else {
+                e
             };
             let hint = e.hint.clone().unwrap_or_else(|| {
                 "run the same command again when the server is in reach".into()

@@ -3,10 +3,10 @@
 use std::io::{IsTerminal as _, stdout};
 
 use super::args::CheckArgs;
-use super::{columns, exit_status, say};
+use super::{columns, say};
 use crate::check::{self, Finding, Outcome};
 use crate::config::Intervals;
-use crate::error::Fault;
+use crate::error::Again;
 use crate::text::{counted, wrapped};
 
 /// Lines that every terminal has.
@@ -29,9 +29,9 @@ pub(super) fn check(args: &CheckArgs, times: &Intervals) -> u8 {
     }
     let is = |status: u8| {
         findings.iter().any(|f| match f.outcome {
-            // What comes right by itself (3) did not do so within a check.
-            Outcome::Problem(Fault::Throttled) => status == 1,
-            Outcome::Problem(fault) => status == exit_status(fault),
+            // What comes right by itself did not do so within a check.
+            Outcome::Problem(fault) if fault.reaction().again == Again::AfterPause => status == 1,
+            Outcome::Problem(fault) => status == fault.reaction().exit_status,
             Outcome::Ok | Outcome::Warning | Outcome::Skipped => false,
         })
     };

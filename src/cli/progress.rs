@@ -58,7 +58,7 @@ impl Reporter {
                     continue;
                 };
                 let cost = begun.elapsed() * SHARE;
-                pace.note(progress.tally.done(), begun);
+                pace.note(progress.counts.done(), begun);
                 match &shown {
                     Some(bottom) => {
                         bottom.show(&line(&progress, &pace, idle));
@@ -123,19 +123,22 @@ impl Pace {
 
 /// What tells one line of the log from the next: nothing is said twice.
 fn standing(p: &Progress) -> String {
-    let done = p.tally.done();
+    let done = p.counts.done();
     let why = p.troubles.first().map_or("", |t| &t.message);
     format!("{} {why}", done.messages)
 }
 
 /// `1,234 of 5,000 messages, 120.3 of 850.1 MB, 12.3/s, 1.4 MB/s, 8 min left`, or why it does not move.
 fn line(p: &Progress, pace: &Pace, idle: &str) -> String {
-    let (done, all, due) = (p.tally.done(), p.all(), p.due());
+    let (done, all, due) = (p.counts.done(), p.all(), p.due());
     let trouble = p.troubles.first();
     let mut out = match due.messages {
         0 => {
             let begin = trouble.map_or(format!("{idle}; "), |_| String::new());
-            format!("{begin}{} delivered", thousands(p.tally.delivered.messages))
+            format!(
+                "{begin}{} delivered",
+                thousands(p.counts.delivered.messages)
+            )
         }
         _ => format!(
             "{} of {}, {:.1} of {:.1} MB",
@@ -232,7 +235,7 @@ fn first_run(since: Since) -> String {
 
 /// What a run did and what it left, in sentences that can be read alone.
 pub(super) fn summary(p: &Progress) -> Vec<String> {
-    let t = &p.tally;
+    let t = &p.counts;
     let at_work = t.at_work.as_secs_f64();
     let rate = if t.delivered.messages > 0 && at_work >= 1.0 {
         format!(

@@ -1,13 +1,9 @@
-//! `run`: the engine set in motion, told of signals, and how it ended.
+//! `run`: the engine set in motion within a service, and how it ended.
 
-use std::fs;
-use std::thread;
 use std::time::Duration;
 
 use chrono::Utc;
 use log::Level;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use super::args::RunArgs;
 use super::dry_run::dry_run;
@@ -15,10 +11,11 @@ use super::progress::{self, Reporter};
 use super::say_aside;
 use crate::config::{Config, Intervals};
 use crate::engine::{Ended, Engine, Watch, changed_at};
-use crate::error::{Error, Note, Result};
+use crate::error::{Note, Result};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
+use crate::service::Service;
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
@@ -58,19 +55,12 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
         log::info!("{sentence}");
     }
-    let stopper = engine.stopper();
-    let to_file = log.is_file();
-    // Without a log file a terminal that closes ends what runs in it: but as a run should end.
-    let hangup = (to_file || hangup_ends_us()).then_some(SIGHUP);
-    let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))
-        .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
-    let handle = signals.handle();
-    let listener = thread::spawn(move || {
-        signals.forever().for_each(|signal| match signal {
-            SIGHUP if to_file => logging::reopen(),
-            _ => stopper.stop(),
-        })
-    });
+    let reload: Option<fn()> = if log.is_file() {
+        Some(logging::reopen)
+    } else {
+        None
+    };
+    let service = Service::hold(&engine, reload)?;
     let idle = if args.once {
         "looking for messages"
     } else {
@@ -88,8 +78,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             ledger_given: args.state_file.is_some(),
         })
     };
-    handle.close();
-    let _ = listener.join();
+    drop(service);
     drop(reporter);
     // Who looks at a terminal and not at the log is told there too.
     let aside = bottom.is_some() && !log.is_on_terminal();
@@ -100,7 +89,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         }
     };
     if let Ok(mut progress) = engine.progress()
-        && (ended.is_ok() || progress.tally.done().messages > 0)
+        && (ended.is_ok() || progress.counts.done().messages > 0)
     {
         if ended.is_err() {
             // That is said in full at the very end.
@@ -138,14 +127,6 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             3
         }
     })
-}
-
-/// Not where somebody has seen to it that they are ignored (`nohup`), nor where nobody can tell.
-fn hangup_ends_us() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) == 0)
 }
 
 fn route(config: &Config) -> Route {

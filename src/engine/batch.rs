@@ -23,12 +23,12 @@ pub(super) struct Batch<'a> {
 impl Batch<'_> {
     pub(super) fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
         let now = Utc::now();
-        let evidence = self.engine.evidence(row, &outcome);
+        let evidence = self.engine.note_outcome(row, &outcome);
         let change = settle(outcome, row, evidence, now, &self.engine.times);
         tell(&self.engine.named(row), &change);
         if let Change::Later { .. } = change {
             self.engine
-                .wake_later(row.id, Instant::now() + self.engine.times.second_look);
+                .wake_row_at(row.id, Instant::now() + self.engine.times.second_look);
         }
         // Taken out first: where the ledger cannot be written the row stays in flight, since its message may be in
         // the target, and only a look may release it.
@@ -36,7 +36,7 @@ impl Batch<'_> {
         self.engine
             .ledger
             .step(|l| l.settle(row.id, &change, now))?;
-        self.engine.count(row, &change);
+        self.engine.note_settled(row, &change);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 use log::{debug, warn};
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, Scope};
 use crate::message::Uid;
 use crate::session::SET_MAX;
 use crate::text::counted;
@@ -157,11 +157,11 @@ impl<T> Round<T> {
             "fetching {} ended early: {error}",
             counted(messages, "message")
         );
-        match error.fault {
-            Fault::Connection if !error.goodbye || std::mem::replace(&mut self.lost, true) => {
-                warn!("{early}");
-            }
-            _ => debug!("{early}"),
+        let lost = error.scope() == Scope::Session;
+        if lost && (!error.goodbye || std::mem::replace(&mut self.lost, true)) {
+            warn!("{early}");
+        } else {
+            debug!("{early}");
         }
     }
 
@@ -205,10 +205,7 @@ fn listed_among<C, T>(
 
 /// Could this error be one message's doing? Where it is the account's, asking on would make it worse.
 pub(super) fn may_be_a_messages(error: &Error) -> bool {
-    matches!(
-        error.fault,
-        Fault::Connection | Fault::Transient | Fault::Permanent
-    )
+    error.scope() <= Scope::Session
 }
 
 /// A message is about to be blamed. Fails where the account is to blame instead: where not one other message can be

@@ -4,9 +4,14 @@
 //! about to refuse them all. What tells is whether another message got through since.
 
 use std::collections::HashMap;
+use std::sync::MutexGuard;
 
-use crate::error::{Error, Fault};
-use crate::ledger::RowId;
+use chrono::Utc;
+
+use super::settle::Outcome;
+use super::{BROKE_DOWN, Engine, lock};
+use crate::error::{Charge, Error, Fault, Result};
+use crate::ledger::{Change, Row, RowId};
 
 /// After so many different messages in a row that were refused with the same words it is the account.
 const REFUSED_ALIKE: usize = 5;
@@ -42,14 +47,14 @@ pub(super) struct Evidence {
 
 impl Blame {
     /// A message got through. True when others wait for that.
-    pub(super) fn got_through(&mut self) -> bool {
+    pub(super) fn note_got_through(&mut self) -> bool {
         self.through += 1;
-        self.arrived()
+        self.note_arrived()
     }
 
     /// A message turned out to have got through, nobody knows when: not after what others met since. True when
     /// others wait for that.
-    pub(super) fn arrived(&mut self) -> bool {
+    pub(super) fn note_arrived(&mut self) -> bool {
         self.words.clear();
         self.alike.clear();
         self.held_up = None;
@@ -57,7 +62,7 @@ impl Blame {
     }
 
     /// A connection died over this row; `before`: as one did already, in this run or an earlier one.
-    pub(super) fn died(&mut self, row: RowId, before: bool, why: &Error) -> Evidence {
+    pub(super) fn note_died(&mut self, row: RowId, before: bool, why: &Error) -> Evidence {
         self.last = Some(why.clone());
         // What got through in this run did so after what happened in an earlier one.
         let first = if before { 0 } else { self.through };
@@ -70,7 +75,7 @@ impl Blame {
 
     /// This row was refused with an error that may be its own. When that turns out to be the account's:
     /// what is to be said, and the rows that were charged for it.
-    pub(super) fn refused(
+    pub(super) fn note_refused(
         &mut self,
         row: RowId,
         charged_before: bool,
@@ -95,8 +100,8 @@ impl Blame {
         Some((trouble, wrongly.map(|(id, _)| *id).collect()))
     }
 
-    /// What this row was refused with is what every message gets.
-    pub(super) fn of_all(&self, row: RowId) -> Evidence {
+    /// Is what this row was refused with what every message gets?
+    pub(super) fn evidence(&self, row: RowId) -> Evidence {
         Evidence {
             all_refused: self.alike.len() >= REFUSED_ALIKE && self.alike.contains_key(&row),
             ..Evidence::default()
@@ -104,7 +109,7 @@ impl Blame {
     }
 
     /// A row waits behind the others; with `put_off` it is also tried less often.
-    pub(super) fn puts_behind(&mut self, put_off: bool) {
+    pub(super) fn note_behind(&mut self, put_off: bool) {
         self.behind = true;
         if put_off && self.held_up.is_none() {
             self.held_up.clone_from(&self.last);
@@ -112,12 +117,12 @@ impl Blame {
     }
 
     /// A row was charged: for the next charge another message must get through again.
-    pub(super) fn charged(&mut self, row: RowId) {
+    pub(super) fn note_charged(&mut self, row: RowId) {
         self.died.remove(&row);
     }
 
     /// A row is done with.
-    pub(super) fn done(&mut self, row: RowId) {
+    pub(super) fn forget(&mut self, row: RowId) {
         self.died.remove(&row);
         self.refused.remove(&row);
         self.alike.remove(&row);
@@ -126,9 +131,81 @@ impl Blame {
         }
     }
 
+    /// A row was settled.
+    pub(super) fn note_settled(&mut self, row: &Row, change: &Change) {
+        match change {
+            Change::Released { unseen: false } => {}
+            Change::Released { unseen: true } => self.note_behind(false),
+            Change::PutOff { .. } => self.note_behind(true),
+            Change::Retry { .. } | Change::Later { .. } => self.note_charged(row.id),
+            Change::Delivered { .. }
+            | Change::Failed { .. }
+            | Change::Gone
+            | Change::AsBefore { .. } => self.forget(row.id),
+        }
+    }
+
     /// What holds up rows that wait uncharged.
     pub(super) fn trouble(&self) -> Option<Error> {
         self.held_up.clone()
+    }
+}
+
+impl Engine {
+    pub(super) fn blame(&self) -> MutexGuard<'_, Blame> {
+        lock(&self.blame)
+    }
+
+    /// Takes note of how an attempt ended. What this run has seen that tells whose fault that is.
+    pub(super) fn note_outcome(&self, row: &Row, outcome: &Outcome) -> Evidence {
+        let mut blame = self.blame();
+        match outcome {
+            Outcome::Refused { .. } => blame.evidence(row.id),
+            Outcome::FoundAbsent { why: Some(e) } if e.reaction().charge == Charge::Attempt => {
+                blame.evidence(row.id)
+            }
+            Outcome::Died(e) | Outcome::NotTaken(e) | Outcome::FoundAbsent { why: Some(e) } => {
+                let mut evidence = blame.note_died(row.id, row.unseen > 0, e);
+                // That was no connection's fault.
+                evidence.another_got_through |= e.message == BROKE_DOWN;
+                evidence
+            }
+            _ => Evidence::default(),
+        }
+    }
+
+    /// A message got through: those that may have been refused or cut off for no fault of theirs have
+    /// their turn again.
+    pub(super) fn note_got_through(&self) -> Result<()> {
+        let waited_for = self.blame().note_got_through();
+        self.note_takes_messages(waited_for)
+    }
+
+    /// The same of one that was sent at another time, perhaps by another process.
+    pub(super) fn note_arrived(&self) -> Result<()> {
+        let waited_for = self.blame().note_arrived();
+        self.note_takes_messages(waited_for)
+    }
+
+    fn note_takes_messages(&self, waited_for: bool) -> Result<()> {
+        self.entrance.note_open();
+        if waited_for {
+            self.ledger.step(|l| l.call_back(Utc::now()))?;
+        }
+        Ok(())
+    }
+
+    /// A row was refused with an error that may be its own. An error when every message gets it: then
+    /// none is charged.
+    pub(super) fn note_refused(&self, row: &Row, error: &Error) -> Result<()> {
+        let charged_before = row.first_failed_at.is_some();
+        let of_all = self.blame().note_refused(row.id, charged_before, error);
+        let Some((trouble, wrongly)) = of_all else {
+            return Ok(());
+        };
+        self.ledger.step(|l| l.uncharge(&wrongly, Utc::now()))?;
+        self.blame().note_behind(false);
+        Err(trouble)
     }
 }
 
@@ -166,26 +243,26 @@ mod tests {
             // However often it is tried, it is one message.
             for n in [7, 8] {
                 let error = no(&format!("no (0.{n} secs)"));
-                assert!(blame.refused(RowId(row), false, &error).is_none());
+                assert!(blame.note_refused(RowId(row), false, &error).is_none());
             }
-            assert!(!blame.of_all(RowId(row)).all_refused);
+            assert!(!blame.evidence(RowId(row)).all_refused);
         }
         assert!(blame.trouble().is_none());
         let (_, mut wrongly) = blame
-            .refused(RowId(99), true, &no("no (0.9 secs)"))
+            .note_refused(RowId(99), true, &no("no (0.9 secs)"))
             .unwrap();
         wrongly.sort_unstable();
         assert_eq!(wrongly, (1..MANY).map(RowId).collect::<Vec<_>>());
-        blame.puts_behind(true);
-        assert!(blame.of_all(RowId(99)).all_refused && blame.trouble().is_some());
-        assert!(blame.got_through(), "they are called back");
-        assert!(!blame.got_through(), "once");
+        blame.note_behind(true);
+        assert!(blame.evidence(RowId(99)).all_refused && blame.trouble().is_some());
+        assert!(blame.note_got_through(), "they are called back");
+        assert!(!blame.note_got_through(), "once");
         assert!(blame.trouble().is_none());
         // From now on it is their own, however many they are.
         for row in (1..MANY).chain([99]) {
-            assert!(blame.refused(RowId(row), false, &no("no")).is_none());
-            blame.charged(RowId(row));
-            assert!(blame.refused(RowId(row), true, &no("no")).is_none());
+            assert!(blame.note_refused(RowId(row), false, &no("no")).is_none());
+            blame.note_charged(RowId(row));
+            assert!(blame.note_refused(RowId(row), true, &no("no")).is_none());
         }
     }
 
@@ -194,33 +271,37 @@ mod tests {
         let mut blame = Blame::default();
         for row in 0..3 * MANY {
             let words = if row % 2 == 0 { "no" } else { "never" };
-            assert!(blame.refused(RowId(row), false, &no(words)).is_none());
+            assert!(blame.note_refused(RowId(row), false, &no(words)).is_none());
         }
     }
 
     #[test]
     fn a_lost_connection_is_a_messages_fault_when_another_got_through_since() {
         let mut blame = Blame::default();
-        blame.got_through();
+        blame.note_got_through();
         let died = |blame: &mut Blame, row| {
-            let evidence = blame.died(RowId(row), false, &no("x"));
+            let evidence = blame.note_died(RowId(row), false, &no("x"));
             evidence.another_got_through
         };
         assert!(!died(&mut blame, 1) && !died(&mut blame, 1));
         // What was sent before that tells nothing of it.
-        blame.arrived();
+        blame.note_arrived();
         assert!(!died(&mut blame, 1));
         let mut anew = Blame::default();
-        anew.arrived();
-        assert!(!anew.died(RowId(3), true, &no("x")).another_got_through);
-        blame.got_through();
+        anew.note_arrived();
+        assert!(!anew.note_died(RowId(3), true, &no("x")).another_got_through);
+        blame.note_got_through();
         assert!(died(&mut blame, 1) && !died(&mut blame, 2));
-        blame.charged(RowId(1));
+        blame.note_charged(RowId(1));
         assert!(!died(&mut blame, 1));
-        assert!(blame.died(RowId(3), true, &no("x")).another_got_through);
+        assert!(
+            blame
+                .note_died(RowId(3), true, &no("x"))
+                .another_got_through
+        );
         assert!(
             !Blame::default()
-                .died(RowId(3), true, &no("x"))
+                .note_died(RowId(3), true, &no("x"))
                 .another_got_through
         );
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,9 +12,10 @@ use chrono::Utc;
 use log::{debug, info};
 
 use super::reader::Reader;
-use super::{Ended, Engine, Setup, backoff};
+use super::setup::Setup;
+use super::{Ended, Engine, Sign, backoff};
 use crate::config::{Config, LedgerPlace};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::ledger::Route;
 use crate::message::{Sha256, sha256};
 use crate::target::Account;
@@ -48,16 +49,16 @@ impl Engine {
     /// # Errors
     /// Only what no waiting cures: a ledger that cannot be written.
     pub fn run_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<Ended> {
-        self.begins(&[WATCH, DELIVER, CONFIG], false)?;
+        self.begin_run(&[WATCH, DELIVER, CONFIG], false)?;
         self.adopt_in_flight(false)?;
         let watcher = Arc::clone(self);
         let how = watch.clone();
         thread::Builder::new()
             .spawn(move || watcher.watch_for_good(&how))
             .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        self.give(Sign::Ready);
         let end = self.deliver_for_good(watch);
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.give(Sign::Ending);
         self.ledger.step(|l| l.run_ends(Utc::now()))?;
         end.map(|()| Ended::Stopped)
     }
@@ -70,27 +71,25 @@ impl Engine {
         let mut renumbered = false;
         let mut last_work = Instant::now();
         while !self.stopping() {
-            self.promise(DELIVER, self.times.batch + SLACK);
-            let before = self.state().last_progress;
+            self.promise_step();
+            let before = self.counter.progress_at();
             let mut discovered = self.at_reader(|r| r.renumbered) != Some(true);
-            self.state().goes_on_at = None;
-            let mail_might_try = self.state().entrance.forget_the_try();
+            self.pause.set(None);
+            let mail_might_try = self.entrance.take_mail_may_try();
             let pass = self.pass(&mut discovered);
             self.adopt_in_flight(true)?;
-            if let Some(fatal) = self.state().fatal.take() {
-                return Err(fatal);
-            }
-            if self.state().last_progress > before {
+            self.not_ended()?;
+            if self.counter.progress_at() > before {
                 (troubles, last_work) = (0, Instant::now());
             }
             let mut trouble = None;
             let until = match pass {
                 Ok(()) => {
                     (troubles, renumbered) = (0, false);
-                    self.say(DELIVER, None, None)?;
+                    self.record_trouble(DELIVER, None, None)?;
                     self.next_work()?
                 }
-                Err(e) if e.fault == Fault::Fatal => return Err(e),
+                Err(e) if e.scope() == Scope::Process => return Err(e),
                 // The next look begins with the new UIDs; where that helps not, it is trouble.
                 Err(e)
                     if self.at_reader(|r| r.renumbered) == Some(true)
@@ -101,18 +100,19 @@ impl Engine {
                 }
                 Err(e) => {
                     // How often it was tried without mail is no reason to let the mail wait longer.
-                    if mail_might_try && !self.state().entrance.mail_may_try() {
+                    if mail_might_try && !self.entrance.mail_may_try() {
                         troubles = 0;
                     }
                     troubles += 1;
                     // The watcher gives its session up with its next look.
-                    let first = troubles == 1 && e.fault == Fault::Throttled && e.delay.is_none();
+                    let paused = e.reaction().again == Again::AfterPause;
+                    let first = troubles == 1 && paused && e.delay.is_none();
                     let wait = if first && self.at_reader(Reader::is_one_too_many) == Some(true) {
                         self.times.look
                     } else {
                         self.wait_after(&e, troubles - 1)
                     };
-                    self.say(DELIVER, Some(&e), Some(wait))?;
+                    self.record_trouble(DELIVER, Some(&e), Some(wait))?;
                     trouble = Some(e);
                     Instant::now() + wait
                 }
@@ -133,10 +133,10 @@ impl Engine {
         last_work: Instant,
     ) -> Result<()> {
         let own_limit = trouble.is_some_and(|e| e.own_limit);
-        let mail_may_try = trouble.is_some() && self.state().entrance.mail_may_try();
+        let mail_may_try = trouble.is_some() && self.entrance.mail_may_try();
         let wakeable = trouble.is_none();
         let tick = self.times.heartbeat.min(Duration::from_secs(1));
-        self.state().goes_on_at = (!wakeable).then_some(until);
+        self.pause.set((!wakeable).then_some(until));
         while !self.stopping() && Instant::now() < until {
             self.promise(DELIVER, SLACK);
             let step = Instant::now() + tick;
@@ -145,14 +145,12 @@ impl Engine {
             if own_limit && self.new_mail_fits()? {
                 break;
             }
-            if mail_may_try && self.work_is_due()? && self.inherited()? {
+            if mail_may_try && self.work_is_due()? && self.inherit()? {
                 break;
             }
             self.let_go(last_work);
-            if let Some(fatal) = self.state().fatal.take() {
-                return Err(fatal);
-            }
-            let person = !self.state().needs_user.is_empty();
+            self.not_ended()?;
+            let person = self.heartbeat.needs_person();
             let asked_again = person && files.read_at.elapsed() >= self.times.needs_user;
             let token = files.token_changed();
             if files.config_changed() || asked_again {
@@ -165,10 +163,10 @@ impl Engine {
                     break;
                 }
             }
-            let person = trouble.is_some_and(|e| e.fault == Fault::NeedsUser);
-            let ends = self.state().entrance.ends().is_some();
+            let person = trouble.is_some_and(|e| e.reaction().needs_person);
+            let ends = self.entrance.ends().is_some();
             if token && (person || ends) {
-                self.state().entrance.is_another();
+                self.entrance.note_other_credentials();
                 // Another route that shares it renews it too: a pause that was asked for is kept.
                 if person || wakeable {
                     break;
@@ -184,13 +182,13 @@ impl Engine {
     /// When there will be something to deliver, as far as is known.
     fn next_work(&self) -> Result<Instant> {
         let now = Instant::now();
-        let unseen = self.unresolved.next_look(&self.state().target, true);
+        let unresolved = self.unresolved.next_look(&self.known_target.policy(), true);
         let due = self.ledger.step(|l| l.next_due(Utc::now()))?.map(|at| {
             let wait = (at - Utc::now()).to_std().unwrap_or_default();
             // A row that is due and was not taken waits for another one to be resolved.
             now + wait.max(self.times.heartbeat.min(Duration::from_secs(1)))
         });
-        Ok([unseen, due]
+        Ok([unresolved, due]
             .into_iter()
             .flatten()
             .min()
@@ -199,16 +197,15 @@ impl Engine {
 
     /// What a fault of an account or a connection leads to.
     pub(super) fn wait_after(&self, e: &Error, tries: u32) -> Duration {
-        match e.fault {
-            Fault::NeedsUser | Fault::Usage => self.times.needs_user,
-            Fault::Throttled => match e.delay {
+        match e.reaction().again {
+            Again::WhenMended => self.times.needs_user,
+            Again::AfterPause => match e.delay {
                 // A server may ask for none at all, each time.
                 Some(delay) => delay.max(backoff(tries, self.times.reconnect)),
                 None => backoff(tries, self.times.pause),
             },
-            Fault::Connection | Fault::Transient | Fault::Permanent | Fault::Fatal => {
-                backoff(tries, self.times.reconnect)
-            }
+            // What is never tried again ends the run, and nobody waits.
+            Again::Soon | Again::Never => backoff(tries, self.times.reconnect),
         }
     }
 
@@ -241,17 +238,17 @@ impl Engine {
         let config = match self.usable(config, watch.ledger_given) {
             Ok(config) => config,
             Err(e) => {
-                let told = self.state().needs_user.contains(&CONFIG);
+                let told = self.heartbeat.part_needs_person(CONFIG);
                 if !(changed || told) {
                     // What it names could not be had for a moment, and its passwords are known.
                     debug!("{}", e.then("going on with what was read before"));
                     return Ok(false);
                 }
-                self.say(CONFIG, Some(&e), None)?;
+                self.record_trouble(CONFIG, Some(&e), None)?;
                 return Ok(false);
             }
         };
-        self.say(CONFIG, None, None)?;
+        self.record_trouble(CONFIG, None, None)?;
         if config == self.setup().config && !changed {
             return Ok(false);
         }
@@ -259,9 +256,9 @@ impl Engine {
         let before = self.setup();
         let setup = Setup::new(config, before.folder.clone(), &self.times, Some(&before));
         *self.reader() = Reader::new(Arc::clone(&setup), self.times.clone());
-        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+        self.replace_setup(setup);
         self.sessions.drop_idle();
-        self.state().entrance.is_another();
+        self.entrance.note_other_credentials();
         Ok(true)
     }
 

@@ -4,7 +4,6 @@
 //! released, and what may have arrived stays in flight and is resolved by looking.
 
 use std::collections::HashMap;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use chrono::Utc;
@@ -20,7 +19,7 @@ use super::reader::same_message_id;
 use super::send::Parcel;
 use super::settle::Outcome;
 use super::whose::Whose;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
 use crate::message::{Message, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
@@ -35,18 +34,18 @@ impl Engine {
         let once = self.once.load(Ordering::Relaxed);
         let (mut account, mut warm) = match self.enter() {
             // The server lets in no more sessions of ours than are at work already: those will do.
-            Err(e) if e.fault == Fault::Throttled && self.sessions.any_at_work() => {
+            Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
                 warn!("{}", e.then("going on with fewer connections"));
                 return Ok(());
             }
             end => end?,
         };
-        let _session = self.sessions.count();
+        let _session = self.sessions.note_at_work();
         let mut end = self.resolve_and_verify(&mut account);
         loop {
             if let Err(e) = &end
                 && warm
-                && e.fault == Fault::Connection
+                && e.scope() == Scope::Session
             {
                 // The server had ended it while it waited for mail: that is no trouble.
                 debug!("{}", e.then("opening another session"));
@@ -79,7 +78,7 @@ impl Engine {
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
         }
-        self.mind_shut(&account);
+        self.note_shut(&account);
         if once || !account.usable() {
             account.logout()
         } else {
@@ -99,25 +98,6 @@ impl Engine {
             }
             None => Ok((self.open_after_the_others()?, false)),
         }
-    }
-
-    /// The workers sign in one after the other until one is in: what is refused to the first is not tried by the
-    /// others as well, since servers ban whoever tries a wrong password again and again.
-    fn open_after_the_others(&self) -> Result<Account> {
-        let mut refused = self
-            .first_session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if self.sessions.any_at_work() {
-            drop(refused);
-            return self.open_account();
-        }
-        if let Some(error) = refused.clone() {
-            return Err(error);
-        }
-        let opened = self.open_account();
-        *refused = opened.as_ref().err().cloned();
-        opened
     }
 
     /// The steps of one batch.

@@ -46,7 +46,7 @@ impl Engine {
                     batch.settle(&row, Outcome::NotBegun)?;
                 }
                 (None, None) => {
-                    let second = self.absent(row.id);
+                    let second = self.absent.note(row.id, self.times.second_look);
                     batch.settle(&row, Outcome::Absent { second })?;
                 }
             }
@@ -64,7 +64,7 @@ impl Engine {
         self.promise_transfer(bytes);
         let mut reader = self.reader();
         reader.expect(mailbox)?;
-        if rows.iter().any(|r| self.was_absent(r.id)) {
+        if rows.iter().any(|r| self.absent.contains(r.id)) {
             reader.refresh_if_stable()?;
         }
         reader.messages(&uids, bytes, nameless, &others)
@@ -78,7 +78,7 @@ impl Engine {
         row: &Row,
         message: Message,
     ) -> Result<Option<Message>> {
-        self.not_absent(row.id);
+        self.absent.forget(row.id);
         // Exchange lists what its virus scanner still has in hand without a name.
         let named_now = row.about.message_id.is_none()
             && message.about.message_id.is_some()

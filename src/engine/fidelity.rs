@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::Utc;
 use log::warn;
 
-use super::Engine;
+use super::{Engine, lock};
 use crate::ledger::{RowId, Verification};
 use crate::message::{HeaderHash, Time, header_hash};
 use crate::target::Copy;
@@ -32,21 +32,20 @@ impl Engine {
     /// This message is about to be sent.
     pub(super) fn remember_header(&self, id: RowId, body: &[u8]) {
         let header = header_hash(body);
-        self.state().fidelity.headers.insert(id, header);
+        lock(&self.fidelity).headers.insert(id, header);
     }
 
     pub(super) fn forget_headers(&self, ids: &[RowId]) {
-        let mut state = self.state();
+        let mut fidelity = lock(&self.fidelity);
         for id in ids {
-            state.fidelity.headers.remove(id);
+            fidelity.headers.remove(id);
         }
     }
 
     /// Are size and header of this copy as they were sent, so that its bytes need not be compared? Every so often one is
     /// counted out as a sample, and its bytes are to be compared all the same.
     pub(super) fn take_as_kept(&self, sent: &Verification, copy: &Copy) -> bool {
-        let mut state = self.state();
-        let fidelity = &mut state.fidelity;
+        let mut fidelity = lock(&self.fidelity);
         let size = sent.row.about.size;
         let header = fidelity.headers.get(&sent.row.id);
         if copy.size != size || copy.header.is_none() || header != copy.header.as_ref() {
@@ -84,20 +83,20 @@ impl Engine {
     /// Says that the target's copy has these bytes, other ones than were sent. `like`: they differ in no more than
     /// servers rewrite.
     pub(super) fn note_bytes_differ(&self, sent: &Verification, body: &[u8], like: bool) {
-        let header = self.state().fidelity.headers.get(&sent.row.id).copied();
+        let header = lock(&self.fidelity).headers.get(&sent.row.id).copied();
         let what = if like {
             "line ends"
         } else if header.is_some_and(|header| header != header_hash(body)) {
             "the header"
         } else {
-            self.state().fidelity.doubted = true;
+            lock(&self.fidelity).doubted = true;
             "the text"
         };
         self.say_altered(sent, what);
     }
 
     fn say_altered(&self, sent: &Verification, what: &'static str) {
-        if self.state().fidelity.told.insert(what) {
+        if lock(&self.fidelity).told.insert(what) {
             warn!(
                 "the target does not keep {what} as sent (message {} is the first); such messages are `altered` in the ledger, and this is said once",
                 sent.row.id

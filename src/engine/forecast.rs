@@ -93,7 +93,7 @@ impl Engine {
             warn!("{trouble}");
         }
         self.reader().logout();
-        if !self.inherited()? {
+        if !self.inherit()? {
             return Ok(forecast);
         }
         (_, forecast.failed) = self.ledger.step(|l| l.left())?;

@@ -7,8 +7,7 @@ use chrono::{TimeDelta, Utc};
 use log::warn;
 
 use super::{Ended, Engine, backoff};
-use crate::error::{Error, Fault, Result};
-use crate::ledger::RowId;
+use crate::error::{Again, Error, Result, Scope};
 use crate::text::{minute, span};
 
 /// The name of our sign of life in the ledger.
@@ -23,7 +22,7 @@ impl Engine {
     /// # Errors
     /// The fault of an account, or of a connection that stayed out of reach for `once_patience`.
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
-        self.begins(&[PART], true)?;
+        self.begin_run(&[PART], true)?;
         let end = self.until_done();
         self.sessions.end_idle();
         let notice = self.notice();
@@ -63,8 +62,12 @@ impl Engine {
                 }
             }
             let pass = match pass {
-                Err(e) if e.fault == Fault::Throttled && discovered && !self.anything_open()? => {
-                    let then = match self.state().tally.delivered.messages {
+                Err(e)
+                    if e.reaction().again == Again::AfterPause
+                        && discovered
+                        && !self.anything_open()? =>
+                {
+                    let then = match self.counter.counts().delivered.messages {
                         0 => "nothing waits for it",
                         _ => "all was delivered through fewer connections",
                     };
@@ -75,14 +78,9 @@ impl Engine {
             };
             match pass {
                 // A refusal that is no message's own passes as a lost connection does.
-                Err(e)
-                    if matches!(
-                        e.fault,
-                        Fault::Connection | Fault::Transient | Fault::Permanent
-                    ) =>
-                {
+                Err(e) if e.scope() <= Scope::Session => {
                     let patience = self.times.once_patience;
-                    let progress = self.state().last_progress;
+                    let progress = self.counter.progress_at();
                     let since = failing_since
                         .filter(|t| *t >= progress)
                         .unwrap_or_else(Instant::now);
@@ -107,9 +105,9 @@ impl Engine {
                     self.ledger
                         .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
                     let until = Instant::now() + wait;
-                    self.state().goes_on_at = Some(until);
+                    self.pause.set(Some(until));
                     self.wait(until, false)?;
-                    self.state().goes_on_at = None;
+                    self.pause.set(None);
                     continue;
                 }
                 Err(e) => return Err(e),
@@ -145,24 +143,17 @@ impl Engine {
             return Ok(Next::Now);
         }
         let now = Instant::now();
-        let due: Vec<RowId> = {
-            let mut state = self.state();
-            let (due, later) = state.later.drain(..).partition(|(at, _)| *at <= now);
-            state.later = later;
-            due.into_iter()
-                .map(|(_, id): (Instant, RowId)| id)
-                .collect()
-        };
+        let due = self.pause.take_due(now);
         self.ledger
             .step(|l| due.iter().try_for_each(|id| l.wake(*id)))?;
         if self.ledger.step(|l| l.untried())? && self.unresolved.is_empty() {
             return Ok(Next::Now);
         }
-        let state = self.state();
         // Of what may be hidden another look in this run would show the same.
-        let unseen = self.unresolved.next_look(&state.target, false);
-        let later = state.later.iter().map(|(at, _)| *at);
-        let next = unseen.into_iter().chain(later).min();
+        let unresolved = self
+            .unresolved
+            .next_look(&self.known_target.policy(), false);
+        let next = unresolved.into_iter().chain(self.pause.next_due()).min();
         Ok(next.map_or(Next::Over, Next::At))
     }
 }

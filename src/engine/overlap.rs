@@ -1,6 +1,8 @@
 //! A warning before the first message is sent: that the target holds most of what waits already. Not for what
 //! follows from it: delivery goes on.
 
+use std::sync::atomic::Ordering;
+
 use log::warn;
 
 use super::Engine;
@@ -12,7 +14,7 @@ impl Engine {
     /// Warns where the target holds most of what waits. Once in a run, and only where the ledger is a new one. The
     /// index is not filled further for it.
     pub(super) fn warn_of_overlap(&self, boxes: &[IndexMailbox]) -> Result<()> {
-        if self.state().compared {
+        if self.compared.load(Ordering::Relaxed) {
             return Ok(());
         }
         let covered = boxes.iter().map(|b| b.covered_since);
@@ -22,7 +24,7 @@ impl Engine {
         let Some(covered) = covered.into_iter().max() else {
             return Ok(());
         };
-        self.state().compared = true;
+        self.compared.store(true, Ordering::Relaxed);
         if !self.ledger.step(|l| l.has_delivered_nothing())? {
             return Ok(());
         }

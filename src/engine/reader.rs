@@ -9,7 +9,7 @@ use log::{debug, warn};
 use super::bisect::{Got, Way, bisect};
 use super::{Setup, backoff};
 use crate::config::Intervals;
-use crate::error::{Error, Fault, Result, shown};
+use crate::error::{Again, Error, Result, Scope, shown};
 use crate::ledger::{MailboxId, MailboxRow};
 use crate::message::{Discovered, Message, Time, Uid, UidValidity};
 use crate::session::View;
@@ -108,7 +108,7 @@ impl Reader {
     fn fresh_view(&mut self) -> Result<View> {
         if let Some(source) = self.source.as_mut().filter(|s| s.usable()) {
             match source.look_again() {
-                Err(e) if e.fault == Fault::Connection => debug!("{}", e.then("connecting again")),
+                Err(e) if e.scope() == Scope::Session => debug!("{}", e.then("connecting again")),
                 end => return end,
             }
         }
@@ -120,7 +120,9 @@ impl Reader {
         let opened = setup.source.enter(|login, _| {
             Source::open(&setup.config.source, &setup.folder.source, login, times)
         });
-        self.one_too_many = opened.as_ref().is_err_and(|e| e.fault == Fault::Throttled);
+        self.one_too_many = opened
+            .as_ref()
+            .is_err_and(|e| e.reaction().again == Again::AfterPause);
         let source = opened?;
         self.settled = None;
         Ok(self.source.insert(source))

@@ -44,7 +44,7 @@ impl Engine {
 
     /// Looks for the rows of earlier attempts whose end nobody saw, as far as a look tells something new.
     fn resolve(&self, index: &mut TargetIndex<'_>) -> Result<()> {
-        let target = self.state().target;
+        let target = self.known_target.policy();
         let mine = self.unresolved.worth_a_look(&target);
         if mine.is_empty() {
             return Ok(());
@@ -99,7 +99,7 @@ impl Engine {
             Some((place, altered)) => {
                 self.unresolved.remove(row.id);
                 info!("{} did arrive", self.named(row));
-                self.did_arrive()?;
+                self.note_arrived()?;
                 batch.settle(
                     row,
                     Outcome::Delivered {

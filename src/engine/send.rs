@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::budget::limit_reached;
 use super::settle::Outcome;
 use super::{Engine, index};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Charge, Error, Result, Scope};
 use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row};
 use crate::message::{
     Message, Time, Uid, UidValidity, canonical_hash, has_bare_line_end, sha256, with_crlf,
@@ -101,7 +101,7 @@ impl Engine {
                 break;
             }
             self.send_one(account, batch, parcel, upload)?;
-            self.mind_throttle(account.throttled());
+            self.wait_if_throttled(account.throttled());
         }
         Ok(())
     }
@@ -121,9 +121,7 @@ impl Engine {
             }
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
             // "not so fast", may have stored it all the same.
-            Appended::Refused(error, Sent::Whole)
-                if matches!(error.fault, Fault::Transient | Fault::Throttled) =>
-            {
+            Appended::Refused(error, Sent::Whole) if error.reaction().leaves_open => {
                 self.leave_unresolved(batch, &parcel.row, error)
             }
             Appended::Refused(error, _) => self.settle_refused(batch, parcel, error),
@@ -148,7 +146,7 @@ impl Engine {
         upload.unsent -= handed_over.min(upload.unsent);
         match &end {
             Appended::Refused(error, _)
-                if error.fault == Fault::Permanent
+                if error.reaction().charge == Charge::Failure
                     && is_about_form(error)
                     && has_bare_line_end(body) =>
             {
@@ -204,7 +202,7 @@ impl Engine {
             },
         )?;
         info!("delivered {}", self.named(row));
-        self.got_through()
+        self.note_got_through()
     }
 
     /// The server has the whole message, and says that it does not take it now.
@@ -216,17 +214,18 @@ impl Engine {
         );
         self.unresolved.add(row, error.clone());
         batch.leave_in_flight(row);
-        match error.fault {
-            Fault::Throttled => Err(error),
-            _ => self.mind_refusal(row, &error),
+        if error.reaction().charge == Charge::Attempt {
+            self.note_refused(row, &error)
+        } else {
+            Err(error)
         }
     }
 
     fn settle_refused(&self, batch: &mut Batch<'_>, parcel: &Parcel, error: Error) -> Result<()> {
-        let of_all = match error.fault {
-            Fault::Transient => self.mind_refusal(&parcel.row, &error),
-            Fault::Permanent => Ok(()),
-            _ => Err(error.clone()),
+        let of_all = match error.reaction().charge {
+            Charge::Attempt => self.note_refused(&parcel.row, &error),
+            Charge::Failure => Ok(()),
+            Charge::Nothing => Err(error.clone()),
         };
         batch.refuse(&parcel.row, error, &parcel.body)?;
         of_all
@@ -246,7 +245,7 @@ impl Engine {
                 batch.leave_in_flight(row);
             }
             // What is the account's fault is no message's: the row is released with the others.
-            _ if error.fault != Fault::Connection => {}
+            _ if error.scope() != Scope::Session => {}
             Sent::Nothing => batch.settle(row, Outcome::NotTaken(error.clone()))?,
             Sent::Part => batch.settle(row, Outcome::Died(error.clone()))?,
         }

@@ -1,11 +1,17 @@
-//! Our sessions with the target: how many are at work, and those that wait for the next mail.
+//! Our sessions with the target: how each is opened, how many are at work, and those that wait for the next
+//! mail.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use crate::target::Account;
+use super::setup::Setup;
+use super::{Engine, lock};
+use crate::error::Result;
+use crate::message::Time;
+use crate::session::Login;
+use crate::target::{Account, Entry};
 
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<Pool>);
@@ -27,7 +33,7 @@ impl Drop for AtWork<'_> {
 }
 
 impl Sessions {
-    pub(super) fn count(&self) -> AtWork<'_> {
+    pub(super) fn note_at_work(&self) -> AtWork<'_> {
         self.pool().at_work += 1;
         AtWork(self)
     }
@@ -64,19 +70,49 @@ impl Sessions {
         old.into_iter().map(|(account, _)| account).collect()
     }
 
-    /// Those that wait, wait for nothing any more.
+    /// Ends those that wait: nothing comes for them any more.
     pub(super) fn end_idle(&self) {
         let idle = self.take_idle_for(Duration::ZERO);
         idle.into_iter().for_each(Account::logout);
     }
 
-    /// Those that wait were opened with what no longer holds.
+    /// Gives up those that wait, without a goodbye: they were opened with what no longer holds.
     pub(super) fn drop_idle(&self) {
         let idle = std::mem::take(&mut self.pool().idle);
         drop(idle);
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
+    }
+}
+
+impl Engine {
+    /// A new session, with a renewed token where the one at hand is refused.
+    pub(super) fn open_account(&self) -> Result<Account> {
+        let setup = self.setup();
+        setup
+            .target
+            .enter(|login, renew_at| self.open_as(&setup, login, renew_at))
+    }
+
+    fn open_as(&self, setup: &Setup, login: &Login, renew_at: Option<Time>) -> Result<Account> {
+        let without = self.known_target.closed_now();
+        let account = Account::open(&Entry {
+            config: &setup.config,
+            delivery: &setup.folder.target,
+            login,
+            renew_at,
+            without: &without,
+            times: &self.times,
+        })?;
+        self.known_target.note_opened(&account, &without);
+        Ok(account)
+    }
+
+    /// Takes note of a mailbox of copies that did not open in this session, if one did not.
+    pub(super) fn note_shut(&self, account: &Account) {
+        let a_while = self.times.all_mail_again;
+        self.known_target.note_shut(account, a_while);
     }
 }

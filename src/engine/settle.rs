@@ -1,11 +1,12 @@
-//! What becomes of a message after an attempt: one total function from outcome to ledger change. Not for
-//! finding out how the attempt ended (`send`, `fetch`, `resolve`), nor whose fault it was (`blame`).
+//! What becomes of a message after an attempt: one total function from outcome to ledger change. What a fault
+//! costs the message is read from the table of reactions ([`Charge`]). Not for finding out how the attempt ended
+//! (`send`, `fetch`, `resolve`), nor whose fault it was (`blame`).
 
 use chrono::TimeDelta;
 
 use super::blame::Evidence;
 use crate::config::Intervals;
-use crate::error::{Error, Fault};
+use crate::error::{Charge, Error, Fault, Scope};
 use crate::ledger::{Change, Place, Proof, Row, RowId};
 use crate::message::Time;
 
@@ -79,17 +80,19 @@ pub(super) fn settle(
             place,
             altered,
         },
-        Outcome::Refused { error, .. } if error.fault == Fault::Transient => refused(error),
         Outcome::Refused {
             error,
             sender,
             subject,
-        } if is_its_own(&error) => Change::Failed {
-            error,
-            sender,
-            subject,
+        } => match error.reaction().charge {
+            Charge::Failure => Change::Failed {
+                error,
+                sender,
+                subject,
+            },
+            Charge::Attempt => refused(error),
+            Charge::Nothing => Change::Released { unseen: false },
         },
-        Outcome::Refused { .. } => Change::Released { unseen: false },
         Outcome::Unreadable(error) => charge(error.with_fault(Fault::Transient), row, now, times),
         // This second time it was sent alone: it is to blame, unless the connection ends over any message.
         Outcome::Died(error) if row.unseen > 0 => lost(error),
@@ -97,8 +100,8 @@ pub(super) fn settle(
         Outcome::NotTaken(error) if row.unseen > 1 => lost(error),
         Outcome::Died(_) | Outcome::NotTaken(_) => Change::Released { unseen: true },
         Outcome::FoundAbsent { why } => match why {
-            Some(error) if error.fault == Fault::Transient => refused(error),
-            Some(error) if error.fault != Fault::Connection => Change::Released { unseen: false },
+            Some(error) if error.reaction().charge == Charge::Attempt => refused(error),
+            Some(error) if error.scope() != Scope::Session => Change::Released { unseen: false },
             _ if row.unseen == 0 => Change::Released { unseen: true },
             Some(why) => lost(Error::connection(format!(
                 "{why} (twice, and the target does not have the message)"
@@ -113,19 +116,6 @@ pub(super) fn settle(
         },
         Outcome::Absent { second: true } => Change::Gone,
         Outcome::KnownBefore { row } => Change::AsBefore { row },
-    }
-}
-
-/// Is it this message that the target refuses for good?
-fn is_its_own(refusal: &Error) -> bool {
-    match refusal.fault {
-        Fault::Permanent => true,
-        Fault::Transient
-        | Fault::Connection
-        | Fault::Throttled
-        | Fault::NeedsUser
-        | Fault::Fatal
-        | Fault::Usage => false,
     }
 }
 

@@ -1,20 +1,29 @@
 //! Does the target still let us in? Asked at the start, and now and then while nothing is delivered that
 //! would show it: else a dead sign-in would look well until mail comes.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use chrono::Utc;
 use log::debug;
 
-use super::{Engine, Task};
-use crate::error::{Error, Fault, Result};
+use super::tasks::Task;
+use super::{Engine, lock};
+use crate::error::{Again, Error, Result};
+use crate::target::Account;
 
-/// What is known of the way into the target.
+/// The way into the target.
 #[derive(Default)]
-pub(super) struct Door {
+pub(super) struct Entrance {
+    known: Mutex<Known>,
+    first: Mutex<FirstSession>,
+}
+
+/// What is known of it.
+#[derive(Default)]
+struct Known {
     /// When it last took a message, or would have taken one.
     open_at: Option<Instant>,
     /// The last try failed, which no pass has answered for yet.
@@ -25,49 +34,86 @@ pub(super) struct Door {
     mail_may_try: bool,
 }
 
-impl Door {
-    pub(super) fn is_open(&mut self) {
-        self.open_at = Some(Instant::now());
+/// Held by whoever opens the first session of a pass: what refused it, if so.
+#[derive(Default)]
+struct FirstSession {
+    refused: Option<Error>,
+}
+
+impl Entrance {
+    /// The target takes messages, or would.
+    pub(super) fn note_open(&self) {
+        lock(&self.known).open_at = Some(Instant::now());
     }
 
     /// What is told while mail still flows.
-    pub(super) fn ends(&self) -> Option<&Error> {
-        self.ends.as_ref()
+    pub(super) fn ends(&self) -> Option<Error> {
+        lock(&self.known).ends.clone()
     }
 
     /// Other credentials are there, of which nothing is known.
-    pub(super) fn is_another(&mut self) {
-        self.open_at = None;
-        self.ends = None;
+    pub(super) fn note_other_credentials(&self) {
+        let mut known = lock(&self.known);
+        known.open_at = None;
+        known.ends = None;
     }
 
     /// Is the way in to be tried again as soon as mail comes, although the last try failed?
     pub(super) fn mail_may_try(&self) -> bool {
-        self.mail_may_try
+        lock(&self.known).mail_may_try
     }
 
     /// A new pass begins. True when mail might have begun it.
-    pub(super) fn forget_the_try(&mut self) -> bool {
-        std::mem::take(&mut self.mail_may_try)
+    pub(super) fn take_mail_may_try(&self) -> bool {
+        std::mem::take(&mut lock(&self.known).mail_may_try)
+    }
+
+    /// Nobody has tried yet in this pass.
+    pub(super) fn forget_first_session(&self) {
+        lock(&self.first).refused = None;
+    }
+
+    fn refused(&self) -> Option<Error> {
+        lock(&self.known).refused.clone()
+    }
+
+    fn note_refused(&self, refused: Option<Error>) {
+        lock(&self.known).refused = refused;
     }
 }
 
 impl Engine {
+    /// One session first: what is refused to one worker is not tried by the others as well, since servers ban
+    /// whoever tries a wrong password again and again.
+    pub(super) fn open_after_the_others(&self) -> Result<Account> {
+        let mut first = lock(&self.entrance.first);
+        if self.sessions.any_at_work() {
+            drop(first);
+            return self.open_account();
+        }
+        if let Some(error) = first.refused.clone() {
+            return Err(error);
+        }
+        let opened = self.open_account();
+        first.refused = opened.as_ref().err().cloned();
+        opened
+    }
+
     /// Is it time to try? A refusal that nobody has heard of is enough for now: servers ban whoever tries a
     /// wrong password again and again.
     fn sign_in_is_due(&self) -> bool {
-        let state = self.state();
-        let door = &state.entrance;
-        if let Some(e) = &door.refused
-            && e.fault == Fault::NeedsUser
+        let known = lock(&self.entrance.known);
+        if let Some(e) = &known.refused
+            && e.reaction().needs_person
         {
             return false;
         }
-        let most = match door.ends {
-            Some(_) => self.times.needs_user,
-            None => self.times.sign_in,
+        let most = if known.ends.is_some() {
+            self.times.needs_user
+        } else {
+            self.times.sign_in
         };
-        door.open_at.is_none_or(|at| at.elapsed() >= most)
+        known.open_at.is_none_or(|at| at.elapsed() >= most)
     }
 
     /// To be done beside the look at the source, where that is waited for anyway: what it finds goes through
@@ -80,7 +126,7 @@ impl Engine {
         Some(Box::new(|e: &Engine| {
             let end = e.open_account();
             // What refused an earlier try is over, or it is another one now.
-            e.state().entrance.refused = end.as_ref().err().cloned();
+            e.entrance.note_refused(end.as_ref().err().cloned());
             if let Ok(account) = end {
                 e.sessions.keep(account);
             }
@@ -88,39 +134,42 @@ impl Engine {
         }))
     }
 
-    /// For a pass that has nothing to deliver: the target would take it.
-    pub(super) fn signed_in(self: &Arc<Engine>) -> Result<()> {
-        self.not_refused()?;
+    /// For a pass that has nothing to deliver: makes sure, now and then, that the target would take it.
+    pub(super) fn sign_in(self: &Arc<Engine>) -> Result<()> {
+        self.take_refusal()?;
         if !self.sign_in_is_due() {
             return Ok(());
         }
         let end = self.all(vec![Box::new(Engine::try_the_door)]);
         // A person is waited for, and so is the end of a delay that the server stated. Else nothing says that
         // mail would not get in.
-        self.state().entrance.mail_may_try = end.as_ref().is_err_and(|e| {
-            let passes = !matches!(e.fault, Fault::NeedsUser | Fault::Usage | Fault::Fatal);
+        let mail_may_try = end.as_ref().is_err_and(|e| {
+            let passes = matches!(e.reaction().again, Again::Soon | Again::AfterPause);
             passes && e.delay.is_none()
         });
+        lock(&self.entrance.known).mail_may_try = mail_may_try;
         end
     }
 
     /// With `--once`: the refusal of the last try, which is not made again in this run.
     pub(super) fn refused_for_good(&self) -> Option<Error> {
         let once = self.once.load(Ordering::Relaxed);
-        let refused = self.state().entrance.refused.clone();
-        refused.filter(|e| once && e.fault == Fault::NeedsUser)
+        self.entrance
+            .refused()
+            .filter(|e| once && e.reaction().needs_person)
     }
 
     /// Takes note of a try that was made on the way to something else.
-    pub(super) fn was_refused(&self, e: &Error) {
-        if self.once.load(Ordering::Relaxed) && e.fault == Fault::NeedsUser {
-            self.state().entrance.refused = Some(e.clone());
+    pub(super) fn note_refused_entry(&self, e: &Error) {
+        if self.once.load(Ordering::Relaxed) && e.reaction().needs_person {
+            self.entrance.note_refused(Some(e.clone()));
         }
     }
 
-    /// The refusal of the last try, which is trouble now.
-    pub(super) fn not_refused(&self) -> Result<()> {
-        self.state().entrance.refused.take().map_or(Ok(()), Err)
+    /// The refusal of the last try, which this pass answers for: as an error, if there is one.
+    pub(super) fn take_refusal(&self) -> Result<()> {
+        let refused = lock(&self.entrance.known).refused.take();
+        refused.map_or(Ok(()), Err)
     }
 
     fn try_the_door(&self) -> Result<()> {
@@ -142,7 +191,7 @@ impl Engine {
         // No work goes through this session any more: the index looks into each mailbox anew.
         let delivery = account.delivery().to_string();
         account.opens(&delivery)?;
-        self.state().entrance.is_open();
+        self.entrance.note_open();
         if once {
             account.logout();
         } else {
@@ -157,26 +206,27 @@ impl Engine {
     fn renew(&self) {
         let ends = match self.setup().target.renew(Utc::now()) {
             Ok(()) => None,
-            Err(e) if e.fault == Fault::NeedsUser => Some(e),
+            Err(e) if e.reaction().needs_person => Some(e),
             Err(e) => {
                 debug!("{}", e.then("going on with the token at hand"));
                 return;
             }
         };
-        self.state().entrance.ends = ends;
+        lock(&self.entrance.known).ends = ends;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Fault;
 
     #[test]
     fn what_was_known_of_other_credentials_is_forgotten() {
-        let mut door = Door::default();
-        door.is_open();
-        door.ends = Some(Error::new(Fault::NeedsUser, "revoked"));
-        door.is_another();
-        assert!(door.open_at.is_none() && door.ends().is_none());
+        let entrance = Entrance::default();
+        entrance.note_open();
+        lock(&entrance.known).ends = Some(Error::new(Fault::NeedsUser, "revoked"));
+        entrance.note_other_credentials();
+        assert!(lock(&entrance.known).open_at.is_none() && entrance.ends().is_none());
     }
 }

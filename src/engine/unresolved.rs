@@ -2,9 +2,10 @@
 //! them tells something new. All of it begins anew with the process; which rows they are the ledger knows.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
+use super::lock;
 use crate::error::Error;
 use crate::ledger::{Row, RowId};
 use crate::target::Policy;
@@ -117,6 +118,6 @@ impl Unresolved {
     }
 
     fn rows(&self) -> MutexGuard<'_, HashMap<RowId, Open>> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rows)
     }
 }

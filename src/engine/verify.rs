@@ -22,7 +22,7 @@ impl TargetIndex<'_> {
     /// the message together with another one that it took for the same (docs/gmail.md 3.2).
     pub(super) fn verify(&mut self) -> Result<()> {
         for (sent, reason) in self.record_verdicts(Utc::now())? {
-            self.engine.state().tally.refuted(&sent, &reason);
+            self.engine.counter.note_refuted(&sent, &reason);
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use chrono::Utc;
 use log::{debug, info, warn};
 
 use super::reader::{Reader, contradicts};
-use super::{Engine, history};
+use super::{Engine, history, lock};
 use crate::config::Since;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Fault, Result, Scope};
 use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
@@ -22,6 +22,11 @@ use crate::text::{counted, minute};
 const FEW: u32 = 200;
 /// How often a list that leaves out messages is asked for anew before it is a trouble.
 pub(super) const LISTS_MAX: u32 = 3;
+
+/// The right to look through the source for new mail. A route has one, so that no two looks record the same
+/// mail at a time.
+#[derive(Debug, Default)]
+pub(super) struct Discovery(());
 
 /// How to look.
 #[derive(Clone, Copy)]
@@ -76,10 +81,10 @@ impl Engine {
             reconcile: self.times.reconcile,
             now: Utc::now(),
         };
-        let _one_at_a_time = self.discovering.lock();
+        let mut discovery = lock(&self.discovery);
         let known = self.ledger.step(|l| l.mailbox(folder.id))?;
         if known.is_some_and(|known| known.is_unstable() && known.history_done && !known.inherited)
-            && !self.inherited()?
+            && !self.inherit()?
         {
             // Each look would add all of the mailbox once more.
             return Ok(Looked {
@@ -89,12 +94,17 @@ impl Engine {
                 trouble: None,
             });
         }
-        discover(reader, &self.ledger, look)
+        discover(&mut discovery, reader, &self.ledger, look)
     }
 }
 
 /// Looks at the mailbox once and records what is new.
-fn discover(reader: &mut Reader, ledger: &Shared, look: Look) -> Result<Looked> {
+fn discover(
+    _alone: &mut Discovery,
+    reader: &mut Reader,
+    ledger: &Shared,
+    look: Look,
+) -> Result<Looked> {
     let setup = reader.setup();
     let folder = &setup.folder;
     let mut view = reader.look()?;
@@ -358,9 +368,9 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
                 });
             }
             // The account's affair: asking on would make it worse.
-            Err(e) if matches!(e.fault, Fault::Throttled | Fault::NeedsUser) => return Err(e),
+            Err(e) if e.scope() == Scope::Account => return Err(e),
             // What loses a session without a goodbye may have taken minutes.
-            Err(e) if e.fault == Fault::Connection && !e.goodbye => {
+            Err(e) if e.scope() == Scope::Session && !e.goodbye => {
                 warn!("{}", e.then("listing the messages first"));
             }
             Err(e) => debug!("{}", e.then("listing the messages first")),

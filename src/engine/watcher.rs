@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 
+use super::Engine;
 use super::bisect::may_be_a_messages;
 use super::daemon::{SLACK, WATCH, Watch, route};
 use super::reader::Reader;
-use super::{Engine, Event, Setup};
-use crate::error::{Error, Fault, Result};
+use super::setup::Setup;
+use crate::error::{Error, Result, Scope};
 
 /// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
@@ -60,12 +61,11 @@ impl Engine {
                 troubles = 0;
                 continue;
             };
-            if e.fault == Fault::Fatal {
-                self.state().fatal = Some(e);
-                return self.tell(Event::Wake);
+            if e.scope() == Scope::Process {
+                return self.end_with(e);
             }
             let rested = last_cut.is_none_or(|at: Instant| at.elapsed() >= self.times.reconnect.0);
-            if e.fault == Fault::Connection && std::mem::take(&mut watcher.looked) && rested {
+            if e.scope() == Scope::Session && std::mem::take(&mut watcher.looked) && rested {
                 // Servers end quiet sessions as they like: only not getting in again is trouble.
                 debug!("{}", e.then("connecting again"));
                 last_cut = Some(Instant::now());
@@ -74,11 +74,10 @@ impl Engine {
             }
             let wait = self.wait_after(&e, troubles);
             troubles += 1;
-            if let Err(fatal) = self.say(WATCH, Some(&e), Some(wait)) {
-                self.state().fatal = Some(fatal);
-                return self.tell(Event::Wake);
+            if let Err(fatal) = self.record_trouble(WATCH, Some(&e), Some(wait)) {
+                return self.end_with(fatal);
             }
-            let person = e.fault == Fault::NeedsUser;
+            let person = e.reaction().needs_person;
             self.pause(wait, &watcher.setup, person.then_some(edition));
         }
     }
@@ -112,18 +111,18 @@ impl Engine {
         };
         watcher.looked = true;
         if looked.matching {
-            self.tell(Event::Wake);
+            self.wake();
         } else if looked.new > 0 || looked.first {
             watcher.short_idles = 0;
             looked.say(&self.setup().folder);
-            self.tell(Event::Wake);
+            self.wake();
             watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
             if watcher.idles() && watcher.untold >= UNTOLD_MAX {
                 watcher.poll_instead("did not tell of new mail", how);
             }
         }
         watcher.told = true;
-        self.say(WATCH, looked.trouble.as_ref(), None)?;
+        self.record_trouble(WATCH, looked.trouble.as_ref(), None)?;
         let polls = shares || !watcher.idles() || !watcher.reader.source()?.can_idle();
         if !std::mem::replace(&mut watcher.announced, true) {
             self.announce(polls.then_some(how.poll));
@@ -149,7 +148,7 @@ impl Engine {
         // A server that ends each IDLE, or the session with it, is as good as one without.
         let short = match &end {
             Ok(_) => begun.elapsed() < SHORT_IDLE && !told,
-            Err(e) => e.fault == Fault::Connection && begun.elapsed() < SHORT_SESSION,
+            Err(e) => e.scope() == Scope::Session && begun.elapsed() < SHORT_SESSION,
         };
         watcher.short_idles = if short { watcher.short_idles + 1 } else { 0 };
         if watcher.short_idles >= SHORT_IDLES_MAX {

@@ -1,7 +1,7 @@
 //! A server's refusal, turned into a fault: by its words, and by what was being done.
 //!
 //! Words are matched without regard to case; codes of RFC 5530 where servers send them. In doubt a
-//! refusal is transient. What a fault leads to is decided in `engine::settle`.
+//! refusal is transient. What a fault leads to is said in `error::fault`.
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ fn the_configuration_is_no_sign_of_life() {
     let parts = [WATCH, DELIVER, CONFIG];
     let long_ago = Utc::now() - TimeDelta::hours(1);
     let begin = || {
-        engine.begins(&parts, false).unwrap();
+        engine.begin_run(&parts, false).unwrap();
         engine.ledger.step(|l| l.beat(&parts, long_ago)).unwrap();
     };
     let lives = |part: &Part| part.beat_at > long_ago + TimeDelta::minutes(1);
@@ -50,7 +50,7 @@ fn the_configuration_is_no_sign_of_life() {
     assert!(living().is_empty(), "{:?}", living());
     // Its trouble is told all the same.
     let trouble = Error::new(Fault::NeedsUser, "not used");
-    engine.say(CONFIG, Some(&trouble), None).unwrap();
+    engine.record_trouble(CONFIG, Some(&trouble), None).unwrap();
     let told = engine.ledger.step(|l| l.parts()).unwrap();
     assert_eq!(told[0].name, CONFIG);
     assert!(told[0].trouble.is_some());

@@ -1,12 +1,13 @@
 //! How far a run has come: what it counts as messages are settled, and what the ledger says waits.
 //! Not for wording it: who prints asks for a [`Progress`] now and then.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::Engine;
 use super::daemon::route;
+use super::{Engine, lock};
 use crate::error::Result;
 use crate::ledger::{Backlog, Change, Count, Proof, Row, Trouble, Verification};
 use crate::message::{Time, parse_time, time_text};
@@ -16,7 +17,7 @@ const REASONS_MAX: usize = 50;
 
 /// What became of messages in this run.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct Counts {
     /// Sent.
     pub delivered: Count,
     /// Recognised: in the target already, or equal to a message that is.
@@ -31,9 +32,9 @@ pub struct Tally {
     begun_at: Time,
 }
 
-impl Tally {
-    pub(super) fn new() -> Tally {
-        Tally {
+impl Counts {
+    fn new() -> Counts {
+        Counts {
             delivered: Count::default(),
             found: Count::default(),
             failed: Count::default(),
@@ -54,7 +55,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn settled(&mut self, row: &Row, change: &Change) {
+    fn add_settled(&mut self, row: &Row, change: &Change) {
         let bytes = row.about.size.unwrap_or(0);
         match change {
             Change::Delivered {
@@ -62,7 +63,7 @@ impl Tally {
                 ..
             } => self.delivered.add(bytes),
             Change::Delivered { .. } | Change::AsBefore { .. } => self.found.add(bytes),
-            Change::Failed { error, .. } => self.failed(bytes, &error.message),
+            Change::Failed { error, .. } => self.add_failed(bytes, &error.message),
             Change::Gone => self.gone.add(bytes),
             Change::Retry { .. }
             | Change::Later { .. }
@@ -71,22 +72,64 @@ impl Tally {
         }
     }
 
-    /// A message that had been answered OK is not in the target after all.
-    pub(super) fn refuted(&mut self, sent: &Verification, reason: &str) {
+    fn move_to_failed(&mut self, sent: &Verification, reason: &str) {
         let bytes = sent.row.about.size.unwrap_or(0);
         if sent.delivered_at.is_some_and(|at| at >= self.begun_at) {
             self.delivered.take(bytes);
         }
-        self.failed(bytes, reason);
+        self.add_failed(bytes, reason);
     }
 
-    fn failed(&mut self, bytes: u64, reason: &str) {
+    fn add_failed(&mut self, bytes: u64, reason: &str) {
         self.failed.add(bytes);
         if let Some((_, n)) = self.reasons.iter_mut().find(|(known, _)| known == reason) {
             *n += 1;
         } else if self.reasons.len() < REASONS_MAX {
             self.reasons.push((reason.into(), 1));
         }
+    }
+}
+
+/// The counts of a run under way.
+pub(super) struct Counter(Mutex<Counting>);
+
+struct Counting {
+    counts: Counts,
+    /// When the run last got anywhere with a message.
+    progress_at: Instant,
+}
+
+impl Counter {
+    pub(super) fn new() -> Counter {
+        Counter(Mutex::new(Counting {
+            counts: Counts::new(),
+            progress_at: Instant::now(),
+        }))
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        lock(&self.0).counts.clone()
+    }
+
+    pub(super) fn progress_at(&self) -> Instant {
+        lock(&self.0).progress_at
+    }
+
+    pub(super) fn add_time_at_work(&self, time: Duration) {
+        lock(&self.0).counts.at_work += time;
+    }
+
+    /// A message that had been answered OK is not in the target after all.
+    pub(super) fn note_refuted(&self, sent: &Verification, reason: &str) {
+        lock(&self.0).counts.move_to_failed(sent, reason);
+    }
+
+    fn note_settled(&self, row: &Row, change: &Change) {
+        let mut counting = lock(&self.0);
+        if !matches!(change, Change::Released { .. } | Change::PutOff { .. }) {
+            counting.progress_at = Instant::now();
+        }
+        counting.counts.add_settled(row, change);
     }
 }
 
@@ -107,7 +150,7 @@ pub struct Before {
 /// A run at one moment.
 #[derive(Clone, Debug)]
 pub struct Progress {
-    pub tally: Tally,
+    pub counts: Counts,
     pub waiting: Backlog,
     pub in_flight: Count,
     /// What troubles it, the gravest first.
@@ -121,7 +164,7 @@ pub struct Progress {
 impl Progress {
     /// What is done and what is not.
     pub fn all(&self) -> Count {
-        let done = self.tally.done();
+        let done = self.counts.done();
         Count {
             messages: done.messages + self.waiting.messages + self.in_flight.messages,
             bytes: done.bytes + self.waiting.bytes + self.in_flight.bytes,
@@ -139,6 +182,20 @@ impl Progress {
 }
 
 impl Engine {
+    /// Takes note that a message has been settled.
+    pub(super) fn note_settled(&self, row: &Row, change: &Change) {
+        self.blame().note_settled(row, change);
+        if let Change::Delivered { .. }
+        | Change::Failed { .. }
+        | Change::Gone
+        | Change::AsBefore { .. } = change
+        {
+            // A message that is back after it was gone is looked for twice again.
+            self.absent.forget(row.id);
+        }
+        self.counter.note_settled(row, change);
+    }
+
     /// What it finds when it begins.
     pub fn before(&self) -> Result<Before> {
         let setup = self.setup();
@@ -160,10 +217,7 @@ impl Engine {
     /// How far it has come.
     pub fn progress(&self) -> Result<Progress> {
         let limit = self.setup().config.upload_limit_per_day;
-        let (tally, goes_on_at) = {
-            let state = self.state();
-            (state.tally.clone(), state.goes_on_at)
-        };
+        let (counts, goes_on_in) = (self.counter.counts(), self.pause.goes_on_in());
         let now = Utc::now();
         self.ledger.step(|l| {
             let (messages, bytes) = l.under_way()?;
@@ -172,11 +226,11 @@ impl Engine {
                 None => None,
             };
             Ok(Progress {
-                tally,
+                counts,
                 waiting: l.backlog(now)?,
                 in_flight: Count { messages, bytes },
                 troubles: l.parts()?.into_iter().filter_map(|p| p.trouble).collect(),
-                goes_on_in: goes_on_at.and_then(|at| at.checked_duration_since(Instant::now())),
+                goes_on_in,
                 uploaded,
             })
         })

@@ -1,0 +1,52 @@
+//! What a run is told: the configuration, and what follows from it. It may be told otherwise while it goes
+//! on, so it is held by whoever works with it and compared with what holds now.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Engine;
+use crate::config::{Config, Intervals};
+use crate::credentials::Credentials;
+use crate::folder::Folder;
+
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) folder: Folder,
+    pub(super) source: Credentials,
+    pub(super) target: Credentials,
+}
+
+impl Setup {
+    /// `before`: what held until now. Its tokens may be newer than their files.
+    pub(super) fn new(
+        config: Config,
+        folder: Folder,
+        times: &Intervals,
+        before: Option<&Setup>,
+    ) -> Arc<Setup> {
+        let (user, key) = (&config.source_user, &config.source_key);
+        let others: Vec<&Credentials> =
+            before.iter().flat_map(|b| [&b.source, &b.target]).collect();
+        let origin = &config.source.origin;
+        let source = Credentials::new(user, key, origin, times.command, &others);
+        let (user, key) = (&config.target_user, &config.target_key);
+        let others: Vec<&Credentials> = others.into_iter().chain([&source]).collect();
+        let origin = &config.target.origin;
+        let target = Credentials::new(user, key, origin, times.command, &others);
+        Arc::new(Setup {
+            config,
+            folder,
+            source,
+            target,
+        })
+    }
+}
+
+impl Engine {
+    pub(super) fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn replace_setup(&self, setup: Arc<Setup>) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+    }
+}

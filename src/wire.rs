@@ -58,7 +58,7 @@ pub struct Peer {
     pub is_gmail: bool,
 }
 
-/// A connection that is greeted; it never says anything of its own accord.
+/// A connection to a server that has greeted us.
 pub struct Connection {
     stream: Stream,
     /// Which server this is, for people: `imap.example.org:993`.
@@ -126,8 +126,8 @@ impl Connection {
         std::mem::replace(&mut self.current, UnderWay::none(Tag::NONE)).answer
     }
 
-    /// As [`answer`](Self::answer), until the server wants to hear more credentials (true): they are
-    /// [said](Self::say), or what is waited for is its next word. False when its answer is there.
+    /// Waits as [`answer`](Self::answer) does, and ends with true also when the server asks for credentials:
+    /// [`say`](Self::say) them, and wait again. False when the answer is there to be taken.
     pub fn asks(&mut self, tag: Tag) -> bool {
         let is_next = self.current.tag != tag;
         if is_next {
@@ -221,8 +221,8 @@ impl Connection {
         };
     }
 
-    /// Gives the current command its time and sends what has been begun. Each command is logged when its answer is
-    /// waited for, so that the log shows it above that.
+    /// Gives the current command its time, and sends what has been begun and can go out now. A command is logged
+    /// when its answer is waited for: in the log the two stand together.
     fn send_begun(&mut self) -> io::Result<()> {
         let UnderWay { tag, command, .. } = &self.current;
         let line = match command.logged_as {
@@ -235,7 +235,7 @@ impl Connection {
         self.text_bytes = 0;
         self.goodbye = false;
         let out = self.take_unsent();
-        match self.current.command.literal_at_once() {
+        match self.current.command.take_literal_at_once() {
             Some(literal) => self.send_body(&out, &literal),
             None if out.is_empty() => Ok(()),
             None => self.send(&out),

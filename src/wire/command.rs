@@ -95,12 +95,18 @@ impl Command {
         matches!(self.continuation, Continuation::Literal(_))
     }
 
-    /// The literal that the server does not ask for first.
-    pub(super) fn literal_at_once(&self) -> Option<Arc<Vec<u8>>> {
-        match &self.continuation {
-            Continuation::Literal(body) if self.line.ends_with(b"+}") => Some(Arc::clone(body)),
-            _ => None,
+    /// The literal that the server does not ask for first. It is there once: a server that asks for it all
+    /// the same would take it for commands.
+    pub(super) fn take_literal_at_once(&mut self) -> Option<Arc<Vec<u8>>> {
+        let Continuation::Literal(body) = &self.continuation else {
+            return None;
+        };
+        if !self.line.ends_with(b"+}") {
+            return None;
         }
+        let body = Arc::clone(body);
+        self.continuation = Continuation::Refuse;
+        Some(body)
     }
 }
 

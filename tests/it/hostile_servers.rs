@@ -13,4 +13,5 @@ mod script;
 mod secrets;
 mod sign_in;
 mod tls;
+mod turns;
 mod words;

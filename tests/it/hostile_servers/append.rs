@@ -368,6 +368,26 @@ fn a_literal_that_went_along_may_have_been_taken_whatever_follows() {
 }
 
 #[test]
+fn a_literal_that_went_along_is_not_sent_again_when_it_is_asked_for() {
+    let (server, mut session) = signed_in_with(
+        "IMAP4rev1 AUTH=PLAIN SASL-IR LITERAL-",
+        &short_times(),
+        |peer| {
+            peer.command("APPEND");
+            assert_eq!(peer.literal(BODY.len() + 2), [BODY, b"\r\n"].concat());
+            // To whoever has the message, what comes now is a command.
+            peer.say("+ go ahead\r\n");
+            peer.hears_nothing_more();
+        },
+    );
+    let (error, sent) = lost(append(&mut session));
+    assert_says(&error, Fault::Connection, "asked for more");
+    assert_eq!(sent, Sent::Whole);
+    drop(session);
+    server.finish();
+}
+
+#[test]
 fn an_odd_mailbox_name_brings_no_second_command() {
     let (server, mut session): (Server, Session) = signed_in(|peer| peer.next_command_works());
     let outcome = session.append(

@@ -1,8 +1,8 @@
-//! `check`: each setting tried for real, one finding each, and nothing changed by it.
+//! `check`: tries each setting for real, gives one finding for each, and changes nothing.
 //!
-//! Not for mending and not for printing. Whatever fails, everything that does not need it is tried
-//! all the same; what needs it says that it was not. The words for what a server or a file refuses
-//! are those of a run: they are made where the refusal is met.
+//! Not for mending and not for printing. When something fails, everything that does not depend on it is still
+//! tried; what depends on it is reported as not checked. What a server or a file refuses is put into words
+//! where the refusal is met, so `check` and a run say the same.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
@@ -25,41 +25,41 @@ mod servers;
 mod target;
 mod token;
 
-/// What a server, a name server and the token endpoint are given for one answer: a check of what
+/// How long a server, a name server or the token endpoint may take for one answer: a check of something that
 /// does not answer at all ends within a minute.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What a server that has taken the connection is given to say who it is: what is no IMAP server is told
-/// within ten seconds.
+/// How long a server may take to greet once it has taken the connection: something that is no IMAP server is
+/// reported within ten seconds.
 const GREETING_PATIENCE: Duration = Duration::from_secs(9);
 /// The finding about the clock.
 const CLOCK: &str = "clock";
-/// How the message of a finding begins that was skipped.
+/// How the message begins when something was skipped.
 const NOT_CHECKED: &str = "not checked: ";
-/// Of what a server refuses for no reason that is known.
+/// The hint where a server refuses for no known reason.
 const ASK_THE_OPERATOR: &str = "try again; if it stays so, the operator of the server knows more";
-/// Where text stands that belongs to a finding.
+/// The column at which the text of a finding begins.
 const INDENT: usize = 9;
 
-/// What was found of one thing.
+/// What was found out about one thing.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// For programs: it stays the same.
+    /// For programs that read the findings: it never changes.
     pub name: String,
     pub outcome: Outcome,
     pub message: String,
     pub hint: Option<String>,
-    /// Lines of a file, as they are.
+    /// Lines of a file, shown as they are.
     pub excerpt: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Ok,
-    /// A run works, and something could be better.
+    /// A run works, but something could be better.
     Warning,
     /// A run does not work, or not for long. How far that reaches is in the fault.
     Problem(Fault),
-    /// Something that it needs is out of order.
+    /// It was not tried, since something that it needs is out of order.
     Skipped,
 }
 
@@ -107,7 +107,7 @@ impl Finding {
         }
     }
 
-    /// `hint`: what to do where the error itself does not know.
+    /// `hint`: used where the error has none of its own.
     fn problem(name: &str, e: &Error, hint: &str) -> Finding {
         Finding {
             hint: Some(e.hint.clone().unwrap_or_else(|| hint.into())),
@@ -134,7 +134,7 @@ impl Finding {
         })
     }
 
-    /// In lines of so many columns.
+    /// As text for people, in lines of at most so many columns.
     pub fn text(&self, width: usize, coloured: bool) -> String {
         let result = self.outcome.name();
         let name = self.name.replace('_', " ");
@@ -167,8 +167,8 @@ impl Finding {
     }
 }
 
-/// Tries the configuration at `path` and tells each finding as soon as it is there. Both sides are
-/// tried at the same time; what is found of the clock comes before what is judged by it.
+/// Tries the configuration at `path` and tells each finding as soon as it is known. Both sides are tried at the
+/// same time. The finding about the clock comes first, since certificates and tokens are judged by the clock.
 pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     let times = Intervals {
         connect: times.connect.min(PATIENCE),
@@ -220,11 +220,11 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     });
 }
 
-/// What a side signs in with, where that is a token.
+/// The access token that a side signs in with, if it uses one.
 type Access = Result<Secret<String>, String>;
 
-/// Tries the token files, hands over what they are good for, and says what their endpoints tell of the
-/// clock: certificates are judged by it, too.
+/// Tries the token files, hands over the access tokens, and reports how this machine's clock compares with
+/// that of the token endpoints: certificates are judged by the clock, too.
 fn tokens(
     draft: &Draft,
     sides: [(&str, Sender<Access>); 2],
@@ -244,7 +244,7 @@ fn tokens(
         asked = true;
         let origin = endpoint.as_ref().map(|e| &e.origin);
         let tried = token::tried(side, path, origin, times, &mut |finding| {
-            // Either endpoint may tell the time.
+            // One endpoint that tells the time is enough.
             if finding.name != CLOCK || !std::mem::replace(&mut told, true) {
                 tell(finding);
             }
@@ -256,7 +256,7 @@ fn tokens(
     }
 }
 
-/// Where files were found that are not where the configuration has them. The ledger is looked for there too.
+/// Reports files that were found only where earlier versions looked. The ledger is looked for there, too.
 fn places(draft: &mut Draft) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut notes = draft.moved.clone();

@@ -1,4 +1,4 @@
-//! The command line: what was typed, what it sets in motion, what is printed, how it exits.
+//! The command line: what was typed, what that starts, what is printed, and the exit status.
 //!
 //! The only place that prints. An error is `error: sentence`, a blank line, `hint:
 //! what to do`, on stderr; data goes to stdout.
@@ -32,11 +32,11 @@ use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs};
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
 
-/// Columns below which a line would be all indentation, and beyond which it reads badly.
+/// Fewer columns than the first would leave nothing but indentation; lines longer than the second read badly.
 const NARROWEST: usize = 40;
 const WIDEST: usize = 120;
 
-/// The commands and their options, for what is made from them: completions and manual pages.
+/// The commands and their options, from which completions and manual pages are made.
 pub fn command() -> clap::Command {
     Cli::command()
 }
@@ -72,7 +72,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
     }
 }
 
-/// An error always comes with a hint; where it was made there may have been no better one to give.
+/// Every error comes with a hint: where it has none of its own, this one.
 fn say_error(e: &Error) {
     let e = e.advised();
     let hint = e.hint.as_deref().unwrap_or(match e.fault {
@@ -93,12 +93,12 @@ fn say_error(e: &Error) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Data for stdout; a reader that has seen enough (`| head`) is no error.
+/// Prints data to stdout. That the reader has closed it (`| head`) is no error.
 fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-/// How wide the terminal is that shows the data; beside one, what every terminal has.
+/// The width of the terminal that shows the data; where stdout is no terminal, the width that all have.
 fn columns() -> usize {
     columns_of(&io::stdout())
 }
@@ -111,12 +111,12 @@ fn columns_of(terminal: &impl AsFd) -> usize {
     }
 }
 
-/// Beside the data and the log, for who looks at the terminal.
+/// Prints to stderr, for people at the terminal: it is neither data nor log.
 fn say_aside(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// The configuration in the current folder, where there is one: an unreadable one is.
+/// The configuration in the current folder, if there is one. One that cannot be read counts, too.
 fn usual_config() -> Option<PathBuf> {
     let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
     let usual = PathBuf::from(args::CONFIG);

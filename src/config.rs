@@ -51,8 +51,8 @@ impl Since {
     pub fn start(self, now: Time) -> Time {
         let midnight = |d: NaiveDate| d.and_time(chrono::NaiveTime::MIN).and_utc();
         match self {
-            // 1 January of the year 1: some servers give messages that have no date the first day they
-            // can think of.
+            // 1 January of the year 1: some servers give a message without a date the earliest day that
+            // they know.
             Since::All => Time::UNIX_EPOCH - TimeDelta::days(719_162),
             Since::Days(n) => now - TimeDelta::days(i64::from(n)),
             Since::Date(d) => midnight(d),
@@ -75,7 +75,7 @@ pub struct Config {
     /// Bytes sent in any 24 hours at most.
     pub upload_limit_per_day: Option<u64>,
     pub ledger: LedgerPlace,
-    /// What was found where earlier versions looked for it.
+    /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
 }
 
@@ -103,10 +103,10 @@ const KEYS: &[&str] = &[
     "state_file",
 ];
 
-/// Under the second name Google's mail is known where the first belonged to somebody else.
+/// Gmail's servers. Where the name Gmail belonged to somebody else, it goes by the second.
 const GMAILS: &[&str] = &["imap.gmail.com", "imap.googlemail.com"];
 
-/// What is longer is no key that was mistyped.
+/// A longer word is not taken for a mistyped key.
 const KEY_MAX: usize = 64;
 
 const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
@@ -120,14 +120,14 @@ const NULL_HINT: &str = "null stands for nothing: write a value in quotation mar
 
 const TLS_HINT: &str = "delete the whole line: the connection is then encrypted from the start (port 993, as most servers want it); only for port 143 write \"starttls\"";
 
-/// One side of a route, as a sign-in there needs it.
+/// One side of a route: what a sign-in there needs to know of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
     pub endpoint: Endpoint,
     pub user: String,
-    /// Where its token is kept, if it is entered with one.
+    /// Where its token is kept, if it signs in with one.
     pub token_file: Option<PathBuf>,
-    /// What was found where earlier versions looked for it.
+    /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
 }
 
@@ -200,11 +200,11 @@ impl Reader<'_> {
                 let error = Error::usage(format!("{}: unknown key `{name}`", self.path.display()));
                 let near = KEYS
                     .iter()
-                    // To compare one takes time by its length.
+                    // Comparing takes longer the longer the key is.
                     .filter(|_| key.len() <= KEY_MAX)
                     .map(|k| (strsim::damerau_levenshtein(k, key), k))
                     .min()
-                    // As many slips in a short word would make it another word.
+                    // In a short word, so many typing errors would make another word.
                     .filter(|(distance, _)| distance * 3 <= key.chars().count());
                 return Err(error.hint(match near {
                     Some((_, k)) => format!("did you mean `{k}`?"),
@@ -250,7 +250,7 @@ impl Reader<'_> {
         Ok(user)
     }
 
-    /// As far as its name tells, before anything is connected to.
+    /// As far as the server's name tells, before anything is connected to.
     fn is_into_gmail(&self) -> bool {
         let host = self.text("target_server").ok().flatten();
         let host = host.map(|host| host.trim().trim_end_matches('.').to_lowercase());

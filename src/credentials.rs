@@ -1,5 +1,5 @@
-//! What a side of the route is entered with: a user, and a password or the tokens of a file. The one
-//! place that knows what becomes of a token that is refused, for whatever kind of session.
+//! What a side of the route signs in with: a user, and a password or the tokens of a file. The one place that
+//! decides what happens when a token is refused, for sessions of either side.
 //!
 //! Not for where passwords come from (`config`) nor for what is in a token file (`oauth`).
 
@@ -26,8 +26,8 @@ enum Means {
 
 impl Credentials {
     /// `limit`: for one exchange with a token endpoint; `origin`: what the configuration says of this side.
-    /// `others` may use the same token file: its
-    /// tokens are one then, also across a change of the configuration, and no renewal is lost.
+    /// `others`: where one of them uses the same token file, its tokens are shared, so that no renewal is lost,
+    /// even when the configuration changes.
     pub fn new(
         user: &str,
         key: &Key,
@@ -54,8 +54,9 @@ impl Credentials {
         }
     }
 
-    /// Opens a session with what is good now; `open` is told when that is to be replaced. A token that
-    /// is refused is renewed once: only a fresh one that is refused too is a person's affair.
+    /// Opens a session with the password or a token that is good now; `open` is told when the token is to be
+    /// replaced. A token that is refused is renewed once: a person is needed only if the fresh one is refused
+    /// too.
     ///
     /// # Errors
     /// Those of `open`; and `NeedsUser` or `Connection` when there is no token to be had.
@@ -86,11 +87,10 @@ impl Credentials {
         }
     }
 
-    /// Can the tokens still be renewed, if that is up to us? Found out by renewing what would do for a while
-    /// longer.
+    /// Can the tokens still be renewed, where that is our task? It is tried by renewing a token early.
     ///
     /// # Errors
-    /// `NeedsUser` when a person must sign in again, `Connection` when nobody can say now.
+    /// `NeedsUser` when a person must sign in again, `Connection` when that cannot be found out now.
     pub fn renew(&self, now: Time) -> Result<()> {
         let Some(tokens) = self.tokens() else {
             return Ok(());

@@ -1,13 +1,13 @@
 //! Where the log goes: stdout, stderr, syslog, or a file that is rotated (`rotate`). One line per
 //! event, readable alone: time, level, sentence.
 //!
-//! The time is UTC and says so (`Z`), as in the ledger: lines sort, also over the night in which the clocks
-//! change, and can be laid beside the log of a server elsewhere. Who reads them by `journalctl` or
-//! `docker logs -t` has the time of the place in front of them. What is told to a person at a desk
-//! (`status`, `check`) says both.
+//! The time is UTC and says so (`Z`), as in the ledger: lines sort, even in the night in which the clocks
+//! change, and can be compared with the log of a server elsewhere. `journalctl` and `docker logs -t` put a
+//! time of their own in front of them. What a person reads at once (`status`, `check`) shows local time and
+//! UTC.
 //!
-//! Not for what is logged, and not for what is kept out of it: a secret is masked where it is known
-//! (`config::Masks`), a server's words are made printable where they are read.
+//! Not for what is logged, nor for keeping secrets out of it: a secret is masked where it is known
+//! (`config::Masks`), and a server's words are made printable where they are read.
 
 mod bottom;
 mod rotate;
@@ -30,7 +30,7 @@ use crate::place::{FilePlace, Want};
 
 pub use bottom::Bottom;
 
-/// Modules whose details `--debug` shows; other crates are heard only when they warn.
+/// Modules whose details `--debug` shows; of other crates only warnings are logged.
 const OURS: &str = "imap_to_gmail";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// What `--log` means; a file that is called like one of the words is `./stdout`.
+    /// What `--log` means. A file that has one of these words as its name is written `./stdout`.
     pub fn named(typed: &Path) -> Place {
         match typed.to_str() {
             Some("stdout") => Place::Stdout,
@@ -59,11 +59,11 @@ pub struct Options {
     pub place: Place,
     /// A file that would grow beyond this is rotated first.
     pub max_size: u64,
-    /// Rotated files that are kept; 0 keeps none.
+    /// How many rotated files are kept; 0 keeps none.
     pub max_files: u32,
     /// Our own details and the protocol, without secrets and bodies.
     pub debug: bool,
-    /// What may stand at the bottom of the terminal: it makes room for each line.
+    /// The line that may be at the bottom of the terminal: it makes room for each line of the log.
     pub bottom: Option<Bottom>,
 }
 
@@ -82,19 +82,19 @@ pub fn max_files(typed: &str) -> std::result::Result<u32, &'static str> {
         .map_err(|_| "expected a number of files, like 5; 0 keeps none")
 }
 
-/// The log, as long as the program runs: when it goes, no file is left half rotated.
+/// The log, kept for as long as the program runs. When it is dropped, a rotation under way is finished.
 #[must_use]
 pub struct Log {
     place: Place,
 }
 
 impl Log {
-    /// Whether it goes into a file, which somebody may move away ([`reopen`]).
+    /// Does it go into a file, which somebody may move away ([`reopen`])?
     pub fn is_file(&self) -> bool {
         matches!(self.place, Place::File(_))
     }
 
-    /// Whether it goes where a person may be looking.
+    /// Does it go where a person may be looking?
     pub fn is_on_terminal(&self) -> bool {
         match self.place {
             Place::Stdout => io::stdout().is_terminal(),
@@ -151,11 +151,11 @@ pub fn start(options: &Options) -> Result<Log> {
     levels.default(LevelFilter::Warn).module(OURS, level);
     let (logger, handle) = Logger::with(levels.build())
         .log_to_writer(writer)
-        // Else a log and a stderr that are both gone would end the program.
+        // Otherwise the program would end when neither the log nor stderr can be written to.
         .panic_if_error_channel_is_broken(false)
         .build()
         .map_err(|e| Error::fatal(format!("the log cannot be started: {e}")))?;
-    // A second start, as tests within one process make, keeps the first logger.
+    // Tests start it several times in one process: then the first logger stays.
     if log::set_boxed_logger(logger).is_ok() {
         let _ = HANDLE.set(handle);
     }
@@ -164,7 +164,7 @@ pub fn start(options: &Options) -> Result<Log> {
     })
 }
 
-/// Opens the log file anew by its name: somebody has moved the one that was open.
+/// Opens the log file anew by its name, after somebody has moved the open one away.
 pub fn reopen() {
     if let Some(handle) = HANDLE.get() {
         let _ = handle.reopen_output();
@@ -190,7 +190,7 @@ fn standard(target: Target, level: LevelFilter, options: &Options) -> Log {
     }
 }
 
-/// Lines above what stands at the bottom of the same terminal.
+/// Writes lines of the log above the line at the bottom of the same terminal.
 struct Above {
     bottom: Bottom,
     to: Place,
@@ -217,7 +217,7 @@ fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
     writeln!(out, "{time} {:<5} {}", record.level(), record.args())
 }
 
-/// When lines cannot be written: the program goes on without them, and says so once.
+/// The time in which lines cannot be written: the program goes on without them, and says so once.
 #[derive(Default)]
 struct Outage {
     said: bool,
@@ -226,14 +226,14 @@ struct Outage {
 }
 
 impl Outage {
-    /// On stderr, for there is no log to say it in.
+    /// Says it on stderr, as there is no log to say it in.
     fn say(&mut self, sentence: &str) {
         if !std::mem::replace(&mut self.said, true) {
             let _ = writeln!(io::stderr(), "imap-to-gmail: {sentence}");
         }
     }
 
-    /// What the next line to be written is to say first.
+    /// A line to be written before the next one, where lines are missing.
     fn note(&self) -> Option<String> {
         (self.dropped > 0).then(|| {
             format!(

@@ -1,5 +1,5 @@
-//! Whether a file is a mount of its own, as containers make them: such a file cannot be replaced by
-//! another one, and what lies beside it inside is not what lies beside it outside.
+//! Is a file a mount of its own, as containers have them? Such a file cannot be replaced by another one, and
+//! the files beside it in the container are not the files beside it on the host.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! OAuth: the token file, in google-auth's format as the Python script kept it (docs/gmail.md 7.5), the renewal of its
-//! access token, and the sign-in that makes it. Not for how a session signs in with a token (`session`,
-//! `credentials`).
+//! OAuth: the token file, in google-auth's format as the Python script kept it (docs/gmail.md 7.5), the
+//! renewal of its access token, and the sign-in that makes it. Not for how a session signs in with a token
+//! (`session`, `credentials`).
 //!
 //! Each file imports only what stands above it; `tests/layers.rs` holds them to that:
 //! ```text

@@ -1,5 +1,5 @@
-//! Why a file cannot be made, read or written, in words that say what to do: which folder is missing, or
-//! whose it is and who asks. The same sentence for the ledger, the log and the token file, whoever meets it.
+//! Why a file cannot be made, read or written, and what to do about it: which folder is missing, or which
+//! user owns it and as which user we run. The ledger, the log and the token file all use these sentences.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ use crate::text::shell_word;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     Read,
-    /// Or make it where there is none.
+    /// To write it, or to make it if it is missing.
     Write,
 }
 
@@ -25,7 +25,7 @@ pub struct FilePlace<'a> {
     /// As people call it: `ledger`.
     pub what: &'a str,
     pub path: &'a Path,
-    /// What else can be done: how another place is chosen.
+    /// How a person chooses another place instead, as the end of a hint.
     pub or: &'a str,
 }
 
@@ -36,7 +36,7 @@ impl FilePlace<'_> {
         Error::fatal(format!("{}: {sentence}", self.path.display())).hint(hint)
     }
 
-    /// Is there a folder for it?
+    /// Does the folder exist in which it is to lie?
     pub fn has_folder(&self) -> bool {
         folder_of(self.path).exists()
     }
@@ -81,7 +81,7 @@ impl FilePlace<'_> {
         }
     }
 
-    /// Whose it is, and who asks.
+    /// The sentence that says whose it is, and as which user we run.
     fn denied(&self, want: Want, folder: &Path) -> (String, String) {
         let what = self.what;
         let done = match want {
@@ -104,7 +104,7 @@ impl FilePlace<'_> {
             format!("the folder {}", name(&culprit))
         };
         let mode = fs::metadata(&culprit).map_or(0, |m| m.permissions().mode() & 0o7777);
-        // One in which other things lie is not to change its owner for this.
+        // A folder that holds other things should not change its owner for this.
         let fresh = fs::read_dir(&culprit).is_ok_and(|mut all| all.next().is_none());
         let give = if fresh {
             format!(
@@ -130,7 +130,7 @@ impl FilePlace<'_> {
         )
     }
 
-    /// What stands in the way, the first on the way to the file, and its owner.
+    /// The first file or folder on the path that we may not use, and its owner.
     fn culprit(&self, want: Want, folder: &Path) -> Option<(PathBuf, u32)> {
         let may = |path: &Path, access| rustix::fs::access(path, access).is_ok();
         let owned = |path: &Path| Some((path.to_path_buf(), fs::metadata(path).ok()?.uid()));
@@ -154,7 +154,7 @@ impl FilePlace<'_> {
         None
     }
 
-    /// How its owner is called by `sudo -u`, where it may not be read.
+    /// The owner, as `sudo -u` takes it, where we may not read the file.
     pub fn owner(&self) -> Option<String> {
         let (_, owner) = self.culprit(Want::Read, &folder_of(self.path))?;
         Some(login(owner))
@@ -167,7 +167,7 @@ pub const FULL: [&str; 2] = [
     "make room (`df -h` shows which disk is full; do not delete the ledger), then start again: nothing is lost",
 ];
 
-/// Where links lead is where a file is made.
+/// The folder in which the file lies or will be made: links are followed.
 fn folder_of(path: &Path) -> PathBuf {
     let folder = |path: &Path| match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
@@ -216,7 +216,7 @@ pub fn login(id: u32) -> String {
     user_name(id).unwrap_or_else(|| format!("'#{id}'"))
 }
 
-/// Users who are known elsewhere than on this machine alone go by their number.
+/// Only /etc/passwd is asked: users from elsewhere (LDAP) are called by their number.
 fn user_name(id: u32) -> Option<String> {
     let all = fs::read_to_string("/etc/passwd").ok()?;
     let line = all

@@ -1,7 +1,7 @@
 //! What a server said: one response (RFC 3501 7), cut into tokens.
 //!
 //! This parser takes any bytes: 8-bit text, flags that are no atoms, unknown items, deep nesting.
-//! What it cannot read becomes `None` for that one response; nothing panics, nothing is read twice.
+//! What it cannot read becomes `None` for that one response; nothing panics, and no byte is read twice.
 //! The bytes come framed from `wire`; what the parts mean for a session is said in `session`.
 
 use chrono::{Datelike as _, Timelike as _};
@@ -19,10 +19,10 @@ pub use token::{Part, Token, announced_literal};
 const MAX_UIDS: usize = 2_000_000;
 /// Capabilities of one server. Gmail has 20, Dovecot 40.
 const MAX_CAPABILITIES: usize = 500;
-/// Of a status text: nobody reads more, and a CAPABILITY code has less.
+/// How much of a status text is kept: nobody reads more, and a CAPABILITY code is shorter.
 const MAX_STATUS: usize = 16 << 10;
 
-/// The three answers to a command, and the two that come on their own (RFC 3501 7.1).
+/// The three answers to a command, and the two that a server sends unasked (RFC 3501 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Ok,
@@ -38,12 +38,12 @@ pub struct StatusText {
     pub status: Status,
     /// What stood in the brackets, as sent.
     pub code: Option<Vec<u8>>,
-    /// Everything behind the status word, code included: the server's words.
+    /// The server's words: everything after the status word, code included.
     pub words: Vec<u8>,
 }
 
 impl StatusText {
-    /// From the bytes behind `*` or the tag: `NO [LIMIT] too big`.
+    /// Reads the bytes after `*` or the tag: `NO [LIMIT] too big`.
     pub fn parse(line: &[u8]) -> Option<StatusText> {
         let (word, rest) = word(line);
         let status = match word.to_ascii_uppercase().as_slice() {
@@ -67,13 +67,13 @@ impl StatusText {
         })
     }
 
-    /// The arguments of the response code `name`, when it is that one.
+    /// The arguments of the response code, if it is the one with this name.
     pub fn code_args(&self, name: &str) -> Option<&[u8]> {
         let (first, rest) = word(self.code.as_deref()?);
         first.eq_ignore_ascii_case(name.as_bytes()).then_some(rest)
     }
 
-    /// The one number behind the response code `name`.
+    /// The one number in the response code with this name.
     pub fn code_number(&self, name: &str) -> Option<u32> {
         ascii_number(self.code_args(name)?)
     }
@@ -118,8 +118,7 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    /// Takes over what another response about the same message tells beyond this one. Flags are as
-    /// told last.
+    /// Adds what another response says about the same message. Of flags the later ones count.
     pub fn complete(&mut self, other: Fetched) {
         self.size = self.size.or(other.size);
         self.gm_msgid = self.gm_msgid.or(other.gm_msgid);
@@ -129,7 +128,7 @@ impl Fetched {
         self.body = self.body.take().or(other.body);
     }
 
-    /// As the watcher keeps it; None without a UID (an unsolicited update).
+    /// What the watcher records of the message; None if there is no UID (the server sent the update unasked).
     pub fn discovered(&self) -> Option<Discovered> {
         let header = self.header.as_deref();
         Some(Discovered {
@@ -148,7 +147,7 @@ impl Fetched {
     }
 }
 
-/// One untagged response, as far as this program knows it.
+/// One untagged response of a kind that this program uses.
 #[derive(Clone, Debug)]
 pub enum Untagged {
     Status(StatusText),
@@ -170,7 +169,7 @@ pub enum Untagged {
     },
     /// QUOTAROOT: the names of the limits that a mailbox is under (RFC 9208 5.2).
     QuotaRoots(Vec<Vec<u8>>),
-    /// QUOTA: one of them, and of each of its resources the name, what is used and what there is.
+    /// QUOTA: one of these limits; of each of its resources the name, how much is used, and the limit.
     Quota {
         root: Vec<u8>,
         resources: Vec<(Vec<u8>, u64, u64)>,
@@ -196,7 +195,7 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         b"SEARCH" => {
             return Some(search(rest).map_or(Untagged::Unreadable, Untagged::Search));
         }
-        // RFC 4731: not asked for, and so not understood.
+        // The form of RFC 4731 is not read, as it is never asked for.
         b"ESEARCH" => return Some(Untagged::Unreadable),
         b"STATUS" => {
             let skip = first.len() - rest.len();
@@ -306,7 +305,7 @@ fn quota_roots(tokens: &[Token]) -> Option<Untagged> {
     Some(Untagged::QuotaRoots(roots.collect::<Option<_>>()?))
 }
 
-/// A resource whose figures are none is as good as not told.
+/// A resource whose figures are no numbers is left out.
 fn quota(tokens: &[Token]) -> Option<Untagged> {
     let [root, Token::List(items), ..] = tokens else {
         return None;
@@ -335,7 +334,7 @@ fn fetched(items: Vec<Token>) -> Option<Fetched> {
         let name = name.to_ascii_uppercase();
         match name.as_slice() {
             b"UID" => out.uid = value.number().filter(|n| *n > 0).map(Uid),
-            // What no message can have is as good as no answer, and must fit the ledger.
+            // A size that no message can have counts as no answer; and the ledger could not hold it.
             b"RFC822.SIZE" => out.size = value.number().filter(|n| *n < 1 << 53),
             b"X-GM-MSGID" => out.gm_msgid = value.number().filter(|n| *n < 1 << 63),
             b"INTERNALDATE" => out.internal_date = value.bytes().and_then(internal_date),
@@ -370,15 +369,15 @@ fn text(value: Token) -> Option<Vec<u8>> {
 fn internal_date(bytes: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(bytes).ok()?.trim();
     let strict = chrono::DateTime::parse_from_str(text, "%d-%b-%Y %H:%M:%S %z").ok();
-    // Two digits are read as a year of the first century.
+    // chrono reads a year of two digits as one of the first century.
     let date = strict.filter(|t| t.year() > 99).or_else(|| odd_date(text));
-    // A leap second (:60) is more than many a server can read, and the ledger's dates.
+    // Neither many servers nor the ledger's dates can hold a leap second (:60).
     date.and_then(|t| t.to_utc().with_nanosecond(0))
         .filter(makes_sense)
 }
 
 fn odd_date(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
-    // Whatever the weekday is, it adds nothing, and a wrong one would be refused.
+    // The weekday is dropped: it adds nothing, and with a wrong one the date would be refused.
     let text =
         text.trim_start_matches(|c: char| c.is_alphabetic() || c == ',' || c == '.' || c == ' ');
     let time = text.find(':')?;
@@ -392,7 +391,7 @@ fn odd_date(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
 /// A header's raw value from a header block; the first one where there are several. Names are
 /// compared without regard to case (imap4d answers in capitals, docs/servers.md 3.10).
 pub fn header_value(block: &[u8], name: &str) -> Option<Vec<u8>> {
-    // A crafted block costs mailparse quadratic time: nobody's Message-ID and Date need more.
+    // mailparse takes quadratic time for a hostile block: no real Message-ID and Date need more than this.
     let block = &block[..block.len().min(64 << 10)];
     let start = block
         .iter()

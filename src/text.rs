@@ -1,12 +1,12 @@
-//! Text for people: counts, sizes and moments as they read them, in lines that fit. And text from people:
-//! what their editors and shells put in front of it, or make of it.
+//! Text for people: counts, sizes and times as they read them, in lines that fit. And text from people: what
+//! their editors and shells do to a file or an argument.
 
 use chrono::{DateTime, Local, TimeZone, Utc};
 use textwrap::WordSeparator;
 use textwrap::core::{Word, display_width};
 use textwrap::wrap_algorithms::wrap_first_fit;
 
-/// What `plain` says no to.
+/// The error and the hint for a file that `plain` does not accept.
 pub const UTF_16: &str = "is UTF-16, expected UTF-8";
 pub const UTF_16_HINT: &str = "in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"; or `iconv -f UTF-16 -t UTF-8 OLD >NEW`, with another name for NEW";
 
@@ -36,8 +36,8 @@ pub fn moment(t: DateTime<Utc>) -> String {
     format!("{} UTC", t.format("%Y-%m-%d %H:%M:%S"))
 }
 
-/// A moment for who reads it at a desk: `2026-11-28 18:20 (17:20 UTC)`, by the clock of the place; where
-/// that is UTC, `2026-11-28 17:20 UTC`.
+/// A time for people: local time, and UTC where that differs. `2026-11-28 18:20 (17:20 UTC)`, or
+/// `2026-11-28 17:20 UTC`.
 pub fn minute(t: DateTime<Utc>) -> String {
     minute_at(t, &t.with_timezone(&Local))
 }
@@ -66,7 +66,7 @@ pub fn bytes_text(n: u64) -> String {
     }
 }
 
-/// `12 s`, `3 min`, `5 h`, `12 days`, `4 months`, `2 years`: whole ones.
+/// `12 s`, `3 min`, `5 h`, `12 days`, `4 months`, `2 years`: whole units, rounded down.
 pub fn span(seconds: u64) -> String {
     match (seconds, seconds / 86_400) {
         (0..60, _) => format!("{seconds} s"),
@@ -78,7 +78,7 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
-/// A word of a command line as a shell must be given it.
+/// A word of a command line, quoted for the shell where it must be.
 pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -158,7 +158,7 @@ pub fn wrapped(width: usize, first: &str, rest: &str, text: &str) -> String {
     out.replace(GLUE, " ")
 }
 
-/// Stands for a blank within a command.
+/// A placeholder for the blanks within a command, where no line may be broken.
 const GLUE: char = '\u{a0}';
 
 fn glued(text: &str) -> String {
@@ -176,8 +176,8 @@ fn glued(text: &str) -> String {
         .collect()
 }
 
-/// The bytes of a text file without the mark (U+FEFF) that some editors begin it with. None for
-/// UTF-16, which PowerShell and old editors write: no text in UTF-8 has a NUL there.
+/// The bytes of a text file without the mark (U+FEFF) that some editors put at its beginning. None for UTF-16,
+/// which PowerShell and old editors write: a text in UTF-8 has no NUL among its first bytes.
 pub fn plain(bytes: &[u8]) -> Option<&[u8]> {
     let utf_16 = match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,

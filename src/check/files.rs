@@ -1,4 +1,4 @@
-//! Who else may read or replace the files that hold secrets, and what the ledger lies on.
+//! Who else may read or replace the files that hold secrets, and which disk the ledger lies on.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,16 +10,16 @@ use crate::error::Error;
 use crate::ledger;
 use crate::text::{bytes_text, shell_word};
 
-/// Below this the ledger soon has no room to grow.
+/// With less free space than this the ledger soon has no room to grow.
 const LITTLE: u64 = 100_000_000;
-/// Below this a run is about to fail: SQLite's log alone may take 16 MB.
+/// With less free space than this a run is about to fail: SQLite's log alone may take 16 MB.
 const TOO_LITTLE: u64 = 20_000_000;
 
 /// Files that others can read, and folders in which they can replace them.
 pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
     let name = "permissions";
     let mut files = draft.secret_files.clone();
-    // It tells who wrote what, and to whom.
+    // The ledger shows who wrote to whom, and about what.
     if let Some(ledger) = &draft.ledger {
         for suffix in ["", "-wal", "-shm", ".lock"] {
             files.push(ledger::beside(&ledger.path, suffix));
@@ -43,7 +43,7 @@ pub(super) fn permissions(draft: &Draft) -> Vec<Finding> {
         }
     }
     for folder in folders {
-        // With the sticky bit, as in /tmp, each may only replace what is his.
+        // With the sticky bit, as on /tmp, users may only replace their own files.
         let mode = mode(&folder).unwrap_or(0);
         if mode & 0o002 != 0 && mode & 0o1000 == 0 && others_get_to(&folder) {
             let shown = folder.display();
@@ -74,7 +74,7 @@ fn mode(path: &Path) -> Option<u32> {
     Some(fs::metadata(path).ok()?.permissions().mode() & 0o7777)
 }
 
-/// Whoever may not pass through a folder on the way cannot use what lies below.
+/// Others who may not pass through one of the folders on the way cannot reach the file.
 fn others_get_to(folder: &Path) -> bool {
     let Ok(folder) = folder.canonicalize() else {
         return true;
@@ -113,7 +113,7 @@ pub(super) fn disk(ledger: &Path) -> Vec<Finding> {
     found
 }
 
-/// statfs(2) lists these numbers; only Linux has them.
+/// The numbers are in the manual of statfs(2); only Linux has them.
 #[cfg(target_os = "linux")]
 fn network_file_system(folder: &Path) -> Option<&'static str> {
     let kind = rustix::fs::statfs(folder).ok()?.f_type;

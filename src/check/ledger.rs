@@ -1,4 +1,4 @@
-//! The ledger: is it there, whose is it, is it whole, and does a run use it.
+//! The ledger: does it exist, whose is it, is it undamaged, and is a run using it?
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::ledger::{self, Inspection, Route};
 use crate::status::is_running;
 use crate::text::thousands;
 
-/// What the ledger says of runs before this check.
+/// What the ledger says about earlier runs.
 #[derive(Debug, Default)]
 pub(super) struct Before {
-    /// A run has looked at the source: what the first one takes is decided. None: not known.
+    /// A run has looked at the source, so it is decided already what the first run takes. None: not known.
     pub(super) begun: Option<bool>,
     /// Nothing has been delivered, and nothing imported.
     pub(super) new: bool,
@@ -32,7 +32,7 @@ impl Before {
             };
         };
         Before {
-            // Of an older ledger no more is known.
+            // An older ledger cannot be asked for more.
             begun: (!i.outdated).then_some(i.begun),
             new: i.new,
             waiting: i.summary.backlog.messages,
@@ -55,7 +55,7 @@ pub(super) fn findings(draft: &Draft, route: Option<&Route>) -> (Vec<Finding>, B
     };
     let checked = seen.and_then(|inspection| {
         belongs(inspection.as_ref(), route, draft)?;
-        // Only now: that it is another's, or damaged, says more.
+        // Checked last: that it is another route's, or damaged, is more important.
         ledger::may_write(path)?;
         Ok(inspection)
     });

@@ -1,4 +1,4 @@
-//! Is there room for what comes, and is much of it there already? Asked of the target with a few commands.
+//! Has the target room for the mail that will come, and does it have much of that already? A few commands tell.
 
 use std::collections::HashSet;
 
@@ -14,20 +14,20 @@ use crate::response::Fetched;
 use crate::session::{Left, METADATA_MAX, Quota, SET_MAX, Session};
 use crate::text::{bytes_text, counted};
 
-/// What is left after all has come, below this part of the whole, is soon gone.
+/// There is a warning where less than this fraction of the whole (one in so many) is left after all has come.
 const CLOSE: u64 = 20;
-/// Messages of the target that are looked at for copies, in sets of as many as one command may name.
+/// How many messages of the target are looked at for copies, in sets of as many as one command may name.
 const LOOKED_AT: usize = 5 * SET_MAX;
 const NAME: &str = "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
-/// Mail may be dated this much before it came.
+/// The Date of a message may be this much earlier than its arrival.
 const DATE_SLACK: TimeDelta = TimeDelta::days(2);
 
-/// How much comes, about.
+/// About how much mail will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Coming {
     messages: u64,
     bytes: u64,
-    /// With the first run; else it waits already.
+    /// It will come with the first run; otherwise it is in the ledger already and waits.
     first: bool,
 }
 
@@ -45,7 +45,7 @@ impl Coming {
             });
         }
         let sample = sample?;
-        // What is there already takes no room.
+        // What the target has already takes no more room.
         let share = |n: u64| match overlap {
             Some(o) if o.waiting > 0 => {
                 let sent = u128::from(o.waiting.saturating_sub(o.held));
@@ -61,7 +61,7 @@ impl Coming {
     }
 }
 
-/// What the target's limits leave, beside what comes. `make_room`: what to do where that is not enough.
+/// Compares what the target's limits leave with what will come. `make_room`: what to do where that is not enough.
 pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, make_room: &str) -> Finding {
     let messages = |n| counted(n, "message");
     let judged = [
@@ -117,7 +117,7 @@ pub(super) fn left(name: &str, quota: Quota, coming: Option<Coming>, make_room: 
     }
 }
 
-/// As a run treats it: mail waits until a person has made room.
+/// The same words as in a run: mail waits until a person has made room.
 fn full(message: String) -> Error {
     Error::new(Fault::NeedsUser, message)
 }
@@ -161,7 +161,7 @@ impl Judged {
     }
 }
 
-/// Of the newest messages that a first run would send, those that this mailbox holds already.
+/// How many of the newest messages that a first run would send are in this mailbox already.
 pub(super) fn overlap(session: &mut Session, mailbox: &str, sample: &Sample) -> Result<Overlap> {
     let mut overlap = Overlap {
         waiting: sample.newest.len() as u64,

@@ -1,5 +1,5 @@
-//! Of what a first run takes, what can be told with a few commands: about how many bytes it is, and what
-//! names the newest messages.
+//! What a few commands tell about the mail that a first run takes: about how many bytes it has, and the
+//! Message-IDs of the newest messages.
 
 use crate::config::Since;
 use crate::error::Result;
@@ -8,25 +8,26 @@ use crate::response::Fetched;
 use crate::session::{METADATA_MAX, SET_MAX, Session, View};
 use crate::text::thousands;
 
-/// Messages of which the name is asked.
+/// How many messages are asked for their Message-ID.
 const NEWEST: usize = 200;
 const NAME: &str = "(UID INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE)])";
 
 /// The messages of the source that a first run takes.
 pub(super) enum Wanted {
-    /// So many, which is all.
+    /// All of the mailbox's, so many.
     All(u32),
-    /// These; days are the server's, and one more is asked for.
+    /// Those from this time on. The UIDs come from a SEARCH, which knows only days by the server's clock, so it
+    /// asked for one day more.
     Since(Time, Vec<Uid>),
 }
 
-/// What was learned of them.
+/// What was learned about them.
 #[derive(Debug)]
 pub(super) struct Sample {
     pub(super) messages: u64,
-    /// In all, about.
+    /// Of all together, estimated.
     pub(super) bytes: u64,
-    /// The newest.
+    /// The newest of them.
     pub(super) newest: Vec<Discovered>,
 }
 
@@ -57,7 +58,7 @@ impl Wanted {
         }
     }
 
-    /// What the server tells of the messages at these places, counted from the oldest.
+    /// Asks for the messages at these places, counted from the oldest.
     fn fetch(
         &self,
         session: &mut Session,
@@ -82,7 +83,8 @@ impl Wanted {
     }
 }
 
-/// Asks for the newest, and where there are more for the sizes of some that lie evenly among all.
+/// Asks for the newest messages and, where there are more, for the sizes of some that are spread evenly over
+/// all.
 pub(super) fn taken(session: &mut Session, wanted: &Wanted) -> Result<Sample> {
     let count = wanted.count();
     let newest: Vec<usize> = (count.saturating_sub(NEWEST)..count).collect();
@@ -107,12 +109,12 @@ pub(super) fn taken(session: &mut Session, wanted: &Wanted) -> Result<Sample> {
     Ok(sample)
 }
 
-/// Places that lie evenly among so many, as many as one command may name.
+/// Places spread evenly over so many messages, as many as one command may name.
 fn spread(count: usize) -> Vec<usize> {
     (0..count).step_by(count.div_ceil(SET_MAX).max(1)).collect()
 }
 
-/// What all of them have together, if the others are like these.
+/// The size of all of them together, if the others are like these.
 fn scaled(sizes: impl Iterator<Item = u64>, count: usize) -> u64 {
     let (mut sum, mut told) = (0_u128, 0_u128);
     for size in sizes {

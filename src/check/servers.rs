@@ -15,19 +15,19 @@ use crate::session::{Greeted, Login, Session, View};
 use crate::text::counted;
 use crate::wire::{self, Protection, Voucher};
 
-/// What a name server is given.
+/// How long a name server may take.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(10);
 /// A certificate that ends sooner should have been renewed: the usual authorities do so a month
 /// before.
 const SOON: TimeDelta = TimeDelta::days(14);
 /// How long IDLE is held: long enough for the server to agree to it.
 const IDLE_TRIED: Duration = Duration::from_millis(300);
-/// Addresses that are named.
+/// At most so many addresses are named.
 const ADDRESSES_MAX: usize = 4;
 
 const MISCONFIGURED: &str = "the configuration does not say how to get there";
 
-/// The source, as far as one gets; and of what it holds, what matters to the target.
+/// Tries the source, as far as it goes. Gives what the target's checks need to know of the mail in it.
 pub(super) fn source(
     draft: &Draft,
     times: &Intervals,
@@ -56,7 +56,7 @@ pub(super) fn source(
     sample
 }
 
-/// All the way into a server. `access`: where what to sign in with comes from when it is a token.
+/// Connects to a server and signs in. `access`: where the access token comes from, if the side uses one.
 pub(super) fn enter(
     side: &str,
     endpoint: Option<&Endpoint>,
@@ -172,7 +172,7 @@ fn encryption(
     let days = counted(left.num_days().unsigned_abs(), "day");
     let day = ends.format("%Y-%m-%d");
     match voucher {
-        // Its dates do not count.
+        // A certificate that is itself in the CA file is accepted whatever its dates.
         Voucher::Itself => Finding::ok(name, text),
         _ if left < SOON => Finding::warning(
             name,
@@ -215,7 +215,7 @@ fn sign_in(
     }
 }
 
-/// How much there is, and what the first run takes of it.
+/// How much mail there is, and how much of it the first run takes.
 fn mailbox(
     session: &mut Session,
     since: Option<Since>,

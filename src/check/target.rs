@@ -1,4 +1,5 @@
-//! The target from its token to what it can do. Nothing is added to it: EXAMINE and LIST only.
+//! The target, from the sign-in to what the server can do. Nothing is changed there: mailboxes are only
+//! listed and opened with EXAMINE.
 
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -15,12 +16,12 @@ use crate::session::Session;
 use crate::target::{COPIES, Policy, all_mail_hidden};
 use crate::text::bytes_text;
 
-/// Mail of this size is common: a server that takes less refuses some.
+/// Mail of this size is common: a server with a lower limit refuses some of it.
 const COMMON_SIZE: u64 = 25_000_000;
 const LOST: &str = "the connection was lost";
 const QUOTA: &str = "target_quota";
 
-/// The target, as far as one gets. `coming`: what is known of what the source has for it.
+/// Tries the target, as far as it goes. `coming`: what is known of the mail that the source has for it.
 pub(super) fn findings(
     draft: &Draft,
     times: &Intervals,
@@ -83,8 +84,8 @@ pub(super) fn findings(
     session.logout();
 }
 
-/// Is there room, and is it needed: a new ledger may have been made by mistake. Where a server does not say
-/// or does not hold what it offers, a run goes on all the same.
+/// Is there room, and is it needed? A new ledger may have been made by mistake while the target has the mail
+/// already. A server that does not answer this, or not as it promised, is no problem for a run.
 fn room(
     session: &mut Session,
     policy: &Policy,
@@ -94,7 +95,7 @@ fn room(
     tell: &mut dyn FnMut(Finding),
     warn: &dyn Fn(&Overlap) -> Finding,
 ) {
-    // The checks of the source end in any case, and with them this wait.
+    // The thread that tries the source always ends, and so does this wait.
     let sample = coming.recv().ok();
     let quota = match (session.offers("QUOTA"), session.usable()) {
         (true, true) => Some(session.quota(INBOX)),
@@ -123,7 +124,7 @@ fn room(
     }
 }
 
-/// Where copies are looked for that are there already, and the name of All Mail.
+/// The mailboxes in which copies are looked for, and the name of All Mail.
 fn copies(name: &str, session: &mut Session, policy: &Policy) -> (Finding, Option<String>) {
     if !policy.labels {
         let text = format!("not Gmail: what is there already is looked for in {INBOX} alone");

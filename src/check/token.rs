@@ -1,4 +1,4 @@
-//! The token file: is it good, will it last, and what its endpoint says of this machine's clock.
+//! The token file: is it good, will it last, and what does its endpoint say about this machine's clock?
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use crate::message::Time;
 use crate::oauth::{Keeping, Proof, Renewal, Tokens};
 use crate::text::minute;
 
-/// A token is renewed a minute before its end: a clock that is further off is too late for that.
+/// A token is renewed a minute before its end: with a clock that is further off that comes too late.
 const SKEW_MAX: TimeDelta = TimeDelta::seconds(60);
 
 const TRY_AGAIN: &str = "try again later; is this machine online?";
 
-/// Tries the token file at `path`. The access token, or why there is none to sign in with.
+/// Tries the token file at `path`. Gives the access token, or why there is none to sign in with.
 pub(super) fn tried(
     side: &str,
     path: &Path,
@@ -100,7 +100,7 @@ fn finding(name: &str, path: &Path, proof: &Proof, now: Time) -> Finding {
     }
 }
 
-/// Where a renewed token cannot be kept as it should be.
+/// A finding where a renewed token cannot be written as it should be.
 fn kept(side: &str, path: &Path, proof: &Proof) -> Option<Finding> {
     let (name, file) = (format!("{side}_token_file"), path.display());
     match &proof.keeping {

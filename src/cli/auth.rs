@@ -1,5 +1,5 @@
-//! `auth`: what is said to a person who signs in, and in which order things happen. A token file is
-//! replaced only by a token that, with `--config`, has opened the mail of the right account.
+//! `auth`: what a person who signs in is told, and the order in which things happen. With `--config`, a token
+//! file is replaced only once the new token has opened the mail of the right account.
 
 use std::env;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -73,12 +73,12 @@ impl From<ProviderName> for Provider {
 pub(super) fn auth(args: &AuthArgs, times: &Intervals) -> Result<u8> {
     let provider = Provider::from(args.provider);
     let client = Client::read(&args.credentials, provider)?;
-    // Gmail is where mail goes to; where it comes from may be anywhere.
+    // Gmail is the target. The source may be at any provider.
     let side = match provider {
         Provider::Google => "target",
         Provider::Microsoft | Provider::Other => "source",
     };
-    // Whose a token file is that is named by itself, nobody has said.
+    // A token file named with --token-file need not belong to the configuration in this folder.
     let usual = || usual_config().filter(|_| args.token_file.is_none());
     let config = args.config.clone().or_else(usual);
     let account = match &config {
@@ -136,7 +136,7 @@ fn token_file(account: Option<(&Account, &Path)>, side: &str) -> Result<PathBuf>
     })
 }
 
-/// Proves the token where it can, writes it, and says what is so now.
+/// Tries the token if the account is known, writes it, and says what is true now.
 fn finish(
     client: &Client,
     account: Option<&Account>,
@@ -169,7 +169,7 @@ fn finish(
     Ok(text)
 }
 
-/// Signs in with the token. Which account it is of, nobody but the server can tell.
+/// Signs in with the token: only the server can tell which account it belongs to.
 fn prove(account: &Account, grant: &Grant, path: &Path, times: &Intervals) -> Result<String> {
     let user = account.user.clone();
     let login = Login::Token {
@@ -191,7 +191,7 @@ fn prove(account: &Account, grant: &Grant, path: &Path, times: &Intervals) -> Re
             "it was probably of another account: run the same command again and choose {user}; nothing was written to {path}"
         ))),
         Err(e) => {
-            // Nobody waits here until the server has room: that status is of `run --once` alone.
+            // Nobody waits here until the server has room: the exit status for that is only for `run --once`.
             let e = if e.reaction().again == Again::AfterPause {
                 e.with_fault(Fault::Connection)
             } else {
@@ -272,7 +272,7 @@ fn as_user(user: Option<&str>) -> String {
     user.map(|user| format!(" as {user}")).unwrap_or_default()
 }
 
-/// True if a browser was set in motion.
+/// True if a browser was started.
 fn open_browser(url: &str) -> bool {
     let display = ["DISPLAY", "WAYLAND_DISPLAY"]
         .iter()
@@ -298,8 +298,7 @@ fn warn(words: &str) {
     let _ = writeln!(io::stderr(), "warning: {words}");
 }
 
-/// What is typed is not shown for as long as this lives, where it is typed at a terminal: the
-/// address has the code in it.
+/// While this lives, the terminal does not show what is typed: the pasted address has the code in it.
 struct Silence(Option<Termios>);
 
 impl Silence {
@@ -313,7 +312,7 @@ impl Silence {
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
         quiet.local_modes.insert(LocalModes::ECHONL);
-        // Who ends the program must not find the terminal mute.
+        // When the program is ended, the terminal must show again what is typed.
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
             .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
         let restored = before.clone();

@@ -1,4 +1,4 @@
-//! `check`: its findings on a screen, the problems where nobody overlooks them; or as JSON.
+//! `check`: prints its findings, the problems where nobody overlooks them, or prints all as JSON.
 
 use std::io::{IsTerminal as _, stdout};
 
@@ -29,21 +29,21 @@ pub(super) fn check(args: &CheckArgs, times: &Intervals) -> u8 {
     }
     let is = |status: u8| {
         findings.iter().any(|f| match f.outcome {
-            // What comes right by itself did not do so within a check.
+            // A trouble that ends by itself did not end within the check.
             Outcome::Problem(fault) if fault.reaction().again == Again::AfterPause => status == 1,
             Outcome::Problem(fault) => status == fault.reaction().exit_status,
             Outcome::Ok | Outcome::Warning | Outcome::Skipped => false,
         })
     };
-    // The first that applies, as everywhere.
+    // The first status that applies, as for every command.
     [2, 1, 4].into_iter().find(|s| is(*s)).unwrap_or(0)
 }
 
-/// The findings as they come.
+/// Prints the findings as they come.
 struct Screen {
     coloured: bool,
     lines: usize,
-    /// Skipped one after the other for the same reason: they are told together.
+    /// Things skipped one after the other for the same reason: they are printed together.
     skipped: Vec<Finding>,
 }
 
@@ -90,12 +90,12 @@ impl Screen {
         say(&text);
     }
 
-    /// The verdict; and the problems once more, where the first of them may have left the screen.
+    /// Prints the verdict; and the problems once more where the first of them may have scrolled off the screen.
     fn end(mut self, findings: &[Finding]) {
         self.tell_skipped();
         let problems: Vec<&Finding> = findings.iter().filter(|f| is_problem(f)).collect();
         let verdict = verdict(findings, problems.len());
-        // The verdict, a blank line above it, and the prompt.
+        // Lines for the verdict, the blank line above it, and the prompt.
         if problems.is_empty() || self.lines + 3 <= height() {
             say(&format!("\n{}", wrapped(columns(), "", "", &verdict)));
             return;
@@ -125,14 +125,14 @@ fn verdict(findings: &[Finding], problems: usize) -> String {
     )
 }
 
-/// On a terminal that knows colours, unless a person wants none (https://no-color.org).
+/// Colours are used on a terminal that knows them, unless the user wants none (https://no-color.org).
 fn coloured() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     !set("NO_COLOR") && !dumb && stdout().is_terminal()
 }
 
-/// How many lines the terminal has; beside one, what every terminal has.
+/// How many lines the terminal has; where stdout is no terminal, as many as all have.
 fn height() -> usize {
     match rustix::termios::tcgetwinsize(stdout()).map(|size| usize::from(size.ws_row)) {
         Ok(0) | Err(_) => HEIGHT,

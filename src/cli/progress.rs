@@ -1,5 +1,5 @@
-//! How far a run has come, told while it runs: one line at the bottom of a terminal, or one line a
-//! minute in the log. And the summary at its end. The figures are the engine's.
+//! Tells how far a run has come while it runs, in one line at the bottom of a terminal or one line a minute
+//! in the log, and gives the summary at its end. Not for counting: the figures come from the engine.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -17,18 +17,18 @@ use crate::ledger::{Count, Room, TroubleKind};
 use crate::logging::Bottom;
 use crate::text::{bytes_text, counted, span, thousands};
 
-/// Between two looks at the figures for a terminal.
+/// How often the figures are looked at for a terminal.
 const GLANCE: Duration = Duration::from_millis(500);
-/// Counting a large ledger takes time: of which it gets this share at most.
+/// Counting a large ledger takes time: at most one part in so many of the time is spent on it.
 const SHARE: u32 = 50;
-/// A rate is that of this time.
+/// A rate is measured over this time.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Before this time a rate would be a guess.
 const RATE_AFTER: Duration = Duration::from_secs(3);
-/// Reasons of failures that a summary tells apart.
+/// So many reasons for failures a summary lists.
 const REASONS: usize = 3;
 
-/// Tells how far an engine has come, until it goes.
+/// Tells how far an engine has come, until this is dropped.
 pub(super) struct Reporter {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,7 +53,7 @@ impl Reporter {
             let mut wait = shown.as_ref().map_or(every, |_| Duration::ZERO);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
                 let begun = Instant::now();
-                // A ledger that fails ends the run, and that says so.
+                // If the ledger fails, the run ends, and reports it.
                 let Ok(progress) = engine.progress() else {
                     continue;
                 };
@@ -83,7 +83,7 @@ impl Reporter {
     }
 }
 
-/// Whatever comes after it finds the terminal as it was.
+/// Leaves the terminal as it was for whatever is printed next.
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.stop.take();
@@ -96,7 +96,7 @@ impl Drop for Reporter {
     }
 }
 
-/// What was done of late.
+/// What was done recently, for the rate.
 #[derive(Default)]
 struct Pace(VecDeque<(Instant, Count)>);
 
@@ -108,7 +108,7 @@ impl Pace {
         }
     }
 
-    /// Messages and bytes per second, where something moves.
+    /// Messages and bytes per second; None while nothing moves.
     fn rates(&self) -> Option<(f64, f64)> {
         let ((from, before), (to, now)) = (self.0.front()?, self.0.back()?);
         let time = *to - *from;
@@ -121,7 +121,7 @@ impl Pace {
     }
 }
 
-/// What tells one line of the log from the next: nothing is said twice.
+/// The figures in which a line of the log must differ from the line before: nothing is said twice.
 fn standing(p: &Progress) -> String {
     let done = p.counts.done();
     let why = p.troubles.first().map_or("", |t| &t.message);

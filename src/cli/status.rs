@@ -12,7 +12,7 @@ use crate::ledger::{self, Route};
 use crate::status::{Asked, Report};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
-/// The most characters of a sentence about the configuration.
+/// A sentence about the configuration is cut at so many characters.
 const SENTENCE_MAX: usize = 1000;
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
@@ -21,7 +21,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
         Some(_) => None,
         None => usual_config(),
     });
-    // What comes through a pipe can be read only once.
+    // A configuration that comes through a pipe can be read only once.
     let config = config.filter(|config| config.is_file());
     let outline = config.as_ref().map(|c| Outline::of(c, Utc::now()));
     // A configuration that no run would take may still lead to a ledger.
@@ -37,7 +37,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
         upload_limit: outline.as_ref().and_then(|o| o.upload_limit_per_day),
     };
     let read = ledger::read(&path, |ledger| {
-        // Before the first look it may become another route's.
+        // Before a run has looked at the source, the ledger may still become another route's.
         let open = ledger.is_untouched()?;
         let route = ledger.route()?.filter(|_| !open);
         Ok((route, Report::new(ledger, &asked, Utc::now())?))
@@ -89,12 +89,12 @@ fn doubts(config: &Path, outline: &Outline, route: Option<&Route>, ledger: &Path
     out
 }
 
-/// A sentence with what stands in a configuration in it, which may be of any length.
+/// Cuts a sentence that quotes the configuration, whose values may be of any length.
 fn short(e: &Error) -> String {
     shown_within(e.to_string().as_bytes(), SENTENCE_MAX)
 }
 
-/// The files that were given, as they are to be given again.
+/// The options that name the files, as a person must type them again.
 fn typed(args: &LedgerArgs) -> String {
     let files = [
         ("--config", &args.config),

@@ -1,4 +1,4 @@
-//! A command line that means nothing: what clap found wrong, in our form, and what was meant.
+//! A wrong command line: what clap found wrong, worded as our errors are, and what was probably meant.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,8 +10,8 @@ use crate::error::Error;
 
 const CREDENTIALS_HINT: &str = "the file of an OAuth client is needed, which you make at Google and download (docs/google-client.md says how): `imap-to-gmail auth --credentials client_secret.json`";
 
-/// An option that was typed with one hyphen, as other programs have them: clap would take `-config`
-/// for `-c onfig`.
+/// An option that was typed with one hyphen, as some other programs want it: clap would read `-config` as
+/// `-c onfig`.
 pub(super) fn slip(args: &[OsString]) -> Option<Error> {
     let root = command();
     let known = |name: &str| {
@@ -30,14 +30,14 @@ pub(super) fn slip(args: &[OsString]) -> Option<Error> {
     )
 }
 
-/// Help and version are as clap has them.
+/// Help and version are printed as clap words them.
 pub(super) fn usage(e: &clap::Error) -> u8 {
     match e.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             say(&e.to_string());
             return 0;
         }
-        // A service whose arguments were lost must not look as if all were done.
+        // A service whose arguments were lost must not look as if it had succeeded.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             say_aside(&e.to_string());
             return 2;
@@ -59,7 +59,7 @@ pub(super) fn usage(e: &clap::Error) -> u8 {
     2
 }
 
-/// What other programs call it.
+/// What other programs call our `run`.
 const RUN: [&str; 8] = [
     "copy", "daemon", "fetch", "go", "once", "start", "sync", "watch",
 ];

@@ -1,4 +1,4 @@
-//! A command that prints a password: run, and not waited for without end.
+//! A command that prints a password: it is run, and given up after a while.
 
 use std::io::{self, Read as _};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -11,11 +11,11 @@ use super::Secret;
 
 /// A password manager may have to ask a person for its own password.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks whether it has ended.
+/// The pause between two looks at whether it has ended.
 const GLANCE: Duration = Duration::from_millis(20);
-/// What it may print; a password is on the first line of it.
+/// The most that it may print; the password is on the first line.
 const PRINTED_MAX: usize = 64 << 10;
-/// For the rest of its output, once it has ended.
+/// How long to wait for the rest of its output once it has ended.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Why there is no password.
@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) enum Failure {
     NotRun(io::Error),
     Ended(ExitStatus),
-    /// It was ended by us.
+    /// It took too long, and we ended it.
     TooSlow,
 }
 
@@ -61,7 +61,7 @@ impl Heard {
         let heard = Arc::clone(&text);
         thread::spawn(move || {
             let mut part = Secret::new(vec![0; 4096]);
-            // Also what is too much is read: who prints without end must not wait for a reader.
+            // What is over the limit is read too: a program that prints without end must not block.
             while let Ok(n @ 1..) = output.read(part.reveal_mut()) {
                 let mut text = heard.lock().unwrap_or_else(PoisonError::into_inner);
                 let room = PRINTED_MAX - text.reveal().len();
@@ -73,8 +73,7 @@ impl Heard {
         Heard { text, over }
     }
 
-    /// All of it; of a program that the command left behind and that holds its output open, what
-    /// came until now.
+    /// All of it. Where the command left a program behind that holds its output open: what has come so far.
     fn end(self) -> Secret<Vec<u8>> {
         let _ = self.over.recv_timeout(GRACE);
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +120,7 @@ mod tests {
         assert_eq!(run(&["echo", "pw"], long).ok().as_deref(), Some("pw\n"));
         let much = run(&["sh", "-c", "yes | head -c 1000000"], long);
         assert_eq!(much.map_or(0, |text| text.len()), PRINTED_MAX);
-        // What it left behind holds its output open.
+        // The program that it left behind holds its output open.
         let left = run(&["sh", "-c", "sleep 20 & echo pw"], long);
         assert_eq!(left.ok().as_deref(), Some("pw\n"));
         assert!(matches!(run(&["false"], long), Err(Failure::Ended(_))));

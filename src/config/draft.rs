@@ -1,4 +1,4 @@
-//! A configuration that may be wrong in places: what is right of it, and each mistake by itself, so
+//! A configuration that may be wrong in places: the parts of it that are right, and each mistake by itself, so
 //! that one does not hide the others. Not for a run, which takes the whole or nothing
 //! ([`Config::load`](super::Config::load)).
 
@@ -19,9 +19,9 @@ pub struct Draft {
     pub target_key: Option<Key>,
     pub since: Option<Since>,
     pub ledger: Option<LedgerPlace>,
-    /// What was found where earlier versions looked for it.
+    /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
-    /// The files that hold secrets: those it names, and itself where it has one in it.
+    /// The files that hold secrets: those that it names, and the configuration itself where a secret is in it.
     pub secret_files: Vec<PathBuf>,
 }
 
@@ -55,7 +55,7 @@ impl Draft {
     }
 }
 
-/// What is right; what is not goes to the mistakes.
+/// The value, if it is right; if it is not, the error is added to the mistakes.
 pub(super) fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> {
     part.map_err(|e| mistakes.push(e)).ok()
 }

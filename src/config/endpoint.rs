@@ -1,5 +1,5 @@
-//! A server as a configuration has it: where it is, how it is reached, and where in which configuration
-//! that stands, so that words about it can name what to change.
+//! A server as a configuration describes it: where it is, how it is reached, and which keys of which file say
+//! so, so that an error can name what to change.
 
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,7 @@ impl Side {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     pub side: Side,
-    /// The key that holds, or leads to, what the server is entered with: `source_pass`.
+    /// The key that holds, or leads to, the password or token for the server: `source_pass`.
     pub entry: &'static str,
     pub token_file: Option<PathBuf>,
     /// Is the server named there Gmail?
@@ -114,8 +114,8 @@ impl Origin {
         self.given.contains(&self.key(what))
     }
 
-    /// How this key gets this value (JSON). Who adds a second line of a key, or a line without its comma, has
-    /// the next mistake.
+    /// The sentence that tells a person how to give this key this value (JSON). It says whether to change a
+    /// line or add one: a key that is there twice, or a missing comma, would be the next mistake.
     pub fn set(&self, what: &str, value: &str) -> String {
         let (key, file) = (self.key(what), self.file());
         if self.has(what) {
@@ -130,22 +130,21 @@ impl Origin {
         word(&self.file)
     }
 
-    /// The command by which a person signs in again, whole: `provider` is one that `auth` knows, or not
-    /// known.
+    /// The whole command with which a person signs in again. `provider`: as `auth` names it; None: not known.
     pub fn sign_in(&self, provider: Option<&str>) -> String {
         let provider = provider.unwrap_or(if self.gmail || self.side == Side::Target {
             "google"
         } else {
             "microsoft"
         });
-        // What the README and the provider call it. Where it lies nobody has told us.
+        // Its name in the README and at the provider. In which folder it lies we do not know.
         let (client, options, what) = match provider {
             "google" => (
                 "client_secret.json",
                 String::new(),
                 "the OAuth client file from Google (docs/google-client.md says how to get it)",
             ),
-            // A code to enter in any browser: this machine may have none.
+            // It shows a code to enter in any browser, as this machine may have none.
             "microsoft" => (
                 "microsoft.json",
                 "--provider microsoft --device ".to_string(),
@@ -170,14 +169,14 @@ impl Origin {
 }
 
 impl Reader<'_> {
-    /// What stands there of a side, for words about it.
+    /// What the configuration says of a side, for error messages.
     pub(super) fn origin(&self, side: &str) -> Origin {
         let (side, forms) = match side {
             "target" => (Side::Target, key::TARGET),
             _ => (Side::Source, key::SOURCE),
         };
         let given = forms.iter().find(|key| self.map.contains_key(**key));
-        // What is wrong with it is said where it is needed.
+        // An error in it is reported where the value is needed.
         let token_file = self.file(&format!("{}_token_file", side.name()));
         Origin {
             side,

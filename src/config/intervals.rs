@@ -10,7 +10,8 @@ pub struct Intervals {
     /// For TLS and the greeting alone, counted from the connection: a server that is under load or has just
     /// been started takes its time, and a person who tries a setting does not wait so long.
     pub greeting: Duration,
-    /// After so much silence of a server that is to greet in clear it is asked whether it speaks TLS.
+    /// How long a server that should greet in plain text may be silent before it is asked whether it speaks
+    /// TLS.
     pub hush: Duration,
     /// For the answer to a command that moves little; failed sign-ins can be slow (docs/servers.md 3.14).
     pub command: Duration,
@@ -26,7 +27,7 @@ pub struct Intervals {
     pub reconnect: (Duration, Duration),
     /// How long `--once` retries a server that is out of reach.
     pub once_patience: Duration,
-    /// The absence of a message whose APPEND ended unseen is believed this long after its last byte.
+    /// How long after the last byte of an APPEND whose answer was never seen its message's absence is believed.
     pub late_commit: Duration,
     /// The same on Gmail, for a message without Message-ID or Date.
     pub late_commit_anonymous: Duration,
@@ -40,28 +41,28 @@ pub struct Intervals {
     pub look: Duration,
     /// Between two comparisons of all that the source's mailbox holds with the ledger.
     pub reconcile: Duration,
-    /// How long a person's affair is left alone when nothing changes.
+    /// How long a trouble that only a person can mend is left alone while nothing changes.
     pub needs_user: Duration,
     /// Between attempts at an account that asked us to slow down: the first wait, doubling up to
     /// the second figure.
     pub pause: (Duration, Duration),
-    /// How long the target is believed to let us in, while nothing is delivered that would show it.
+    /// How long the target is believed to let us in while no delivery shows it: then a sign-in is tried.
     pub sign_in: Duration,
-    /// Before a trouble that lasts is said again: as long as it has lasted, from the first figure up to
-    /// the second.
+    /// How long before a lasting trouble is logged again: as long as it has lasted so far, at least the first
+    /// figure and at most the second.
     pub remind: (Duration, Duration),
     /// How long a session waits for the next mail before it is let go.
     pub keep: Duration,
-    /// What one step of a batch may take, the transfer of its bytes apart, before the watchdog is no
+    /// How long one step of a batch may take, without the transfer of its bytes, before the watchdog is no
     /// longer told that all is well.
     pub batch: Duration,
     /// Between two signs of life in the ledger.
     pub heartbeat: Duration,
     /// Between two lines about how far a run has come, where there is no terminal to show it.
     pub report: Duration,
-    /// What an APPEND under way is given when a person ends the program.
+    /// How long an APPEND under way may go on after a person has ended the program.
     pub farewell: Duration,
-    /// A person's sign-in in a browser.
+    /// How long a person may take to sign in with a browser.
     pub consent: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! A configuration's JSON: read, or what is wrong with it and where. Beside what JSON itself calls
-//! wrong: a key that is given twice, of which a parser would ignore one.
+//! Reads a configuration's JSON, or says what is wrong with it and where. A key that is there twice is wrong
+//! too, though JSON allows it: a parser would silently ignore one of the two values.
 
 use std::fmt;
 use std::path::Path;
@@ -22,7 +22,7 @@ use excerpt::excerpt;
 use mistake::Mistake;
 use tokens::tokens;
 
-/// What a key that stands there twice is called on its way through serde.
+/// Marks the error about a key that is there twice on its way through serde.
 const TWICE: &str = "given twice: ";
 
 pub(super) const BACKSLASH_HINT: &str = "in JSON a backslash and the letter after it stand for something else: write \\\\ for one that is meant, and \\\" for a quotation mark within text";
@@ -53,7 +53,7 @@ pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>> {
     Ok(map)
 }
 
-/// What stands for `key` in a file that may be no JSON, if anything does. None where nothing can be read.
+/// The value that `key` probably has in a file that may be no JSON. None where nothing can be read.
 pub(super) fn probable_text(path: &Path, key: &str) -> Option<Option<String>> {
     let bytes = unread::bytes(path).ok()?;
     let text = String::from_utf8_lossy(text::plain(&bytes)?);
@@ -72,7 +72,7 @@ fn wrong(path: &Path, e: &serde_json::Error, text: &str) -> Error {
         return Mistake::twice(key, text, at).error(path, text, at);
     }
     if e.is_data() {
-        // No object. The sentence about that would have what stands there in it.
+        // It is no object. serde_json's sentence about that would quote the value, which may be a secret.
         return match serde_json::from_str::<Value>(text) {
             Err(e) => wrong(path, &e, text),
             Ok(other) => Error::usage(format!(
@@ -87,7 +87,7 @@ fn wrong(path: &Path, e: &serde_json::Error, text: &str) -> Error {
 }
 
 impl Mistake {
-    /// `sure`: what stands before it was read.
+    /// `sure`: everything before this byte was read as JSON.
     fn error(&self, path: &Path, text: &str, sure: usize) -> Error {
         let start = text[..self.at].rfind('\n').map_or(0, |at| at + 1);
         let end = text[self.at..]
@@ -157,7 +157,7 @@ pub fn plain_json_error(e: &serde_json::Error) -> String {
     }
 }
 
-/// An object each key of which stands there once.
+/// An object in which no key is there twice.
 struct Object(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Object {

@@ -1,5 +1,5 @@
-//! What a side is entered with, in each form that the configuration has for it. A token file is only
-//! named here: `oauth` reads it, each time anew.
+//! The password or token that a side signs in with, in each form that the configuration has for it. A token
+//! file is only named here: `oauth` reads it each time it is needed.
 
 use std::fmt;
 use std::fs::File;
@@ -14,13 +14,13 @@ use super::{Reader, kind};
 use crate::error::{Result, shown};
 use crate::text::{self, shell_word};
 
-/// More than a password, alone on the first line, could need.
+/// More than any file has that holds a password in its first line.
 const FILE_MAX: usize = 64 << 10;
 
-/// How the names of files with a password in them end.
+/// Endings of names that files with a password in them usually have.
 const ENDS: &[&str] = &["txt", "pass", "password", "pw", "secret"];
 
-/// A password or token. It never shows itself, and is wiped when it goes.
+/// A password or token. It is never printed, and wiped from memory when it is dropped.
 #[derive(Clone, PartialEq)]
 pub struct Secret<T: Zeroize>(T);
 
@@ -34,7 +34,7 @@ impl<T: Zeroize> Secret<T> {
         &self.0
     }
 
-    /// To fill it.
+    /// For whoever fills it.
     pub fn reveal_mut(&mut self) -> &mut T {
         &mut self.0
     }
@@ -60,7 +60,7 @@ pub enum Key {
     TokenFile(PathBuf),
 }
 
-/// The keys of a configuration that lead to one.
+/// The keys of a configuration that name a password or token.
 pub(super) const SOURCE: &[&str] = &[
     "source_pass",
     "source_pass_file",
@@ -187,7 +187,7 @@ impl Reader<'_> {
             }
             None => return Err(self.missing(&[key])),
         };
-        // The arguments may hold a secret, also where they were put into one string with the name.
+        // The arguments may hold a secret, even where name and arguments are one string.
         let name = argv[0].split_whitespace().next().unwrap_or_default();
         let name = shown(name.as_bytes());
         argv[0] = self.program(key, &argv[0])?;
@@ -236,12 +236,12 @@ impl Reader<'_> {
     }
 }
 
-/// Is it a path that was meant? What names no file and looks like none may be the password itself, put there
-/// by mistake, and a password too may have a slash or a dot in it.
+/// Was a path meant? A value that names no file and does not look like a path may be the password itself, put
+/// there by mistake. A password, too, may have a slash or a dot in it.
 fn seems_a_path(named: &str, path: &Path) -> bool {
     let end = Path::new(named).extension().and_then(|end| end.to_str());
     let usual = end.is_some_and(|end| ENDS.iter().any(|usual| end.eq_ignore_ascii_case(usual)));
-    // That the configuration's own folder is there, or the root, says nothing.
+    // That the configuration's own folder exists, or the root, proves nothing.
     let folder = Path::new(named).parent();
     let has_folder = folder.is_some_and(|f| !f.as_os_str().is_empty() && f.parent().is_some())
         && path.parent().is_some_and(Path::is_dir);

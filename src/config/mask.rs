@@ -1,10 +1,10 @@
 //! Keeps secrets out of everything that is shown of a server's words: some servers echo the command
 //! that they refuse. Not for what must be kept out of the ledger: that never holds a secret.
 //!
-//! A server that spells a secret in pieces shorter than [`PIECE_MIN`] is not understood. A secret of
-//! fewer than [`WORD_MAX`] characters stands within many a word, and is masked where it stands by itself:
-//! as an argument, between quotation marks, as a word of a sentence. Its Base64, alone or with the user's
-//! name as a sign-in sends it, is masked wherever it stands, as that of any other secret.
+//! A secret that a server repeats in pieces shorter than [`PIECE_MIN`] is not recognised. A secret of fewer
+//! than [`WORD_MAX`] characters is a part of many words, so it is masked only where it stands alone: as an
+//! argument, between quotation marks, as a word of a sentence. Its Base64, alone or with the user's name as a
+//! sign-in sends it, is masked everywhere, as that of any other secret.
 
 use std::iter;
 
@@ -13,12 +13,12 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::Secret;
 
-/// An echoed piece of a secret at least this long is masked; shorter secrets as a whole.
+/// A piece of a secret is masked if it is at least this long; a shorter secret is masked as a whole.
 const PIECE_MIN: usize = 6;
-/// A shorter one is masked where it stands by itself: "a" is in most words.
+/// A shorter secret is masked only where it stands alone: "a" is in most words.
 const WORD_MAX: usize = 4;
 
-/// Secrets in each form in which a server may say them.
+/// Secrets, in each form in which a server may repeat them.
 #[derive(Clone, Default)]
 pub struct Masks(Vec<Secret<Vec<u8>>>);
 
@@ -38,15 +38,15 @@ impl Masks {
             form_encoded(secret, true),
             form_encoded(secret, false),
         ];
-        // Also of a whole form that holds it.
+        // The Base64 of a longer text that holds the secret.
         let derived: Vec<String> = iter::once(secret)
             .chain(encoded.iter().map(String::as_str))
             .flat_map(|text| (0..3).map(move |shift| within_base64(text, shift)))
             .collect();
-        // Of a short secret little is left in there, which stands in many a word.
+        // Of a short secret only a few characters are certain there, and many words contain them.
         forms.extend(derived.into_iter().filter(|form| form.len() >= PIECE_MIN));
         forms.extend(encoded);
-        // RFC 4648 5.
+        // Base64 for addresses (RFC 4648 5).
         let url_safe: Vec<String> = forms[2..]
             .iter()
             .filter(|form| form.contains(['+', '/']))
@@ -64,7 +64,7 @@ impl Masks {
         )
     }
 
-    /// These and those.
+    /// The masks of both.
     #[must_use]
     pub fn and(mut self, others: Masks) -> Masks {
         self.0.extend(others.0);
@@ -95,22 +95,23 @@ impl Masks {
     }
 }
 
-/// What is certain of the Base64 of something that holds the secret behind `shift` bytes (modulo 3).
+/// The part of a Base64 text that the secret alone decides, where `shift` (modulo 3) unknown bytes come
+/// before it.
 fn within_base64(secret: &str, shift: usize) -> String {
     let mut bytes = vec![0; shift];
     bytes.extend_from_slice(secret.as_bytes());
     let text = STANDARD_NO_PAD.encode(&bytes);
     let certain = (shift * 8).div_ceil(6)..bytes.len() * 8 / 6;
-    // Of nothing nothing is certain.
+    // Of a very short secret no character is certain: the range is then empty or none at all.
     text.get(certain).unwrap_or_default().to_string()
 }
 
-/// As in an address (RFC 3986 2.1).
+/// Encoded as in an address (RFC 3986 2.1).
 fn percent_encoded(secret: &str, upper: bool) -> String {
     encoded(secret, b"-._~", upper)
 }
 
-/// As in a form (application/x-www-form-urlencoded).
+/// Encoded as in a form (application/x-www-form-urlencoded).
 fn form_encoded(secret: &str, upper: bool) -> String {
     encoded(secret, b"*-._", upper).replace("%20", "+")
 }
@@ -243,7 +244,7 @@ mod tests {
                 }
             }
         }
-        // A long one is masked within words too, whatever else is to be.
+        // A long one is masked within words too, even when a short one is masked as well.
         let both = Masks::new("the", b"").and(Masks::new("secret", b""));
         assert_eq!(both.apply("othersecretly the"), "other***ly ***");
     }
@@ -276,7 +277,7 @@ mod tests {
         }
         assert_eq!(masks.apply("one and another"), "one and ***");
         assert_eq!(Masks::new("", b"").apply("nothing"), "nothing");
-        // A word that happens to stand in the Base64 of a short secret is a word.
+        // A word that happens to be a part of a short secret's Base64 is left alone.
         assert_eq!(Masks::new("abc", b"").apply("WJj YmM ab c"), "WJj YmM ab c");
     }
 }

@@ -1,5 +1,5 @@
-//! What a configuration says of its route, as much of it as is right: for who looks at a ledger and runs
-//! nothing. No password is read, no command run.
+//! What a configuration says of its route, as far as it is right: for commands that only look at a ledger. No
+//! password is read and no command is run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,12 @@ use crate::message::Time;
 type Side = (String, String);
 
 pub struct Outline {
-    /// Why a run would not take it.
+    /// Why a run would refuse it.
     pub mistakes: Vec<Error>,
     pub source: Option<Side>,
     pub target: Option<Side>,
     pub upload_limit_per_day: Option<u64>,
-    /// Where its ledger seems to lie, also where nothing else can be read in it.
+    /// Where its ledger seems to lie, even where nothing else in it can be read.
     pub probable_ledger: Option<PathBuf>,
 }
 

@@ -1,15 +1,14 @@
-//! Where the files lie that a configuration names. A relative path begins at the folder of the
-//! configuration, wherever the program is started: two places of one ledger would be two ledgers, and
-//! what has no Message-ID would be sent by each.
+//! Where the files lie that a configuration names. A relative path begins at the configuration's folder,
+//! wherever the program is started: otherwise one configuration could have two ledgers, and a message without
+//! Message-ID would be sent by each.
 //!
 //! The folder is that of the path as it was typed. Where that is a link, its owner put the link where
 //! the other files are to be: what a dotfile manager links to is a repository, and what Kubernetes
 //! links to is replaced by another folder with each change. A configuration without a folder of its
 //! own (a pipe, `/dev/stdin`, a file that was mounted alone into a container) leaves the current one.
 //!
-//! Earlier versions began at the current folder. Where the new place has nothing and that one has it
-//! (or the folder that a link leads to, which is another name of the same configuration), it is used,
-//! and said.
+//! In earlier versions a relative path began at the current folder. A file that is missing at the new place and
+//! lies there (or in the folder that a link to the configuration leads to) is used there, and the user is told.
 
 use std::env;
 use std::fs;
@@ -23,7 +22,7 @@ use super::{Endpoint, Reader, read_object};
 use crate::error::{Note, Result};
 use crate::mount::is_mounted_alone;
 
-/// The ledger, where nothing else is said.
+/// The ledger, where the configuration names none.
 pub const DEFAULT_LEDGER: &str = "sync_state.db";
 
 const FILES: &[&str] = &[
@@ -41,8 +40,8 @@ const MOVE_HINT: &str = "a relative path in a configuration begins at the folder
 #[derive(Clone, Debug, PartialEq)]
 pub struct LedgerPlace {
     pub path: PathBuf,
-    /// Where one may lie that is used as long as `path` holds none: the caller must see that it is of
-    /// the same accounts.
+    /// Where an older one may lie, to be used as long as there is none at `path`. The caller must check that it
+    /// belongs to the same accounts.
     pub older: Vec<PathBuf>,
 }
 
@@ -53,8 +52,8 @@ pub struct Accounts {
     pub target: (String, String),
 }
 
-/// Where the configuration at `path` has its ledger, and the accounts that it must be of, without a
-/// look at the rest: no password is read and no command run.
+/// Where the configuration at `path` has its ledger, and the accounts that the ledger must belong to. Nothing
+/// else is looked at: no password is read and no command is run.
 pub fn ledger_place(path: &Path) -> Result<(LedgerPlace, Result<Accounts>)> {
     let map = read_object(path)?;
     let reader = Reader { path, map: &map };
@@ -69,7 +68,7 @@ pub fn ledger_place(path: &Path) -> Result<(LedgerPlace, Result<Accounts>)> {
     Ok((reader.ledger()?, accounts()))
 }
 
-/// Where a configuration that is wrong seems to have its ledger: for who only looks at that.
+/// Where a faulty configuration seems to have its ledger: for commands that only look at that.
 pub(super) fn probable_ledger(path: &Path) -> Option<PathBuf> {
     let named = probable_text(path, "state_file")?;
     let base = Base::of(path);
@@ -102,7 +101,7 @@ impl Base {
         Base { folder, older }
     }
 
-    /// Where a file is that is named so, and whether that is an older place.
+    /// Where the file with this name lies, and whether that is an older place.
     fn find(&self, named: &str) -> (PathBuf, bool) {
         let place = self.folder.join(named);
         if is_there(&place) {
@@ -139,7 +138,7 @@ fn real(folder: &Path) -> PathBuf {
     named.canonicalize().unwrap_or_else(|_| named.into())
 }
 
-/// What may not be looked at is not taken for absent.
+/// A file that we may not look at is not taken for absent.
 fn is_there(file: &Path) -> bool {
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
     !fs::symlink_metadata(file).is_err_and(|e| absent.contains(&e.kind()))
@@ -163,10 +162,11 @@ impl Reader<'_> {
     pub(super) fn program(&self, key: &str, named: &str) -> Result<String> {
         self.must_be_no_shorthand(key, named)?;
         let found = || Base::of(self.path).find(named).0.into_os_string();
-        Ok(match named.contains('/') {
-            // What was UTF-8 with a folder in front of it that is not cannot be run from here.
-            true => found().into_string().unwrap_or_else(|_| named.into()),
-            false => named.into(),
+        Ok(if named.contains('/') {
+            // The folder in front of it may be no UTF-8: then it can only be run as it was named.
+            found().into_string().unwrap_or_else(|_| named.into())
+        } else {
+            named.into()
         })
     }
 
@@ -181,7 +181,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Each file that was found at an older place. `side`: of one side only.
+    /// Each file that was found at an older place; with `side`, of that side only.
     pub(super) fn moved(&self, side: &str) -> Vec<Note> {
         let base = Base::of(self.path);
         let key = "source_pass_command";
@@ -210,7 +210,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    /// No shell reads a configuration.
+    /// No shell expands what a configuration says.
     fn must_be_no_shorthand(&self, key: &str, named: &str) -> Result<()> {
         if named != "~" && !named.starts_with("~/") {
             return Ok(());

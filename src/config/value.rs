@@ -1,4 +1,4 @@
-//! Values that are neither a server nor a secret: how far back, how many, how much.
+//! Values that are neither a server nor a secret: dates, numbers, sizes.
 
 use chrono::{Datelike as _, NaiveDate};
 use serde_json::Value;
@@ -43,7 +43,7 @@ impl Reader<'_> {
         }
         let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d")
             .ok()
-            // A server has no word for a day before that (RFC 3501 9, date-year).
+            // IMAP cannot name a day before that (RFC 3501 9, date-year).
             .filter(|date| date.year() > 0)
             .ok_or_else(|| wrong(&text))?;
         if date > now.date_naive() {
@@ -118,7 +118,7 @@ pub fn bytes(text: &str) -> Option<u64> {
     }
 }
 
-/// A number or string as typed, anything else by its kind.
+/// A number or string as it was typed; anything else by its kind.
 pub(super) fn value_text(value: &Value) -> String {
     match value {
         Value::Number(n) => n.to_string(),

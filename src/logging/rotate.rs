@@ -1,15 +1,16 @@
 //! A log file that is rotated: NAME, and NAME.1.zst (newest) ... NAME.N.zst, each of whole lines.
 //!
-//! Every line is in one of them once, wherever the program is killed. A rotation is: shift (each
-//! NAME.n.zst moves one up into the first gap; without a gap the oldest goes), rename NAME to NAME.1,
-//! open NAME anew; then, in a thread, write NAME.1.zst.tmp, make it durable, rename it to NAME.1.zst,
-//! delete NAME.1. What each kill leaves, and what becomes of it:
+//! Every line is in exactly one of them, at whatever moment the program is killed. The steps of a rotation:
+//! shift (each NAME.n.zst moves up by one, as far as the first gap; without a gap the oldest is deleted),
+//! rename NAME to NAME.1, open a new NAME; then, in a thread, write NAME.1.zst.tmp, sync it to disk, rename
+//! it to NAME.1.zst, delete NAME.1. What is left when the program is killed in between, and what the next
+//! start does about it:
 //!
-//! - amid the shift: a gap, which is closed at the next start;
-//! - NAME.1 without NAME.1.zst (with or without a .tmp): it is compressed, at the next start;
-//! - NAME.1 and NAME.1.zst with the same content: NAME.1 is deleted. Another content is foreign (an
-//!   operator's tool has made NAME.1): nothing is overwritten, NAME.1 takes its place in the row;
-//! - amid a line, at NAME's end: the piece is cut off.
+//! - during the shift: a gap, which is closed;
+//! - NAME.1 without NAME.1.zst (with or without a .tmp): NAME.1 is compressed;
+//! - NAME.1 and NAME.1.zst with the same content: NAME.1 is deleted. With other content, NAME.1 is not ours
+//!   (an operator's tool has made it): nothing is overwritten, and NAME.1 takes its place in the series;
+//! - half a line at NAME's end: it is cut off.
 //!
 //! Not for several processes with one NAME.
 
@@ -36,11 +37,11 @@ struct State {
     files: Files,
     max_size: u64,
     out: File,
-    /// Of NAME.
+    /// The bytes in NAME.
     size: u64,
     /// NAME is rotated before it grows beyond this.
     limit: u64,
-    /// Devices are written to and nothing else.
+    /// A device is never rotated, only written to.
     regular: bool,
     begun: bool,
     compressing: Option<JoinHandle<io::Result<()>>>,
@@ -49,15 +50,15 @@ struct State {
 }
 
 impl Rotated {
-    /// Only opens NAME: where another process turns out to hold the ledger, this one must not have
-    /// touched what that one is rotating. The rest waits for the first line.
+    /// Only opens NAME. It may turn out that another process holds the ledger, and then this one must not have
+    /// touched the files that the other is rotating. Everything else waits for the first line.
     pub(super) fn open(path: &Path, max_size: u64, max_files: u32) -> io::Result<Rotated> {
         if fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo()) {
             return Err(io::Error::other("it is a pipe"));
         }
         let out = open(path)?;
         let meta = out.metadata()?;
-        // A symbolic link stays: what it points to is rotated.
+        // A symbolic link stays; the file that it points to is rotated.
         let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         Ok(Rotated(Mutex::new(State {
             files: Files { name, max_files },
@@ -134,7 +135,8 @@ impl State {
         }
     }
 
-    /// A log that cannot be rotated grows; it is tried again when it has grown as much once more.
+    /// A log that cannot be rotated goes on growing; it is tried again when it has grown by that size once
+    /// more.
     fn unrotated(&mut self, done: io::Result<()>) {
         if let Err(e) = done {
             self.limit = self.size.saturating_add(self.max_size);
@@ -158,7 +160,7 @@ impl State {
 
     /// Makes room for a line of this length.
     fn rotate(&mut self, room: u64) -> io::Result<()> {
-        // Somebody else may have emptied it.
+        // Somebody else may have emptied the file.
         self.size = self.out.metadata()?.len();
         if self.size == 0 || self.size + room <= self.max_size {
             return Ok(());
@@ -166,11 +168,11 @@ impl State {
         if let Some(thread) = self.compressing.take() {
             let _ = thread.join();
         }
-        // Where that failed, or somebody else made a NAME.1: it must be out of the way.
+        // If that failed, or somebody else has made a NAME.1, that file must be moved out of the way.
         self.files.finish()?;
         self.files.shift()?;
         match fs::rename(&self.files.name, self.files.plain()) {
-            // Somebody moved it away: those lines are theirs now.
+            // Somebody has moved NAME away: its lines are theirs to keep.
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             other => other?,
         }
@@ -187,7 +189,7 @@ impl State {
         Ok(())
     }
 
-    /// Without a thread it is left to the next rotation or start.
+    /// Compresses NAME.1 in a thread. If no thread can be started, the next rotation or start does it.
     fn compress(&mut self) {
         let files = self.files.clone();
         self.compressing = Builder::new()
@@ -211,13 +213,13 @@ impl State {
                 self.limit = self.max_size;
                 self.out = out;
             }
-            // The one that is open still is.
+            // The file that is open stays open.
             Err(e) => self.unrotated(Err(e)),
         }
     }
 }
 
-/// The names, and what is done to files in a rotation.
+/// The names of the files, and what a rotation does to them.
 #[derive(Clone)]
 struct Files {
     name: PathBuf,
@@ -231,7 +233,7 @@ impl Files {
         name.into()
     }
 
-    /// Waits to be compressed.
+    /// NAME.1, which waits to be compressed.
     fn plain(&self) -> PathBuf {
         self.beside(".1")
     }
@@ -244,7 +246,7 @@ impl Files {
         self.beside(&format!(".{n}.zst"))
     }
 
-    /// Empties the place of NAME.1.zst; that of the oldest file is taken by the one before it.
+    /// Frees the name NAME.1.zst by moving each file up by one; the oldest is overwritten.
     fn shift(&self) -> io::Result<()> {
         let gap = (1..=self.max_files).find(|n| !self.zst(*n).exists());
         for n in (1..gap.unwrap_or(self.max_files)).rev() {
@@ -271,7 +273,7 @@ impl Files {
             }
             done?;
         }
-        // Another one than was compressed is somebody else's, and stays.
+        // A file that is not the one that was compressed is somebody else's, and stays.
         if fs::metadata(&plain)?.ino() == from.metadata()?.ino() {
             remove(&plain)
         } else {
@@ -291,14 +293,14 @@ impl Files {
         io::copy(from, &mut to)?;
         to.finish()?.sync_all()?;
         fs::rename(self.tmp(), whole)?;
-        // The name must last before NAME.1 goes; not every file system can promise it.
+        // The new name must be on disk before NAME.1 is deleted; not every file system can promise that.
         if let Some(Ok(folder)) = whole.parent().map(File::open) {
             let _ = folder.sync_all();
         }
         Ok(())
     }
 
-    /// Closes the gaps in the row, and removes what is more than `max_files`.
+    /// Closes the gaps in the series, and deletes files beyond `max_files`.
     fn tidy(&self) -> io::Result<()> {
         let (Some(folder), Some(name)) = (self.name.parent(), self.name.file_name()) else {
             return Ok(());
@@ -329,14 +331,14 @@ fn open(path: &Path) -> io::Result<File> {
     let device = fs::metadata(path).is_ok_and(|m| !m.is_file());
     let out = OpenOptions::new()
         .append(true)
-        // How it ends must be seen.
+        // It must be readable to see how it ends.
         .read(!device)
         .create(true)
         .mode(0o600)
         .open(path)?;
     let meta = out.metadata()?;
     if meta.is_file() && meta.mode() & 0o777 != 0o600 {
-        // One that was there already; where it belongs to another user, that one decides.
+        // For a file that was there already. If it belongs to another user, its mode is theirs to decide.
         let _ = out.set_permissions(Permissions::from_mode(0o600));
     }
     Ok(out)
@@ -391,7 +393,7 @@ fn mend(out: &mut File) -> io::Result<u64> {
     Ok(size + 1)
 }
 
-/// Whether this is how our lines begin. (A file that was something else before is not cut.)
+/// Does it begin as our lines do? (A file that was something else before is not cut.)
 fn is_ours(piece: &[u8]) -> bool {
     let like = b"0000-00-00T00:00:00Z ";
     piece.iter().zip(like).all(|(b, l)| match l {
@@ -400,7 +402,7 @@ fn is_ours(piece: &[u8]) -> bool {
     })
 }
 
-/// Whether `packed` holds what `plain` does; what cannot be unpacked does not.
+/// Does `packed` hold the content of `plain`? A file that cannot be unpacked does not.
 fn same(plain: &File, packed: &Path) -> bool {
     let unpacked = File::open(packed).and_then(zstd::Decoder::new);
     unpacked

@@ -1,9 +1,9 @@
 //! The system's log, over the datagram socket of its daemon: the sentence, with level and time where
 //! syslog has them.
 //!
-//! The header has no host name: that is what libc writes, and what journald and rsyslog expect from
-//! their own machine. (With one, as flexi_logger's own writer has it, they take the host for the
-//! program.) Not for a syslog server elsewhere.
+//! The header has no host name: so libc writes it, and so journald and rsyslog expect it from their own
+//! machine. (If there is one, as flexi_logger writes it, they take the host's name for the program's.) Not
+//! for a syslog server elsewhere.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -23,7 +23,7 @@ use super::Outage;
 const FACILITY: u8 = 3 << 3;
 /// How long one line may wait for a daemon that does not read.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long nothing is tried after that: a daemon that hangs must not slow down the copying.
+/// How long no line is sent after that: a daemon that hangs must not slow down the copying.
 const REST: Duration = Duration::from_secs(10);
 
 pub(super) struct Syslog {
@@ -52,7 +52,7 @@ impl Syslog {
     fn send(&self, state: &mut State, text: &[u8]) -> io::Result<()> {
         match state.socket.send(text) {
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => {
-                // The daemon was started anew: its old socket is dead.
+                // The daemon has been restarted, so the old socket is dead.
                 state.socket = connect(&self.path)?;
                 state.socket.send(text).map(drop)
             }

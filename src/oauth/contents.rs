@@ -22,7 +22,7 @@ const ASIDE: &[&str] = &["offline_access", "openid", "profile", "email"];
 
 pub(super) struct Contents {
     pub(super) map: Map<String, Value>,
-    /// Of the file's bytes.
+    /// The hash of the file's bytes.
     pub(super) hash: Sha256,
     pub(super) token: Option<Secret<String>>,
     pub(super) expiry: Option<Time>,
@@ -64,8 +64,8 @@ impl Contents {
             .unwrap_or_else(|| GOOGLE_TOKEN_URI.into())
     }
 
-    /// What a renewal takes. A public client, as Microsoft's are for programs like this one, has no
-    /// secret; Google gives every client one.
+    /// The keys without which there is no renewal. A public client, as Microsoft's are for programs like this
+    /// one, has no secret; Google gives every client one.
     fn renewal_keys(&self) -> impl Iterator<Item = &'static str> + use<> {
         let secret = (self.provider() == Provider::Google).then_some("client_secret");
         ["refresh_token", "client_id"].into_iter().chain(secret)
@@ -125,7 +125,8 @@ impl Contents {
         }
     }
 
-    /// Scopes of which a renewed token must have one; none: its server judges it.
+    /// Scopes of which a renewed token must have one. If there are none, only the mail server can judge the
+    /// token.
     pub(super) fn wanted(&self) -> Vec<String> {
         match self.provider() {
             Provider::Google => vec![GOOGLE_SCOPE.into()],
@@ -142,8 +143,8 @@ fn time(map: &Map<String, Value>, key: &str) -> Option<Time> {
     map.get(key).and_then(Value::as_str).and_then(expiry)
 }
 
-/// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. What
-/// cannot be read, or has no year that a calendar knows, counts as expired.
+/// `2026-01-02T03:04:05.123456Z`, without the fraction, without the Z, or with an offset. None for what
+/// cannot be read or has an absurd year: such a token counts as expired.
 fn expiry(text: &str) -> Option<Time> {
     let naive = text.trim_end_matches('Z');
     NaiveDateTime::parse_from_str(naive, "%Y-%m-%dT%H:%M:%S%.f")
@@ -158,10 +159,10 @@ pub(super) fn time_text(time: Time) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
-/// What a person should know of a sign-in that may end by itself: from two days before Google's
-/// stated end, or before the seventh day, on which that of a client left in "Testing" ends. A token
-/// that works after that day shows that its client is not.
-/// `sign_in`: the command with which that is done again.
+/// A warning about a sign-in with Google that may end soon, from two days before: the end is the one that
+/// Google stated, else the seventh day, on which the sign-in ends if the client is left in "Testing". A token
+/// that works after that day shows that the client is not. `sign_in`: the command with which a person signs
+/// in again.
 pub(super) fn ends_soon(
     name: &Path,
     map: &Map<String, Value>,
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(file.wanted(), ["mail"]);
     }
 
-    /// By the clock of the place where this is tried.
+    /// In the local time of the machine that runs this test.
     fn here(time: &str) -> String {
         expiry(time).map(minute).unwrap_or_default()
     }
@@ -315,7 +316,7 @@ mod tests {
         }
         let sixth = "2026-01-07T00:00:00Z";
         assert!(said(token(json!(format!("openid {GOOGLE_SCOPE}"))), sixth).is_some());
-        // Other providers' do not end so; of a file that another program made nobody knows the age.
+        // Other providers do not end a sign-in so; the age of a file that another program made is not known.
         assert_eq!(said(token(json!(["mail"])), sixth), None);
         assert_eq!(said(token(json!(null)), sixth), None);
         assert_eq!(said(json!({"scopes": [GOOGLE_SCOPE]}), sixth), None);

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::{HttpRequest, HttpResponse, TokenUrl};
 use serde_json::Value;
 
-/// A reply of the token endpoint is some hundred bytes.
+/// At most so much of a reply is read; a token endpoint's has some hundred bytes.
 const REPLY_MAX: u64 = 64 << 10;
 
 /// One endpoint's HTTP, and the status of its last answer.
@@ -23,7 +23,8 @@ impl Http {
     pub(super) fn new(limit: Duration) -> Http {
         Http {
             agent: ureq::Agent::config_builder()
-                // The crate reads the JSON of a 400 itself; credentials follow no redirect.
+                // The oauth2 crate reads the JSON of a 400 itself. Secrets must not follow a redirect
+                // elsewhere.
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .timeout_global(Some(limit))
@@ -34,7 +35,7 @@ impl Http {
         }
     }
 
-    /// Of the last answer; 0: there was none.
+    /// The HTTP status of the last answer; 0: there was none.
     pub(super) fn status(&self) -> u16 {
         self.status.get()
     }

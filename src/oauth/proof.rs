@@ -1,8 +1,8 @@
-//! A token file tried without a change to it, for `check`.
+//! Tries a token file without changing it, for `check`.
 //!
-//! What a file is good for shows only when its token is renewed. Google's refresh tokens stay what
-//! they are (docs/gmail.md 7.2), so a renewal that nobody writes down costs nothing. Others' are replaced
-//! at each use (docs/gmail.md 8.2): there an unwritten renewal may end the sign-in, and none is made.
+//! Only a renewal shows whether a file is still good. Google's refresh tokens stay the same
+//! (docs/gmail.md 7.2), so a renewal that is not written to the file costs nothing. Other providers replace them
+//! at each use (docs/gmail.md 8.2): a renewal that is not written may end the sign-in, so none is made.
 
 use std::io;
 
@@ -16,22 +16,22 @@ use super::tokens::Tokens;
 use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
-/// What was learned of a token file.
+/// What was learned about a token file.
 #[derive(Debug)]
 pub struct Proof {
     /// What to sign in with, if there is anything.
     pub access: Option<Access>,
-    /// The end of the access token in the file.
+    /// When the access token in the file ends.
     pub expiry: Option<Time>,
     pub renewal: Renewal,
     /// When a person last consented, where the file says so.
     pub consented_at: Option<Time>,
-    /// What a person should know of a sign-in that will end soon.
+    /// A warning where the sign-in will end soon.
     pub ends_soon: Option<Error>,
     /// How a person signs in again.
     pub sign_in: String,
     pub keeping: Keeping,
-    /// Another refresh token may come with each renewal: what is not kept is lost.
+    /// Each renewal may bring another refresh token: if that cannot be written, the sign-in is lost.
     pub rotates: bool,
     /// How far the clock of the token endpoint is ahead of ours, where it told its time.
     pub ahead: Option<TimeDelta>,
@@ -41,19 +41,18 @@ pub struct Proof {
 #[derive(Debug)]
 pub enum Renewal {
     Works,
-    /// It works, and the refresh token was replaced against expectation: the new one is in the file,
-    /// since the old one may be good for nothing.
+    /// It works, but unexpectedly the refresh token was replaced: the new one was written to the file, since
+    /// the old one may no longer work.
     Replaced,
     Failed(Error),
     /// It might use the refresh token up.
     NotTried,
-    /// This key, which a renewal takes, is not in the file.
+    /// This key, which a renewal needs, is not in the file.
     Impossible(&'static str),
 }
 
 impl Tokens {
-    /// Tries the file. It is written only where a server hands out another refresh token although
-    /// it is Google's.
+    /// Tries the file. It is written only if Google's server, against expectation, gives another refresh token.
     ///
     /// # Errors
     /// `NeedsUser` when the file cannot be used at all.
@@ -70,7 +69,7 @@ impl Tokens {
         });
         let (renewal, renewed) = match contents.lacks() {
             Some(key) => (Renewal::Impossible(key), None),
-            // Google's stay what they are.
+            // Only Google's refresh tokens certainly stay the same.
             None if contents.provider() != Provider::Google => (Renewal::NotTried, None),
             None => {
                 let _alone = file.alone(self.limit);

@@ -157,7 +157,7 @@ impl Said {
         }
     }
 
-    /// A person came back from the browser without a code.
+    /// The hint where the browser came back without a code.
     fn hint_for_answer(&self, provider: Provider) -> String {
         if let Some(hint) = self.of_microsoft(AGAIN) {
             return hint;
@@ -176,7 +176,7 @@ impl Said {
         }
     }
 
-    /// A code was to become a token. None where time may mend it.
+    /// The hint where a code was to become a token. None: it may work later.
     fn hint_for_code(&self) -> Option<String> {
         if let Some(hint) = self.of_microsoft(AGAIN) {
             return Some(hint);
@@ -199,7 +199,8 @@ impl Said {
         })
     }
 
-    /// A token was to be renewed; `sign_in`: how a person signs in again. None where time may mend it.
+    /// The hint where a token was to be renewed; `sign_in`: how a person signs in again. None: it may work
+    /// later.
     fn hint_for_renewal(&self, provider: Provider, sign_in: &str) -> Option<String> {
         if let Some(hint) = self.of_microsoft(sign_in) {
             return Some(hint);
@@ -238,17 +239,18 @@ impl Said {
         })
     }
 
-    /// What Microsoft's own numbers say more exactly than the error that they come with
-    /// (learn.microsoft.com/entra/identity-platform/reference-error-codes): of these a new sign-in
-    /// alone mends nothing. `again`: how that is done where it is due all the same.
+    /// The hint for those of Microsoft's error numbers that a new sign-in alone does not mend: they are more
+    /// exact than the OAuth error that they come with
+    /// (learn.microsoft.com/entra/identity-platform/reference-error-codes). `again`: what a person does once
+    /// the rest is mended.
     fn of_microsoft(&self, again: &str) -> Option<String> {
         let number = self.description.strip_prefix("AADSTS")?;
         let number = number.split(|c: char| !c.is_ascii_digit()).next()?;
         Some(match number {
-            // Not assigned to the client; blocked by conditional access; consent wanted, of an
-            // administrator.
+            // The user is not assigned to the client; conditional access blocks it; consent is missing, or that
+            // of an administrator.
             "50105" | "53003" | "65001" | "90094" => ADMINISTRATOR.into(),
-            // Conditional access wants a device that the organisation manages or finds in order.
+            // Conditional access demands a device that the organisation manages or approves.
             "53000" | "53001" | "530002" | "530003" => {
                 "the organisation lets only devices that it manages read its mail: its administrator must make an exception for this client (Conditional Access in Microsoft Entra); a new sign-in does not help".into()
             }
@@ -256,7 +258,7 @@ impl Said {
                 "the account is disabled: its administrator must enable it; a new sign-in does not help before that".into()
             }
             // "The request body must contain the following parameter: 'scope'", "Application ... is
-            // requesting a token for itself": the renewal did not say for what.
+            // requesting a token for itself": the renewal named no scope.
             "900144" | "90009" => format!(
                 "the token file does not say what its token is for: `\"scopes\": [\"https://outlook.office.com/IMAP.AccessAsUser.All\", \"offline_access\"]` is missing in it, or names another resource; put it there, or have that done: {again}"
             ),
@@ -279,7 +281,7 @@ impl Said {
     }
 }
 
-/// Microsoft's descriptions go on with numbers for its own support.
+/// The description without the numbers for Microsoft's support that its descriptions end with.
 fn sentence(description: &str) -> &str {
     let end = [" Trace ID:", "\r\nTrace ID:", "\nTrace ID:"]
         .iter()
@@ -395,7 +397,7 @@ mod tests {
                 assert!(!hint.starts_with(SIGN_IN), "{hint}");
             }
         }
-        // Another number that begins the same.
+        // Another number that begins with the same digits.
         let other = said("invalid_grant", "AADSTS530031: ...");
         let hint = other.hint_for_renewal(Provider::Microsoft, SIGN_IN);
         assert!(hint.is_some_and(|h| h.contains("sign in again")));

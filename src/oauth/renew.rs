@@ -23,9 +23,9 @@ const LIFE_MAX: TimeDelta = TimeDelta::days(365);
 #[derive(Clone, Debug)]
 pub struct Access {
     pub token: Secret<String>,
-    /// When it is to be replaced; None: when it is refused.
+    /// When it is to be replaced; None: only once it is refused.
     pub renew_at: Option<Time>,
-    /// Straight from the token endpoint, or all there is: when it is refused a person must act.
+    /// It comes straight from the token endpoint, or cannot be renewed: if it is refused, a person must act.
     pub fresh: bool,
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Granted {
     pub(super) rotated: bool,
 }
 
-/// Renews the token of this file: what came is in `contents` then, and not yet written. An error with
-/// `credentials_refused` says that this refresh token is dead.
+/// Renews the token of this file. Afterwards the new tokens are in `contents`, but not yet in the file. An
+/// error with `credentials_refused` says that this refresh token is dead.
 pub(super) fn renew(
     file: &TokenFile,
     contents: &mut Contents,
@@ -89,8 +89,8 @@ fn exchange(file: &TokenFile, contents: &Contents, http: &Http) -> Result<BasicT
     }
 }
 
-/// What the endpoint gave, put into the contents. A refresh token counts also where the access token is
-/// good for nothing: the old one may be dead.
+/// Puts what the endpoint gave into the contents. A new refresh token is taken even if the access token that
+/// came with it is useless: the old refresh token may be dead.
 fn granted(
     file: &TokenFile,
     contents: &mut Contents,
@@ -168,8 +168,8 @@ fn grants_mail(file: &TokenFile, contents: &Contents, reply: &BasicTokenResponse
         .hint(hint))
 }
 
-/// Microsoft refuses some renewals that do not say for what (AADSTS900144, AADSTS90009). Its replies,
-/// and so the file, leave out the scope without which no refresh token comes.
+/// Microsoft refuses some renewals that name no scopes (AADSTS900144, AADSTS90009). `offline_access` is
+/// added, without which no refresh token comes: Microsoft's replies leave it out, and so does the file.
 fn scopes_to_name(contents: &Contents) -> Vec<String> {
     const REFRESH: &str = "offline_access";
     let mut scopes = match contents.provider() {

@@ -31,7 +31,7 @@ pub(super) struct TokenFile {
     seen: Mutex<Seen>,
 }
 
-/// The file as others left it.
+/// Which file lay there when it was last looked at.
 struct Seen {
     file: Option<(u64, SystemTime)>,
     edition: u64,
@@ -70,7 +70,7 @@ impl TokenFile {
         )
     }
 
-    /// The file that a first sign-in makes is not there.
+    /// The error where the file is missing, as it is before the first sign-in.
     fn not_signed_in(&self) -> Error {
         let origin = &self.origin;
         let (whom, easier) = match origin.side {
@@ -105,7 +105,7 @@ impl TokenFile {
         &self.path
     }
 
-    /// Another number whenever somebody else than us has put another file in place.
+    /// This number changes whenever somebody else has put another file in place.
     pub(super) fn edition(&self) -> u64 {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = file_at(&self.path);
@@ -184,13 +184,13 @@ impl TokenFile {
     pub(super) fn write(&self, map: &Map<String, Value>) -> io::Result<Sha256> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Written { hash, .. } = write(&self.path, map)?;
-        // Ours is no news to those who wait for another file.
+        // What we write ourselves does not count as another file.
         seen.file = file_at(&self.path);
         Ok(hash)
     }
 }
 
-/// Which file lies there, and when it was last written: a clock's tick is longer than two renewals.
+/// Which file lies there (its inode), and when it was last written: either alone may be the same as before.
 fn file_at(path: &Path) -> Option<(u64, SystemTime)> {
     let found = fs::metadata(path).ok()?;
     Some((found.ino(), found.modified().ok()?))
@@ -199,7 +199,7 @@ fn file_at(path: &Path) -> Option<(u64, SystemTime)> {
 /// How a token file can be written.
 #[derive(Debug)]
 pub enum Keeping {
-    /// A new file takes its place: the way that loses nothing whatever happens.
+    /// By a new file in its place: nothing is lost whatever happens.
     InAnother,
     InPlace,
     NotAtAll(io::Error),
@@ -207,14 +207,14 @@ pub enum Keeping {
 
 /// How a token file was written.
 pub(super) struct Written {
-    /// Of what is in it.
+    /// The hash of what was written.
     pub(super) hash: Sha256,
     pub(super) in_place: bool,
 }
 
-/// Writes a token file anew, 0600 before its first byte, by rename. Where the file is there and no
-/// other one can take its place (it is mounted by itself, or its folder is not ours to write to), it
-/// is written in place: what is in it may be good for nothing already.
+/// Writes a token file by renaming a new one over it; the new one has mode 0600 before its first byte. A file
+/// that cannot be replaced (it is mounted by itself, or its folder is not ours to write to) is overwritten in
+/// place: the tokens in it may be dead already, so there is nothing to lose.
 pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<Written> {
     let path = target(path)?;
     let text = Secret::new(serde_json::to_string_pretty(map)?);
@@ -222,7 +222,7 @@ pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<Written
     let in_place = match replace(&path, bytes) {
         Ok(()) => false,
         Err(e) if may_be_written_in_place(&e) => {
-            // The first error says more.
+            // If that fails too, the first error says more.
             write_in_place(&path, bytes).map_err(|_| e)?;
             true
         }
@@ -239,12 +239,13 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    // The name must outlast a power cut too; file systems that cannot do it do without.
+    // So that the rename survives a power cut; some file systems cannot promise it.
     let _ = File::open(folder(path)).and_then(|dir| dir.sync_all());
     Ok(())
 }
 
-/// Not a full disk: there the old file must stay whole.
+/// May the file be overwritten in place after this error? Not when the disk is full: then the old file must
+/// survive.
 fn may_be_written_in_place(e: &io::Error) -> bool {
     use io::ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
     matches!(
@@ -253,14 +254,14 @@ fn may_be_written_in_place(e: &io::Error) -> bool {
     )
 }
 
-/// The new text comes with blanks up to the end of the old one, in one write: a process that ends
-/// before it is cut to size leaves a file that can be read.
+/// The new text is padded with blanks to the length of the old one and written at once. If the process ends
+/// before the file is cut to size, it is still valid JSON.
 fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     let length = file.metadata()?.len();
     let spare = length.saturating_sub(bytes.len() as u64).min(FILE_MAX);
     let mut text = Secret::new(bytes.to_vec());
-    // Who may not change the mode of it writes into it all the same, as it was made for that.
+    // Only the owner may change the mode; others who may write the file still write it.
     let _ = file.set_permissions(Permissions::from_mode(0o600));
     text.reveal_mut()
         .resize(bytes.len() + usize::try_from(spare).unwrap_or(0), b' ');
@@ -270,7 +271,7 @@ fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Can a file be written at `path`? Tried without a change to what is there.
+/// Can a file be written at `path`? It is tried without changing a file that is there.
 pub(super) fn try_place(path: &Path) -> io::Result<()> {
     let path = target(path)?;
     match tempfile::NamedTempFile::new_in(folder(&path)) {
@@ -281,7 +282,7 @@ pub(super) fn try_place(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How what a renewal brings can be kept at `path`, as far as the system tells without a try.
+/// How new tokens could be written at `path`, as far as that can be told without writing.
 pub(super) fn keeping(path: &Path) -> Keeping {
     let can = |what: &Path, access| rustix::fs::access(what, access).map_err(io::Error::from);
     let path = match target(path) {
@@ -301,7 +302,7 @@ pub(super) fn keeping(path: &Path) -> Keeping {
 /// What a link points to is replaced, not the link.
 fn target(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
-        // There is nothing yet, and no link that leads nowhere.
+        // There is no file yet, and no link to a missing one.
         Err(_) if fs::symlink_metadata(path).is_err() => Ok(path.to_path_buf()),
         end => end,
     }

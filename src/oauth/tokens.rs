@@ -1,10 +1,10 @@
-//! The access token that is used now: the file's while it lasts, else a renewed one, and what we hold of it beside
-//! the file. Not for how a token is renewed (`renew`) nor for how its file is read and written (`token_file`).
+//! The access token to be used now: the one in the file while it lasts, else a renewed one. Not for how a
+//! token is renewed (`renew`) nor for how its file is read and written (`token_file`).
 //!
-//! The file may change under us: other routes share it, and a person replaces it. So it is read anew each time a
-//! token is needed, and what we do not know in it is kept. Some providers give a new refresh token with each
-//! renewal (Microsoft, docs/gmail.md 8.2), and may take the old one back (RFC 6749 6): who shares the file renews
-//! one after the other, and what came is on disk before it is used.
+//! The file may change while we run: other routes share it, and a person may replace it. So it is read again
+//! each time a token is needed, and keys in it that we do not know are kept. Some providers give a new
+//! refresh token with each renewal (Microsoft, docs/gmail.md 8.2) and may revoke the old one (RFC 6749 6). So
+//! those who share the file renew one after the other, and new tokens are on disk before they are used.
 
 use std::io;
 use std::path::Path;
@@ -30,20 +30,20 @@ pub struct Tokens {
     held: Mutex<Held>,
 }
 
-/// What we hold beside the file.
+/// What we know beyond the file.
 #[derive(Default)]
 struct Held {
     renewed: Option<Renewed>,
-    /// That the file cannot be written was said; and that a refresh token is at stake.
+    /// Some: it was logged that the file cannot be written. true: also that a refresh token is at stake.
     warned: Option<bool>,
 }
 
-/// Our last renewal. It counts for as long as nobody else writes the file.
+/// Our last renewal. It is valid until somebody else writes the file.
 struct Renewed {
     access: Option<Access>,
-    /// What could not be written: it stands in for the file, which may hold a dead refresh token.
+    /// Contents that could not be written. They are used instead of the file, whose refresh token may be dead.
     unsaved: Option<Map<String, Value>>,
-    /// Hash of the file that it was written to, or else came from.
+    /// The hash of the file after they were written, or, if they were not, before the renewal.
     file: Sha256,
 }
 
@@ -68,7 +68,7 @@ impl Tokens {
         self.file.path()
     }
 
-    /// Another number whenever somebody else than us has put another file in place.
+    /// This number changes whenever somebody else has put another file in place.
     pub fn edition(&self) -> u64 {
         self.file.edition()
     }
@@ -83,7 +83,7 @@ impl Tokens {
         self.at_hand_or_renewed(&mut held, now, |held, contents| held.good(contents, now))
     }
 
-    /// Is there anything in the file to renew it with? Where another program renews it, there need not be.
+    /// Does the file have what a renewal needs? It may lack that where another program renews it.
     ///
     /// # Errors
     /// `NeedsUser` when it cannot be read.
@@ -119,7 +119,7 @@ impl Tokens {
         let _alone = self.file.alone(self.limit);
         let mut tried: Option<(String, Error)> = None;
         loop {
-            // Whoever had the file to himself until now may have renewed it.
+            // Whoever held the lock before us may have renewed it.
             let mut contents = self.current(held)?;
             if let Some(access) = at_hand(held, &contents) {
                 return Ok(access);
@@ -131,14 +131,15 @@ impl Tokens {
             }
             match renew(&self.file, &mut contents, &Http::new(self.limit), now) {
                 Ok(granted) => return self.keep(held, contents, granted),
-                // Programs that know nothing of our lock may have rotated it: then another one is there.
+                // A program that ignores our lock may have replaced the refresh token: then the file has
+                // another.
                 Err(e) if e.credentials_refused && tried.is_none() => tried = Some((refresh, e)),
                 Err(e) => return Err(e),
             }
         }
     }
 
-    /// The file, or what we know better and could not write.
+    /// What the file says, or newer contents that we could not write to it.
     fn current(&self, held: &mut Held) -> Result<Contents> {
         let contents = self.file.read()?;
         let Some(renewed) = &mut held.renewed else {
@@ -162,8 +163,7 @@ impl Tokens {
         self.file.contents(map, renewed.file)
     }
 
-    /// Puts what the endpoint gave into the file, or where that cannot be, into memory; only then may
-    /// it be used.
+    /// Writes the new tokens to the file, or keeps them in memory if that fails; only then may they be used.
     fn keep(
         &self,
         held: &mut Held,
@@ -206,9 +206,9 @@ impl Tokens {
         );
     }
 
-    /// What a person should know of this sign-in that will end soon.
+    /// A warning where this sign-in will end soon.
     pub fn ends_soon(&self, now: Time) -> Option<Error> {
-        // A file that cannot be read is an error where the token is needed.
+        // A file that cannot be read is reported where the token is needed.
         let contents = self.file.read().ok()?;
         let sign_in = self.file.sign_in_command(Some(contents.provider()));
         contents::ends_soon(self.path(), &contents.map, &sign_in, now)
@@ -224,7 +224,7 @@ impl Held {
             .filter(|_| renewed.file == contents.hash)
     }
 
-    /// A token that lasts.
+    /// A token that has not expired.
     fn good(&self, contents: &Contents, now: Time) -> Option<Access> {
         if let Some(access) = self.own(contents)
             && access.renew_at.is_none_or(|at| now < at)
@@ -238,7 +238,7 @@ impl Held {
         written(contents, now)
     }
 
-    /// A token that is not this one.
+    /// A token other than the one that was refused.
     fn other_than(&self, refused: &Access, contents: &Contents, now: Time) -> Option<Access> {
         [self.own(contents).cloned(), written(contents, now)]
             .into_iter()
@@ -247,7 +247,7 @@ impl Held {
     }
 }
 
-/// The file's token, while it lasts.
+/// The token in the file, if it has not expired.
 fn written(contents: &Contents, now: Time) -> Option<Access> {
     let token = contents.token.clone()?;
     let renew_at = contents.expiry.map(|end| end - MARGIN);
@@ -258,7 +258,7 @@ fn written(contents: &Contents, now: Time) -> Option<Access> {
             fresh: false,
         });
     }
-    // Without what a renewal takes it is used until it is refused.
+    // One that cannot be renewed is used until it is refused.
     (!contents.can_renew()).then_some(Access {
         token,
         renew_at: None,

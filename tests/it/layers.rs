@@ -1,5 +1,6 @@
-//! The sources themselves, read as text that rustfmt has formatted: who may import whom, who may print, who may speak
-//! SQL, that no files of one folder import each other in a circle, how long a file may be, no migration forgotten.
+//! The sources themselves, read as text that rustfmt has formatted: who may import whom, who may print, who
+//! may speak SQL, that no files of one folder import each other in a circle, how long a file may be, no
+//! migration forgotten.
 
 #![allow(clippy::unwrap_used)]
 
@@ -164,7 +165,8 @@ fn after<'a>(code: &'a str, prefix: &str) -> Vec<Vec<&'a str>> {
 
 fn allowed(module: &str) -> &[&str] {
     let row = LAYERS.iter().find(|(name, _)| *name == module);
-    row.expect(module).1
+    assert!(row.is_some(), "`{module}` has no row in LAYERS");
+    row.unwrap().1
 }
 
 #[test]

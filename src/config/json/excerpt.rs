@@ -1,6 +1,6 @@
-//! A line of a configuration for people to look at, with a caret below the place that is meant. What
-//! may be a secret is not shown: only what is known to be none is. Foreign text cannot move the cursor,
-//! and what is long is cut around the caret.
+//! A line of a configuration for people to look at, with a caret below the place that is meant. Only what is
+//! known to be no secret is shown. Text in it cannot move the terminal's cursor, and a long line is cut
+//! around the caret.
 
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ use super::tokens::{Kind, Token, is_invisible};
 use crate::config::KEYS;
 use crate::error::shown;
 
-/// Columns that a line and what stands before it have room in.
+/// Columns for a line and the number in front of it.
 const ROOM: usize = 64;
-/// Of them, those before the caret where a line is cut.
+/// How many of them are before the caret where a line is cut.
 const BEFORE: usize = 40;
 
-/// Keys whose values a person may see: neither secrets nor where they are.
+/// Keys whose values may be shown: they are neither secrets nor paths to secrets.
 const HARMLESS: &[&str] = &[
     "source_server",
     "source_user",
@@ -30,15 +30,15 @@ const HARMLESS: &[&str] = &[
     "upload_limit_per_day",
 ];
 
-/// Part of a line: what is shown for the bytes from `start` on.
+/// Part of a line: the text that is shown for its bytes from `start` on.
 struct Piece {
     start: usize,
     shown: String,
     masked: bool,
 }
 
-/// Line `number` of `text`, which spans these bytes, with a caret below the byte `at`. What stands
-/// before `sure` was read as JSON.
+/// Line `number` of `text`, which spans these bytes, with a caret below the byte `at`. Everything before the
+/// byte `sure` was read as JSON.
 pub(super) fn excerpt(
     text: &str,
     tokens: &[Token],
@@ -69,15 +69,16 @@ pub(super) fn excerpt(
             masked: hidden,
         });
     }
-    let caret = match at >= end {
-        true => pieces.len(),
-        // Within what is hidden: at its beginning.
-        false => pieces.partition_point(|p| p.start <= at).saturating_sub(1),
+    let caret = if at >= end {
+        pieces.len()
+    } else {
+        // Within a hidden piece it points to the piece's beginning.
+        pieces.partition_point(|p| p.start <= at).saturating_sub(1)
     };
     drawn(number, &pieces, caret)
 }
 
-/// The line, cut to what there is room for, and the caret below its piece `at`.
+/// The line, cut to fit, and the caret below its piece `at`.
 fn drawn(number: usize, pieces: &[Piece], at: usize) -> String {
     let width = |pieces: &[Piece]| {
         pieces
@@ -85,9 +86,9 @@ fn drawn(number: usize, pieces: &[Piece], at: usize) -> String {
             .map(|p| display_width(&p.shown))
             .sum::<usize>()
     };
-    // However long a line is, no more of it than this can be shown.
+    // More of a line can never be shown, however long it is.
     let (mut from, mut to) = (at.saturating_sub(ROOM), pieces.len().min(at + ROOM));
-    // The beginning is left out only where it would push the place out of sight.
+    // The beginning is cut off only where it would push the caret out of sight.
     if from > 0 || width(&pieces[from..to]) > ROOM {
         while width(&pieces[from..at]) > BEFORE {
             from += 1;
@@ -106,8 +107,8 @@ fn drawn(number: usize, pieces: &[Piece], at: usize) -> String {
     format!("  {number} | {line}\n  {margin} | {column}^\n")
 }
 
-/// The bytes that are not shown: whatever is no name of a key, no value of a harmless one, and no sign
-/// of JSON's. Those up to the end of the line that is shown.
+/// The bytes up to `line_end` that are not shown: all that are no name of a key, no value of a harmless key
+/// and no punctuation of JSON.
 fn secrets(text: &str, tokens: &[Token], line_end: usize, sure: usize) -> Vec<Range<usize>> {
     let mut hidden: Vec<Range<usize>> = Vec::new();
     let mut key = "";
@@ -129,7 +130,7 @@ fn secrets(text: &str, tokens: &[Token], line_end: usize, sure: usize) -> Vec<Ra
                 }
                 true
             }
-            // Where nothing stands between, it may belong to what is hidden.
+            // Directly beside something hidden, it may be a part of that.
             Kind::Other(_) => hidden.last().is_none_or(|bytes| bytes.end != token.start),
             Kind::Comment => {
                 inner.start = inner.end - word.trim_start().len();
@@ -140,16 +141,16 @@ fn secrets(text: &str, tokens: &[Token], line_end: usize, sure: usize) -> Vec<Ra
                 let before = std::mem::replace(&mut key, word);
                 !is_value || HARMLESS.contains(&before)
             }
-            // What was read as a key is one; behind the mistake it may be a part of a password.
+            // What was read as a key is a key; after the mistake it may be a part of a password.
             _ if is_key => {
                 key = "";
                 token.end <= sure && lists == 0
             }
-            // Where a quotation mark is missing, more than a value may be in it.
+            // Where a quotation mark is missing, it may hold more than one value.
             _ => is_value && HARMLESS.contains(&key) && !word.contains([':', '"', '\'']),
         };
         if !is_shown && inner.start >= sure {
-            // Behind the mistake nobody knows what belongs together.
+            // After the mistake nobody knows which value belongs to which key.
             hidden.push(inner.start..line_end);
             break;
         }

@@ -1,4 +1,4 @@
-//! What a person did who wrote something that is no JSON: told by what stands there, not by what the
+//! What a person did wrong who wrote something that is no JSON: judged by what the file says, not by what the
 //! parser expected.
 
 use super::tokens::{Kind, Token, is_invisible, tokens};
@@ -21,7 +21,7 @@ pub(super) struct Mistake {
     pub(super) at: usize,
     pub(super) what: String,
     pub(super) hint: String,
-    /// A parser would have taken it.
+    /// A parser would accept it: it is JSON, but not what was meant.
     pub(super) is_json: bool,
 }
 
@@ -55,7 +55,7 @@ impl Mistake {
         }
     }
 
-    /// What the parser met at the byte `at`.
+    /// The mistake because of which the parser gave up at the byte `at`.
     pub(super) fn of(e: &serde_json::Error, text: &str, at: usize) -> Mistake {
         let all = tokens(text);
         let seen = Seen {
@@ -81,13 +81,13 @@ impl Mistake {
     }
 }
 
-/// A text up to where the parser gave up.
+/// The file up to where the parser gave up.
 struct Seen<'t> {
     text: &'t str,
     at: usize,
-    /// What was understood.
+    /// The tokens that were understood.
     before: &'t [Token],
-    /// What was not, or what comes next.
+    /// The token that was not, or the one that comes next.
     here: Option<Token>,
     words: String,
     is_end: bool,
@@ -98,7 +98,7 @@ impl Seen<'_> {
         self.before.last()
     }
 
-    /// What is open: `{` or `[` for each.
+    /// The brackets that are open here, outermost first: `{` or `[`.
     fn open(&self) -> Vec<u8> {
         let mut open = Vec::new();
         for token in self.before {
@@ -205,7 +205,7 @@ impl Seen<'_> {
     fn no_end(&self, start: usize) -> Mistake {
         let line = self.text[start..].lines().next().unwrap_or_default();
         match line.char_indices().rfind(|(_, c)| is_quote(*c)) {
-            // It ended with another sign than it began with.
+            // It ends with another quotation mark than it began with.
             Some((n, quote)) => quotation_mark(start + n, quote),
             None => Mistake::new(
                 start,
@@ -219,7 +219,7 @@ impl Seen<'_> {
         }
     }
 
-    /// What other languages have, or web pages.
+    /// What other languages write, or web pages.
     fn foreign(&self) -> Option<Mistake> {
         let here = self.here.filter(|t| t.start == self.at)?;
         Some(match here.kind {
@@ -383,13 +383,13 @@ fn quotation_mark(at: usize, quote: char) -> Mistake {
     Mistake::new(at, format!("the quotation mark {quote}"), QUOTES)
 }
 
-/// Of digits, signs and points alone.
+/// Does it consist of digits, signs and points alone?
 fn is_number(word: &str) -> bool {
     word.chars()
         .all(|c| c.is_ascii_digit() || "+-.eE".contains(c))
 }
 
-/// In any of the shapes that typesetters know.
+/// Is it a quotation mark, in any of the shapes that typesetters know?
 fn is_quote(c: char) -> bool {
     matches!(c, '\u{2018}'..='\u{201f}' | '\u{ab}' | '\u{bb}' | '\u{2039}' | '\u{203a}' | '\u{300c}'..='\u{300f}' | '\u{ff02}')
 }

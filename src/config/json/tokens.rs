@@ -1,5 +1,5 @@
-//! A text cut into what JSON would take for its pieces, however wrong it is. Not a parser: it tells what
-//! stands where, for whom the parser has refused.
+//! A text cut into the tokens of JSON, however wrong the text is. Not a parser: it shows what a file consists
+//! of that the parser has refused.
 
 use std::ops::Range;
 
@@ -7,14 +7,14 @@ use std::ops::Range;
 pub(super) enum Kind {
     /// One of `{ } [ ] : ,`
     Mark(u8),
-    /// In quotation marks; `false`: its line ends before the closing one.
+    /// Text in quotation marks; `false`: its line ends before the closing one.
     Text(bool),
-    /// In apostrophes, likewise.
+    /// Text in apostrophes, likewise.
     Apostrophes(bool),
     Comment,
-    /// Letters, digits and what else stands together without quotation marks.
+    /// Letters, digits and other characters together, without quotation marks.
     Word,
-    /// A character that stands for itself.
+    /// Any other single character.
     Other(char),
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Without its quotation marks, or what makes it a comment.
+    /// Its text without the quotation marks, or without the marks of a comment.
     pub(super) fn inner(&self, text: &str) -> Range<usize> {
         let (open, closed) = match self.kind {
             Kind::Text(closed) | Kind::Apostrophes(closed) => (1, usize::from(closed)),
@@ -42,7 +42,7 @@ impl Token {
     }
 }
 
-/// The last of these is whole, or ends where the text does.
+/// The last token is whole, or ends where the text does.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut out = Vec::new();
     let mut start = 0;
@@ -102,7 +102,7 @@ fn word(rest: &str) -> usize {
     rest.find(|c| !is_word(c)).unwrap_or(rest.len())
 }
 
-/// Blanks that are none to JSON, and what has no width.
+/// Is it a blank that JSON does not know as one, or a character without width?
 pub(super) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{a0}' | '\u{ad}' | '\u{1680}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{2064}' | '\u{3000}' | '\u{feff}')
 }

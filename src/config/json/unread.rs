@@ -1,4 +1,4 @@
-//! The bytes of a configuration, or why there are none: what is wrong decides what a person must do.
+//! The bytes of a configuration, or why it cannot be read and what a person must do about that.
 
 use std::env;
 use std::fs::{self, File};
@@ -70,12 +70,12 @@ fn folder(path: &Path) -> Error {
     })
 }
 
-/// Whose it is, and who asks.
+/// Whose file it is, and as which user we try to read it.
 fn forbidden(path: &Path) -> Error {
     let id = fs::metadata("/proc/self").ok().map(|m| m.uid());
     let me = id.map_or_else(|| "you".into(), |id| format!("you ({})", user(id)));
     let file = word(path);
-    // Of what lies in a folder that they may not enter, nobody is told.
+    // Nobody may learn what lies in a folder that they may not enter.
     let mut known = path
         .ancestors()
         .filter_map(|place| Some((place, fs::metadata(place).ok()?)));

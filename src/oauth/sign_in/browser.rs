@@ -24,7 +24,7 @@ use crate::oauth::provider::Provider;
 use crate::oauth::refusal;
 use crate::text::counted;
 
-/// A pasted address: no terminal gives a longer line than a quarter of this.
+/// The most that is read of a pasted address. Terminals pass on lines of at most a quarter of this.
 const LINE_MAX: u64 = 16 << 10;
 const AGAIN: &str = "run the same command again";
 
@@ -38,10 +38,10 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Listens on 127.0.0.1, and knows the address to open.
+    /// Listens on 127.0.0.1, and makes the address to open.
     ///
     /// # Errors
-    /// `Usage` when the port cannot be had.
+    /// `Usage` when the port cannot be listened on.
     pub fn begin(client: &Client, port: Option<u16>, login_hint: Option<&str>) -> Result<Consent> {
         let port = match (client.redirect.port, port) {
             (Some(registered), Some(port)) if registered != port => {
@@ -105,8 +105,8 @@ impl Consent {
         &self.awaited.redirect_uri
     }
 
-    /// Waits for the browser, or for the address at which it ended as a line of `typed`: whichever
-    /// comes first. `tell` hears what went wrong without ending the wait.
+    /// Waits until the browser comes back, or until a person pastes the address at which it ended as a line of
+    /// `typed`. `tell` is told what went wrong without ending the wait.
     pub fn wait(
         self,
         typed: impl Read + Send + 'static,
@@ -117,7 +117,7 @@ impl Consent {
         let awaited = Arc::new(self.awaited);
         let (sender, inbox) = channel();
         let (served, heard) = (Arc::clone(&awaited), sender.clone());
-        // Both end with the process: a later redirect is still told that it comes too late.
+        // Both threads run until the process ends: a browser that comes back late is told that it is too late.
         thread::spawn(move || redirect::serve(self.listener, served, heard));
         thread::spawn(move || read_lines(typed, &sender));
         let mut told = HashSet::new();
@@ -144,7 +144,7 @@ impl Consent {
                         );
                         continue;
                     }
-                    // The browser was faster, and its answer is on its way.
+                    // The browser was faster: its answer is about to arrive.
                     _ if awaited.over.swap(true, Ordering::SeqCst) => continue,
                     answer => (answer, None),
                 },
@@ -191,7 +191,7 @@ impl Consent {
     }
 }
 
-/// What was pasted, quotes around it or not.
+/// Reads a pasted address, with or without quotes around it.
 fn pasted(line: &Secret<String>, state: &Secret<String>) -> Answer {
     let text = line.reveal().trim().trim_matches(['"', '\'', '<', '>']);
     match Url::parse(text) {

@@ -1,7 +1,7 @@
 //! The OAuth client that a person made at a provider: client_secret.json as Google gives it
 //! (docs/gmail.md 7.5), or a few lines of JSON for Microsoft (8.2) and for others.
 //!
-//! A file that is something else is told by its name. Not for the token file that comes of it.
+//! If the file is something else, the error says what it is. Not for the token file that a sign-in makes.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -17,7 +17,7 @@ use crate::oauth::http::is_safe;
 use crate::oauth::provider::{GOOGLE_SCOPE, MICROSOFT_SCOPE, Provider};
 use crate::text;
 
-/// What the file of Microsoft's and others' clients may hold.
+/// The keys that the file may have for Microsoft and for other providers.
 const KEYS: &[&str] = &[
     "client_id",
     "client_secret",
@@ -28,12 +28,12 @@ const KEYS: &[&str] = &[
     "scope",
     "redirect_uri",
 ];
-/// They are some hundred bytes.
+/// Such files have some hundred bytes.
 const FILE_MAX: u64 = 64 << 10;
 
 const GOOGLE_HINT: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); if you use an app password (`target_pass`), you do not need this file";
 
-/// A client, checked.
+/// A client whose file was read and checked.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub provider: Provider,
@@ -50,9 +50,9 @@ pub struct Client {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Redirect {
     pub(super) host: String,
-    /// None: any.
+    /// None: any port.
     pub(super) port: Option<u16>,
-    /// As it was registered, to the letter: `` and `/` are two things to some providers.
+    /// Exactly as it was registered: some providers tell `/` from no path at all.
     pub(super) path: String,
 }
 
@@ -91,17 +91,17 @@ impl CredentialsFile<'_> {
         Error::usage(format!("{}: {what}", self.path.display())).hint(self.hint())
     }
 
-    /// What it is instead.
+    /// The error that says what the file is instead.
     fn is_not(&self, but: &str) -> Error {
         self.error(format!("is {but}, not {}", self.name()))
     }
 
-    /// How that is seen.
+    /// The error that says why it cannot be the right file.
     fn is_none(&self, why: &str) -> Error {
         self.error(format!("is not {}, since {why}", self.name()))
     }
 
-    /// One name for it, whoever speaks of it.
+    /// What all errors call the right file.
     fn name(&self) -> &'static str {
         match self.provider {
             Provider::Google => "the OAuth client file from Google (client_secret.json)",
@@ -180,7 +180,7 @@ impl CredentialsFile<'_> {
         Ok(Client {
             provider: self.provider,
             id: self.required(inner, "client_id")?,
-            // The refresh takes it, and so do google-auth and the script.
+            // A renewal needs it, and so do google-auth and the Python script.
             secret: Some(Secret::new(self.required(inner, "client_secret")?)),
             auth_uri: self.endpoint(inner, "auth_uri", None)?,
             token_uri: self.endpoint(inner, "token_uri", None)?,
@@ -233,7 +233,7 @@ impl CredentialsFile<'_> {
                     shown(uri.as_bytes())
                 ))
             })?,
-            // Entra registers no other name for every port (docs/gmail.md 8.2).
+            // Only for this name does Entra allow every port (docs/gmail.md 8.2).
             None if microsoft => Redirect::to("localhost"),
             None => Redirect::to("127.0.0.1"),
         };
@@ -249,7 +249,7 @@ impl CredentialsFile<'_> {
         })
     }
 
-    /// What people have at hand and give by mistake.
+    /// The error about a file that people give by mistake.
     fn something_else(&self, map: &Map<String, Value>) -> Error {
         let has = |key: &str| map.contains_key(key);
         let kind = map.get("type").and_then(Value::as_str).unwrap_or_default();
@@ -331,7 +331,7 @@ impl Redirect {
         }
     }
 
-    /// Only what this machine hears at 127.0.0.1, without TLS.
+    /// Only addresses that reach our listener at 127.0.0.1, which speaks no TLS.
     fn parse(uri: &str) -> Option<Redirect> {
         let url = Url::parse(uri).ok()?;
         let host = url.host_str()?;

@@ -1,5 +1,5 @@
-//! The sign-in on another device (RFC 8628): a code that a person enters there while we ask whether
-//! it has happened. Microsoft has it; Google has it not for mail (docs/gmail.md 7.1).
+//! The sign-in on another device (RFC 8628): a person enters a code there, while we keep asking whether that is
+//! done. Microsoft has it; Google does not have it for mail (docs/gmail.md 7.1).
 
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::oauth::http::Http;
 use crate::oauth::refusal::fit_to_show;
 
-/// No provider wants to be asked more rarely, or lets a code live longer.
+/// No real provider wants a longer pause between two questions, or lets a code live longer.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
 const LIFE_MAX: Duration = Duration::from_secs(3600);
 

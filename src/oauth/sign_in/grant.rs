@@ -1,5 +1,5 @@
-//! What the token endpoint gives for a code, checked: a [`Grant`] (docs/gmail.md 7.2). Not for how a person gets to
-//! the code (`browser`, `device`) nor for the renewal of a token that we have (`oauth::renew`).
+//! What the token endpoint gives for a code, checked: a [`Grant`] (docs/gmail.md 7.2). Not for how a person
+//! gets to the code (`browser`, `device`) nor for the renewal of a token that we have (`oauth::renew`).
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -26,10 +26,11 @@ use crate::oauth::http::{Http, is_token};
 use crate::oauth::provider::{Provider, same_scope};
 use crate::oauth::refusal::Refusal;
 
-/// What a reply may hold beside what the RFC knows.
+/// What a reply may hold beyond the RFC.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Extra {
-    /// Google, for access that ends by itself (docs/gmail.md 7.2). Of whatever kind: it decides nothing.
+    /// Google sends it for a sign-in that ends by itself (docs/gmail.md 7.2). Any JSON is accepted here, since
+    /// nothing depends on it.
     #[serde(default)]
     refresh_token_expires_in: Option<Value>,
 }
@@ -65,7 +66,7 @@ pub struct Grant {
     pub(super) scopes: Vec<String>,
     pub(super) at: Time,
     pub(super) expiry: Option<Time>,
-    /// When it must be given anew, where the provider says so.
+    /// When a person must sign in again, if the provider says so.
     pub refresh_ends: Option<Time>,
 }
 
@@ -111,7 +112,7 @@ impl Client {
             let words = scopes.iter().flat_map(|s| s.as_str().split_whitespace());
             words.map(str::to_string).collect::<Vec<_>>()
         });
-        // Google and Microsoft let people take single permissions away.
+        // At Google and Microsoft a person can refuse single permissions.
         if let (Some(granted), Some(mail)) = (&granted, self.provider.mail_scope())
             && !granted.iter().any(|s| same_scope(s, mail))
         {

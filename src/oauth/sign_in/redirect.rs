@@ -1,8 +1,8 @@
 //! The HTTP listener to which the provider sends the browser back: 127.0.0.1 alone, one path, one use.
 //!
-//! Every request but the awaited one is refused with a page that says why, and never ends the wait:
-//! browsers ask for icons and fetch ahead, and any web page can make a browser ask us something.
-//! Not for what is done with the provider's answer: that is for `browser`.
+//! Every other request is refused with a page that says why, and does not end the wait: browsers ask for
+//! icons and load pages in advance, and any web page can make a browser send us a request. Not for what is
+//! done with the provider's answer: that is for `browser`.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
@@ -18,23 +18,23 @@ use oauth2::url::Url;
 use crate::config::Secret;
 use crate::error::{Error, shown};
 
-/// Codes of Microsoft's are more than a thousand characters long.
+/// The most that is read of a request. Microsoft's codes have more than a thousand characters.
 const HEAD_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
-/// For one request, from its first byte to its last.
+/// How long one request may take from its first byte to its last.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// Browsers open some connections in advance; the oldest goes when there are more.
+/// Browsers open some connections in advance. When there are more than this, the oldest is closed.
 const CONNECTIONS_MAX: usize = 64;
 
-/// What is awaited.
+/// The answer that is awaited.
 pub(super) struct Awaited {
     pub(super) redirect_uri: String,
     pub(super) state: Secret<String>,
-    /// The answer has come, here or by hand.
+    /// The answer has come, by the browser or pasted.
     pub(super) over: AtomicBool,
 }
 
-/// The browser that brought the answer: it is shown how the sign-in ended.
+/// The connection to the browser that brought the answer: there a person is shown how the sign-in ended.
 pub struct Page(TcpStream);
 
 impl Page {
@@ -50,7 +50,7 @@ impl Page {
     }
 }
 
-/// What is heard while we wait.
+/// What may happen while we wait.
 pub(super) enum Heard {
     Answered(Answer, Option<Page>),
     Pasted(Secret<String>),
@@ -58,7 +58,7 @@ pub(super) enum Heard {
     WrongState,
 }
 
-/// What an address says at which a browser ended.
+/// What the address says at which a browser ended.
 pub(super) enum Answer {
     Code(Secret<String>),
     Refused {
@@ -98,7 +98,7 @@ pub(super) fn serve(listener: TcpListener, awaited: Arc<Awaited>, inbox: Sender<
     let mut open: VecDeque<TcpStream> = VecDeque::new();
     for stream in listener.incoming() {
         let Ok(stream) = stream else {
-            // Out of file descriptors: some come back as requests end.
+            // Out of file descriptors: some become free as requests end.
             thread::sleep(Duration::from_millis(100));
             continue;
         };
@@ -115,7 +115,7 @@ pub(super) fn serve(listener: TcpListener, awaited: Arc<Awaited>, inbox: Sender<
     }
 }
 
-/// On 127.0.0.1; None: a port that is free.
+/// Listens on 127.0.0.1; without a port, on one that is free.
 pub(super) fn bind(port: Option<u16>) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0)))
 }
@@ -127,7 +127,7 @@ fn answer(stream: TcpStream, awaited: &Awaited, inbox: &Sender<Heard>) {
             return refuse(&stream, status, "This is not a request that can be read.");
         }
         Err(None) => {
-            // To drop it is not enough: the oldest are also held where they are counted.
+            // Dropping the stream would not close it: `open` holds another handle.
             let _ = stream.shutdown(Shutdown::Both);
             return;
         }
@@ -140,7 +140,7 @@ fn answer(stream: TcpStream, awaited: &Awaited, inbox: &Sender<Heard>) {
         expected.host_str().unwrap_or_default(),
         expected.port_or_known_default().unwrap_or_default()
     );
-    // A name that was bound to 127.0.0.1 meanwhile (DNS rebinding) makes a foreign page our own.
+    // Another name may point to 127.0.0.1 by now (DNS rebinding): its web pages could then read our answers.
     if !request.host.eq_ignore_ascii_case(&name) {
         let _ = inbox.send(Heard::WrongHost(shown(request.host.as_bytes())));
         return refuse(
@@ -196,7 +196,7 @@ struct Request {
 }
 
 impl Request {
-    /// Err(None): nothing came that could be answered.
+    /// Err: the status to answer with; None: there is nobody to answer.
     fn read(mut stream: &TcpStream) -> Result<Request, Option<&'static str>> {
         let deadline = Instant::now() + REQUEST_TIME;
         let mut head = Vec::new();
@@ -248,7 +248,7 @@ impl Request {
         })
     }
 
-    /// The address that was asked for, when it has the path that is awaited.
+    /// The address of the request, if its path is the awaited one.
     fn url(&self, expected: &Url) -> Option<Url> {
         if !self.target.starts_with('/') {
             return None;
@@ -263,7 +263,7 @@ fn refuse(stream: &TcpStream, status: &str, words: &str) {
     say(stream, status, "Not the sign-in", words);
 }
 
-/// One page, and the end of the connection.
+/// Sends one page and closes the connection.
 fn say(mut stream: &TcpStream, status: &str, title: &str, words: &str) {
     let paragraphs: String = words
         .lines()
@@ -274,7 +274,7 @@ fn say(mut stream: &TcpStream, status: &str, title: &str, words: &str) {
          <style>body {{ font: 1.1em sans-serif; max-width: 34em; margin: 4em auto; padding: 0 1em }}</style></head>\n\
          <body><h1>{title}</h1>\n{paragraphs}<p>You can close this window.</p></body></html>\n"
     );
-    // The address of this page has the code in it: nobody is told it, and nothing is kept.
+    // The address of this page has the code in it, so browsers must neither send it on nor store the page.
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
          Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n\
@@ -286,7 +286,7 @@ fn say(mut stream: &TcpStream, status: &str, title: &str, words: &str) {
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(body.as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
-    // Closed over unread bytes, the page might be lost on its way (RFC 9112 9.6).
+    // If the connection were closed with bytes unread, the page might be lost on its way (RFC 9112 9.6).
     let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
     let mut rest = stream.take(HEAD_MAX as u64);
     let _ = io::copy(&mut rest, &mut io::sink());

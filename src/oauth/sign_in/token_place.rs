@@ -1,5 +1,5 @@
-//! Where a sign-in puts its token file: seen to be a place for one before anybody signs in, and what is written there.
-//! Not for how a file is written (`oauth::token_file`).
+//! Where a sign-in puts its token file, checked before anybody signs in, and what is written there. Not for
+//! how a file is written (`oauth::token_file`).
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ use crate::oauth::token_file::{FILE_MAX, try_place, write};
 use crate::place::{FilePlace, Want};
 use crate::text;
 
-/// What a sign-in sets: nothing of an earlier one may stay.
+/// Keys that a sign-in sets or removes: no value of an earlier sign-in may stay.
 const SET: &[&str] = &[
     "token",
     "refresh_token",
@@ -35,16 +35,16 @@ const SET: &[&str] = &[
     "type",
 ];
 
-/// A place for a token file, seen to be one before anybody signs in.
+/// A place where a token file can be written, checked before anybody signs in.
 pub struct TokenPlace {
     path: PathBuf,
-    /// What we do not know in the file that is there stays in it.
+    /// Keys of the present file that we do not know: they stay in it.
     kept: Map<String, Value>,
 }
 
 impl TokenPlace {
     /// # Errors
-    /// `Usage` when it cannot be written, or is the place of something else.
+    /// `Usage` when it cannot be written, or holds something else.
     pub fn new(path: &Path) -> Result<TokenPlace> {
         let refused = |want, e: &io::Error| {
             let place = FilePlace {
@@ -85,7 +85,7 @@ impl TokenPlace {
                 }
             }
         }
-        // Better now than after the sign-in.
+        // An error is better now than after the sign-in.
         try_place(path).map_err(|e| refused(Want::Write, &e))?;
         Ok(TokenPlace {
             path: path.to_path_buf(),
@@ -97,10 +97,10 @@ impl TokenPlace {
         &self.path
     }
 
-    /// Writes what a sign-in gave. True when that was done in place.
+    /// Writes what a sign-in gave. True if the present file was overwritten in place.
     ///
     /// # Errors
-    /// `Fatal`: the token is lost.
+    /// `Fatal` when it cannot be written: then the token is lost.
     pub fn write(self, client: &Client, grant: &Grant) -> Result<bool> {
         let mut map = Map::new();
         let mut set = |key: &str, value: Value| map.insert(key.into(), value);

@@ -350,7 +350,7 @@ fn imports_run_downward_and_each_thing_has_its_place() {
         imports(path, &tokens(text))
     };
     assert!(of("cli/run.rs").contains("engine") && of("cli/status.rs").contains("status"));
-    assert!(of("session.rs").contains("wire") && of("ledger/deliver.rs").contains("message"));
+    assert!(of("session.rs").contains("wire") && of("ledger/settle.rs").contains("message"));
 }
 
 #[test]
@@ -392,7 +392,7 @@ fn a_wrong_import_is_found_however_it_is_written() {
             must_not("ledger", "engine"),
         ),
         (
-            "ledger/people.rs",
+            "ledger/report.rs",
             "fn f() { crate::session::open() }",
             must_not("ledger", "session"),
         ),
@@ -490,7 +490,7 @@ fn what_is_allowed_is_not_complained_of() {
             "use crate::{error::Error, message::{Time, Uid}};\nmod people;\nuse people::Row;",
         ),
         (
-            "ledger/people.rs",
+            "ledger/report.rs",
             "use super::Ledger;\nconst Q: &str = \"SELECT 1\";\nuse rusqlite::Connection;",
         ),
         (
@@ -548,6 +548,6 @@ fn no_migration_is_forgotten() {
         .collect();
     assert_eq!(
         known, there,
-        "src/ledger.rs lists each file of migrations/, in order"
+        "src/ledger/open.rs lists each file of migrations/, in order"
     );
 }

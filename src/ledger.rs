@@ -3,529 +3,98 @@
 //! Callers use verbs (record, claim, mark, settle ...) and never see SQL. Each verb is one
 //! transaction; what it needs to know about the moment is passed in. It knows no IMAP: UIDs and
 //! hashes are numbers and bytes to it.
+//!
+//! Each file imports only what stands above it; `tests/order.rs` holds them to that.
+//! ```text
+//! value      numbers of rows, and how values stand in columns
+//! row        a message's row, its status, its proof, where its copy lies
+//! file       which file it is, and whether it may be used
+//! refusal    why it cannot be used, in words
+//! lock       one run per ledger
+//! open       made, opened, brought up to date; read and written
+//! route      whose it is
+//! budget     what was sent in 24 hours, and what a daily limit leaves
+//! intent     what is about to be sent, and where resolution would begin to look
+//! discover   a row for each message, and how far the source has been looked at
+//! imported   the ids that the predecessor left
+//! inherit    rows move with their messages when UIDs change their meaning
+//! claim      what is delivered next
+//! settle     what became of it
+//! index      what the target holds
+//! matching   whose copy is it
+//! overlap    does the target hold already what waits
+//! pace       how far an import has come
+//! heartbeat  signs of life, and trouble
+//! report     counts, failures, what is put off
+//! inspect    a look that changes nothing
+//! choose     which of several files
+//! ```
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+mod value;
 
-use log::warn;
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+mod row;
 
-use crate::error::{Error, Result};
-use crate::message::{Time, time_text};
-use crate::place::Want;
+mod file;
+
+mod refusal;
+
+mod lock;
+
+mod open;
+
+mod route;
 
 mod budget;
-mod claim;
-mod copies;
-mod deliver;
-mod import;
-mod index;
+
+mod intent;
+
+mod discover;
+
+mod imported;
+
 mod inherit;
-mod inspect;
-mod lock;
+
+mod claim;
+
+mod settle;
+
+mod index;
+
+mod matching;
+
 mod overlap;
+
 mod pace;
-mod people;
-mod place;
-mod refusal;
-mod value;
-mod watch;
+
+mod heartbeat;
+
+mod report;
+
+mod inspect;
+
+mod choose;
 
 pub use budget::Room;
+pub use choose::{Chosen, choose};
 pub use claim::{Claim, Claimed};
-pub use deliver::{Change, Intent, Mark, Place, Proof, Row, Status, Twin, Verdict, Verification};
-pub use import::Imported;
+pub use discover::{MailboxRow, Progress};
+pub use file::{beside, may_write, owner_alone_reads};
+pub use heartbeat::{Part, Trouble, TroubleKind};
+pub use imported::Imported;
 pub use index::{IndexMailbox, Witness};
 pub use inherit::Inherited;
-pub use inspect::{Inspection, inspect, may_write, read};
-pub use lock::{Lock, beside, is_held, lock};
+pub use inspect::{Inspection, inspect, read};
+pub use intent::{Intent, Mark};
+pub use lock::{Lock, is_held, lock};
+pub use matching::{Twin, Verdict, Verification};
+pub use open::{Ledger, Shared, migrations};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
-pub use people::{Backlog, FailedRow, Part, PutOffRow, Reasons, Summary, Trouble, TroubleKind};
-pub use place::{Chosen, choose};
+pub use report::{Backlog, FailedRow, PutOffRow, Reasons, Summary};
+pub use route::Route;
+pub use row::{Place, Proof, Row, Status};
+pub use settle::Change;
 pub use value::{IndexId, MailboxId, MarkId, RowId};
-pub use watch::{MailboxRow, Progress};
-
-pub use refusal::owner_alone_reads;
-
-use lock::Identity;
-use refusal::{OTHER_PLACE, damaged, explain, must_be_there, place, refuse_strangers};
-
-/// Marks the file as one of ours: "i2gm".
-const APPLICATION_ID: i32 = 0x6932_676d;
-
-/// Each file of migrations/, in order. A test compares this list with the directory.
-const MIGRATIONS: &[(&str, &str)] = &[
-    ("V1__ledger", include_str!("../migrations/V1__ledger.sql")),
-    (
-        "V2__second_stage",
-        include_str!("../migrations/V2__second_stage.sql"),
-    ),
-    ("V3__folders", include_str!("../migrations/V3__folders.sql")),
-];
-
-/// Name and text of each migration, in order.
-pub fn migrations() -> &'static [(&'static str, &'static str)] {
-    MIGRATIONS
-}
-
-/// How long another's transaction is waited for.
-const BUSY: Duration = Duration::from_secs(10);
-
-/// The two accounts that a ledger belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    pub source_user: String,
-    pub source_server: String,
-    pub target_user: String,
-    pub target_server: String,
-}
-
-impl Route {
-    /// Users and hosts are compared in lower case.
-    pub fn new(
-        source_user: &str,
-        source_server: &str,
-        target_user: &str,
-        target_server: &str,
-    ) -> Route {
-        Route {
-            source_user: source_user.to_lowercase(),
-            source_server: source_server.to_lowercase(),
-            target_user: target_user.to_lowercase(),
-            target_server: target_server.to_lowercase(),
-        }
-    }
-
-    /// This route, which the ledger at `path` belongs to, must be the configured one.
-    ///
-    /// # Errors
-    /// `Fatal` when it is another's.
-    pub fn must_be(&self, configured: &Route, path: &Path) -> Result<()> {
-        if self == configured {
-            return Ok(());
-        }
-        Err(Error::fatal(format!(
-            "{}: this ledger is for {} ({}) into {} ({}), the configuration says {} ({}) into {} ({})",
-            path.display(),
-            self.source_user,
-            self.source_server,
-            self.target_user,
-            self.target_server,
-            configured.source_user,
-            configured.source_server,
-            configured.target_user,
-            configured.target_server,
-        ))
-        .hint("is a name in the configuration mistyped? If not, these accounts need a ledger of their own, under another `state_file`; do not delete this one: it remembers what was copied"))
-    }
-
-    /// The source as people read it.
-    pub fn source(&self) -> String {
-        if self.source_user.contains('@') {
-            self.source_user.clone()
-        } else {
-            format!("{}@{}", self.source_user, self.source_server)
-        }
-    }
-}
-
-pub struct Ledger {
-    db: Connection,
-    /// As people know it.
-    path: PathBuf,
-    /// Where it was opened, and which file that was.
-    opened: (PathBuf, Option<Identity>),
-    lock: Option<Lock>,
-    matching: Option<inherit::Matching>,
-    /// The highest id that this process has given to a message.
-    last_id: RowId,
-}
-
-/// A ledger that several threads use, each for one step at a time.
-pub struct Shared(Mutex<Ledger>);
-
-impl Shared {
-    pub fn new(ledger: Ledger) -> Shared {
-        Shared(Mutex::new(ledger))
-    }
-
-    pub fn step<T>(&self, work: impl FnOnce(&mut Ledger) -> Result<T>) -> Result<T> {
-        // A panic in a step rolled its transaction back: the ledger is as it was before.
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Ledger {
-    /// Opens the ledger at `path` for `run` or `import-state`: makes it where there is none, and
-    /// with `migrate` brings an older one up to date.
-    pub fn open_or_create(path: &Path, migrate: bool) -> Result<Ledger> {
-        refuse_strangers(path)?;
-        if !path.exists() {
-            // SQLite gives -wal and -shm the mode of the file itself.
-            OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(path)
-                .map_err(|e| place(path).refused(Want::Write, &e))?;
-        }
-        let mut ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let fresh = ledger.is_empty()?;
-        ledger.check_version(fresh || migrate)?;
-        ledger.use_wal()?;
-        ledger.migrate(fresh)?;
-        ledger.prepare_run()?;
-        Ok(ledger)
-    }
-
-    /// Opens an existing ledger for a look or a small change beside a running `run`.
-    ///
-    /// # Errors
-    /// `Fatal` when there is none, or when it is of another version.
-    pub fn open_existing(path: &Path) -> Result<Ledger> {
-        must_be_there(path)?;
-        refuse_strangers(path)?;
-        let ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        ledger.must_be_usable()?;
-        Ok(ledger)
-    }
-
-    fn must_be_usable(&self) -> Result<()> {
-        if self.is_empty()? {
-            return Err(
-                Error::fatal(format!("{}: this ledger is empty", self.path.display()))
-                    .hint("the first `imap-to-gmail run` fills it"),
-            );
-        }
-        self.check_version(false)
-    }
-
-    /// A ledger that is thrown away, with what the one at `path` holds, if there is one: for a dry
-    /// run, which writes nothing. `scratch` is an empty directory of the caller's.
-    pub fn open_scratch(path: &Path, scratch: &Path) -> Result<Ledger> {
-        refuse_strangers(path)?;
-        let copy = Ledger::copy_to(path, scratch)?;
-        let mut ledger = Ledger::open_or_create(&copy, true)?;
-        ledger.path = path.to_path_buf();
-        Ok(ledger)
-    }
-
-    /// A copy of the ledger, with what is still beside it, in an empty directory.
-    fn copy_to(path: &Path, scratch: &Path) -> Result<PathBuf> {
-        let copy = scratch.join("ledger.db");
-        for suffix in ["", "-wal", "-journal"] {
-            let from = beside(path, suffix);
-            if from.exists() {
-                fs::copy(&from, beside(&copy, suffix)).map_err(|e| {
-                    Error::fatal(format!("{}: cannot be copied: {e}", from.display()))
-                        .hint("it is looked at as a copy in the temporary directory: is there room, and may you read the ledger?")
-                })?;
-            }
-        }
-        Ok(copy)
-    }
-
-    fn connect(path: &Path, flags: OpenFlags) -> Result<Ledger> {
-        Ledger::connect_as(path, path, flags)
-    }
-
-    /// Opens `file` as the ledger that people know at `path`.
-    fn connect_as(file: &Path, path: &Path, flags: OpenFlags) -> Result<Ledger> {
-        let db = Connection::open_with_flags(file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|e| explain(&e, path))?;
-        let ledger = Ledger {
-            db,
-            path: path.to_path_buf(),
-            opened: (file.to_path_buf(), Identity::at(file)),
-            lock: None,
-            matching: None,
-            last_id: RowId(0),
-        };
-        ledger.configure().map_err(|e| explain(&e, path))?;
-        Ok(ledger)
-    }
-
-    fn configure(&self) -> rusqlite::Result<()> {
-        self.db.busy_timeout(BUSY)?;
-        // An intent must be on disk before its effect, also when the power fails.
-        self.db.pragma_update(None, "synchronous", "FULL")?;
-        self.db.pragma_update(None, "foreign_keys", "ON")?;
-        self.db.pragma_update(None, "cache_size", -2048)?;
-        self.db
-            .pragma_update(None, "journal_size_limit", 16 << 20)?;
-        self.db.set_prepared_statement_cache_capacity(64);
-        // The first read shows a damaged or foreign file.
-        self.db
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-    }
-
-    fn use_wal(&self) -> Result<()> {
-        let set = |mode: &str| {
-            let patience = Instant::now() + BUSY;
-            loop {
-                let set = self
-                    .db
-                    .pragma_update_and_check(None, "journal_mode", mode, |r| r.get::<_, String>(0));
-                match set {
-                    // Only here SQLite does not wait by itself while another process makes the ledger.
-                    Err(e)
-                        if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                            && Instant::now() < patience =>
-                    {
-                        thread::sleep(Duration::from_millis(20));
-                    }
-                    end => return end.map_err(|e| self.explain(&e)),
-                }
-            }
-        };
-        if set("WAL")? != "wal" {
-            // Network file systems have no shared memory.
-            log::warn!(
-                "{}: no write-ahead log is possible here (a network file system?); commits are slower",
-                self.path.display()
-            );
-            set("TRUNCATE")?;
-        }
-        Ok(())
-    }
-
-    /// Also where another process has only begun to make it.
-    fn is_empty(&self) -> Result<bool> {
-        self.db
-            .query_row(
-                "SELECT count(*) = 0 FROM sqlite_schema WHERE tbl_name <> 'refinery_schema_history'",
-                [],
-                |r| r.get(0),
-            )
-            .map_err(|e| self.explain(&e))
-    }
-
-    fn check_version(&self, migrate: bool) -> Result<()> {
-        let found: Option<i64> = if self.is_empty()? {
-            None
-        } else {
-            let id: i32 = self
-                .db
-                .query_row("PRAGMA application_id", [], |r| r.get(0))
-                .map_err(|e| self.explain(&e))?;
-            if id != APPLICATION_ID {
-                return Err(Error::fatal(format!(
-                    "{}: a database of another program, expected a ledger",
-                    self.path.display()
-                ))
-                .hint(OTHER_PLACE));
-            }
-            self.version()?
-        };
-        let ours = MIGRATIONS.len() as i64;
-        match found {
-            Some(version) if version > ours => Err(Error::fatal(format!(
-                "{}: the ledger is of version {version}, this program knows up to {ours}",
-                self.path.display()
-            ))
-            .hint("use the newer imap-to-gmail that made it")),
-            Some(version) if version < ours && !migrate => Err(Error::fatal(format!(
-                "{}: the ledger is of version {version}, this program wants {ours}",
-                self.path.display()
-            ))
-            .hint("the next `imap-to-gmail run` brings it up to date")),
-            None if !migrate => Err(Error::fatal(format!(
-                "{}: this ledger is empty",
-                self.path.display()
-            ))
-            .hint("the first `imap-to-gmail run` fills it")),
-            _ => Ok(()),
-        }
-    }
-
-    fn version(&self) -> Result<Option<i64>> {
-        self.db
-            .query_row(
-                "SELECT max(version) FROM refinery_schema_history",
-                [],
-                |r| r.get(0),
-            )
-            .map_err(|e| self.explain(&e))
-    }
-
-    fn migrate(&mut self, fresh: bool) -> Result<()> {
-        if fresh {
-            self.db
-                .pragma_update(None, "application_id", APPLICATION_ID)
-                .map_err(|e| self.explain(&e))?;
-            // Another process may be at the same.
-            self.db
-                .set_transaction_behavior(TransactionBehavior::Immediate);
-        }
-        let migrations: Vec<refinery::Migration> = MIGRATIONS
-            .iter()
-            .map(|(name, sql)| refinery::Migration::unapplied(name, sql))
-            .collect::<std::result::Result<_, _>>()
-            .map_err(|e| Error::fatal(format!("a migration of this program is wrong: {e}")))?;
-        let runner = refinery::Runner::new(&migrations).set_grouped(true);
-        let mut end = runner.run(&mut self.db);
-        if end.is_err() && fresh {
-            // `run` and `import-state` may have begun at the same moment: then it is made now.
-            end = runner.run(&mut self.db);
-        }
-        end.map_err(|e| {
-            let cause = std::error::Error::source(&e);
-            if let Some(e) = cause.and_then(|e| e.downcast_ref::<rusqlite::Error>()) {
-                return self.explain(e);
-            }
-            let (what, hint) = if fresh {
-                ("made", "start again: what was begun is not used")
-            } else {
-                (
-                    "brought up to date",
-                    "nothing in it was changed: the program that used it before can go on with it",
-                )
-            };
-            Error::fatal(format!(
-                "{}: the ledger cannot be {what}: {e}",
-                self.path.display()
-            ))
-            .hint(hint)
-        })?;
-        Ok(())
-    }
-
-    /// What only a run needs: which rows this run has tried, and which it put behind the others, lives
-    /// as long as the connection. In memory, and with it what each change keeps to be undone alone: every page that it touches
-    /// would go to a temporary file, which is most of what taking over an older incarnation wrote.
-    fn prepare_run(&self) -> Result<()> {
-        self.db
-            .execute_batch(
-                "PRAGMA temp_store = MEMORY;
-                 CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT;
-                 CREATE TEMP TABLE put_behind (id INTEGER PRIMARY KEY) STRICT",
-            )
-            .map_err(|e| self.explain(&e))
-    }
-
-    /// This run's lock goes with it: a ledger whose lock is gone is written no more.
-    #[must_use]
-    pub fn locked_by(mut self, lock: Lock) -> Ledger {
-        self.lock = Some(lock);
-        self
-    }
-
-    /// What is written elsewhere than where the next run reads is lost, and so is what another run
-    /// does not know of.
-    fn must_be_ours(&self) -> Result<()> {
-        let (file, identity) = &self.opened;
-        let shown = self.path.display();
-        if identity.is_some() && Identity::at(file) != *identity {
-            return Err(Error::fatal(format!(
-                "{shown}: another file was put in the place of the ledger, or it was taken away, while it was in use"
-            ))
-            .hint("see that the right file is there, then start again; what Gmail has meanwhile is found by its Message-ID"));
-        }
-        if self.lock.as_ref().is_some_and(|lock| !lock.stands()) {
-            return Err(Error::fatal(format!(
-                "{shown}: the lock of this ledger was taken away or replaced while it was in use"
-            ))
-            .hint("another run may have begun meanwhile; start again, and leave the file that ends in .lock alone"));
-        }
-        Ok(())
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The accounts it belongs to, once a run has said so.
-    pub fn route(&self) -> Result<Option<Route>> {
-        self.db
-            .query_row(
-                "SELECT source_user, source_server, target_user, target_server FROM route",
-                [],
-                |r| {
-                    Ok(Route {
-                        source_user: r.get("source_user")?,
-                        source_server: r.get("source_server")?,
-                        target_user: r.get("target_user")?,
-                        target_server: r.get("target_server")?,
-                    })
-                },
-            )
-            .optional()
-            .map_err(|e| self.explain(&e))
-    }
-
-    /// Makes it this route's ledger, or makes sure that it is. While nothing in it is any account's, a name
-    /// that was mistyped may be mended: before the first look, and where no ids were imported, which would
-    /// vouch for the mail of others.
-    ///
-    /// # Errors
-    /// `Fatal` when it is another's.
-    pub fn belong_to(&mut self, route: &Route, now: Time) -> Result<()> {
-        let before = self.route()?;
-        if let Some(before) = before.as_ref().filter(|before| *before != route)
-            && self.is_untouched()?
-        {
-            warn!(
-                "{}: this ledger was for {} into {} until now, and has copied nothing",
-                self.path.display(),
-                before.source(),
-                before.target_user
-            );
-        }
-        match before {
-            Some(found) if found == *route || !self.is_untouched()? => {
-                found.must_be(route, &self.path)
-            }
-            _ => self.write(|t| {
-                t.execute(
-                    "INSERT OR REPLACE INTO route (id, source_user, source_server, target_user, target_server, created_at)
-                     VALUES (1, ?1, ?2, ?3, ?4, ?5)",
-                    params![
-                        route.source_user,
-                        route.source_server,
-                        route.target_user,
-                        route.target_server,
-                        time_text(now)
-                    ],
-                )?;
-                Ok(())
-            }),
-        }
-    }
-
-    /// One transaction that means to write. IMMEDIATE: a deferred one that reads first fails at
-    /// once when somebody else commits in between, whatever the busy timeout.
-    fn write<T>(
-        &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        self.must_be_ours()?;
-        let path = &self.path;
-        let transaction = self
-            .db
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|e| explain(&e, path))?;
-        let out = work(&transaction).map_err(|e| explain(&e, path))?;
-        transaction.commit().map_err(|e| explain(&e, path))?;
-        Ok(out)
-    }
-
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        work(&self.db).map_err(|e| self.explain(&e))
-    }
-
-    fn explain(&self, e: &rusqlite::Error) -> Error {
-        explain(e, &self.path)
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@
 //! 2. *Claim.* Newest first, a batch becomes `in_flight`: never two rows of one Message-ID at a time.
 //! 3. *Recognise.* The target index, a mirror of what the target holds, says which of them are there
 //!    already; a hit is confirmed by looking at the message itself (`engine::dedup`).
-//!    What it does not have, an id that the predecessor left may vouch for (`ledger::import`). What
+//!    What it does not have, an id that the predecessor left may vouch for (`ledger::imported`). What
 //!    follows from that is one pure rule, which the dry run asks as well (`engine::decide`).
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox

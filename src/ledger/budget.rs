@@ -6,11 +6,9 @@
 use chrono::TimeDelta;
 use rusqlite::{Connection, Transaction, params};
 
-use super::claim::due;
-use super::deliver::{Intent, Mark, not_in_flight};
-use super::{Ledger, MarkId, RowId};
+use super::open::Ledger;
 use crate::error::Result;
-use crate::message::{Time, time_text};
+use crate::message::Time;
 
 /// What `upload_limit_per_day` looks back on.
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -52,68 +50,6 @@ impl Room {
 }
 
 impl Ledger {
-    /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
-    /// and where resolution would begin to look. With `limit` no more than so many bytes in any 24
-    /// hours: returns how many of the intents may be carried out, from the first on; their bytes
-    /// are booked.
-    pub fn mark(
-        &mut self,
-        intents: &[Intent],
-        marks: &[Mark],
-        limit: Option<u64>,
-        now: Time,
-    ) -> Result<usize> {
-        self.write(|t| {
-            t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
-            let mark = MarkId(t.last_insert_rowid());
-            for m in marks {
-                // Another session may have seen since that the mailbox went back to an earlier state.
-                t.execute(
-                    "INSERT INTO mark_mailbox (mark_id, gmail_mailbox_id, uid_validity, uid_next) VALUES (?1, ?2, ?3,
-                        min(?4, coalesce((SELECT next_uid FROM gmail_mailbox WHERE id = ?2 AND uid_validity = ?3), ?4)))",
-                    params![mark, m.mailbox, m.uid_validity, m.uid_next],
-                )?;
-            }
-            let mut set = t.prepare_cached(
-                "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
-                  WHERE id = ?1 AND status = 'in_flight'",
-            )?;
-            let room = match limit {
-                Some(limit) => Some(Room::of(t, limit, now)?),
-                None => None,
-            };
-            let mut bytes = 0;
-            let mut allowed = 0;
-            for i in intents {
-                if let Some(room) = room
-                    && !room.takes(bytes, i.size, is_new(t, i.row)?)
-                {
-                    // Its source had told another size, or it would not have been claimed.
-                    t.execute(
-                        "UPDATE message SET size = ?2 WHERE id = ?1",
-                        params![i.row, i.size],
-                    )?;
-                    break;
-                }
-                bytes += i.size;
-                allowed += 1;
-                if set.execute(params![
-                    i.row,
-                    i.sha256,
-                    i.canonical,
-                    i.size,
-                    i.flags.to_string(),
-                    mark
-                ])? != 1
-                {
-                    return Err(not_in_flight());
-                }
-            }
-            book(t, bytes, now)?;
-            Ok(allowed)
-        })
-    }
-
     /// So many bytes more are about to be sent.
     pub fn book(&mut self, bytes: u64, now: Time) -> Result<()> {
         self.write(|t| book(t, bytes, now))
@@ -139,35 +75,9 @@ impl Ledger {
     pub fn uploaded(&self, now: Time) -> Result<u64> {
         self.read(|db| uploaded_in_a_day(db, now))
     }
-
-    /// Is there new mail that fits into what is left of the day, and was not tried since room was last
-    /// made? Bytes come free by the hour.
-    pub fn new_mail_fits(&self, limit: u64, now: Time) -> Result<bool> {
-        let due = due(false, "m");
-        self.read(|db| {
-            let Some(left) = limit.checked_sub(uploaded_in_a_day(db, now)?) else {
-                return Ok(false);
-            };
-            db.prepare_cached(&format!(
-                "SELECT EXISTS (SELECT 1 FROM mailbox b CROSS JOIN message m INDEXED BY message_waiting ON m.mailbox_id = b.id
-                  WHERE m.status = 'pending' AND m.source_uid >= b.history_below AND b.retired_at IS NULL AND b.inherited = 1
-                    AND coalesce(m.size, 0) <= ?3 AND {due}
-                    AND (m.in_flight_since IS NULL OR m.in_flight_since < ?2 OR m.next_attempt_at > m.in_flight_since))"
-            ))?
-            .query_row(params![time_text(now), hour_text(now), left], |r| r.get(0))
-        })
-    }
 }
 
-/// Did it come after the first look at its mailbox?
-fn is_new(t: &Transaction<'_>, id: RowId) -> rusqlite::Result<bool> {
-    t.prepare_cached(
-        "SELECT m.source_uid >= b.history_below FROM message m JOIN mailbox b ON b.id = m.mailbox_id WHERE m.id = ?1",
-    )?
-    .query_row([id], |r| r.get(0))
-}
-
-fn book(t: &Transaction<'_>, bytes: u64, now: Time) -> rusqlite::Result<()> {
+pub(super) fn book(t: &Transaction<'_>, bytes: u64, now: Time) -> rusqlite::Result<()> {
     t.execute(
         "INSERT INTO upload (hour, bytes) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes",
         params![hour_text(now), bytes],
@@ -175,13 +85,13 @@ fn book(t: &Transaction<'_>, bytes: u64, now: Time) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn hour_text(t: Time) -> String {
+pub(super) fn hour_text(t: Time) -> String {
     t.format("%Y-%m-%dT%H").to_string()
 }
 
 /// Bytes sent to the target in the last 24 hours; the hour in which they begin counts whole. What a
 /// clock that was set back has written of the future would count for as long as that lasts.
-fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<u64> {
+pub(super) fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<u64> {
     db.query_row(
         "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour BETWEEN ?1 AND ?2",
         [hour_text(now - DAY), hour_text(now)],

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use rusqlite::{Transaction, params};
 
-use super::budget::Room;
-use super::deliver::{COLUMNS, Row, row, rows};
-use super::{Ledger, RowId, import};
+use super::budget::{Room, hour_text, uploaded_in_a_day};
+use super::imported::another_first;
+use super::open::Ledger;
+use super::row::{COLUMNS, Row, row, rows};
+use super::value::{RowId, time_or_null};
 use crate::error::Result;
 use crate::message::{Time, time_text};
 
@@ -94,6 +96,59 @@ impl Ledger {
             Ok(())
         })
     }
+
+    /// Is there new mail that fits into what is left of the day, and was not tried since room was last
+    /// made? Bytes come free by the hour.
+    pub fn new_mail_fits(&self, limit: u64, now: Time) -> Result<bool> {
+        let due = due(false, "m");
+        self.read(|db| {
+            let Some(left) = limit.checked_sub(uploaded_in_a_day(db, now)?) else {
+                return Ok(false);
+            };
+            db.prepare_cached(&format!(
+                "SELECT EXISTS (SELECT 1 FROM mailbox b CROSS JOIN message m INDEXED BY message_waiting ON m.mailbox_id = b.id
+                  WHERE m.status = 'pending' AND m.source_uid >= b.history_below AND b.retired_at IS NULL AND b.inherited = 1
+                    AND coalesce(m.size, 0) <= ?3 AND {due}
+                    AND (m.in_flight_since IS NULL OR m.in_flight_since < ?2 OR m.next_attempt_at > m.in_flight_since))"
+            ))?
+            .query_row(params![time_text(now), hour_text(now), left], |r| r.get(0))
+        })
+    }
+
+    /// Is there a row that a claim could take now or later in this run, beside those in flight?
+    pub fn untried(&self) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM message m JOIN mailbox b ON b.id = m.mailbox_id
+                  WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1
+                    AND m.id NOT IN (SELECT id FROM temp.tried))",
+            )?
+            .query_row([], |r| r.get(0))
+        })
+    }
+
+    /// When the next row that a claim could take is due.
+    pub fn next_due(&self, now: Time) -> Result<Option<Time>> {
+        // As `due`, each part by an index of its own.
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT min(iif(EXISTS (SELECT 1 FROM message m WHERE m.status = 'pending' AND m.discovered_at > ?1 AND +m.mailbox_id = b.id)
+                             OR EXISTS (SELECT 1 FROM message m WHERE m.status = 'pending' AND m.in_flight_since > ?1 AND +m.mailbox_id = b.id),
+                                ?1,
+                                (SELECT min(m.next_attempt_at) FROM message m WHERE m.status = 'pending' AND m.mailbox_id = b.id)))
+                   FROM mailbox b WHERE b.retired_at IS NULL AND b.inherited = 1",
+            )?
+            .query_row([time_text(now)], |r| time_or_null(r, 0))
+        })
+    }
+
+    /// A row that waited for a time within this run may be claimed again.
+    pub fn wake(&mut self, id: RowId) -> Result<()> {
+        self.write(|t| {
+            t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+            Ok(())
+        })
+    }
 }
 
 fn take(
@@ -162,7 +217,7 @@ fn gather(
         if claimed.rows.len() == claim.count {
             break;
         }
-        if import::another_first(t, &row, &due, now)? {
+        if another_first(t, &row, &due, now)? {
             continue;
         }
         let size = row.about.size.unwrap_or(claim.bytes);
@@ -240,7 +295,7 @@ fn query(once: bool, pick: Pick) -> String {
 /// Which pending rows a claim may take; `?1` is the present. What was last done with a row cannot lie
 /// in the future: then the clock was set back, and the time that the row waits for means nothing. The
 /// claim brings its moments back, so that what it waits for from then on counts.
-pub(super) fn due(once: bool, row: &str) -> String {
+fn due(once: bool, row: &str) -> String {
     if once {
         format!("{row}.id NOT IN (SELECT id FROM temp.tried) AND ?1 = ?1")
     } else {

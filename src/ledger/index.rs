@@ -6,8 +6,9 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
-use super::value::time;
-use super::{IndexId, Ledger, Place};
+use super::open::Ledger;
+use super::row::Place;
+use super::value::{IndexId, time};
 use crate::error::Result;
 use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, time_text};
 

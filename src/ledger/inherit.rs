@@ -3,7 +3,7 @@
 //! to them. The row that the watcher made for such a UID meanwhile goes, before it was ever claimed.
 //!
 //! Which rows are one message is decided by Message-ID and Date where exactly one row has them on either
-//! side. Where several do, or there is no Message-ID, nothing moves here: `deliver` finds out by their
+//! side. Where several do, or there is no Message-ID, nothing moves here: delivery finds out by their
 //! bytes. What is left in older incarnations goes on vouching for what was delivered; what waits there is
 //! `gone`, and waits again when its message is back.
 
@@ -11,8 +11,10 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::value::time;
-use super::{Ledger, MailboxId, MailboxRow, RowId, Status};
+use super::discover::MailboxRow;
+use super::open::{Ledger, Matching};
+use super::row::Status;
+use super::value::{MailboxId, RowId, time};
 use crate::error::Result;
 use crate::folder::FolderId;
 use crate::message::{Time, Uid};
@@ -26,20 +28,6 @@ pub enum Inherited {
     /// A step of it is done, another one is left.
     InPart,
     Wholly,
-}
-
-/// How far this process has come with it. Lost with the process: the next one looks at every row
-/// once more and finds those that have moved where they belong.
-pub(super) struct Matching {
-    mailbox: MailboxId,
-    /// A history that is opened again brings rows where this has been already.
-    start: Time,
-    /// Rows without a Message-ID that wait have been looked at.
-    nameless: bool,
-    /// Every Message-ID that is first met at a UID up to here has been looked at.
-    passed: u32,
-    /// (old, new), found and not moved yet.
-    pairs: Vec<(RowId, RowId)>,
 }
 
 /// Rows that one transaction moves: others who write wait 10 s at most.

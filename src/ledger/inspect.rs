@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use rusqlite::OpenFlags;
 use rustix::fs::Access;
 
-use super::lock::must_have_one_name;
-use super::{
-    Ledger, MIGRATIONS, Route, Summary, beside, damaged, must_be_there, place, refuse_strangers,
-};
+use super::file::{beside, can, can_write, must_be_there, place};
+use super::open::{Ledger, MIGRATIONS};
+use super::refusal::{damaged, refuse_strangers};
+use super::report::Summary;
+use super::route::Route;
 use crate::error::{Error, Result};
 use crate::message::Time;
 use crate::place::Want;
@@ -119,34 +120,6 @@ fn standing(path: &Path) -> Option<Vec<Option<(u64, i64, i64)>>> {
         .into_iter()
         .map(|suffix| of(beside(path, suffix)))
         .collect()
-}
-
-/// May a run make or change the ledger at `path`, as far as the system tells without a try?
-///
-/// # Errors
-/// `Fatal` when not, or when another run could use it by another name.
-pub fn may_write(path: &Path) -> Result<()> {
-    must_have_one_name(path)?;
-    can_write(path).map_err(|e| place(path).refused(Want::Write, &e))
-}
-
-fn can(what: &Path, access: Access) -> std::io::Result<()> {
-    Ok(rustix::fs::access(what, access)?)
-}
-
-fn can_write(path: &Path) -> std::io::Result<()> {
-    let real = beside(path, "");
-    let folder = match real.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    // SQLite has files of its own beside the ledger.
-    can(folder, Access::WRITE_OK | Access::EXEC_OK)?;
-    if path.exists() {
-        can(path, Access::READ_OK | Access::WRITE_OK)
-    } else {
-        Ok(())
-    }
 }
 
 /// How a ledger is read without a trace.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::params;
 
-use super::Ledger;
+use super::open::Ledger;
 use crate::error::Result;
 use crate::message::{Time, time_text};
 use crate::text::thousands;

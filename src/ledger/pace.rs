@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::Ledger;
+use super::open::Ledger;
 use crate::error::Result;
 use crate::message::{Time, time_text};
 

@@ -1,55 +1,15 @@
 //! Why a ledger cannot be used, in words: what SQLite or the system says, and what is none.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::{beside, import, may_write};
+use super::file::{may_write, place};
 use crate::error::{Error, Result};
-use crate::place::{FULL, FilePlace, Want};
-use crate::text;
-
-/// For one that is there: a new one beside it would send mail again that has no Message-ID.
-const MOVE_IT: &str = "move it, with its -wal file if it has one, and say where it is with --state-file or `state_file`; a new ledger would not know what was sent";
-pub(super) const OTHER_PLACE: &str = "give another path with --state-file or `state_file`";
-
-pub(super) fn place(path: &Path) -> FilePlace<'_> {
-    let there = match fs::metadata(path) {
-        Ok(m) => m.is_file() && m.len() > 0,
-        Err(e) => !is_absent(&e),
-    };
-    FilePlace {
-        what: "ledger",
-        path,
-        or: if there { MOVE_IT } else { OTHER_PLACE },
-    }
-}
-
-/// What may not be looked at is not.
-fn is_absent(e: &io::Error) -> bool {
-    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&e.kind())
-}
-
-pub(super) fn must_be_there(path: &Path) -> Result<()> {
-    match fs::metadata(path) {
-        Ok(_) => Ok(()),
-        Err(e) if is_absent(&e) => Err(Error::fatal(format!(
-            "{}: there is no ledger here",
-            path.display()
-        ))
-        .hint("if nothing has been copied yet, the first `imap-to-gmail run` makes it; if something has, name its configuration with --config, or the file itself with --state-file")),
-        Err(e) => Err(place(path).refused(Want::Read, &e)),
-    }
-}
-
-/// How `sudo -u` is to call the owner of what keeps a reader from the ledger at `path`.
-pub fn owner_alone_reads(path: &Path) -> Option<String> {
-    ["", "-wal", "-shm", "-journal"]
-        .into_iter()
-        .find_map(|suffix| place(&beside(path, suffix)).owner())
-}
+use crate::place::{FULL, Want};
+use crate::text::{self, shell_word};
 
 pub(super) fn damaged(path: &Path, what: &str) -> Error {
     Error::fatal(format!("{}: the ledger is damaged: {what}", path.display())).hint(
@@ -107,11 +67,23 @@ pub(super) fn refuse_strangers(path: &Path) -> Result<()> {
             "{}: a JSON file, expected a ledger (SQLite)",
             path.display()
         ))
-        .hint(import::taken_over(path)));
+        .hint(taken_over(path)));
     }
     if !head.is_empty() && !head.starts_with(b"SQLite format 3\0") {
         return Err(Error::fatal(format!("{}: not a ledger, and not a database at all", path.display()))
             .hint("give another path with --state-file or `state_file`; if this was the ledger, it is damaged"));
     }
     Ok(())
+}
+
+/// How the predecessor's state file becomes a ledger, which has another name.
+fn taken_over(script: &Path) -> String {
+    let ledger = match script.extension() {
+        Some(extension) if extension == "db" => script.with_extension("ledger.db"),
+        _ => script.with_extension("db"),
+    };
+    let [script, ledger] = [script, &ledger].map(|p| shell_word(&p.display().to_string()));
+    format!(
+        "is it the state file of the Python script? Then `imap-to-gmail import-state {script} --state-file {ledger}` makes a ledger from it, once; then give that as `state_file` in the configuration"
+    )
 }

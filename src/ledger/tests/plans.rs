@@ -10,6 +10,10 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::*;
 
+mod verbs;
+
+use verbs::use_every_verb;
+
 const SMALL: u32 = 300;
 const LARGE: u32 = 20 * SMALL;
 
@@ -188,255 +192,6 @@ fn seen(m: &Discovered, uid: u32) -> Discovered {
     }
 }
 
-/// Uses every verb. What they answer is of no interest here. `older`: a row of the older incarnation.
-fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
-    let now = desk.now;
-    let l = &mut desk.ledger;
-    let route = Route::new("a", "b", "c", "d");
-    for _ in 0..2 {
-        l.belong_to(&route, now).unwrap();
-    }
-    l.has_begun().unwrap();
-    l.run_begins(&["watch"], now).unwrap();
-    l.beat(&["watch"], now).unwrap();
-    let trouble = Error::new(Fault::NeedsUser, "x");
-    l.trouble("watch", Some(&trouble), now).unwrap();
-    l.trouble("watch", None, now).unwrap();
-    l.is_untouched().unwrap();
-    l.has_delivered_nothing().unwrap();
-    l.delivered_nameless().unwrap();
-    l.overlap(now - TimeDelta::days(10_000)).unwrap();
-
-    // A look.
-    let mailbox = l.mailbox(INBOX).unwrap().unwrap();
-    l.reconsider_start(mailbox.id, "9d", now).unwrap();
-    let asked = [rows + 1, 2 * rows, 2 * rows + 7].map(Uid);
-    for around in [&asked[..1], &asked[1..]] {
-        l.without_row(mailbox.id, around.to_vec()).unwrap();
-    }
-    for n in [1, 9, 10 * rows] {
-        l.known_before(&mailbox, &message(1, n)).unwrap();
-        l.newest(mailbox.id).unwrap();
-    }
-    l.history_from(&mailbox).unwrap();
-    let new: Vec<Discovered> = (1..=20)
-        .map(|n| message(2 * rows + n, 2 * rows + n))
-        .collect();
-    let next = Progress::NextUid(2 * rows + 21);
-    l.record(mailbox.id, &new, next, now).unwrap();
-    assert_eq!(l.inherit(INBOX).unwrap(), Inherited::Wholly);
-
-    // A batch.
-    l.import(
-        &[MessageId::parse(format!("<{}@example.org>", 2 * rows + 20).as_bytes()).unwrap()],
-        now,
-    )
-    .unwrap();
-    l.next_due(now).unwrap();
-    l.untried().unwrap();
-    let mut flight = Vec::new();
-    for once in [true, false] {
-        let claim = Claim {
-            count: 10,
-            bytes: u64::MAX,
-            once,
-        };
-        flight.extend(l.claim(claim, now).unwrap());
-    }
-    assert_eq!(flight.len(), 20);
-    l.new_mail_fits(1 << 30, now).unwrap();
-    for once in [true, false] {
-        let claim = Claim {
-            count: 1,
-            bytes: u64::MAX,
-            once,
-        };
-        // Put behind the others, one after the other.
-        for _ in 0..2 {
-            let one = l.claim_within(1 << 30, claim, now).unwrap().rows.remove(0);
-            let behind = Change::PutOff {
-                at: now,
-                first: None,
-                unseen: false,
-            };
-            l.settle(one.id, &behind, now).unwrap();
-            l.claim(claim, now).unwrap().iter().for_each(|one| {
-                l.settle(one.id, &Change::Released { unseen: false }, now)
-                    .unwrap();
-            });
-            l.uncharge(&[one.id], now).unwrap();
-        }
-        l.call_back(now).unwrap();
-    }
-    l.wake(flight[0].id).unwrap();
-    l.in_flight().unwrap();
-    let mut index = l.index_known("All").unwrap().unwrap();
-    l.index_id("All").unwrap();
-    let arrived: Vec<Discovered> = new.iter().map(|m| seen(m, m.uid.0)).collect();
-    l.index_record(&index, &arrived).unwrap();
-    index.next_uid += 20;
-    for row in &flight {
-        if let Some(id) = &row.about.message_id {
-            l.index_hits(id, row.about.date.as_deref()).unwrap();
-        }
-        l.has_rivals(row).unwrap();
-        l.may_have_a_twin(row).unwrap();
-        l.has_unknown_rivals(row).unwrap();
-        l.unhashed_rivals(row).unwrap();
-        l.imported_vouches(row.id).unwrap();
-        l.twin(row.id, &Sha256([7; 32])).unwrap();
-    }
-    let place = |uid| Place {
-        mailbox: index.id,
-        uid_validity: UidValidity(1),
-        uid: Uid(uid),
-        gm_msgid: Some(uid.into()),
-    };
-    for uid in [1, rows, 3 * rows] {
-        l.vouches_for_another(RowId(1), place(uid)).unwrap();
-    }
-    let vouched = flight
-        .iter()
-        .position(|r| l.imported_vouches(r.id).unwrap())
-        .unwrap();
-    let vouched = flight.remove(vouched);
-    l.settle(vouched.id, &imported(), now).unwrap();
-    l.learn(flight[1].id, &flight[1].about.clone()).unwrap();
-    l.set_hashes(flight[1].id, &Sha256([3; 32]), &CanonicalHash([3; 32]))
-        .unwrap();
-    let intents: Vec<Intent> = (0..)
-        .zip(&flight)
-        .map(|(n, row)| Intent {
-            row: row.id,
-            sha256: Sha256([n; 32]),
-            canonical: CanonicalHash([n; 32]),
-            size: 100,
-            flags: Flags::default(),
-        })
-        .collect();
-    let mark = Mark {
-        mailbox: index.id,
-        uid_validity: UidValidity(1),
-        uid_next: index.next_uid,
-    };
-    l.mark(&intents, &[mark], Some(u64::MAX), now).unwrap();
-    assert_eq!(l.mark(&intents, &[mark], Some(1), now).unwrap(), 0);
-    l.book(7, now).unwrap();
-    l.give_back(7, now).unwrap();
-    let mark = l.in_flight().unwrap()[0].mark.unwrap();
-    l.marks(mark).unwrap();
-    l.marked_at(mark).unwrap();
-    l.in_flight_since(flight[0].id).unwrap();
-    for uid in [1, rows, 3 * rows] {
-        l.known_before_mark(flight[0].id, uid.into()).unwrap();
-    }
-    let error = || Error::new(Fault::Transient, "not now");
-    let to = |uid| Change::Delivered {
-        proof: Proof::Appended,
-        place: Some(place(uid)),
-        altered: false,
-    };
-    let changes = [
-        to(9 * rows),
-        to(9 * rows + 1),
-        failed(),
-        failed(),
-        Change::Retry {
-            error: error(),
-            first: now,
-            at: now,
-        },
-        Change::Released { unseen: true },
-        Change::Later { at: now },
-        Change::Gone,
-        Change::AsBefore { row: older },
-    ];
-    for (row, change) in flight.iter().zip(&changes) {
-        l.settle(row.id, change, now).unwrap();
-    }
-    l.unverified().unwrap();
-    let verdicts = [
-        Verdict::Ours {
-            altered: false,
-            merged: false,
-            gm_msgid: None,
-        },
-        Verdict::NotOurs {
-            error: error(),
-            sender: None,
-            subject: None,
-        },
-        Verdict::Misplaced,
-    ];
-    let looked: Vec<(RowId, Verdict)> = flight.iter().map(|r| r.id).zip(verdicts).collect();
-    l.verified(&looked, now).unwrap();
-    let all = l.index_id("All").unwrap().unwrap();
-    l.index_readable(all).unwrap();
-    l.looked_at(all, UidValidity(1)).unwrap();
-    l.index_nameless(all).unwrap();
-    l.index_sizes_of_nameless(all).unwrap();
-    l.index_ends_nameless(all).unwrap();
-    l.index_forget(place(5)).unwrap();
-    l.index_given("All").unwrap();
-    l.index_witnesses(&index, index.next_uid, 10).unwrap();
-    l.index_went_back(&index, index.next_uid - 3).unwrap();
-    l.left().unwrap();
-
-    // People.
-    l.summary(now, now).unwrap();
-    l.reasons(5).unwrap();
-    l.backlog(now).unwrap();
-    l.folder().unwrap();
-    l.history(now, now).unwrap();
-    // All of it is listed again.
-    let long_ago = now - TimeDelta::days(9000);
-    l.reconsider_start(mailbox.id, "all", long_ago).unwrap();
-    assert!(l.history(now, now).unwrap().unwrap().listing);
-    l.room(1 << 30, now).unwrap();
-    l.parts().unwrap();
-    l.under_way().unwrap();
-    let present = l.present_mailbox(INBOX).unwrap();
-    l.others_to_fetch(present.id).unwrap();
-    l.has_bytes_of_another(RowId(1), &Sha256([0; 32])).unwrap();
-    l.twins_beside(&flight[0], &Sha256([0; 32])).unwrap();
-    l.put_off().unwrap();
-    let given_up = l.failed().unwrap();
-    let one = [given_up[0].id];
-    l.retry_failed(&one, false, now).unwrap();
-    l.retry_failed(&[given_up[1].id], true, now).unwrap();
-    l.retry_failed(&[], false, now).unwrap();
-    l.retry_failed(&[], true, now).unwrap();
-    l.run_ends(now).unwrap();
-
-    // What comes once in years. Nothing of the batch may be in flight then.
-    for row in l.in_flight().unwrap() {
-        l.settle(row.id, &Change::Released { unseen: false }, now)
-            .unwrap();
-    }
-    // Its mark goes.
-    l.run_begins(&["watch"], now).unwrap();
-    assert!(l.marks(mark).unwrap().is_empty());
-    for (name, validity) in [("All", 1), ("All", 2), ("Spam", 1)] {
-        l.index_mailbox(name, UidValidity(validity), 1).unwrap();
-    }
-    let again: Vec<Discovered> = (1..=rows).map(|n| message(n, n)).collect();
-    desk.renumber(&again);
-    let mailbox = desk.mailbox();
-    desk.ledger.history_from(&mailbox).unwrap();
-    desk.ledger.seen_again(mailbox.id).unwrap();
-    assert!(desk.inherit());
-    // Back to the numbers before the last ones, and then to others each time.
-    let (present, now) = (desk.mailbox(), desk.now);
-    let validity = UidValidity(present.uid_validity.0 - 1);
-    desk.ledger
-        .reopen_incarnation(&present, validity, u32::MAX, now)
-        .unwrap();
-    for n in 0..4 {
-        desk.renumber(&[message(n + 1, 3)]);
-    }
-    assert!(desk.inherit());
-}
-
 /// What use of a ledger of so many messages, made and opened as any, costs.
 fn steps(rows: u32) -> (Desk, Steps) {
     let mut desk = desk(rows);
@@ -574,17 +329,22 @@ fn reads_all(step: &str) -> bool {
 #[test]
 fn every_statement_of_the_sources_is_among_those() {
     let sources = [
-        include_str!("../../ledger.rs"),
         include_str!("../budget.rs"),
         include_str!("../claim.rs"),
-        include_str!("../copies.rs"),
-        include_str!("../deliver.rs"),
-        include_str!("../import.rs"),
+        include_str!("../discover.rs"),
+        include_str!("../heartbeat.rs"),
+        include_str!("../imported.rs"),
         include_str!("../index.rs"),
+        include_str!("../inherit.rs"),
+        include_str!("../intent.rs"),
+        include_str!("../matching.rs"),
+        include_str!("../open.rs"),
         include_str!("../overlap.rs"),
         include_str!("../pace.rs"),
-        include_str!("../people.rs"),
-        include_str!("../watch.rs"),
+        include_str!("../report.rs"),
+        include_str!("../route.rs"),
+        include_str!("../row.rs"),
+        include_str!("../settle.rs"),
     ];
     let (_, used) = steps(SMALL);
     let mut found = 0;

@@ -1,33 +1,19 @@
 //! What the predecessor knew: Message-IDs of messages that it had copied. Each vouches for one
 //! message, and is used up in the transaction that delivers it.
 
-use std::path::Path;
-
 use rusqlite::{Transaction, params};
 
-use super::deliver::not_in_flight;
-use super::{Ledger, Row, RowId};
+use super::open::Ledger;
+use super::row::{Row, not_in_flight};
+use super::value::RowId;
 use crate::error::Result;
 use crate::message::{MessageId, Time, time_text};
-use crate::text::shell_word;
 
 /// What became of ids that were to be taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
     pub new: u64,
     pub known: u64,
-}
-
-/// How the predecessor's state file becomes a ledger, which has another name.
-pub(super) fn taken_over(script: &Path) -> String {
-    let ledger = match script.extension() {
-        Some(extension) if extension == "db" => script.with_extension("ledger.db"),
-        _ => script.with_extension("db"),
-    };
-    let [script, ledger] = [script, &ledger].map(|p| shell_word(&p.display().to_string()));
-    format!(
-        "is it the state file of the Python script? Then `imap-to-gmail import-state {script} --state-file {ledger}` makes a ledger from it, once; then give that as `state_file` in the configuration"
-    )
 }
 
 impl Ledger {

@@ -3,9 +3,9 @@
 
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::deliver::{COLUMNS, Row, row};
-use super::value::{time, time_or_null};
-use super::{Ledger, MailboxId, RowId};
+use super::open::Ledger;
+use super::row::{COLUMNS, Row, row};
+use super::value::{MailboxId, RowId, time, time_or_null};
 use crate::error::{Error, Result};
 use crate::folder::{Folder, FolderId};
 use crate::message::{Discovered, Time, Uid, UidValidity, time_text};

@@ -1,12 +1,13 @@
-//! What people ask of a ledger and do to it: counts, failures, another try, signs of life.
+//! What there is, in figures and for people: counts, what failed and why, what is put off. Not for words.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::value::{time, time_or_null};
-use super::{Ledger, RowId, Status, deliver};
-use crate::error::{Error, Fault, Result};
+use super::heartbeat::{Part, parts};
+use super::open::Ledger;
+use super::row::Status;
+use super::value::{RowId, time, time_or_null};
+use crate::error::Result;
 use crate::message::{Time, time_text};
-use crate::text::shell_word;
 
 /// What there is, and what goes on.
 #[derive(Clone, Debug, Default)]
@@ -36,55 +37,6 @@ pub struct Backlog {
     pub next_attempt_at: Option<Time>,
     /// When the longest-waiting message was discovered.
     pub oldest: Option<Time>,
-}
-
-/// A part of the last run, or of the one that goes on.
-#[derive(Clone, Debug)]
-pub struct Part {
-    pub name: String,
-    pub started_at: Time,
-    pub beat_at: Time,
-    /// Where it has said that it ended.
-    pub ended_at: Option<Time>,
-    pub trouble: Option<Trouble>,
-}
-
-/// What troubles a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    pub kind: TroubleKind,
-    pub message: String,
-    pub hint: Option<String>,
-    pub since: Time,
-}
-
-/// What it takes to end a trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
-    /// A person.
-    NeedsUser,
-    /// That a limit passes.
-    Throttled,
-    /// Another try.
-    Transient,
-}
-
-impl TroubleKind {
-    /// As `status --json` has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            TroubleKind::NeedsUser => Fault::NeedsUser.name(),
-            TroubleKind::Throttled => Fault::Throttled.name(),
-            TroubleKind::Transient => Fault::Transient.name(),
-        }
-    }
-
-    /// Of a fault, by its name in the ledger. Every other one is tried again.
-    fn of(fault: Option<&str>) -> TroubleKind {
-        let kinds = [TroubleKind::NeedsUser, TroubleKind::Throttled];
-        let named = kinds.into_iter().find(|kind| fault == Some(kind.name()));
-        named.unwrap_or(TroubleKind::Transient)
-    }
 }
 
 /// Why messages failed.
@@ -174,11 +126,6 @@ impl Ledger {
         self.read(|db| backlog(db, now))
     }
 
-    /// The parts of the last run, those in trouble first, and of these the gravest.
-    pub fn parts(&self) -> Result<Vec<Part>> {
-        self.read(parts)
-    }
-
     /// Why messages failed: the `most` commonest reasons.
     pub fn reasons(&self, most: usize) -> Result<Reasons> {
         self.read(|db| {
@@ -243,110 +190,6 @@ impl Ledger {
             .collect()
         })
     }
-
-    /// Gives failed messages another try (`skip`: gives them up for good); all of them when `ids`
-    /// is empty. Returns how many. Nothing changes when one of the ids is not a failed message.
-    ///
-    /// # Errors
-    /// `Usage` for an id that is unknown or not failed.
-    pub fn retry_failed(&mut self, ids: &[RowId], skip: bool, now: Time) -> Result<usize> {
-        for id in ids {
-            let status: Option<Status> = self.read(|db| {
-                db.query_row(
-                    "SELECT status FROM message WHERE id = ?1 AND superseded_by IS NULL",
-                    [id],
-                    |r| r.get(0),
-                )
-                .optional()
-            })?;
-            let found = match status {
-                Some(Status::Failed) => continue,
-                Some(other) => {
-                    format!("message {id} is {}, expected a failed one", other.name())
-                }
-                None => format!("there is no message {id}"),
-            };
-            return Err(Error::usage(found).hint(format!(
-                "`imap-to-gmail status --failed --state-file {}` lists the failed messages and their ids",
-                shell_word(&self.path.display().to_string())
-            )));
-        }
-        let change = if skip {
-            "UPDATE message SET status = 'skipped' WHERE status = 'failed' AND superseded_by IS NULL AND ?1 = ?1"
-        } else {
-            "UPDATE message SET status = 'pending', next_attempt_at = ?1, first_failed_at = NULL, subject = NULL, sender = NULL
-                  WHERE status = 'failed' AND superseded_by IS NULL"
-        };
-        self.write(|t| {
-            if ids.is_empty() {
-                return t.execute(change, [time_text(now)]);
-            }
-            let mut one = t.prepare(&format!("{change} AND id = ?2"))?;
-            let mut changed = 0;
-            for id in ids {
-                changed += one.execute(params![time_text(now), id])?;
-            }
-            Ok(changed)
-        })
-    }
-
-    /// A run of these parts begins. What an earlier one had to say is past.
-    pub fn run_begins(&mut self, parts: &[&str], now: Time) -> Result<()> {
-        self.write(|t| {
-            t.execute("DELETE FROM heartbeat", [])?;
-            for part in parts {
-                t.execute(
-                    "INSERT INTO heartbeat (part, started_at, beat_at) VALUES (?1, ?2, ?2)",
-                    params![part, time_text(now)],
-                )?;
-            }
-            deliver::forget_marks(t)
-        })
-    }
-
-    /// A sign of life of these parts.
-    pub fn beat(&mut self, parts: &[&str], now: Time) -> Result<()> {
-        self.write(|t| {
-            for part in parts {
-                t.execute(
-                    "UPDATE heartbeat SET beat_at = ?2 WHERE part = ?1",
-                    params![part, time_text(now)],
-                )?;
-            }
-            Ok(())
-        })
-    }
-
-    /// What troubles a part, or that nothing does. The same trouble keeps its first time. True when
-    /// that is news.
-    pub fn trouble(&mut self, part: &str, trouble: Option<&Error>, now: Time) -> Result<bool> {
-        self.write(|t| {
-            let changed = match trouble {
-                None => t.execute(
-                    "UPDATE heartbeat SET kind = NULL, trouble = NULL, hint = NULL, since = NULL
-                      WHERE part = ?1 AND trouble IS NOT NULL",
-                    [part],
-                )?,
-                Some(e) => t.execute(
-                    "UPDATE heartbeat SET since = ?5, kind = ?2, trouble = ?3, hint = ?4
-                      WHERE part = ?1 AND NOT (kind IS ?2 AND trouble IS ?3)",
-                    params![part, known_kind(e.fault), e.message, e.hint, time_text(now)],
-                )?,
-            };
-            Ok(changed > 0)
-        })
-    }
-
-    /// A run ends as it should. Its trouble stays to be read.
-    pub fn run_ends(&mut self, now: Time) -> Result<()> {
-        self.write(|t| {
-            t.execute(
-                "UPDATE heartbeat SET beat_at = ?1, ended_at = ?1",
-                [time_text(now)],
-            )?;
-            Ok(())
-        })
-    }
 }
 
 /// A message never becomes superseded while it is pending, and the index that counts these does not
@@ -368,39 +211,4 @@ fn backlog(db: &Connection, now: Time) -> rusqlite::Result<Backlog> {
             oldest: time_or_null(r, 5)?,
         })
     })
-}
-
-fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
-    db.prepare_cached(
-        "SELECT part, started_at, beat_at, ended_at, kind, trouble, hint, since FROM heartbeat
-          ORDER BY trouble IS NULL, kind = 'needs_user' DESC, kind = 'throttled' DESC, since, part",
-    )?
-    .query_map([], |r| {
-        let kind: Option<String> = r.get("kind")?;
-        let trouble = match r.get("trouble")? {
-            Some(message) => Some(Trouble {
-                kind: TroubleKind::of(kind.as_deref()),
-                message,
-                hint: r.get("hint")?,
-                since: time(r, "since")?,
-            }),
-            None => None,
-        };
-        Ok(Part {
-            name: r.get("part")?,
-            started_at: time(r, "started_at")?,
-            beat_at: time(r, "beat_at")?,
-            ended_at: time_or_null(r, "ended_at")?,
-            trouble,
-        })
-    })?
-    .collect()
-}
-
-/// The vocabulary has no word for wrong usage: such a run does not begin.
-fn known_kind(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Usage => Fault::Fatal.name(),
-        other => other.name(),
-    }
 }

@@ -3,14 +3,13 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
-use super::deliver::{
-    COLUMNS, Place, Proof, Row, Twin, Verdict, Verification, forget_marks, place_of, row,
-};
-use super::value::{time, time_or_null};
-use super::{IndexId, Ledger, MarkId, RowId};
-use crate::error::Result;
+use super::intent::forget_marks;
+use super::open::Ledger;
+use super::row::{COLUMNS, Place, Proof, Row, place_of, row};
+use super::value::{IndexId, RowId, time_or_null};
+use crate::error::{Error, Result};
 use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, time_text};
 
 /// A row `m` that is delivered by a proof of its own, looked at where that needs a look. One whose proof
@@ -21,6 +20,50 @@ const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
 /// and Date (?2) of another (?3): unless its message is known to be gone.
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
+
+/// Another row with the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twin {
+    /// Delivered, by a proof of its own.
+    Delivered,
+    /// Its APPEND was answered OK, and nobody has looked at the copy.
+    Unverified,
+    /// Delivered, failed or skipped in an older incarnation, and not passed on yet.
+    Before(RowId),
+}
+
+/// A row whose APPEND was answered OK and whose copy has not been looked at.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    pub row: Row,
+    pub place: Option<Place>,
+    /// It was sent with other line ends than its source has.
+    pub altered: bool,
+    pub delivered_at: Option<Time>,
+}
+
+/// What looking at a copy showed.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    Ours {
+        /// Its bytes differ from what was sent.
+        altered: bool,
+        /// The target put it together with an equal message that it had.
+        merged: bool,
+        gm_msgid: Option<u64>,
+    },
+    /// The target told another message's place for it, which proves nothing of ours but that it lies elsewhere.
+    Misplaced,
+    /// The target keeps another copy of this message, with its name and other bytes, which vouches for
+    /// no other row.
+    Found { gm_msgid: Option<u64> },
+    /// The target kept another message in its place: ours is not there.
+    NotOurs {
+        error: Error,
+        sender: Option<String>,
+        subject: Option<String>,
+    },
+}
 
 impl Ledger {
     /// Another row with these bytes that decides what becomes of this one.
@@ -181,15 +224,6 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached("SELECT in_flight_since FROM message WHERE id = ?1")?
                 .query_row([id], |r| time_or_null(r, 0))
-        })
-    }
-
-    /// When the APPENDs of this mark were about to begin.
-    pub fn marked_at(&self, mark: MarkId) -> Result<Option<Time>> {
-        self.read(|db| {
-            db.prepare_cached("SELECT made_at FROM mark WHERE id = ?1")?
-                .query_row([mark], |r| time(r, 0))
-                .optional()
         })
     }
 

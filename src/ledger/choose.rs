@@ -4,9 +4,11 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::file::Identity;
 use super::inspect::untouched;
-use super::lock::Identity;
-use super::{APPLICATION_ID, Route, refuse_strangers};
+use super::open::APPLICATION_ID;
+use super::refusal::refuse_strangers;
+use super::route::Route;
 use crate::error::{Error, Note, Result};
 
 const CHOICE_HINT: &str = "it is asked because no other ledger of these accounts is where the configuration has it: move it away if it is of others, or give the path of the right one as `state_file`";

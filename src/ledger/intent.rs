@@ -1,0 +1,140 @@
+//! What is about to be sent, on disk before the first byte of it, and where resolution would begin to look.
+//! Not for what becomes of it (`settle`).
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::budget::{Room, book};
+use super::open::Ledger;
+use super::row::not_in_flight;
+use super::value::{IndexId, MarkId, RowId, time};
+use crate::error::Result;
+use crate::message::{CanonicalHash, Flags, Sha256, Time, UidValidity, time_text};
+
+/// What is about to be sent of a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Intent {
+    pub row: RowId,
+    pub sha256: Sha256,
+    pub canonical: CanonicalHash,
+    /// In bytes; RFC822.SIZE may have lied.
+    pub size: u64,
+    pub flags: Flags,
+}
+
+/// Where resolution begins to look, in one index mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub mailbox: IndexId,
+    pub uid_validity: UidValidity,
+    pub uid_next: u32,
+}
+
+impl Ledger {
+    /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
+    /// and where resolution would begin to look. With `limit` no more than so many bytes in any 24
+    /// hours: returns how many of the intents may be carried out, from the first on; their bytes
+    /// are booked.
+    pub fn mark(
+        &mut self,
+        intents: &[Intent],
+        marks: &[Mark],
+        limit: Option<u64>,
+        now: Time,
+    ) -> Result<usize> {
+        self.write(|t| {
+            t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
+            let mark = MarkId(t.last_insert_rowid());
+            for m in marks {
+                // Another session may have seen since that the mailbox went back to an earlier state.
+                t.execute(
+                    "INSERT INTO mark_mailbox (mark_id, gmail_mailbox_id, uid_validity, uid_next) VALUES (?1, ?2, ?3,
+                        min(?4, coalesce((SELECT next_uid FROM gmail_mailbox WHERE id = ?2 AND uid_validity = ?3), ?4)))",
+                    params![mark, m.mailbox, m.uid_validity, m.uid_next],
+                )?;
+            }
+            let mut set = t.prepare_cached(
+                "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
+                  WHERE id = ?1 AND status = 'in_flight'",
+            )?;
+            let room = match limit {
+                Some(limit) => Some(Room::of(t, limit, now)?),
+                None => None,
+            };
+            let mut bytes = 0;
+            let mut allowed = 0;
+            for i in intents {
+                if let Some(room) = room
+                    && !room.takes(bytes, i.size, is_new(t, i.row)?)
+                {
+                    // Its source had told another size, or it would not have been claimed.
+                    t.execute(
+                        "UPDATE message SET size = ?2 WHERE id = ?1",
+                        params![i.row, i.size],
+                    )?;
+                    break;
+                }
+                bytes += i.size;
+                allowed += 1;
+                if set.execute(params![
+                    i.row,
+                    i.sha256,
+                    i.canonical,
+                    i.size,
+                    i.flags.to_string(),
+                    mark
+                ])? != 1
+                {
+                    return Err(not_in_flight());
+                }
+            }
+            book(t, bytes, now)?;
+            Ok(allowed)
+        })
+    }
+
+    /// The index mailboxes as they were before the APPENDs of this mark.
+    pub fn marks(&self, mark: MarkId) -> Result<Vec<Mark>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT gmail_mailbox_id, uid_validity, uid_next FROM mark_mailbox WHERE mark_id = ?1")?
+                .query_map([mark], |r| {
+                    Ok(Mark {
+                        mailbox: r.get("gmail_mailbox_id")?,
+                        uid_validity: r.get("uid_validity")?,
+                        uid_next: r.get("uid_next")?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    /// When the APPENDs of this mark were about to begin.
+    pub fn marked_at(&self, mark: MarkId) -> Result<Option<Time>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT made_at FROM mark WHERE id = ?1")?
+                .query_row([mark], |r| time(r, 0))
+                .optional()
+        })
+    }
+}
+
+/// Did it come after the first look at its mailbox?
+fn is_new(t: &Transaction<'_>, id: RowId) -> rusqlite::Result<bool> {
+    t.prepare_cached(
+        "SELECT m.source_uid >= b.history_below FROM message m JOIN mailbox b ON b.id = m.mailbox_id WHERE m.id = ?1",
+    )?
+    .query_row([id], |r| r.get(0))
+}
+
+/// Marks are for rows whose end nobody saw, or whose copies nobody looked at: the others are of no
+/// more use.
+pub(super) fn forget_marks(t: &Transaction<'_>) -> rusqlite::Result<()> {
+    t.execute(
+        "DELETE FROM mark_mailbox WHERE mark_id NOT IN (SELECT mark_id FROM message WHERE mark_id IS NOT NULL)",
+        [],
+    )?;
+    t.execute(
+        "DELETE FROM mark WHERE id NOT IN (SELECT mark_id FROM message WHERE mark_id IS NOT NULL)",
+        [],
+    )?;
+    Ok(())
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gmail_stand_in::{Refusal, TokenTrouble};
 use serde_json::json;
 
-use super::sign_in::{Desk, Ended, agree, click, get};
+use super::sign_in::{AuthEnv, Ended, agree, click, get};
 use crate::testkit::free_port;
 
 const BOTH: &[&str] = &[
@@ -20,7 +20,7 @@ const AGAIN: &str = "run the same command again";
 
 /// The page and the end of a sign-in to which the person agreed; the old token file must be as it was.
 #[track_caller]
-fn fails(desk: &Desk) -> (String, Ended) {
+fn fails(desk: &AuthEnv) -> (String, Ended) {
     fs::write(desk.path("token.json"), OLD).unwrap();
     let mut signing = desk.auth(BOTH);
     let url = signing.url();
@@ -33,7 +33,7 @@ fn fails(desk: &Desk) -> (String, Ended) {
 
 #[test]
 fn a_person_who_declines() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let sentence = "the sign-in was declined: Google says access_denied";
     let hint = format!(
         "{AGAIN} and agree; where the client is in \"Testing\", the account must be one of its test users"
@@ -54,7 +54,7 @@ fn a_person_who_declines() {
 
 #[test]
 fn what_a_provider_says_is_shown_with_care() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(BOTH);
     let url = signing.url();
     let denied = click(&desk.google, &url, "deny");
@@ -72,7 +72,7 @@ fn what_a_provider_says_is_shown_with_care() {
 
 #[test]
 fn nobody_comes() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.hurried(BOTH);
     signing.url();
     signing.end().says(
@@ -84,7 +84,7 @@ fn nobody_comes() {
 
 #[test]
 fn another_account() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     desk.google
         .token_trouble(TokenTrouble::OtherAccount("other@gmail.com".into()), 1);
     let (page, ended) = fails(&desk);
@@ -104,7 +104,7 @@ fn another_account() {
 
 #[test]
 fn an_account_that_imap_does_not_open() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     desk.google.refuse_login(Refusal::ImapDisabled, 1);
     let (_, ended) = fails(&desk);
     assert_eq!(ended.status.code(), Some(4));
@@ -124,7 +124,7 @@ fn an_account_that_imap_does_not_open() {
 /// To come again later is what only `run --once` says with 3.
 #[test]
 fn an_account_with_too_many_connections() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     desk.google.refuse_login(Refusal::TooManyConnections, 1);
     let (_, ended) = fails(&desk);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
@@ -133,7 +133,7 @@ fn an_account_with_too_many_connections() {
 
 #[test]
 fn gmail_out_of_reach() {
-    let mut desk = Desk::new();
+    let mut desk = AuthEnv::new();
     desk.route.set("target_port", free_port());
     let (_, ended) = fails(&desk);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
@@ -146,7 +146,7 @@ fn gmail_out_of_reach() {
 
 #[test]
 fn tokens_that_are_of_no_use() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     for (trouble, status, sentence, hint) in [
         (
             TokenTrouble::Scope("openid https://www.googleapis.com/auth/gmail.modify".into()),
@@ -177,7 +177,7 @@ fn tokens_that_are_of_no_use() {
 
 #[test]
 fn a_token_endpoint_that_refuses_or_is_out_of_order() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let client = "the OAuth client is wrong or gone: download its file anew, or make a new client";
     let account = "the account or its administrator does not allow this client to read mail";
     let later = "run the same command again in a while";
@@ -261,7 +261,7 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
 
 #[test]
 fn an_endpoint_that_echoes_what_it_was_sent() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     // The code of the first sign-in at this stand-in, and the client's secret: `end` looks for both.
     let echo = json!({"error": "invalid_grant", "error_description":
         "code 4/0stand-in-code-000002 then GOCSPX-stand-in-secret"});
@@ -276,7 +276,7 @@ fn an_endpoint_that_echoes_what_it_was_sent() {
 
 #[test]
 fn a_code_that_was_used_or_is_too_old() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(BOTH);
     let url = signing.url();
     let back = agree(&desk.google, &url);

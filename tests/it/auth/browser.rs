@@ -11,7 +11,7 @@ use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET, Mail, Options, SCOPE, TokenTroubl
 use imap_to_gmail::oauth::Tokens;
 use serde_json::json;
 
-use super::sign_in::{Desk, agree, field, get, mode};
+use super::sign_in::{AuthEnv, agree, field, get, mode};
 use crate::testkit::eventually;
 
 const BOTH: &[&str] = &[
@@ -29,7 +29,7 @@ fn near_now(text: &str, later: TimeDelta) -> bool {
 
 #[test]
 fn a_browser_signs_in_and_the_token_is_tried_and_written() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(BOTH);
     let url = signing.url();
     for (name, value) in [
@@ -110,7 +110,7 @@ fn a_browser_signs_in_and_the_token_is_tried_and_written() {
 
 #[test]
 fn the_address_may_be_pasted_and_pasted_wrongly_first() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(&[BOTH, &["--no-browser"]].concat());
     let url = signing.url();
     let back = agree(&desk.google, &url);
@@ -141,7 +141,7 @@ fn the_address_may_be_pasted_and_pasted_wrongly_first() {
 
 #[test]
 fn without_a_configuration_it_says_what_it_could_not_try() {
-    let desk = Desk::new().without_config();
+    let desk = AuthEnv::new().without_config();
     let mut signing = desk.auth(&[
         "--credentials",
         "client_secret.json",
@@ -166,7 +166,7 @@ fn without_a_configuration_it_says_what_it_could_not_try() {
 
 #[test]
 fn a_second_answer_is_told_that_it_comes_too_late() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     desk.google
         .token_trouble(TokenTrouble::Slow(Duration::from_secs(2)), 1);
     let mut signing = desk.auth(BOTH);
@@ -192,7 +192,7 @@ fn a_second_answer_is_told_that_it_comes_too_late() {
 
 #[test]
 fn a_browser_is_opened_where_there_is_a_screen() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let bin = desk.path("bin");
     fs::create_dir(&bin).unwrap();
     let script = bin.join("xdg-open");
@@ -233,7 +233,7 @@ fn a_browser_is_opened_where_there_is_a_screen() {
 
 #[test]
 fn a_lifetime_that_google_states_is_kept_and_told() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     desk.google
         .token_trouble(TokenTrouble::RefreshExpiresIn(604_799), 1);
     let mut signing = desk.auth(BOTH);
@@ -258,7 +258,7 @@ fn a_lifetime_that_google_states_is_kept_and_told() {
 
 #[test]
 fn the_token_is_good_for_a_run() {
-    let mut desk = Desk::new();
+    let mut desk = AuthEnv::new();
     let source = gmail_stand_in::Gmail::start(Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE"));
     source.add(Mail::new("Message-ID: <1@example.org>\r\n\r\nhello\r\n"));
     desk.route

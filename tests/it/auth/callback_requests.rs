@@ -6,13 +6,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::sign_in::{Desk, agree, field, get, send};
+use super::sign_in::{AuthEnv, agree, field, get, send};
 
 const CREDENTIALS: &[&str] = &["--credentials", "client_secret.json"];
 
 #[test]
 fn strays_are_refused_and_the_answer_is_still_heard() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(CREDENTIALS);
     let url = signing.url();
     let back = agree(&desk.google, &url);
@@ -116,7 +116,7 @@ fn strays_are_refused_and_the_answer_is_still_heard() {
 
 #[test]
 fn a_request_that_never_ends_is_ended() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(CREDENTIALS);
     let back = agree(&desk.google, &signing.url());
     let port: u16 = back.split([':', '/']).nth(4).unwrap().parse().unwrap();
@@ -144,7 +144,7 @@ fn a_request_that_never_ends_is_ended() {
 
 #[test]
 fn only_this_machine_is_listened_to() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(CREDENTIALS);
     let url = signing.url();
     let back = agree(&desk.google, &url);
@@ -166,7 +166,7 @@ fn only_this_machine_is_listened_to() {
 
 #[test]
 fn what_is_pasted_at_a_terminal_is_not_shown() {
-    let desk = Desk::new().without_config();
+    let desk = AuthEnv::new().without_config();
     let program = env!("CARGO_BIN_EXE_imap-to-gmail");
     let sign_in = format!(
         "{program} auth {} --no-browser; stty -a",
@@ -193,7 +193,7 @@ fn what_is_pasted_at_a_terminal_is_not_shown() {
 
 #[test]
 fn ctrl_c_at_a_terminal_leaves_it_as_it_was() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let program = env!("CARGO_BIN_EXE_imap-to-gmail");
     let sign_in = format!(
         "trap : INT; {program} auth {} --no-browser; stty -a",
@@ -216,7 +216,7 @@ fn ignores_sigint() -> bool {
 
 #[test]
 fn ctrl_c_just_ends_it() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let mut signing = desk.auth(CREDENTIALS);
     signing.url();
     let pid = signing.child.id().to_string();

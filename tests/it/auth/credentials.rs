@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET};
 use serde_json::{Value, json};
 
-use super::sign_in::{Desk, agree, field, get};
+use super::sign_in::{AuthEnv, agree, field, get};
 
 const FILE: &[&str] = &["--credentials", "client_secret.json"];
 const DESKTOP: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); if you use an app password (`target_pass`), you do not need this file";
@@ -14,7 +14,7 @@ const MICROSOFT: &str = "register an app of your own in Microsoft Entra (public 
 const OTHER: &str = "the file is {\"auth_uri\": \"https://...\", \"token_uri\": \"https://...\", \"client_id\": \"...\", \"scope\": \"...\"}, with `client_secret`, `device_uri` and `redirect_uri` where the provider has them";
 
 /// The stand-in's client with a change under `installed`; null takes a key out.
-fn with(desk: &Desk, key: &str, value: Value) -> Value {
+fn with(desk: &AuthEnv, key: &str, value: Value) -> Value {
     let mut client = desk.google.client_secret_json();
     match value {
         Value::Null => client["installed"].as_object_mut().unwrap().remove(key),
@@ -28,7 +28,7 @@ fn with(desk: &Desk, key: &str, value: Value) -> Value {
 
 #[test]
 fn files_that_are_something_else() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     for (content, what) in [
         ("", "not JSON at line 1, column 1: the file ends too early".to_string()),
         ("{\n  \"installed\": x\n}", "not JSON at line 2, column 16: expected value".into()),
@@ -87,7 +87,7 @@ fn files_that_are_something_else() {
 
 #[test]
 fn clients_of_google_that_lack_something() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     for (key, value, what) in [
         ("client_id", json!(null), "`client_id` is missing"),
         ("client_secret", json!(null), "`client_secret` is missing"),
@@ -120,7 +120,7 @@ fn clients_of_google_that_lack_something() {
 
 #[test]
 fn a_web_client_comes_back_where_it_is_registered_or_not_at_all() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let web = |uris: &[&str]| {
         let mut client = desk.google.client_secret_json()["installed"].clone();
         client["redirect_uris"] = json!(uris);
@@ -170,7 +170,7 @@ fn a_web_client_comes_back_where_it_is_registered_or_not_at_all() {
 
 #[test]
 fn a_port_of_ones_own_or_one_that_is_taken() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     desk.refuses(
@@ -194,7 +194,7 @@ fn a_port_of_ones_own_or_one_that_is_taken() {
 
 #[test]
 fn files_of_other_providers() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let full = json!({"client_id": "x", "auth_uri": "https://example.org/a", "token_uri": "https://example.org/t", "scope": "mail"});
     let with = |key: &str, value: Value| {
         let mut file = full.clone();
@@ -268,7 +268,7 @@ fn files_of_other_providers() {
 
 #[test]
 fn microsoft_needs_a_client_id_alone() {
-    let desk = Desk::new().without_config();
+    let desk = AuthEnv::new().without_config();
     desk.write(
         "client_secret.json",
         &json!({"client_id": "00000000-1111", "tenant": "consumers"}),
@@ -293,7 +293,7 @@ fn microsoft_needs_a_client_id_alone() {
 
 #[test]
 fn another_provider_in_full() {
-    let desk = Desk::new().without_config();
+    let desk = AuthEnv::new().without_config();
     desk.write(
         "client_secret.json",
         &json!({

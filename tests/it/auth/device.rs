@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{CLIENT_ID, Knobs, OUTLOOK_SCOPE, Options, TokenTrouble};
 use serde_json::json;
 
-use super::sign_in::{Desk, Signing, agree, field, get};
+use super::sign_in::{AuthEnv, Signing, agree, field, get};
 use crate::testkit::eventually;
 
 pub(crate) const DEVICE: &[&str] = &[
@@ -18,8 +18,8 @@ pub(crate) const DEVICE: &[&str] = &[
 ];
 
 /// A Microsoft.
-pub(crate) fn desk() -> Desk {
-    let desk = Desk::with(Options {
+pub(crate) fn desk() -> AuthEnv {
+    let desk = AuthEnv::with(Options {
         knobs: Knobs {
             scope: OUTLOOK_SCOPE.into(),
             rotate: true,
@@ -48,7 +48,7 @@ fn code(signing: &mut Signing) -> String {
     line.split(' ').nth(3).unwrap().to_string()
 }
 
-fn enter(desk: &Desk, code: &str, answer: &str) {
+fn enter(desk: &AuthEnv, code: &str, answer: &str) {
     let page = get(&desk
         .google
         .web(&format!("/device?user_code={code}&answer={answer}")));
@@ -56,7 +56,7 @@ fn enter(desk: &Desk, code: &str, answer: &str) {
 }
 
 /// How often the token was asked for.
-fn asked(desk: &Desk) -> usize {
+fn asked(desk: &AuthEnv) -> usize {
     let requests = desk.google.token_requests();
     requests
         .iter()

@@ -6,7 +6,7 @@ use gmail_stand_in::{CLIENT_ID, TokenTrouble};
 use serde_json::{Value, json};
 
 use super::device;
-use super::sign_in::{Desk, Ended, agree, click, get};
+use super::sign_in::{AuthEnv, Ended, agree, click, get};
 
 const BOTH: &[&str] = &[
     "--credentials",
@@ -63,8 +63,8 @@ fn says_nothing_of(ended: &Ended, secret: &str) {
     }
 }
 
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> AuthEnv {
+    let desk = AuthEnv::new();
     let mut file = desk.google.client_secret_json();
     file["installed"]["client_secret"] = SECRET.into();
     desk.write("client_secret.json", &file);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::sign_in::{Desk, Signing, agree, get, mode};
+use super::sign_in::{AuthEnv, Signing, agree, get, mode};
 use crate::testkit::mounts::in_private_mounts;
 
 const BOTH: &[&str] = &[
@@ -16,7 +16,7 @@ const BOTH: &[&str] = &[
 const LONG: usize = 9000;
 
 /// `auth` where token.json is a mount of its own; None where this machine lets nobody mount.
-fn auth_mounted(desk: &Desk) -> Option<Signing> {
+fn auth_mounted(desk: &AuthEnv) -> Option<Signing> {
     let script = "mount --bind real.json token.json && exec \"$0\" \"$@\"";
     let mut command = in_private_mounts(script)?;
     command
@@ -32,7 +32,7 @@ fn a_file_that_is_mounted_by_itself_is_written_in_place_and_that_is_said() {
     let long = format!("{{\"token\": \"old\", \"mine\": \"{}\"}}", "x".repeat(LONG));
     let longer = format!("{{\"token\": \"old\"{}}}", " ".repeat(LONG));
     for old in [&*long, &*longer, "{\"token\": \"old\"}", ""] {
-        let desk = Desk::new();
+        let desk = AuthEnv::new();
         fs::write(desk.path("real.json"), old).unwrap();
         fs::set_permissions(desk.path("real.json"), fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(desk.path("token.json"), "").unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::sign_in::{Desk, agree, get};
+use super::sign_in::{AuthEnv, agree, get};
 
 const ARGS: &[&str] = &[
     "--credentials",
@@ -14,8 +14,8 @@ const ARGS: &[&str] = &[
 ];
 
 /// A desk with the configuration in a folder below the current one.
-fn desk() -> Desk {
-    let mut desk = Desk::new();
+fn desk() -> AuthEnv {
+    let mut desk = AuthEnv::new();
     desk.route.set("target_token_file", json!("token.json"));
     fs::create_dir(desk.path("etc")).unwrap();
     fs::rename(desk.path("config.json"), desk.path("etc/config.json")).unwrap();
@@ -23,7 +23,7 @@ fn desk() -> Desk {
 }
 
 /// Signs in and returns what was said on stdout and stderr.
-fn sign_in(desk: &Desk, args: &[&str]) -> (String, String) {
+fn sign_in(desk: &AuthEnv, args: &[&str]) -> (String, String) {
     let mut signing = desk.auth(args);
     let url = signing.url();
     get(&agree(&desk.google, &url));
@@ -82,7 +82,7 @@ fn one_that_a_run_uses_in_the_current_folder_is_the_one_that_is_written() {
 
 #[test]
 fn the_configuration_of_the_current_folder_need_not_be_named() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let (out, _) = sign_in(&desk, &["--credentials", "client_secret.json"]);
     assert!(out.contains("token.json is written: localhost"), "{out}");
     // Without one, the token is not tried.
@@ -94,7 +94,7 @@ fn the_configuration_of_the_current_folder_need_not_be_named() {
 /// The token of one side is not written over that of the other.
 #[test]
 fn a_configuration_that_names_no_token_file_for_this_side_needs_one_named() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     desk.write("client.json", &json!({"client_id": "00000000-1111"}));
     desk.refuses(
         &["--credentials", "client.json", "--provider", "microsoft"],
@@ -107,7 +107,7 @@ fn a_configuration_that_names_no_token_file_for_this_side_needs_one_named() {
 /// Whose token it is to be nobody has said: it is shown to none of the two servers.
 #[test]
 fn a_token_file_that_is_named_alone_is_of_no_configuration() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     assert!(desk.path("config.json").exists());
     let args = [
         "--credentials",

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 
-use super::sign_in::{Desk, agree, get, mode};
+use super::sign_in::{AuthEnv, agree, get, mode};
 
 const BOTH: &[&str] = &[
     "--credentials",
@@ -15,7 +15,7 @@ const BOTH: &[&str] = &[
 ];
 const PLACE: &str = "give another path with --token-file";
 
-fn sign_in(desk: &Desk, args: &[&str]) {
+fn sign_in(desk: &AuthEnv, args: &[&str]) {
     let mut signing = desk.auth(args);
     let url = signing.url();
     get(&agree(&desk.google, &url));
@@ -24,7 +24,7 @@ fn sign_in(desk: &Desk, args: &[&str]) {
 
 #[test]
 fn an_old_token_file_is_replaced_by_one_for_its_owner_alone() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     let old = json!({
         "token": "old", "refresh_token": "old", "client_id": "old", "rapt_token": "old", "id_token": "old",
         "refresh_token_expires_at": "2020-01-01T00:00:00.000000Z", "type": "authorized_user",
@@ -67,7 +67,7 @@ fn an_old_token_file_is_replaced_by_one_for_its_owner_alone() {
 
 #[test]
 fn an_empty_file_may_be_filled() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     fs::write(desk.path("token.json"), "\n").unwrap();
     sign_in(&desk, BOTH);
     assert_eq!(mode(desk.path("token.json")), 0o600);
@@ -75,7 +75,7 @@ fn an_empty_file_may_be_filled() {
 
 #[test]
 fn what_is_no_token_file_is_not_written_over() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     fs::write(desk.path("notes.txt"), "dear diary").unwrap();
     fs::write(desk.path("list.json"), "[]").unwrap();
     for name in [
@@ -97,7 +97,7 @@ fn what_is_no_token_file_is_not_written_over() {
 
 #[test]
 fn a_place_that_cannot_be_written_is_known_before_anybody_signs_in() {
-    let desk = Desk::new();
+    let desk = AuthEnv::new();
     fs::create_dir(desk.path("folder")).unwrap();
     for (place, what) in [
         (
@@ -132,7 +132,7 @@ fn a_place_that_cannot_be_written_is_known_before_anybody_signs_in() {
 
 #[test]
 fn a_configuration_without_a_token_file_needs_one_named() {
-    let mut desk = Desk::new();
+    let mut desk = AuthEnv::new();
     desk.route
         .set("target_token_file", json!(null))
         .set("target_pass", "HUSH");
@@ -148,7 +148,7 @@ fn a_configuration_without_a_token_file_needs_one_named() {
 
 #[test]
 fn a_configuration_that_is_wrong_is_said_as_ever() {
-    let mut desk = Desk::new();
+    let mut desk = AuthEnv::new();
     desk.route.set("target_usr", "x");
     desk.refuses(
         BOTH,

@@ -7,10 +7,8 @@ use gmail_stand_in::{Options, Refusal, Use};
 use serde_json::json;
 
 use super::findings::{Checked, check, other_source, right, right_with};
-use crate::testkit::env::TestEnv;
+use crate::testkit::env::{SOURCE, TestEnv};
 use crate::testkit::{free_port, says};
-
-const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN";
 
 /// What is not tried where there is no connection with the source.
 const NO_SOURCE: [&str; 4] = [

@@ -6,16 +6,13 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::broken_run::{BrokenRun, Findings, Servers};
 use super::fuse::{Deed, Fuse, When};
+use crate::testkit::at_a_time;
 use crate::testkit::proxy::Side;
 
-/// Runs at a time; most of the time of a run is waiting.
-pub(crate) const AT_A_TIME: usize = 6;
 /// Failures that are told in full.
 const TOLD: usize = 3;
 
@@ -136,20 +133,6 @@ impl Tally {
     }
 }
 
-/// Does this for each of them, some at a time.
-pub(crate) fn at_a_time<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|s| {
-        for _ in 0..AT_A_TIME {
-            s.spawn(|| {
-                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(one);
-                }
-            });
-        }
-    });
-}
-
 /// Every `stride`th point of each of these ways.
 fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usize) {
     let begun = Instant::now();
@@ -178,7 +161,7 @@ fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usi
     }
     drop(undisturbed);
     let tally = Mutex::new(tally);
-    at_a_time(&points, |point| {
+    at_a_time(points.iter().collect(), |point| {
         let (fired, mut findings) = try_point(servers, big, *point);
         match &fired {
             Some(event) if point.beyond => findings.wrong.push(format!(

@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::broken_run::{BrokenRun, Findings, Servers};
-use super::points::{Tally, at_a_time};
+use super::points::Tally;
+use crate::testkit::at_a_time;
 use crate::testkit::in_ci;
 use crate::testkit::proxy::Side;
 
@@ -87,7 +88,7 @@ fn enumerate(name: &str, servers: &Servers, kind: &str, stride: usize) {
     let first = fastrand::usize(1..=stride);
     let points: Vec<usize> = (first..=count).step_by(stride).collect();
     let (tally, missed, unharmed) = (Mutex::new(Tally::default()), Mutex::new(0), Mutex::new(0));
-    at_a_time(&points, |nth| {
+    at_a_time(points.iter().collect(), |nth| {
         let mut stage = BrokenRun::new(servers, false);
         let mark = library.preload(&mut stage, &format!("{kind} {nth}"));
         let child = stage.spawn(&[]);
@@ -274,7 +275,7 @@ fn with_room_for(pages: usize) -> Option<(bool, Findings)> {
 fn a_small_disk(pages: &[usize], name: &str) {
     let begun = Instant::now();
     let (tally, enough) = (Mutex::new(Tally::default()), Mutex::new(0));
-    at_a_time(pages, |pages| {
+    at_a_time(pages.iter().collect(), |pages| {
         if let Some((was_enough, findings)) = with_room_for(*pages) {
             *enough.lock().unwrap() += usize::from(was_enough);
             tally

@@ -9,7 +9,7 @@ use crate::testkit::scripted_proxy;
 /// Runs until all is done; a run may have to be called again, and what a lie made `failed` to be tried again.
 fn until_complete(stage: &TestEnv, name: &str) {
     for _ in 0..3 {
-        let took = run_and_measure(&stage, name);
+        let took = run_and_measure(stage, name);
         took.assert_bounded(name);
         if took.ran.status == 0 {
             return;

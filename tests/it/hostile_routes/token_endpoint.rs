@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::measured::run_and_measure;
+use crate::testkit::at_a_time;
 use crate::testkit::env::TestEnv;
 
 const REFRESH: &str = "1//0e-refresh-token-that-nobody-sees";
@@ -155,7 +156,7 @@ fn what_is_no_token_is_no_token_and_the_file_stays() {
         ("100,000 brackets", says(ok(&"[".repeat(60_000)))),
         ("not HTTP", says("* OK IMAP4rev1\r\n")),
     ];
-    for (name, reply) in cases {
+    at_a_time(cases, |(name, reply)| {
         let (port, came) = endpoint(reply);
         let stage = stage(port);
         let before = std::fs::read(stage.dir.path().join("token.json")).unwrap();
@@ -176,17 +177,18 @@ fn what_is_no_token_is_no_token_and_the_file_stays() {
         );
         assert_no_secret(name, &took.ran.err);
         assert_eq!(stage.status()["pending"], 2, "{name}");
-    }
+    });
 }
 
 #[test]
 fn a_redirect_is_not_followed() {
-    for status in [
+    let statuses = vec![
         "301 Moved Permanently",
         "302 Found",
         "307 Temporary Redirect",
         "308 Permanent Redirect",
-    ] {
+    ];
+    at_a_time(statuses, |status| {
         let (elsewhere, came) = endpoint(|_, _| {});
         let (port, _) = endpoint(says(format!(
             "HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:{elsewhere}/token\r\nContent-Length: 0\r\n\r\n"
@@ -196,7 +198,7 @@ fn a_redirect_is_not_followed() {
         assert_eq!(took.ran.status, 1, "{}", took.ran.err);
         assert_eq!(came.load(Ordering::SeqCst), 0, "credentials went elsewhere");
         assert_no_secret(status, &took.ran.err);
-    }
+    });
 }
 
 #[test]

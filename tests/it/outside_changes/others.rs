@@ -5,7 +5,7 @@ use std::process::Child;
 
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
 
-use crate::testkit::env::{DATE, TestEnv, mail};
+use crate::testkit::env::{DATE, SOURCE, TestEnv, mail};
 use crate::testkit::route::{Account, Route};
 
 /// Another source with a route of its own into the stage's Gmail.
@@ -14,7 +14,7 @@ fn second_route(stage: &TestEnv, source: &Gmail) -> Route {
 }
 
 fn another_source() -> Gmail {
-    let mut options = Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN");
+    let mut options = Options::plain(SOURCE);
     options.account = "other@example.net".into();
     Gmail::start(options)
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use gmail_stand_in::{Fault, Gmail, Harm, Mail, On, Reach};
 
 use super::{others_charged, until_failed, until_given_up};
+use crate::testkit::at_a_time;
 use crate::testkit::env::{DATE, TestEnv, mail};
 
 const POISON: &str = "<poison@example.org>";
@@ -177,37 +178,38 @@ fn a_first_batch_of_nothing_else_holds_up_nobody() {
 
 #[test]
 fn a_source_that_hands_over_nothing_charges_nobody() {
-    for fault in [
+    let faults = [
         Fault::Answer("NO [SERVERBUG] Internal error".into()),
         Fault::CutBefore,
         Fault::Answer("OK nothing for you".into()),
-    ] {
-        for delivered_before in [0, 5] {
-            let stage = TestEnv::new();
-            stage.mails(delivered_before);
-            stage.run_until_done(1);
-            for i in 0..40 {
-                stage.mail(&format!("<later{i}@example.org>"), "text");
-            }
-            let bodies = || On::each("UID FETCH").line_with("BODY.PEEK[])");
-            let asked = stage.source.fault(bodies(), fault.clone());
-            let ran = stage.run();
-            assert_eq!(ran.status, 1, "{fault:?}: {}", ran.err);
-            assert!(
-                ran.err.contains("not one message can be had now"),
-                "{}",
-                ran.err
-            );
-            assert_eq!(others_charged(&stage, ""), 0, "{}", stage.dump());
-            assert_eq!(stage.status()["pending"], 40);
-            assert_eq!(stage.status()["trouble"]["kind"], "transient");
-            let runs = ran.err.matches("trying again").count() + 1;
-            println!("{fault:?}: asked {} times in {runs} tries", asked.count());
-            // One worker after the other finds it out: halving, three times alone, five others.
-            assert!(asked.count() <= runs * 3 * 20, "{}", asked.count());
-            stage.source.clear_faults();
-            stage.run_until_done(1);
-            stage.assert_complete();
+    ];
+    let cases = faults.into_iter();
+    let cases = cases.flat_map(|fault| [(fault.clone(), 0), (fault, 5)]);
+    at_a_time(cases.collect(), |(fault, delivered_before)| {
+        let stage = TestEnv::new();
+        stage.mails(delivered_before);
+        stage.run_until_done(1);
+        for i in 0..40 {
+            stage.mail(&format!("<later{i}@example.org>"), "text");
         }
-    }
+        let bodies = || On::each("UID FETCH").line_with("BODY.PEEK[])");
+        let asked = stage.source.fault(bodies(), fault.clone());
+        let ran = stage.run();
+        assert_eq!(ran.status, 1, "{fault:?}: {}", ran.err);
+        assert!(
+            ran.err.contains("not one message can be had now"),
+            "{}",
+            ran.err
+        );
+        assert_eq!(others_charged(&stage, ""), 0, "{}", stage.dump());
+        assert_eq!(stage.status()["pending"], 40);
+        assert_eq!(stage.status()["trouble"]["kind"], "transient");
+        let runs = ran.err.matches("trying again").count() + 1;
+        println!("{fault:?}: asked {} times in {runs} tries", asked.count());
+        // One worker after the other finds it out: halving, three times alone, five others.
+        assert!(asked.count() <= runs * 3 * 20, "{}", asked.count());
+        stage.source.clear_faults();
+        stage.run_until_done(1);
+        stage.assert_complete();
+    });
 }

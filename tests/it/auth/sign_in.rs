@@ -60,9 +60,9 @@ impl AuthEnv {
         }));
         let token = route.dir.path().join("token.json");
         route.set("target_token_file", token.to_str().unwrap());
-        let desk = AuthEnv { google, route };
-        desk.write("client_secret.json", &desk.google.client_secret_json());
-        desk
+        let env = AuthEnv { google, route };
+        env.write("client_secret.json", &env.google.client_secret_json());
+        env
     }
 
     /// Without config.json, which would be taken though nobody named it.

@@ -255,15 +255,15 @@ impl<'a> BrokenRun<'a> {
         route
             .plain("source", source.port())
             .plain("target", target.port());
-        let stage = BrokenRun {
+        let env = BrokenRun {
             route,
             source,
             target,
             ends,
             letters,
         };
-        stage.letters.iter().for_each(|letter| stage.plant(letter));
-        stage
+        env.letters.iter().for_each(|letter| env.plant(letter));
+        env
     }
 
     fn plant(&self, letter: &Letter) {

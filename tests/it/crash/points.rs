@@ -1,4 +1,4 @@
-//! The run of `stage` broken off at every line that is said and in the middle of every literal, in every way there is.
+//! The run of `broken_run` broken off at every line that is said and in the middle of every literal, in every way there is.
 //!
 //! How it is bounded: a run that nobody disturbs is recorded first; with one connection to the target, and the one that
 //! the reader has to the source, its events come in the same order each time. Every one of them is tried, and the one
@@ -66,30 +66,30 @@ impl fmt::Display for Point {
     }
 }
 
-fn fuse<'a>(stage: &'a BrokenRun<'_>, end: End) -> &'a Fuse {
+fn fuse<'a>(env: &'a BrokenRun<'_>, end: End) -> &'a Fuse {
     match end {
-        End::Source => &stage.source,
-        End::Target => &stage.target,
+        End::Source => &env.source,
+        End::Target => &env.target,
     }
 }
 
 /// Breaks a run at this point, lets it or the next one go to the end, and judges. At which event it was, if it came.
 fn try_point(servers: &Servers, big: bool, point: Point) -> (Option<String>, Findings) {
-    let stage = BrokenRun::new(servers, big);
+    let env = BrokenRun::new(servers, big);
     let (end, side, deed) = point.way;
-    let fuse = fuse(&stage, end);
+    let fuse = fuse(&env, end);
     fuse.arm(side, When::Nth(point.nth), deed);
-    let mut child = stage.spawn(&[]);
+    let mut child = env.spawn(&[]);
     if matches!(deed, Deed::Hold | Deed::HoldLate) {
         while !fuse.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
         if fuse.fired().is_some() {
             child.kill().unwrap();
             child.wait().unwrap();
             fuse.release();
-            child = stage.spawn(&[]);
+            child = env.spawn(&[]);
         }
     }
-    let findings = stage.end_and_judge(child);
+    let findings = env.end_and_judge(child);
     (fuse.fired(), findings)
 }
 

@@ -14,11 +14,11 @@ check:
 
 # The tests but those that take minutes
 test *args:
-    cargo test {{args}}
+    cargo test --workspace {{args}}
 
 # The tests that take minutes: every crash point, real servers
 test-long:
-    cargo test -- --ignored
+    cargo test --workspace -- --ignored
 
 # How the ledger does at a million rows
 bench:
@@ -34,5 +34,5 @@ demo:
 
 # Write anew what the golden tests hold, then read the difference
 words:
-    UPDATE_WORDS=1 cargo test --test it -- words:: check:: mistakes::
+    UPDATE_WORDS=1 cargo test --workspace --test it -- words:: check:: mistakes::
     git diff --stat

@@ -17,8 +17,8 @@ const T0: i64 = 1_700_000_000;
 struct Running(Option<Child>);
 
 impl Running {
-    fn start(world: &DovecotEnv, extra: &[&str]) -> Running {
-        Running(Some(world.spawn_for_good(extra)))
+    fn start(env: &DovecotEnv, extra: &[&str]) -> Running {
+        Running(Some(env.spawn_for_good(extra)))
     }
 
     /// SIGTERM, and how it ended: exit status, what it wrote, and how long that took.
@@ -61,39 +61,37 @@ fn terminate(child: &Child) {
     assert!(status.success());
 }
 
-fn plant(world: &DovecotEnv, n: usize) {
+fn plant(env: &DovecotEnv, n: usize) {
     let date = "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n";
     let mail = format!("Message-ID: <{n}@x>\r\n{date}\r\ntext {n}\r\n");
-    world
-        .source
-        .plant(ALICE, mail.as_bytes(), "", T0 + n as i64);
+    env.source.plant(ALICE, mail.as_bytes(), "", T0 + n as i64);
 }
 
-fn arrives(world: &DovecotEnv, count: usize) -> Duration {
+fn arrives(env: &DovecotEnv, count: usize) -> Duration {
     let begun = Instant::now();
-    eventually("the mail arrives", || world.delivered().len() >= count);
+    eventually("the mail arrives", || env.delivered().len() >= count);
     begun.elapsed()
 }
 
 #[test]
 fn mail_that_comes_is_delivered_at_once_and_the_end_is_quick() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
-    plant(&world, 0);
-    let running = Running::start(&world, &[]);
-    arrives(&world, 1);
+    plant(&env, 0);
+    let running = Running::start(&env, &[]);
+    arrives(&env, 1);
     // Dovecot tells of planted mail within half a second, but not of what is planted in the very moment
     // in which IDLE begins: that is seen by the look beside IDLE, after four.
     let mut times: Vec<Duration> = (1..6)
         .map(|n| {
-            plant(&world, n);
-            arrives(&world, n + 1)
+            plant(&env, n);
+            arrives(&env, n + 1)
         })
         .collect();
     times.sort();
     assert!(times[3] < Duration::from_secs(3), "{times:?}");
-    let status = world.status();
+    let status = env.status();
     assert_eq!(
         (&status["running"], &status["trouble"]),
         (&json!(true), &json!(null)),
@@ -102,79 +100,79 @@ fn mail_that_comes_is_delivered_at_once_and_the_end_is_quick() {
     let (code, log, took) = running.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(took < Duration::from_secs(3), "{took:?}");
-    assert_eq!(world.status()["running"], false);
-    world.assert_complete();
+    assert_eq!(env.status()["running"], false);
+    env.assert_complete();
 }
 
 #[test]
 fn polling_serves_where_idle_is_not_wanted() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
-    let running = Running::start(&world, &["--no-idle", "--poll-interval", "1"]);
+    let running = Running::start(&env, &["--no-idle", "--poll-interval", "1"]);
     for n in 0..3 {
-        plant(&world, n);
-        arrives(&world, n + 1);
+        plant(&env, n);
+        arrives(&env, n + 1);
     }
     assert_eq!(running.end().0, Some(0));
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn either_side_may_go_away_and_come_back() {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
     let (source, target) = (
-        Proxy::start(world.source.tls_port()),
-        Proxy::start(world.target.tls_port()),
+        Proxy::start(env.source.tls_port()),
+        Proxy::start(env.target.tls_port()),
     );
-    world.through("source", source.port());
-    world.through("target", target.port());
-    let running = Running::start(&world, &[]);
+    env.through("source", source.port());
+    env.through("target", target.port());
+    let running = Running::start(&env, &[]);
     let mut n = 0;
     for proxy in [&source, &target, &source, &target] {
-        plant(&world, n);
+        plant(&env, n);
         n += 1;
-        arrives(&world, n);
+        arrives(&env, n);
         proxy.refuse(true);
         proxy.cut_all();
-        plant(&world, n);
+        plant(&env, n);
         n += 1;
         // It is said, and it passes.
-        plant(&world, n);
+        plant(&env, n);
         n += 1;
         eventually("the outage is noticed", || {
-            proxy.connections() > 0 && world.status()["trouble"].is_object()
+            proxy.connections() > 0 && env.status()["trouble"].is_object()
         });
-        assert_eq!(world.status()["running"], true);
+        assert_eq!(env.status()["running"], true);
         proxy.refuse(false);
-        arrives(&world, n);
-        eventually("all is well again", || world.status()["trouble"].is_null());
+        arrives(&env, n);
+        eventually("all is well again", || env.status()["trouble"].is_null());
     }
     let (code, log, _) = running.end();
     assert_eq!(code, Some(0), "{log}");
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
     let (source, target) = (
-        Proxy::start(world.source.tls_port()),
-        Proxy::start(world.target.tls_port()),
+        Proxy::start(env.source.tls_port()),
+        Proxy::start(env.target.tls_port()),
     );
-    world.through("source", source.port());
-    world.through("target", target.port());
-    let running = Running::start(&world, &[]);
+    env.through("source", source.port());
+    env.through("target", target.port());
+    let running = Running::start(&env, &[]);
     for n in 0..300 {
-        plant(&world, n);
+        plant(&env, n);
         match n % 25 {
             5 => source.cut_all(),
             10 => target.cut_all(),
-            15 => drop(world.source.kick(ALICE)),
+            15 => drop(env.source.kick(ALICE)),
             20 => target.cut_after(
                 crate::testkit::proxy::Side::ToServer,
                 fastrand::u64(0..5_000),
@@ -184,153 +182,150 @@ fn three_hundred_messages_at_random_moments_through_cuts_and_restarts() {
         if n % 75 == 30 {
             // The access token is replaced, as it is at Google every hour.
             let token = format!("ya29.number-{n}");
-            let mut tokens = world.target.tokens.lock().unwrap();
+            let mut tokens = env.target.tokens.lock().unwrap();
             tokens.clear();
             tokens.insert(token.clone(), BOB.into());
             drop(tokens);
-            world.write_token(&json!({"token": token}));
+            env.write_token(&json!({"token": token}));
         }
         if n == 100 {
-            world.target.restart();
+            env.target.restart();
         }
         if n == 200 {
-            world.source.restart();
+            env.source.restart();
         }
         // Random moments are the point: they are drawn, not awaited.
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..40)));
     }
-    arrives(&world, 300);
+    arrives(&env, 300);
     assert_eq!(running.end().0, Some(0));
-    world.run_until_done(3);
-    world.assert_complete();
+    env.run_until_done(3);
+    env.assert_complete();
 }
 
 #[test]
 fn a_new_token_and_a_new_password_are_picked_up() {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
-    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
-    let running = Running::start(&world, &[]);
-    plant(&world, 0);
+    let bob = env.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    let running = Running::start(&env, &[]);
+    plant(&env, 0);
     eventually("a person is asked for", || {
-        world.status_soon()["trouble"]["kind"] == "needs_user"
+        env.status_soon()["trouble"]["kind"] == "needs_user"
     });
-    assert_eq!(world.status()["pending"], 1, "what comes is recorded");
-    world
-        .target
+    assert_eq!(env.status()["pending"], 1, "what comes is recorded");
+    env.target
         .tokens
         .lock()
         .unwrap()
         .insert("ya29.another".into(), bob);
-    world.write_token(&json!({"token": "ya29.another"}));
-    arrives(&world, 1);
-    world.set("source_pass", "wrong");
-    plant(&world, 1);
+    env.write_token(&json!({"token": "ya29.another"}));
+    arrives(&env, 1);
+    env.set("source_pass", "wrong");
+    plant(&env, 1);
     eventually("the source's password is asked for", || {
-        world.status()["trouble"]["message"]
+        env.status()["trouble"]["message"]
             .as_str()
             .is_some_and(|m| m.contains("refused ") && m.contains("(`source_pass`)"))
     });
-    world.set("source_pass", "pw");
-    arrives(&world, 2);
+    env.set("source_pass", "pw");
+    arrives(&env, 2);
     assert_eq!(running.end().0, Some(0));
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn one_token_file_may_serve_both_sides() {
     let both = || Dovecot::build().xoauth2(true);
-    let Some(mut world) = TestEnv::dovecot_with(both(), both()) else {
+    let Some(mut env) = TestEnv::dovecot_with(both(), both()) else {
         return;
     };
-    let accept = |world: &DovecotEnv, token: &str| {
-        for (server, user) in [(&world.source, ALICE), (&world.target, BOB)] {
+    let accept = |env: &DovecotEnv, token: &str| {
+        for (server, user) in [(&env.source, ALICE), (&env.target, BOB)] {
             let mut tokens = server.tokens.lock().unwrap();
             tokens.clear();
             tokens.insert(token.into(), user.into());
         }
     };
-    accept(&world, TOKEN);
-    let file = world.dir.path().join("token.json");
-    world
-        .set("source_pass", json!(null))
+    accept(&env, TOKEN);
+    let file = env.dir.path().join("token.json");
+    env.set("source_pass", json!(null))
         .set("source_token_file", file.to_str().unwrap());
-    let running = Running::start(&world, &[]);
-    plant(&world, 0);
-    arrives(&world, 1);
-    accept(&world, "ya29.another");
-    world.source.kick(ALICE);
-    world.target.kick(BOB);
+    let running = Running::start(&env, &[]);
+    plant(&env, 0);
+    arrives(&env, 1);
+    accept(&env, "ya29.another");
+    env.source.kick(ALICE);
+    env.target.kick(BOB);
     eventually("a person is asked for", || {
-        world.status()["trouble"]["kind"] == "needs_user"
+        env.status()["trouble"]["kind"] == "needs_user"
     });
-    plant(&world, 1);
-    world.write_token(&json!({"token": "ya29.another"}));
-    arrives(&world, 2);
-    eventually("all is well again", || world.status()["trouble"].is_null());
+    plant(&env, 1);
+    env.write_token(&json!({"token": "ya29.another"}));
+    arrives(&env, 2);
+    eventually("all is well again", || env.status()["trouble"].is_null());
     assert_eq!(running.end().0, Some(0));
-    world.assert_complete();
+    env.assert_complete();
 }
 
 /// The mailbox is Dovecot's, the tokens are the stand-in's, whose names count up.
 #[test]
 fn the_sources_tokens_are_renewed_as_they_are_taken_back() {
-    let Some(mut world) = TestEnv::dovecot_with(
+    let Some(mut env) = TestEnv::dovecot_with(
         Dovecot::build().xoauth2(true),
         Dovecot::build().xoauth2(true),
     ) else {
         return;
     };
     let endpoint = gmail_stand_in::Gmail::start(gmail_stand_in::Options::outlook());
-    let file = world.dir.path().join("source.json");
+    let file = env.dir.path().join("source.json");
     let token = endpoint.token_json("EwB.run-out", Duration::ZERO);
     std::fs::write(&file, token).unwrap();
-    world
-        .set("source_pass", json!(null))
+    env.set("source_pass", json!(null))
         .set("source_token_file", file.to_str().unwrap());
     for n in 0..40 {
         let token = format!("ya29.stand-in-bearer-{n:06}");
-        let mut tokens = world.source.tokens.lock().unwrap();
+        let mut tokens = env.source.tokens.lock().unwrap();
         tokens.insert(token, ALICE.into());
     }
-    let running = Running::start(&world, &[]);
+    let running = Running::start(&env, &[]);
     for n in 0..4 {
-        plant(&world, n);
-        arrives(&world, n + 1);
+        plant(&env, n);
+        arrives(&env, n + 1);
         let file: serde_json::Value =
             serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         let token = file["token"].as_str().unwrap();
-        assert!(world.source.tokens.lock().unwrap().remove(token).is_some());
-        world.source.kick(ALICE);
+        assert!(env.source.tokens.lock().unwrap().remove(token).is_some());
+        env.source.kick(ALICE);
     }
-    plant(&world, 4);
-    arrives(&world, 5);
+    plant(&env, 4);
+    arrives(&env, 5);
     let (code, log, _) = running.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains(" ERROR "), "{log}");
     let requests = endpoint.token_requests();
     assert_eq!(requests.len(), 5, "{log}");
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn refused_mail_holds_up_nothing_and_a_second_process_is_told() {
-    let Some(world) = TestEnv::dovecot_with(
+    let Some(env) = TestEnv::dovecot_with(
         Dovecot::build(),
         Dovecot::build().xoauth2(true).max_mail_size("10k"),
     ) else {
         return;
     };
-    let running = Running::start(&world, &[]);
+    let running = Running::start(&env, &[]);
     let big = format!("Message-ID: <big@x>\r\n\r\n{}", "x".repeat(20_000));
-    world.source.plant(ALICE, big.as_bytes(), "", T0);
-    plant(&world, 1);
-    arrives(&world, 1);
+    env.source.plant(ALICE, big.as_bytes(), "", T0);
+    plant(&env, 1);
+    arrives(&env, 1);
     eventually("the refusal is written down", || {
-        world.status()["failed"] == 1
+        env.status()["failed"] == 1
     });
-    let second = world.run();
+    let second = env.run();
     assert_eq!(second.status, 1);
     assert!(
         second
@@ -344,17 +339,17 @@ fn refused_mail_holds_up_nothing_and_a_second_process_is_told() {
 
 #[test]
 fn a_quiet_time_writes_no_log_and_opens_nothing() {
-    let Some(world) = TestEnv::dovecot_with(
+    let Some(env) = TestEnv::dovecot_with(
         Dovecot::build().rawlog(true),
         Dovecot::build().xoauth2(true).rawlog(true),
     ) else {
         return;
     };
-    plant(&world, 0);
-    let running = Running::start(&world, &[]);
-    arrives(&world, 1);
+    plant(&env, 0);
+    let running = Running::start(&env, &[]);
+    arrives(&env, 1);
     eventually("the first look is over", || {
-        !world.source.commands().is_empty()
+        !env.source.commands().is_empty()
     });
     // Several looks, and longer than sessions are kept.
     std::thread::sleep(Duration::from_secs(9));
@@ -363,7 +358,7 @@ fn a_quiet_time_writes_no_log_and_opens_nothing() {
     let lines: Vec<&str> = log.lines().filter(|l| !how_far(l)).collect();
     // Three at the start, two of the first look, one of the message, two at the end.
     assert!(lines.len() <= 8, "{log}");
-    let looks = world
+    let looks = env
         .source
         .commands()
         .iter()
@@ -374,63 +369,60 @@ fn a_quiet_time_writes_no_log_and_opens_nothing() {
         "{looks} IDLEs in 9 s with looks every 4 s"
     );
     assert!(
-        world.target.commands().iter().any(|c| c.contains("LOGOUT")),
+        env.target.commands().iter().any(|c| c.contains("LOGOUT")),
         "its session was let go"
     );
 }
 
 #[test]
 fn uids_that_changed_their_meaning_unseen_by_the_watcher_are_noticed_at_the_fetch() {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
-    let target = Proxy::start(world.target.tls_port());
-    world.through("target", target.port());
+    let target = Proxy::start(env.target.tls_port());
+    env.through("target", target.port());
     target.refuse(true);
     // Without Message-IDs nothing but UIDVALIDITY tells one from the other.
-    world
-        .source
+    env.source
         .plant(ALICE, b"Subject: x\r\n\r\nthe first", "", T0);
-    let running = Running::start(&world, &["--no-idle", "--poll-interval", "86400"]);
-    eventually("it is recorded", || world.status_soon()["pending"] == 1);
-    let first = world.source.mailbox(ALICE, "INBOX")[0].uid;
-    world.source.expunge(ALICE, "INBOX", first);
-    world
-        .source
+    let running = Running::start(&env, &["--no-idle", "--poll-interval", "86400"]);
+    eventually("it is recorded", || env.status_soon()["pending"] == 1);
+    let first = env.source.mailbox(ALICE, "INBOX")[0].uid;
+    env.source.expunge(ALICE, "INBOX", first);
+    env.source
         .plant(ALICE, b"Subject: y\r\n\r\nanother one", "", T0 + 5000);
-    world.source.reset_uidvalidity(ALICE);
+    env.source.reset_uidvalidity(ALICE);
     target.refuse(false);
-    arrives(&world, 1);
+    arrives(&env, 1);
     eventually("the ledger knows", || {
-        world.status()["pending"] == 0 && world.status()["in_flight"] == 0
+        env.status()["pending"] == 0 && env.status()["in_flight"] == 0
     });
     assert_eq!(running.end().0, Some(0));
-    let there = world.delivered();
+    let there = env.delivered();
     assert_eq!(
         (there.len(), there[0].internal_date),
         (1, T0 + 5000),
         "{}",
-        world.dump()
+        env.dump()
     );
-    let incarnations: i64 = world.one("SELECT count(*) FROM mailbox");
-    assert_eq!(incarnations, 2, "{}", world.dump());
+    let incarnations: i64 = env.one("SELECT count(*) FROM mailbox");
+    assert_eq!(incarnations, 2, "{}", env.dump());
 }
 
 #[test]
 fn the_system_is_told_that_all_is_well_and_what_is_not() {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
-    let path = world.dir.path().join("notify");
+    let path = env.dir.path().join("notify");
     let system = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     system
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
-    world
-        .env
+    env.variables
         .push(("NOTIFY_SOCKET", path.to_str().unwrap().into()));
-    let bob = world.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
-    let running = Running::start(&world, &[]);
+    let bob = env.target.tokens.lock().unwrap().remove(TOKEN).unwrap();
+    let running = Running::start(&env, &[]);
     let told = |wanted: &str| {
         let mut buffer = [0; 1000];
         let mut all = Vec::new();
@@ -442,28 +434,23 @@ fn the_system_is_told_that_all_is_well_and_what_is_not() {
         }
     };
     told("READY=1");
-    plant(&world, 0);
+    plant(&env, 0);
     told("STATUS=the target refused ");
     told("WATCHDOG=1");
-    world
-        .target
-        .tokens
-        .lock()
-        .unwrap()
-        .insert(TOKEN.into(), bob);
+    env.target.tokens.lock().unwrap().insert(TOKEN.into(), bob);
     told("STATUS=watching");
-    arrives(&world, 1);
+    arrives(&env, 1);
     assert_eq!(running.end().0, Some(0));
     told("STOPPING=1");
 }
 
 #[test]
 fn the_python_scripts_command_line_works_as_it_stands() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
-    plant(&world, 0);
-    let log = world.dir.path().join("sync.log");
+    plant(&env, 0);
+    let log = env.dir.path().join("sync.log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
         .args([
             "--config",
@@ -483,10 +470,10 @@ fn the_python_scripts_command_line_works_as_it_stands() {
             "60",
             "--no-idle",
         ])
-        .current_dir(world.dir.path())
+        .current_dir(env.dir.path())
         .spawn()
         .unwrap();
-    arrives(&world, 1);
+    arrives(&env, 1);
     terminate(&child);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let log = std::fs::read_to_string(log).unwrap();

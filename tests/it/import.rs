@@ -114,40 +114,40 @@ fn what_the_script_had_copied_is_neither_fetched_nor_sent() {
             "<long.ago@example.org>",
         ]),
     ] {
-        let stage = TestEnv::new();
-        stage.mails(3);
+        let env = TestEnv::new();
+        env.mails(3);
         // What the script had forgotten, what it had failed at, and what it could not name.
-        stage.mail("<forgotten@example.org>", "forgotten");
-        stage.mail("<failed@example.org>", "failed");
-        stage.mail("", "nameless");
+        env.mail("<forgotten@example.org>", "forgotten");
+        env.mail("<failed@example.org>", "failed");
+        env.mail("", "nameless");
         assert_eq!(
-            stage.import(&file),
+            env.import(&file),
             "4 Message-IDs taken over from script.json, 0 known already\n"
         );
-        let dry = stage.run_with(&["--dry-run"]);
+        let dry = env.run_with(&["--dry-run"]);
         assert!(dry.out.contains("would send 3 messages ("), "{dry:?}");
         assert!(
             dry.out
                 .contains("3 messages are known from the Python script: not sent again"),
             "{dry:?}"
         );
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(stage.texts(), ["failed", "forgotten", "nameless"]);
-        assert_eq!(stage.target.transcript().commands("APPEND"), 3);
-        assert_eq!(fetched(&stage.source.transcript()), [4, 5, 6]);
+        assert_eq!(env.texts(), ["failed", "forgotten", "nameless"]);
+        assert_eq!(env.target.transcript().commands("APPEND"), 3);
+        assert_eq!(fetched(&env.source.transcript()), [4, 5, 6]);
         assert_eq!(
-            stage.ends(),
+            env.ends(),
             "imported,imported,imported,appended,appended,appended"
         );
-        assert_eq!(stage.unused(), 1);
-        assert_eq!(stage.status()["delivered"], 6);
-        let vouched: i64 = stage.one("SELECT count(*) FROM message m JOIN imported i ON i.vouched_for = m.id AND i.message_id_hash = m.message_id_hash WHERE proof = 'imported'");
+        assert_eq!(env.unused(), 1);
+        assert_eq!(env.status()["delivered"], 6);
+        let vouched: i64 = env.one("SELECT count(*) FROM message m JOIN imported i ON i.vouched_for = m.id AND i.message_id_hash = m.message_id_hash WHERE proof = 'imported'");
         assert_eq!(vouched, 3, "each for its own");
         // Nothing of it is done again.
-        let lines = stage.target.lines();
-        stage.run_until_done(1);
-        let gmail = stage.target.transcript().after(lines);
+        let lines = env.target.lines();
+        env.run_until_done(1);
+        let gmail = env.target.transcript().after(lines);
         assert_eq!(gmail.commands("APPEND") + gmail.commands("FETCH"), 0);
     }
 }
@@ -171,45 +171,45 @@ fn an_id_is_known_however_the_header_and_the_file_wrote_it() {
         ("dressed@x", "<dressed@x>"),
         ("<quoted\"and\\\\slashed@x>", "<quoted\"and\\\\slashed@x>"),
     ];
-    let stage = TestEnv::new();
+    let env = TestEnv::new();
     for (header, _) in cases {
-        stage.mail(header, header);
+        env.mail(header, header);
     }
     let ids: Vec<&str> = cases.iter().map(|(_, id)| *id).collect();
-    stage.import(&script_file_of(&ids));
-    stage.run_until_done(1);
-    assert_eq!(stage.count("proof = 'imported'"), 10, "{}", stage.dump());
-    assert_eq!(stage.held().len(), 0);
+    env.import(&script_file_of(&ids));
+    env.run_until_done(1);
+    assert_eq!(env.count("proof = 'imported'"), 10, "{}", env.dump());
+    assert_eq!(env.held().len(), 0);
 }
 
 #[test]
 fn a_file_is_taken_over_once_and_what_grew_in_it_is_added() {
-    let stage = TestEnv::new();
-    stage.mails(4);
+    let env = TestEnv::new();
+    env.mails(4);
     let ids = |n: usize| -> Vec<String> { (0..n).map(|i| format!("<{i}@example.org>")).collect() };
     let file = |n: usize| script_file_of(&ids(n).iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(
-        stage.import(&file(2)),
+        env.import(&file(2)),
         "2 Message-IDs taken over from script.json, 0 known already\n"
     );
     assert_eq!(
-        stage.import(&file(2)),
+        env.import(&file(2)),
         "0 Message-IDs taken over from script.json, 2 known already\n"
     );
-    stage.run_until_done(1);
-    assert_eq!(stage.texts(), ["text 2", "text 3"]);
+    env.run_until_done(1);
+    assert_eq!(env.texts(), ["text 2", "text 3"]);
     // Used up is used up.
     assert_eq!(
-        stage.import(&file(3)),
+        env.import(&file(3)),
         "1 Message-ID taken over from script.json, 2 known already\n"
     );
-    assert_eq!(stage.unused(), 1);
-    stage.mail("<0@example.org>", "another text");
-    stage.run_until_done(1);
-    assert_eq!(stage.ends(), "imported,imported,appended,appended,appended");
+    assert_eq!(env.unused(), 1);
+    env.mail("<0@example.org>", "another text");
+    env.run_until_done(1);
+    assert_eq!(env.ends(), "imported,imported,appended,appended,appended");
     // One id in two forms is one id.
     assert_eq!(
-        stage.import(&first_script_file(&[
+        env.import(&first_script_file(&[
             "<twice@x>",
             "twice@x",
             "",
@@ -222,113 +222,109 @@ fn a_file_is_taken_over_once_and_what_grew_in_it_is_added() {
 
 #[test]
 fn gmail_itself_is_asked_first_and_the_id_is_saved() {
-    let mut stage = TestEnv::new();
-    stage.set("since", "2023-11-20");
+    let mut env = TestEnv::new();
+    env.set("since", "2023-11-20");
     let day =
         |n| chrono::DateTime::parse_from_rfc3339(&format!("2023-11-{n}T10:00:00+00:00")).unwrap();
     let older = mail("<list@x>", "Fri, 10 Nov 2023 09:00:00 +0000", "older");
     let newer = mail("<list@x>", "Sat, 25 Nov 2023 09:00:00 +0000", "newer");
-    stage.source.add(Mail::new(&older).at(day(10)));
-    stage.source.add(Mail::new(&newer).at(day(25)));
-    let id = stage.target.add(Mail::new(&newer).at(day(25)));
-    stage.target.set_labels(id, &[]);
-    stage.import(&script_file_of(&["<list@x>"]));
-    stage.run_until_done(1);
-    assert_eq!(stage.ends(), "found");
-    assert_eq!(stage.unused(), 1);
-    stage.set("since", "all").run_until_done(1);
-    assert_eq!(stage.ends(), "imported,found");
-    assert_eq!(stage.unused(), 0);
-    assert_eq!(fetched(&stage.source.transcript()), [0; 0]);
-    assert_eq!(stage.held().len(), 1);
+    env.source.add(Mail::new(&older).at(day(10)));
+    env.source.add(Mail::new(&newer).at(day(25)));
+    let id = env.target.add(Mail::new(&newer).at(day(25)));
+    env.target.set_labels(id, &[]);
+    env.import(&script_file_of(&["<list@x>"]));
+    env.run_until_done(1);
+    assert_eq!(env.ends(), "found");
+    assert_eq!(env.unused(), 1);
+    env.set("since", "all").run_until_done(1);
+    assert_eq!(env.ends(), "imported,found");
+    assert_eq!(env.unused(), 0);
+    assert_eq!(fetched(&env.source.transcript()), [0; 0]);
+    assert_eq!(env.held().len(), 1);
 }
 
 #[test]
 fn of_two_messages_with_one_id_the_first_is_vouched_for_and_the_other_arrives() {
     for date in [DATE, "Wed, 15 Nov 2023 22:13:20 +0000"] {
-        let stage = TestEnv::new();
-        stage.mail("<list@x>", "the first");
-        stage
-            .source
+        let env = TestEnv::new();
+        env.mail("<list@x>", "the first");
+        env.source
             .add(Mail::new(mail("<list@x>", date, "the second")));
-        stage.import(&script_file_of(&["<list@x>"]));
-        stage.run_until_done(1);
-        assert_eq!(stage.texts(), ["the second"], "{date}");
-        assert_eq!(stage.ends(), "imported,appended");
+        env.import(&script_file_of(&["<list@x>"]));
+        env.run_until_done(1);
+        assert_eq!(env.texts(), ["the second"], "{date}");
+        assert_eq!(env.ends(), "imported,appended");
     }
 }
 
 #[test]
 fn equal_bytes_are_not_sent_where_an_id_vouches_for_one_of_them() {
-    let stage = TestEnv::new();
+    let env = TestEnv::new();
     for _ in 0..3 {
-        stage.mail("<twice@x>", "the same");
+        env.mail("<twice@x>", "the same");
     }
-    stage.import(&script_file_of(&["<twice@x>"]));
-    stage.run_until_done(1);
-    assert_eq!(stage.held().len(), 0);
-    assert_eq!(stage.ends(), "imported,same,same");
+    env.import(&script_file_of(&["<twice@x>"]));
+    env.run_until_done(1);
+    assert_eq!(env.held().len(), 0);
+    assert_eq!(env.ends(), "imported,same,same");
 }
 
 #[test]
 fn a_later_message_with_an_imported_name_is_told_apart_by_its_bytes() {
-    let stage = TestEnv::new();
-    let first = stage.mail("<list@x>", "the first");
-    stage.import(&script_file_of(&["<list@x>"]));
-    stage.run_until_done(1);
-    assert_eq!(stage.ends(), "imported");
-    assert_eq!(fetched(&stage.source.transcript()), [0; 0]);
-    stage.source.add(Mail::new(&first));
-    stage.run_until_done(1);
-    assert_eq!(stage.ends(), "imported,same", "now both were hashed");
-    stage.mail("<list@x>", "another");
-    stage.run_until_done(1);
-    assert_eq!(stage.ends(), "imported,same,appended");
-    assert_eq!(stage.texts(), ["another"]);
+    let env = TestEnv::new();
+    let first = env.mail("<list@x>", "the first");
+    env.import(&script_file_of(&["<list@x>"]));
+    env.run_until_done(1);
+    assert_eq!(env.ends(), "imported");
+    assert_eq!(fetched(&env.source.transcript()), [0; 0]);
+    env.source.add(Mail::new(&first));
+    env.run_until_done(1);
+    assert_eq!(env.ends(), "imported,same", "now both were hashed");
+    env.mail("<list@x>", "another");
+    env.run_until_done(1);
+    assert_eq!(env.ends(), "imported,same,appended");
+    assert_eq!(env.texts(), ["another"]);
 }
 
 #[test]
 fn where_the_imported_message_is_gone_a_later_one_of_its_name_arrives() {
-    let stage = TestEnv::new();
-    stage.mail("<list@x>", "the first");
-    stage.import(&script_file_of(&["<list@x>"]));
-    stage.run_until_done(1);
-    stage.source.delete(stage.source.messages()[0].id);
-    stage.mail("<list@x>", "another");
-    stage.run_until_done(1);
-    assert_eq!(stage.ends(), "imported,appended");
-    assert_eq!(stage.texts(), ["another"]);
+    let env = TestEnv::new();
+    env.mail("<list@x>", "the first");
+    env.import(&script_file_of(&["<list@x>"]));
+    env.run_until_done(1);
+    env.source.delete(env.source.messages()[0].id);
+    env.mail("<list@x>", "another");
+    env.run_until_done(1);
+    assert_eq!(env.ends(), "imported,appended");
+    assert_eq!(env.texts(), ["another"]);
 }
 
 #[test]
 fn a_copy_that_may_be_anothers_is_looked_at_before_an_id_vouches() {
     // The script had failed at the first, and copied the second.
-    let stage = TestEnv::new();
-    stage.target.knobs(|k| k.dedupe.key = DedupeKey::Off);
-    stage.mail("<list@x>", "the first");
-    let second = stage.mail("<list@x>", "the second");
-    stage.target.add(Mail::new(&second));
-    stage.import(&script_file_of(&["<list@x>"]));
-    stage.run_until_done(1);
-    assert_eq!(stage.texts(), ["the first", "the second"]);
-    assert_eq!(stage.ends(), "appended,found");
-    assert_eq!(stage.unused(), 1);
+    let env = TestEnv::new();
+    env.target.knobs(|k| k.dedupe.key = DedupeKey::Off);
+    env.mail("<list@x>", "the first");
+    let second = env.mail("<list@x>", "the second");
+    env.target.add(Mail::new(&second));
+    env.import(&script_file_of(&["<list@x>"]));
+    env.run_until_done(1);
+    assert_eq!(env.texts(), ["the first", "the second"]);
+    assert_eq!(env.ends(), "appended,found");
+    assert_eq!(env.unused(), 1);
 }
 
 #[test]
 fn a_renumbered_source_keeps_what_was_vouched_for() {
-    let stage = TestEnv::new();
-    stage.mails(5);
-    stage.import(&script_file_of(&["<0@example.org>", "<1@example.org>"]));
-    stage.run_until_done(1);
-    stage.source.renumber("INBOX", 77);
-    stage.run_until_done(1);
-    assert_eq!(stage.held().len(), 3, "{}", stage.dump());
-    assert_eq!(
-        stage.count("proof = 'imported' AND superseded_by IS NULL"),
-        2
-    );
-    assert_eq!(stage.target.transcript().commands("APPEND"), 3);
+    let env = TestEnv::new();
+    env.mails(5);
+    env.import(&script_file_of(&["<0@example.org>", "<1@example.org>"]));
+    env.run_until_done(1);
+    env.source.renumber("INBOX", 77);
+    env.run_until_done(1);
+    assert_eq!(env.held().len(), 3, "{}", env.dump());
+    assert_eq!(env.count("proof = 'imported' AND superseded_by IS NULL"), 2);
+    assert_eq!(env.target.transcript().commands("APPEND"), 3);
 }
 
 #[test]
@@ -339,128 +335,126 @@ fn an_id_is_not_used_up_by_a_message_that_was_not_written_down() {
         "BEFORE UPDATE ON imported",
         "AFTER UPDATE ON imported",
     ] {
-        let stage = TestEnv::new();
-        stage.mails(2);
-        stage.import(&script_file_of(&["<0@example.org>"]));
-        stage
-            .sql()
+        let env = TestEnv::new();
+        env.mails(2);
+        env.import(&script_file_of(&["<0@example.org>"]));
+        env.sql()
             .execute_batch(&format!(
                 "CREATE TRIGGER full {trigger} BEGIN SELECT raise(ABORT, 'disk full'); END"
             ))
             .unwrap();
-        assert_eq!(stage.run().status, 1, "{trigger}");
-        assert_eq!(stage.unused(), 1, "{trigger}");
-        assert_eq!(stage.count("proof = 'imported'"), 0, "{trigger}");
-        stage.sql().execute_batch("DROP TRIGGER full").unwrap();
-        stage.run_until_done(1);
-        assert_eq!(stage.ends(), "imported,appended", "{trigger}");
-        assert_eq!(stage.texts(), ["text 1"], "{trigger}");
+        assert_eq!(env.run().status, 1, "{trigger}");
+        assert_eq!(env.unused(), 1, "{trigger}");
+        assert_eq!(env.count("proof = 'imported'"), 0, "{trigger}");
+        env.sql().execute_batch("DROP TRIGGER full").unwrap();
+        env.run_until_done(1);
+        assert_eq!(env.ends(), "imported,appended", "{trigger}");
+        assert_eq!(env.texts(), ["text 1"], "{trigger}");
     }
 }
 
 #[test]
 fn killed_in_the_middle() {
-    let stage = TestEnv::new();
+    let env = TestEnv::new();
     // Slow enough that a kill meets it at work.
-    stage
-        .target
+    env.target
         .knobs(|k| k.round_trip = Duration::from_millis(5));
-    stage.import("{\"synced_message_ids\": {}}");
+    env.import("{\"synced_message_ids\": {}}");
     let mut killed = 0;
     for round in 0..25 {
         for i in 0..12 {
-            stage.mail(&format!("<{round}.{i}@x>"), &format!("text {round}.{i}"));
+            env.mail(&format!("<{round}.{i}@x>"), &format!("text {round}.{i}"));
         }
         let ids: Vec<String> = (0..12)
             .filter(|i| i % 3 != 0)
             .map(|i| format!("<{round}.{i}@x>"))
             .collect();
-        stage.import(&script_file_of(
+        env.import(&script_file_of(
             &ids.iter().map(String::as_str).collect::<Vec<_>>(),
         ));
-        let mut child = stage.spawn(&[]);
+        let mut child = env.spawn(&[]);
         // The moment is the point of the test: it is drawn, not awaited.
         std::thread::sleep(Duration::from_millis(fastrand::u64(20..250)));
         killed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
-        let apart: i64 = stage.one(
+        let apart: i64 = env.one(
             "SELECT (SELECT count(*) FROM message WHERE proof = 'imported' AND id NOT IN (SELECT vouched_for FROM imported WHERE vouched_for IS NOT NULL))
                   + (SELECT count(*) FROM imported WHERE vouched_for IS NOT NULL AND vouched_for NOT IN (SELECT id FROM message WHERE proof = 'imported'))",
         );
-        assert_eq!(apart, 0, "{}", stage.dump());
+        assert_eq!(apart, 0, "{}", env.dump());
     }
     assert!(killed > 12, "{killed} of 25 were killed before their end");
-    stage.run_until_done(3);
-    assert_eq!(stage.count("proof = 'imported'"), 25 * 8);
-    assert_eq!(stage.unused(), 0);
-    assert_eq!(stage.held().len(), 25 * 4);
-    assert_eq!(stage.count("status <> 'delivered'"), 0);
+    env.run_until_done(3);
+    assert_eq!(env.count("proof = 'imported'"), 25 * 8);
+    assert_eq!(env.unused(), 0);
+    assert_eq!(env.held().len(), 25 * 4);
+    assert_eq!(env.count("status <> 'delivered'"), 0);
 }
 
 #[test]
 fn it_may_be_done_while_run_is_running() {
-    let stage = TestEnv::new();
-    stage.mails(20);
+    let env = TestEnv::new();
+    env.mails(20);
     // The target is slow to let us in; meanwhile everything has been recorded.
-    let slow = stage.target.fault(
+    let slow = env.target.fault(
         On::nth(1, "AUTHENTICATE").times(10),
         Fault::Delay(Duration::from_millis(2500)),
     );
-    let child = stage.spawn(&[]);
+    let child = env.spawn(&[]);
     crate::testkit::eventually("the source's messages have rows", || {
-        slow.count() > 0 && stage.count("status = 'pending'") == 20
+        slow.count() > 0 && env.count("status = 'pending'") == 20
     });
     let ids: Vec<String> = (0..15).map(|i| format!("<{i}@example.org>")).collect();
-    stage.import(&script_file_of(
+    env.import(&script_file_of(
         &ids.iter().map(String::as_str).collect::<Vec<_>>(),
     ));
-    assert_eq!(stage.count("status = 'pending'"), 20, "it was in time");
+    assert_eq!(env.count("status = 'pending'"), 20, "it was in time");
     assert!(child.wait_with_output().unwrap().status.success());
-    assert_eq!(stage.count("proof = 'imported'"), 15, "{}", stage.dump());
-    assert_eq!(stage.held().len(), 5);
+    assert_eq!(env.count("proof = 'imported'"), 15, "{}", env.dump());
+    assert_eq!(env.held().len(), 5);
 }
 
 #[test]
 fn the_first_run_beside_the_scripts_file_speaks_of_import_state() {
     let said = |ran: &crate::testkit::route::Ran| ran.err.matches("import-state").count();
-    let beside = |stage: &TestEnv| {
-        let file = stage.dir.path().join("sync_state.json");
+    let beside = |env: &TestEnv| {
+        let file = env.dir.path().join("sync_state.json");
         fs::write(&file, script_file_of(&["<0@example.org>"])).unwrap();
         file
     };
-    let stage = TestEnv::new();
-    stage.mails(1);
-    let file = beside(&stage);
-    let dry = stage.run_with(&["--dry-run"]);
+    let env = TestEnv::new();
+    env.mails(1);
+    let file = beside(&env);
+    let dry = env.run_with(&["--dry-run"]);
     assert_eq!(said(&dry), 1, "{}", dry.err);
-    let ran = stage.run();
+    let ran = env.run();
     let sentence = format!(
         " WARN  {0} is not taken over yet: if it is of these accounts, `imap-to-gmail import-state {0} --config {1}` makes known what the Python script had copied\n",
         file.display(),
-        stage.config_file().display()
+        env.config_file().display()
     );
     assert!(ran.err.contains(&sentence), "{}", ran.err);
     assert_eq!(said(&ran), 1);
-    assert_eq!(said(&stage.run()), 0, "once");
+    assert_eq!(said(&env.run()), 0, "once");
 
     // The command that is named does it; and then nothing is said.
-    let stage = TestEnv::new();
-    let file = beside(&stage);
-    let (file, config) = (file.to_str().unwrap(), stage.config_file());
-    let ran = stage.command(&["import-state", file, "--config", config.to_str().unwrap()]);
+    let env = TestEnv::new();
+    let file = beside(&env);
+    let (file, config) = (file.to_str().unwrap(), env.config_file());
+    let ran = env.command(&["import-state", file, "--config", config.to_str().unwrap()]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    assert_eq!(stage.unused(), 1);
-    assert_eq!(said(&stage.run()), 0);
+    assert_eq!(env.unused(), 1);
+    assert_eq!(said(&env.run()), 0);
 
-    let stage = TestEnv::new();
-    assert_eq!(said(&stage.run()), 0, "there is no such file");
+    let env = TestEnv::new();
+    assert_eq!(said(&env.run()), 0, "there is no such file");
 
     // Another ledger than the configuration's is named as it was named.
-    let stage = TestEnv::new();
-    beside(&stage);
-    let other = stage.dir.path().join("other.db");
-    let ran = stage.run_with(&["--state-file", other.to_str().unwrap()]);
+    let env = TestEnv::new();
+    beside(&env);
+    let other = env.dir.path().join("other.db");
+    let ran = env.run_with(&["--state-file", other.to_str().unwrap()]);
     let option = format!(" --state-file {}`", other.display());
     assert!(ran.err.contains(&option), "{}", ran.err);
 }
@@ -543,28 +537,28 @@ impl Drop for Running {
 
 #[test]
 fn a_daemon_that_does_not_know_the_history_sends_new_mail() {
-    let stage = TestEnv::new();
-    stage.mail("<list@x>", "the first");
-    stage.import(&script_file_of(&["<list@x>"]));
+    let env = TestEnv::new();
+    env.mail("<list@x>", "the first");
+    env.import(&script_file_of(&["<list@x>"]));
     // Only the listing of the history: new mail is asked for by UID.
-    let looks = stage.source.fault(On::each("FETCH"), Fault::CutBefore);
-    let _running = Running(stage.spawn_for_good(&[]));
+    let looks = env.source.fault(On::each("FETCH"), Fault::CutBefore);
+    let _running = Running(env.spawn_for_good(&[]));
     crate::testkit::eventually("it looks for the history", || looks.count() > 0);
-    stage.mail("<list@x>", "the second");
-    crate::testkit::eventually("new mail is sent", || !stage.held().is_empty());
-    assert_eq!(stage.texts(), ["the second"]);
-    assert_eq!(stage.unused(), 1);
-    stage.source.clear_faults();
+    env.mail("<list@x>", "the second");
+    crate::testkit::eventually("new mail is sent", || !env.held().is_empty());
+    assert_eq!(env.texts(), ["the second"]);
+    assert_eq!(env.unused(), 1);
+    env.source.clear_faults();
     crate::testkit::eventually("the history is recorded and vouched for", || {
-        stage.ends() == "imported,appended"
+        env.ends() == "imported,appended"
     });
     // What is imported from now on is known at once.
-    stage.import(&script_file_of(&["<later@x>"]));
-    stage.mail("<later@x>", "copied by the script, which was not stopped");
+    env.import(&script_file_of(&["<later@x>"]));
+    env.mail("<later@x>", "copied by the script, which was not stopped");
     crate::testkit::eventually("new mail is vouched for", || {
-        stage.ends() == "imported,appended,imported"
+        env.ends() == "imported,appended,imported"
     });
-    assert_eq!(stage.texts(), ["the second"]);
+    assert_eq!(env.texts(), ["the second"]);
 }
 
 /// A file in a folder of its own.

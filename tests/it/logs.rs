@@ -418,8 +418,8 @@ fn without_a_file_a_hangup_ends_the_program() {
 /// No line is lost while somebody keeps moving the file away.
 #[test]
 fn lines_go_on_while_the_file_is_moved() {
-    let world = tempfile::tempdir().unwrap();
-    let log = world.path().join("log");
+    let env = tempfile::tempdir().unwrap();
+    let log = env.path().join("log");
     let mut spec = spec(&log);
     spec["lines"] = json!(20_000);
     spec["max_size"] = json!(1 << 30);
@@ -427,7 +427,7 @@ fn lines_go_on_while_the_file_is_moved() {
     let mut moved = Vec::new();
     while child.try_wait().unwrap().is_none() {
         if log.exists() {
-            let to = world.path().join(format!("moved{}", moved.len()));
+            let to = env.path().join(format!("moved{}", moved.len()));
             fs::rename(&log, &to).unwrap();
             moved.push(to);
         }
@@ -728,18 +728,18 @@ fn a_system_log_that_hangs_does_not_hold_up_the_program() {
 /// A copy with `--debug` into a file: details and the protocol, in whole lines, and nothing that is nobody's business.
 #[test]
 fn the_protocol_in_a_file_shows_no_secret_and_no_body() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
     let mail = b"Message-ID: <1@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\nSubject: plum\r\n\r\nthe body of it\r\n";
-    world.source.plant(ALICE, mail, "S", 1_700_000_000);
-    let config = world.config_file();
+    env.source.plant(ALICE, mail, "S", 1_700_000_000);
+    let config = env.config_file();
     let config = config.to_str().unwrap();
-    let ran = world.command(&[
+    let ran = env.command(&[
         "run", "--once", "--debug", "--config", config, "--log", "imap.log",
     ]);
     assert_eq!((ran.status, &*ran.out, &*ran.err), (0, "", ""), "{ran:?}");
-    let log = world.dir.path().join("imap.log");
+    let log = env.dir.path().join("imap.log");
     assert_eq!(mode(&log), 0o600);
     let text = fs::read_to_string(&log).unwrap();
     for line in text.lines() {
@@ -757,24 +757,24 @@ fn the_protocol_in_a_file_shows_no_secret_and_no_body() {
     for hidden in [TOKEN, "the body of it", "ciphersuite"] {
         assert!(!text.contains(hidden), "{hidden} in\n{text}");
     }
-    world.assert_complete();
+    env.assert_complete();
 }
 
 /// Another process has the ledger, and the log: what that one is rotating is left alone.
 #[test]
 fn who_may_not_run_touches_no_log() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
-    let lock = File::create(world.dir.path().join("sync_state.db.lock")).unwrap();
+    let lock = File::create(env.dir.path().join("sync_state.db.lock")).unwrap();
     lock.try_lock().unwrap();
-    let waits = world.dir.path().join("imap.log.1");
+    let waits = env.dir.path().join("imap.log.1");
     File::create(&waits)
         .unwrap()
         .write_all(b"a line\n")
         .unwrap();
-    let config = world.config_file();
-    let ran = world.command(&[
+    let config = env.config_file();
+    let ran = env.command(&[
         "run",
         "--once",
         "--config",
@@ -784,5 +784,5 @@ fn who_may_not_run_touches_no_log() {
     ]);
     assert_eq!(ran.status, 1, "{ran:?}");
     assert_eq!(fs::read(&waits).unwrap(), b"a line\n");
-    assert!(!world.dir.path().join("imap.log.1.zst").exists());
+    assert!(!env.dir.path().join("imap.log.1.zst").exists());
 }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use crate::testkit::env::TestEnv;
 
 /// Messages but this one that were charged with anything, or tried more than once.
-fn others_charged(stage: &TestEnv, poison: &str) -> i64 {
-    stage.one(&format!(
+fn others_charged(env: &TestEnv, poison: &str) -> i64 {
+    env.one(&format!(
         "SELECT count(*) FROM message WHERE coalesce(message_id, '') <> '{poison}'
             AND (first_failed_at IS NOT NULL OR last_error IS NOT NULL OR next_attempt_at <> discovered_at)"
     ))
@@ -25,20 +25,20 @@ fn others_charged(stage: &TestEnv, poison: &str) -> i64 {
 
 /// Runs until so many messages are given up. A quick machine runs often in the time for which a message is
 /// tried, a busy one takes long for a few runs: in vain are many runs that took long.
-fn until_given_up(stage: &TestEnv, count: u64) {
+fn until_given_up(env: &TestEnv, count: u64) {
     let begun = Instant::now();
     for n in 1.. {
-        assert_eq!(stage.run().status, 3, "{}", stage.dump());
-        if stage.status()["failed"] == count {
+        assert_eq!(env.run().status, 3, "{}", env.dump());
+        if env.status()["failed"] == count {
             return;
         }
         let in_vain = n > 100 && begun.elapsed() > Duration::from_secs(20);
-        assert!(!in_vain, "not given up in {n} runs\n{}", stage.dump());
+        assert!(!in_vain, "not given up in {n} runs\n{}", env.dump());
     }
 }
 
 /// Runs until the one message is given up, and gives its reason.
-fn until_failed(stage: &TestEnv) -> String {
-    until_given_up(stage, 1);
-    stage.one("SELECT last_error FROM message WHERE status = 'failed'")
+fn until_failed(env: &TestEnv) -> String {
+    until_given_up(env, 1);
+    env.one("SELECT last_error FROM message WHERE status = 'failed'")
 }

@@ -22,6 +22,8 @@ pub(crate) mod terminal;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whether this is the project's own check (`.ci/run`), where a test that did not run is a failure.
@@ -58,12 +60,30 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     );
 }
 
+/// Does this for each of them, a few at a time: most of the time of a run of the program is waiting.
+pub(crate) fn at_a_time<T: Send>(all: Vec<T>, work: impl Fn(T) + Sync) {
+    const AT_A_TIME: usize = 6;
+    let left = Mutex::new(all.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some(one) = left.lock().unwrap().next() else {
+                        return;
+                    };
+                    work(one);
+                }
+            });
+        }
+    });
+}
+
 /// Waits until `check` holds, for things that announce themselves by no event. Panics after 20 s, naming `what`.
 pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !check() {
         assert!(Instant::now() < deadline, "waited 20 s in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -84,9 +104,9 @@ pub(crate) fn free(port: u16) -> bool {
 pub(crate) fn says(greeting: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         for mut tcp in listener.incoming().flatten() {
-            std::thread::spawn(move || {
+            thread::spawn(move || {
                 let _ = tcp.write_all(greeting);
                 while tcp.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {}
                 let _ = tcp.shutdown(Shutdown::Both);

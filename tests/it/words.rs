@@ -39,7 +39,7 @@ const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
 
 /// A folder with files to run the program in.
-pub(crate) struct Desk(tempfile::TempDir);
+pub(crate) struct WorkDir(tempfile::TempDir);
 
 /// What a run said and how it ended.
 #[derive(Debug)]
@@ -51,16 +51,16 @@ pub(crate) struct Ran {
     files: Vec<String>,
 }
 
-impl Desk {
-    pub(crate) fn new() -> Desk {
-        Desk(tempfile::tempdir().unwrap())
+impl WorkDir {
+    pub(crate) fn new() -> WorkDir {
+        WorkDir(tempfile::tempdir().unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Desk {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &WorkDir {
         fs::write(self.path(name), content).unwrap();
         self
     }
@@ -183,7 +183,7 @@ fn trimmed(text: &str) -> String {
 #[test]
 fn help_is_what_the_files_say() {
     let help = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/words/help");
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut expected = vec!["imap-to-gmail.txt".to_string()];
     let main = desk.run(&["--help"]);
     let commands: Vec<&str> = main
@@ -231,7 +231,7 @@ const LOG_HINT: &str =
 
 #[test]
 fn a_log_that_cannot_be_written_is_wrong_usage() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("config.json", config::right().to_string());
     fs::create_dir(desk.path("logs")).unwrap();
     let pipe = Command::new("mkfifo").arg(desk.path("pipe")).status();
@@ -260,7 +260,7 @@ fn a_log_that_cannot_be_written_is_wrong_usage() {
 
 #[test]
 fn no_system_log_is_wrong_usage() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     // Not the real one: this machine may have it.
     let socket = desk.path("log");
     let start = || {
@@ -355,7 +355,7 @@ fn sizes_and_numbers_of_log_files_are_understood_or_refused() {
 
 #[test]
 fn a_dry_run_writes_no_log_file() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut config = config::with("source_server", "localhost");
     // Where nothing listens.
     config["source_port"] = 1.into();

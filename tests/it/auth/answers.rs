@@ -6,7 +6,7 @@ use std::time::Duration;
 use gmail_stand_in::{Refusal, TokenTrouble};
 use serde_json::json;
 
-use super::sign_in::{Desk, Ended, agree, click, get};
+use super::sign_in::{AuthEnv, Ended, agree, click, get};
 use crate::testkit::free_port;
 
 const BOTH: &[&str] = &[
@@ -20,44 +20,44 @@ const AGAIN: &str = "run the same command again";
 
 /// The page and the end of a sign-in to which the person agreed; the old token file must be as it was.
 #[track_caller]
-fn fails(desk: &Desk) -> (String, Ended) {
-    fs::write(desk.path("token.json"), OLD).unwrap();
-    let mut signing = desk.auth(BOTH);
+fn fails(env: &AuthEnv) -> (String, Ended) {
+    fs::write(env.path("token.json"), OLD).unwrap();
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    let page = get(&agree(&desk.google, &url));
+    let page = get(&agree(&env.google, &url));
     assert!(page.body.contains("Not signed in"), "{}", page.body);
     let ended = signing.end();
-    assert_eq!(fs::read_to_string(desk.path("token.json")).unwrap(), OLD);
+    assert_eq!(fs::read_to_string(env.path("token.json")).unwrap(), OLD);
     (page.body, ended)
 }
 
 #[test]
 fn a_person_who_declines() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     let sentence = "the sign-in was declined: Google says access_denied";
     let hint = format!(
         "{AGAIN} and agree; where the client is in \"Testing\", the account must be one of its test users"
     );
-    let mut signing = desk.auth(BOTH);
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    let page = get(&click(&desk.google, &url, "deny"));
+    let page = get(&click(&env.google, &url, "deny"));
     assert!(page.body.contains(sentence), "{}", page.body);
     assert!(page.body.contains("You can close this window."));
     signing.end().says(4, sentence, &hint);
     // Pasted, it is the same.
-    let mut signing = desk.auth(BOTH);
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    signing.types(&click(&desk.google, &url, "deny"));
+    signing.types(&click(&env.google, &url, "deny"));
     signing.end().says(4, sentence, &hint);
-    assert!(!desk.path("token.json").exists());
+    assert!(!env.path("token.json").exists());
 }
 
 #[test]
 fn what_a_provider_says_is_shown_with_care() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(BOTH);
+    let env = AuthEnv::new();
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    let denied = click(&desk.google, &url, "deny");
+    let denied = click(&env.google, &url, "deny");
     let page = get(&denied.replace(
         "error=access_denied",
         "error=%3Cscript%3E&error_description=a%1b%5b2Jb%0ac",
@@ -72,8 +72,8 @@ fn what_a_provider_says_is_shown_with_care() {
 
 #[test]
 fn nobody_comes() {
-    let desk = Desk::new();
-    let mut signing = desk.hurried(BOTH);
+    let env = AuthEnv::new();
+    let mut signing = env.hurried(BOTH);
     signing.url();
     signing.end().says(
         4,
@@ -84,10 +84,10 @@ fn nobody_comes() {
 
 #[test]
 fn another_account() {
-    let desk = Desk::new();
-    desk.google
+    let env = AuthEnv::new();
+    env.google
         .token_trouble(TokenTrouble::OtherAccount("other@gmail.com".into()), 1);
-    let (page, ended) = fails(&desk);
+    let (page, ended) = fails(&env);
     assert!(
         page.contains("this sign-in does not open the mail of user@gmail.com"),
         "{page}"
@@ -97,16 +97,16 @@ fn another_account() {
         "this sign-in does not open the mail of user@gmail.com: the target refused the sign-in of user@gmail.com (`target_token_file`); the server said: [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
         &format!(
             "it was probably of another account: {AGAIN} and choose user@gmail.com; nothing was written to {}",
-            desk.path("token.json").display()
+            env.path("token.json").display()
         ),
     );
 }
 
 #[test]
 fn an_account_that_imap_does_not_open() {
-    let desk = Desk::new();
-    desk.google.refuse_login(Refusal::ImapDisabled, 1);
-    let (_, ended) = fails(&desk);
+    let env = AuthEnv::new();
+    env.google.refuse_login(Refusal::ImapDisabled, 1);
+    let (_, ended) = fails(&env);
     assert_eq!(ended.status.code(), Some(4));
     assert!(
         ended.err.contains("not enabled for IMAP use"),
@@ -124,18 +124,18 @@ fn an_account_that_imap_does_not_open() {
 /// To come again later is what only `run --once` says with 3.
 #[test]
 fn an_account_with_too_many_connections() {
-    let desk = Desk::new();
-    desk.google.refuse_login(Refusal::TooManyConnections, 1);
-    let (_, ended) = fails(&desk);
+    let env = AuthEnv::new();
+    env.google.refuse_login(Refusal::TooManyConnections, 1);
+    let (_, ended) = fails(&env);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
     assert!(ended.err.contains("Too many simultaneous"), "{}", ended.err);
 }
 
 #[test]
 fn gmail_out_of_reach() {
-    let mut desk = Desk::new();
-    desk.route.set("target_port", free_port());
-    let (_, ended) = fails(&desk);
+    let mut env = AuthEnv::new();
+    env.route.set("target_port", free_port());
+    let (_, ended) = fails(&env);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.err);
     assert!(
         ended.err.contains("; nothing was written to "),
@@ -146,7 +146,7 @@ fn gmail_out_of_reach() {
 
 #[test]
 fn tokens_that_are_of_no_use() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     for (trouble, status, sentence, hint) in [
         (
             TokenTrouble::Scope("openid https://www.googleapis.com/auth/gmail.modify".into()),
@@ -170,14 +170,14 @@ fn tokens_that_are_of_no_use() {
             "run the same command again in a while",
         ),
     ] {
-        desk.google.token_trouble(trouble, 1);
-        fails(&desk).1.says(status, sentence, hint);
+        env.google.token_trouble(trouble, 1);
+        fails(&env).1.says(status, sentence, hint);
     }
 }
 
 #[test]
 fn a_token_endpoint_that_refuses_or_is_out_of_order() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     let client = "the OAuth client is wrong or gone: download its file anew, or make a new client";
     let account = "the account or its administrator does not allow this client to read mail";
     let later = "run the same command again in a while";
@@ -246,11 +246,11 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
             later,
         ),
     ] {
-        desk.google.token_trouble(trouble, 1);
-        fails(&desk).1.says(status, &sentence, hint);
+        env.google.token_trouble(trouble, 1);
+        fails(&env).1.says(status, &sentence, hint);
     }
-    desk.google.token_trouble(TokenTrouble::Close, 1);
-    let ended = fails(&desk).1;
+    env.google.token_trouble(TokenTrouble::Close, 1);
+    let ended = fails(&env).1;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(
         ended.err.starts_with("error: Google gives no token now: "),
@@ -261,13 +261,13 @@ fn a_token_endpoint_that_refuses_or_is_out_of_order() {
 
 #[test]
 fn an_endpoint_that_echoes_what_it_was_sent() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     // The code of the first sign-in at this stand-in, and the client's secret: `end` looks for both.
     let echo = json!({"error": "invalid_grant", "error_description":
         "code 4/0stand-in-code-000002 then GOCSPX-stand-in-secret"});
-    desk.google
+    env.google
         .token_trouble(TokenTrouble::Status(400, echo.to_string()), 1);
-    fails(&desk).1.says(
+    fails(&env).1.says(
         4,
         "Google gives no token: invalid_grant (code *** then ***)",
         "the browser's answer was used before or is too old: run the same command again",
@@ -276,11 +276,11 @@ fn an_endpoint_that_echoes_what_it_was_sent() {
 
 #[test]
 fn a_code_that_was_used_or_is_too_old() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(BOTH);
+    let env = AuthEnv::new();
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    let back = agree(&desk.google, &url);
-    desk.google.clock().advance(Duration::from_secs(11 * 60));
+    let back = agree(&env.google, &url);
+    env.google.clock().advance(Duration::from_secs(11 * 60));
     get(&back);
     signing.end().says(
         4,

@@ -11,7 +11,7 @@ use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET, Mail, Options, SCOPE, TokenTroubl
 use imap_to_gmail::oauth::Tokens;
 use serde_json::json;
 
-use super::sign_in::{Desk, agree, field, get, mode};
+use super::sign_in::{AuthEnv, agree, field, get, mode};
 use crate::testkit::eventually;
 
 const BOTH: &[&str] = &[
@@ -29,8 +29,8 @@ fn near_now(text: &str, later: TimeDelta) -> bool {
 
 #[test]
 fn a_browser_signs_in_and_the_token_is_tried_and_written() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(BOTH);
+    let env = AuthEnv::new();
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
     for (name, value) in [
         ("response_type", "code"),
@@ -47,9 +47,9 @@ fn a_browser_signs_in_and_the_token_is_tried_and_written() {
     assert_eq!(field(&url, "code_challenge").unwrap().len(), 43);
     let back = field(&url, "redirect_uri").unwrap();
     assert!(back.starts_with("http%3A%2F%2F127.0.0.1%3A"), "{back}");
-    let page = get(&agree(&desk.google, &url));
+    let page = get(&agree(&env.google, &url));
     assert_eq!(page.status, 200);
-    let server = format!("localhost:{}", desk.google.port());
+    let server = format!("localhost:{}", env.google.port());
     for words in [
         "Signed in",
         &format!("{server} lets it in as user@gmail.com."),
@@ -59,7 +59,7 @@ fn a_browser_signs_in_and_the_token_is_tried_and_written() {
     }
     let ended = signing.end();
     ended.is_well();
-    let path = desk.path("token.json");
+    let path = env.path("token.json");
     assert!(
         ended.out.ends_with(&format!(
             "{0} is written: {server} lets it in as user@gmail.com.\n\
@@ -73,7 +73,7 @@ fn a_browser_signs_in_and_the_token_is_tried_and_written() {
         ended.out
     );
     assert_eq!(mode(path.clone()), 0o600);
-    let token = desk.token();
+    let token = env.token();
     let keys: Vec<&String> = token.as_object().unwrap().keys().collect();
     assert_eq!(
         keys,
@@ -90,7 +90,7 @@ fn a_browser_signs_in_and_the_token_is_tried_and_written() {
             "consented_at"
         ]
     );
-    assert_eq!(token["token_uri"], desk.google.token_url());
+    assert_eq!(token["token_uri"], env.google.token_url());
     assert_eq!(token["client_id"], CLIENT_ID);
     assert_eq!(token["client_secret"], CLIENT_SECRET);
     assert_eq!(token["scopes"], json!([SCOPE]));
@@ -110,10 +110,10 @@ fn a_browser_signs_in_and_the_token_is_tried_and_written() {
 
 #[test]
 fn the_address_may_be_pasted_and_pasted_wrongly_first() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(&[BOTH, &["--no-browser"]].concat());
+    let env = AuthEnv::new();
+    let mut signing = env.auth(&[BOTH, &["--no-browser"]].concat());
     let url = signing.url();
-    let back = agree(&desk.google, &url);
+    let back = agree(&env.google, &url);
     let redirect = back.split('?').next().unwrap();
     let state = field(&url, "state").unwrap();
     signing.types("");
@@ -136,13 +136,13 @@ fn the_address_may_be_pasted_and_pasted_wrongly_first() {
             not_it
         )
     );
-    assert!(desk.token()["refresh_token"].is_string());
+    assert!(env.token()["refresh_token"].is_string());
 }
 
 #[test]
 fn without_a_configuration_it_says_what_it_could_not_try() {
-    let desk = Desk::new().without_config();
-    let mut signing = desk.auth(&[
+    let env = AuthEnv::new().without_config();
+    let mut signing = env.auth(&[
         "--credentials",
         "client_secret.json",
         "--token-file",
@@ -150,7 +150,7 @@ fn without_a_configuration_it_says_what_it_could_not_try() {
     ]);
     let url = signing.url();
     assert_eq!(field(&url, "login_hint"), None);
-    get(&agree(&desk.google, &url));
+    get(&agree(&env.google, &url));
     let ended = signing.end();
     ended.is_well();
     assert!(
@@ -160,24 +160,24 @@ fn without_a_configuration_it_says_what_it_could_not_try() {
         "{}",
         ended.out
     );
-    assert_eq!(mode(desk.path("mine.json")), 0o600);
-    assert!(!desk.path("token.json").exists());
+    assert_eq!(mode(env.path("mine.json")), 0o600);
+    assert!(!env.path("token.json").exists());
 }
 
 #[test]
 fn a_second_answer_is_told_that_it_comes_too_late() {
-    let desk = Desk::new();
-    desk.google
+    let env = AuthEnv::new();
+    env.google
         .token_trouble(TokenTrouble::Slow(Duration::from_secs(2)), 1);
-    let mut signing = desk.auth(BOTH);
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    let back = agree(&desk.google, &url);
+    let back = agree(&env.google, &url);
     let first = thread::spawn({
         let back = back.clone();
         move || get(&back)
     });
     eventually("the code is exchanged", || {
-        !desk.google.token_requests().is_empty()
+        !env.google.token_requests().is_empty()
     });
     let second = get(&back);
     assert_eq!(second.status, 200);
@@ -187,13 +187,13 @@ fn a_second_answer_is_told_that_it_comes_too_late() {
     signing.types(&back);
     assert!(first.join().unwrap().body.contains("Signed in"));
     signing.end().is_well();
-    assert_eq!(desk.google.token_requests().len(), 1, "one exchange");
+    assert_eq!(env.google.token_requests().len(), 1, "one exchange");
 }
 
 #[test]
 fn a_browser_is_opened_where_there_is_a_screen() {
-    let desk = Desk::new();
-    let bin = desk.path("bin");
+    let env = AuthEnv::new();
+    let bin = env.path("bin");
     fs::create_dir(&bin).unwrap();
     let script = bin.join("xdg-open");
     fs::write(
@@ -206,13 +206,13 @@ fn a_browser_is_opened_where_there_is_a_screen() {
     let run = |extra: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
         command.arg("auth").args(BOTH).args(extra);
-        desk.start(command.env("DISPLAY", ":99").env("PATH", &path))
+        env.start(command.env("DISPLAY", ":99").env("PATH", &path))
     };
     let mut signing = run(&[]);
     let url = signing.url();
-    eventually("a browser is opened", || desk.path("opened").exists());
-    assert_eq!(fs::read_to_string(desk.path("opened")).unwrap(), url);
-    get(&agree(&desk.google, &url));
+    eventually("a browser is opened", || env.path("opened").exists());
+    assert_eq!(fs::read_to_string(env.path("opened")).unwrap(), url);
+    get(&agree(&env.google, &url));
     let ended = signing.end();
     ended.is_well();
     assert!(
@@ -221,24 +221,24 @@ fn a_browser_is_opened_where_there_is_a_screen() {
         ended.out
     );
     assert!(!ended.out.contains("to stdout"));
-    fs::remove_file(desk.path("opened")).unwrap();
+    fs::remove_file(env.path("opened")).unwrap();
     let mut signing = run(&["--no-browser"]);
     let url = signing.url();
-    get(&agree(&desk.google, &url));
+    get(&agree(&env.google, &url));
     let ended = signing.end();
     ended.is_well();
     assert!(ended.out.starts_with("Open this address"), "{}", ended.out);
-    assert!(!desk.path("opened").exists());
+    assert!(!env.path("opened").exists());
 }
 
 #[test]
 fn a_lifetime_that_google_states_is_kept_and_told() {
-    let desk = Desk::new();
-    desk.google
+    let env = AuthEnv::new();
+    env.google
         .token_trouble(TokenTrouble::RefreshExpiresIn(604_799), 1);
-    let mut signing = desk.auth(BOTH);
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    get(&agree(&desk.google, &url));
+    get(&agree(&env.google, &url));
     let ended = signing.end();
     ended.is_well();
     let day = (Utc::now() + TimeDelta::seconds(604_799)).format("%Y-%m-%d");
@@ -249,7 +249,7 @@ fn a_lifetime_that_google_states_is_kept_and_told() {
         "{}",
         ended.out
     );
-    let token = desk.token();
+    let token = env.token();
     assert!(near_now(
         token["refresh_token_expires_at"].as_str().unwrap(),
         TimeDelta::seconds(604_799)
@@ -258,22 +258,22 @@ fn a_lifetime_that_google_states_is_kept_and_told() {
 
 #[test]
 fn the_token_is_good_for_a_run() {
-    let mut desk = Desk::new();
+    let mut env = AuthEnv::new();
     let source = gmail_stand_in::Gmail::start(Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE"));
     source.add(Mail::new("Message-ID: <1@example.org>\r\n\r\nhello\r\n"));
-    desk.route
+    env.route
         .set("source_port", source.port())
         .set("source_ca_file", source.ca_file().to_str().unwrap())
         .set("source_user", source.account())
         .set("source_pass", source.password())
         .set("source_pass_file", json!(null));
-    let mut signing = desk.auth(BOTH);
+    let mut signing = env.auth(BOTH);
     let url = signing.url();
-    get(&agree(&desk.google, &url));
+    get(&agree(&env.google, &url));
     signing.end().is_well();
-    let ran = desk
+    let ran = env
         .route
         .command(&["run", "--config", "config.json", "--once"]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    assert_eq!(desk.google.messages().len(), 1);
+    assert_eq!(env.google.messages().len(), 1);
 }

@@ -6,16 +6,16 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::sign_in::{Desk, agree, field, get, send};
+use super::sign_in::{AuthEnv, agree, field, get, send};
 
 const CREDENTIALS: &[&str] = &["--credentials", "client_secret.json"];
 
 #[test]
 fn strays_are_refused_and_the_answer_is_still_heard() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(CREDENTIALS);
+    let env = AuthEnv::new();
+    let mut signing = env.auth(CREDENTIALS);
     let url = signing.url();
-    let back = agree(&desk.google, &url);
+    let back = agree(&env.google, &url);
     let origin = back.split("/?").next().unwrap();
     let name = origin.strip_prefix("http://").unwrap();
     let port = name.strip_prefix("127.0.0.1:").unwrap();
@@ -91,7 +91,7 @@ fn strays_are_refused_and_the_answer_is_still_heard() {
             send(&back, request.as_bytes()).unwrap_or_else(|| panic!("no answer: {request}"));
         assert_eq!(page.status, status, "{request}\n{}", page.body);
     }
-    assert!(desk.google.token_requests().is_empty(), "no code was used");
+    assert!(env.google.token_requests().is_empty(), "no code was used");
     // Some say nothing, some never end; more than it keeps.
     let mut silent: Vec<TcpStream> = (0..100)
         .map(|_| TcpStream::connect(name).unwrap())
@@ -116,9 +116,9 @@ fn strays_are_refused_and_the_answer_is_still_heard() {
 
 #[test]
 fn a_request_that_never_ends_is_ended() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(CREDENTIALS);
-    let back = agree(&desk.google, &signing.url());
+    let env = AuthEnv::new();
+    let mut signing = env.auth(CREDENTIALS);
+    let back = agree(&env.google, &signing.url());
     let port: u16 = back.split([':', '/']).nth(4).unwrap().parse().unwrap();
     let mut slow = TcpStream::connect(("127.0.0.1", port)).unwrap();
     slow.set_read_timeout(Some(Duration::from_secs(60)))
@@ -144,10 +144,10 @@ fn a_request_that_never_ends_is_ended() {
 
 #[test]
 fn only_this_machine_is_listened_to() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(CREDENTIALS);
+    let env = AuthEnv::new();
+    let mut signing = env.auth(CREDENTIALS);
     let url = signing.url();
-    let back = agree(&desk.google, &url);
+    let back = agree(&env.google, &url);
     let port: u16 = back.split([':', '/']).nth(4).unwrap().parse().unwrap();
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let listening: Vec<&str> = sockets
@@ -166,17 +166,17 @@ fn only_this_machine_is_listened_to() {
 
 #[test]
 fn what_is_pasted_at_a_terminal_is_not_shown() {
-    let desk = Desk::new().without_config();
+    let env = AuthEnv::new().without_config();
     let program = env!("CARGO_BIN_EXE_imap-to-gmail");
     let sign_in = format!(
         "{program} auth {} --no-browser; stty -a",
         CREDENTIALS.join(" ")
     );
     // It gives the program a terminal.
-    let mut signing = desk.start(Command::new("script").args(["-qec", &sign_in, "/dev/null"]));
+    let mut signing = env.start(Command::new("script").args(["-qec", &sign_in, "/dev/null"]));
     let url = signing.url();
     signing.types("not-to-be-seen");
-    signing.types(&agree(&desk.google, &url));
+    signing.types(&agree(&env.google, &url));
     signing.line("token.json is written.");
     // Afterwards all is as before.
     let modes = signing.line(" echo ");
@@ -193,19 +193,19 @@ fn what_is_pasted_at_a_terminal_is_not_shown() {
 
 #[test]
 fn ctrl_c_at_a_terminal_leaves_it_as_it_was() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     let program = env!("CARGO_BIN_EXE_imap-to-gmail");
     let sign_in = format!(
         "trap : INT; {program} auth {} --no-browser; stty -a",
         CREDENTIALS.join(" ")
     );
-    let mut signing = desk.start(Command::new("script").args(["-qec", &sign_in, "/dev/null"]));
+    let mut signing = env.start(Command::new("script").args(["-qec", &sign_in, "/dev/null"]));
     signing.url();
     signing.types("\u{3}");
     let modes = signing.line(" echo ");
     assert!(modes.contains("-echonl"), "{modes}");
     signing.end();
-    assert!(!desk.path("token.json").exists());
+    assert!(!env.path("token.json").exists());
 }
 
 fn ignores_sigint() -> bool {
@@ -216,8 +216,8 @@ fn ignores_sigint() -> bool {
 
 #[test]
 fn ctrl_c_just_ends_it() {
-    let desk = Desk::new();
-    let mut signing = desk.auth(CREDENTIALS);
+    let env = AuthEnv::new();
+    let mut signing = env.auth(CREDENTIALS);
     signing.url();
     let pid = signing.child.id().to_string();
     // What a shell runs in the background ignores SIGINT from the start, and so do its children.
@@ -236,7 +236,7 @@ fn ctrl_c_just_ends_it() {
     let ended = signing.end();
     let signal = std::os::unix::process::ExitStatusExt::signal(&ended.status);
     assert_eq!((signal, &*ended.err), (Some(number), ""));
-    assert!(!desk.path("token.json").exists());
-    let left: Vec<_> = std::fs::read_dir(desk.route.dir.path()).unwrap().collect();
+    assert!(!env.path("token.json").exists());
+    let left: Vec<_> = std::fs::read_dir(env.route.dir.path()).unwrap().collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }

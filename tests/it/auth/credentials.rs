@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET};
 use serde_json::{Value, json};
 
-use super::sign_in::{Desk, agree, field, get};
+use super::sign_in::{AuthEnv, agree, field, get};
 
 const FILE: &[&str] = &["--credentials", "client_secret.json"];
 const DESKTOP: &str = "get that file at https://console.cloud.google.com/auth/clients: make a client of type \"Desktop app\" and download its JSON (docs/google-client.md says how); if you use an app password (`target_pass`), you do not need this file";
@@ -14,8 +14,8 @@ const MICROSOFT: &str = "register an app of your own in Microsoft Entra (public 
 const OTHER: &str = "the file is {\"auth_uri\": \"https://...\", \"token_uri\": \"https://...\", \"client_id\": \"...\", \"scope\": \"...\"}, with `client_secret`, `device_uri` and `redirect_uri` where the provider has them";
 
 /// The stand-in's client with a change under `installed`; null takes a key out.
-fn with(desk: &Desk, key: &str, value: Value) -> Value {
-    let mut client = desk.google.client_secret_json();
+fn with(env: &AuthEnv, key: &str, value: Value) -> Value {
+    let mut client = env.google.client_secret_json();
     match value {
         Value::Null => client["installed"].as_object_mut().unwrap().remove(key),
         value => client["installed"]
@@ -28,7 +28,7 @@ fn with(desk: &Desk, key: &str, value: Value) -> Value {
 
 #[test]
 fn files_that_are_something_else() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     for (content, what) in [
         ("", "not JSON at line 1, column 1: the file ends too early".to_string()),
         ("{\n  \"installed\": x\n}", "not JSON at line 2, column 16: expected value".into()),
@@ -40,7 +40,7 @@ fn files_that_are_something_else() {
             "is the key of a service account (which has no mail of its own), not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (
-            &desk.google.token_json("HUSH", std::time::Duration::ZERO),
+            &env.google.token_json("HUSH", std::time::Duration::ZERO),
             "is a token file (which is what `auth` makes), not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (
@@ -48,36 +48,36 @@ fn files_that_are_something_else() {
             "is a token file (which is what `auth` makes), not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (
-            &fs::read_to_string(desk.path("config.json")).unwrap(),
+            &fs::read_to_string(env.path("config.json")).unwrap(),
             "is your configuration, not the OAuth client file from Google (client_secret.json)".into(),
         ),
         (&" ".repeat(70_000), "is not the OAuth client file from Google (client_secret.json), since it is too long".into()),
     ] {
-        fs::write(desk.path("client_secret.json"), content).unwrap();
-        desk.refuses(FILE, 2, &format!("client_secret.json: {what}"), DESKTOP);
+        fs::write(env.path("client_secret.json"), content).unwrap();
+        env.refuses(FILE, 2, &format!("client_secret.json: {what}"), DESKTOP);
     }
-    fs::write(desk.path("client_secret.json"), b"\xff{}").unwrap();
-    desk.refuses(
+    fs::write(env.path("client_secret.json"), b"\xff{}").unwrap();
+    env.refuses(
         FILE,
         2,
         "client_secret.json: not JSON at line 1, column 1: expected value",
         DESKTOP,
     );
-    desk.refuses(
+    env.refuses(
         &["--credentials", "missing.json"],
         2,
         "missing.json: there is no such file; expected the OAuth client file from Google (client_secret.json)",
         DESKTOP,
     );
-    desk.write("client_secret.json", &json!({"client_id": "x"}));
-    desk.refuses(
+    env.write("client_secret.json", &json!({"client_id": "x"}));
+    env.refuses(
         FILE,
         2,
         "client_secret.json: is not the OAuth client file from Google (client_secret.json), since there is no `installed` in it",
         &format!("for another provider say so, with --provider microsoft or --provider other; else: {DESKTOP}"),
     );
-    desk.write("client_secret.json", &desk.google.client_secret_json());
-    desk.refuses(
+    env.write("client_secret.json", &env.google.client_secret_json());
+    env.refuses(
         &[FILE, &["--provider", "microsoft"]].concat(),
         2,
         "client_secret.json: is the OAuth client file from Google",
@@ -87,7 +87,7 @@ fn files_that_are_something_else() {
 
 #[test]
 fn clients_of_google_that_lack_something() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     for (key, value, what) in [
         ("client_id", json!(null), "`client_id` is missing"),
         ("client_secret", json!(null), "`client_secret` is missing"),
@@ -113,18 +113,18 @@ fn clients_of_google_that_lack_something() {
             "`auth_uri` is file:///etc/passwd, expected https",
         ),
     ] {
-        desk.write("client_secret.json", &with(&desk, key, value));
-        desk.refuses(FILE, 2, &format!("client_secret.json: {what}"), DESKTOP);
+        env.write("client_secret.json", &with(&env, key, value));
+        env.refuses(FILE, 2, &format!("client_secret.json: {what}"), DESKTOP);
     }
 }
 
 #[test]
 fn a_web_client_comes_back_where_it_is_registered_or_not_at_all() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     let web = |uris: &[&str]| {
-        let mut client = desk.google.client_secret_json()["installed"].clone();
+        let mut client = env.google.client_secret_json()["installed"].clone();
         client["redirect_uris"] = json!(uris);
-        desk.write("client_secret.json", &json!({"web": client}));
+        env.write("client_secret.json", &json!({"web": client}));
     };
     for uris in [
         &[][..],
@@ -137,7 +137,7 @@ fn a_web_client_comes_back_where_it_is_registered_or_not_at_all() {
         ],
     ] {
         web(uris);
-        desk.refuses(
+        env.refuses(
             FILE,
             2,
             "client_secret.json: is of a client of type \"Web application\" that may not send the browser back to this machine",
@@ -151,29 +151,29 @@ fn a_web_client_comes_back_where_it_is_registered_or_not_at_all() {
         "https://example.org/callback",
         &format!("http://localhost:{port}/back"),
     ]);
-    desk.refuses(
+    env.refuses(
         &[FILE, &["--port", "9"]].concat(),
         2,
         &format!("`--port`: got 9, but this client is registered for port {port}"),
         "leave --port away",
     );
-    let mut signing = desk.auth(FILE);
+    let mut signing = env.auth(FILE);
     let url = signing.url();
     assert_eq!(
         field(&url, "redirect_uri").unwrap(),
         format!("http%3A%2F%2Flocalhost%3A{port}%2Fback")
     );
-    let page = get(&agree(&desk.google, &url));
+    let page = get(&agree(&env.google, &url));
     assert!(page.body.contains("Signed in"), "{}", page.body);
     signing.end().is_well();
 }
 
 #[test]
 fn a_port_of_ones_own_or_one_that_is_taken() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    desk.refuses(
+    env.refuses(
         &[FILE, &["--port", &port]].concat(),
         2,
         &format!(
@@ -182,8 +182,8 @@ fn a_port_of_ones_own_or_one_that_is_taken() {
         "another --port, or none, which takes one that is free",
     );
     drop(taken);
-    let mut signing = desk.auth(&[FILE, &["--port", &port]].concat());
-    let back = agree(&desk.google, &signing.url());
+    let mut signing = env.auth(&[FILE, &["--port", &port]].concat());
+    let back = agree(&env.google, &signing.url());
     assert!(
         back.starts_with(&format!("http://127.0.0.1:{port}/?")),
         "{back}"
@@ -194,7 +194,7 @@ fn a_port_of_ones_own_or_one_that_is_taken() {
 
 #[test]
 fn files_of_other_providers() {
-    let desk = Desk::new();
+    let env = AuthEnv::new();
     let full = json!({"client_id": "x", "auth_uri": "https://example.org/a", "token_uri": "https://example.org/t", "scope": "mail"});
     let with = |key: &str, value: Value| {
         let mut file = full.clone();
@@ -256,8 +256,8 @@ fn files_of_other_providers() {
             MICROSOFT,
         ),
     ] {
-        desk.write("client_secret.json", &file);
-        desk.refuses(
+        env.write("client_secret.json", &file);
+        env.refuses(
             &[FILE, &["--provider", provider]].concat(),
             2,
             &format!("client_secret.json: {what}"),
@@ -268,12 +268,12 @@ fn files_of_other_providers() {
 
 #[test]
 fn microsoft_needs_a_client_id_alone() {
-    let desk = Desk::new().without_config();
-    desk.write(
+    let env = AuthEnv::new().without_config();
+    env.write(
         "client_secret.json",
         &json!({"client_id": "00000000-1111", "tenant": "consumers"}),
     );
-    let mut signing = desk.auth(&[FILE, &["--provider", "microsoft"]].concat());
+    let mut signing = env.auth(&[FILE, &["--provider", "microsoft"]].concat());
     let url = signing.line("/authorize?");
     let start = "https://login.microsoftonline.com/consumers/oauth2/v2.0/authorize?response_type=code&client_id=00000000-1111&";
     assert!(url.starts_with(start), "{url}");
@@ -293,28 +293,28 @@ fn microsoft_needs_a_client_id_alone() {
 
 #[test]
 fn another_provider_in_full() {
-    let desk = Desk::new().without_config();
-    desk.write(
+    let env = AuthEnv::new().without_config();
+    env.write(
         "client_secret.json",
         &json!({
             "client_id": CLIENT_ID,
             "client_secret": CLIENT_SECRET,
-            "auth_uri": desk.google.web("/auth"),
-            "token_uri": desk.google.token_url(),
+            "auth_uri": env.google.web("/auth"),
+            "token_uri": env.google.token_url(),
             "scope": "https://mail.google.com/ offline",
             "redirect_uri": "http://127.0.0.1/back",
         }),
     );
-    let mut signing = desk.auth(&[FILE, &["--provider", "other"]].concat());
+    let mut signing = env.auth(&[FILE, &["--provider", "other"]].concat());
     let url = signing.url();
     assert_eq!(field(&url, "prompt"), None);
-    let back = agree(&desk.google, &url);
+    let back = agree(&env.google, &url);
     assert!(back.contains("/back?"), "{back}");
     get(&back);
     let ended = signing.end();
     ended.is_well();
     assert!(!ended.out.contains("Google"), "{}", ended.out);
-    let token = desk.token();
+    let token = env.token();
     assert_eq!(
         token["scopes"],
         json!(["https://mail.google.com/", "offline"])

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use gmail_stand_in::{CLIENT_ID, Knobs, OUTLOOK_SCOPE, Options, TokenTrouble};
 use serde_json::json;
 
-use super::sign_in::{Desk, Signing, agree, field, get};
+use super::sign_in::{AuthEnv, Signing, agree, field, get};
 use crate::testkit::eventually;
 
 pub(crate) const DEVICE: &[&str] = &[
@@ -18,8 +18,8 @@ pub(crate) const DEVICE: &[&str] = &[
 ];
 
 /// A Microsoft.
-pub(crate) fn desk() -> Desk {
-    let desk = Desk::with(Options {
+pub(crate) fn prepared() -> AuthEnv {
+    let env = AuthEnv::with(Options {
         knobs: Knobs {
             scope: OUTLOOK_SCOPE.into(),
             rotate: true,
@@ -29,16 +29,16 @@ pub(crate) fn desk() -> Desk {
         ..Options::default()
     })
     .without_config();
-    desk.write(
+    env.write(
         "microsoft.json",
         &json!({
             "client_id": CLIENT_ID,
-            "auth_uri": desk.google.web("/auth"),
-            "token_uri": desk.google.token_url(),
-            "device_uri": desk.google.web("/devicecode"),
+            "auth_uri": env.google.web("/auth"),
+            "token_uri": env.google.token_url(),
+            "device_uri": env.google.web("/devicecode"),
         }),
     );
-    desk
+    env
 }
 
 /// The code to enter.
@@ -48,16 +48,16 @@ fn code(signing: &mut Signing) -> String {
     line.split(' ').nth(3).unwrap().to_string()
 }
 
-fn enter(desk: &Desk, code: &str, answer: &str) {
-    let page = get(&desk
+fn enter(env: &AuthEnv, code: &str, answer: &str) {
+    let page = get(&env
         .google
         .web(&format!("/device?user_code={code}&answer={answer}")));
     assert_eq!(page.status, 200, "{}", page.body);
 }
 
 /// How often the token was asked for.
-fn asked(desk: &Desk) -> usize {
-    let requests = desk.google.token_requests();
+fn asked(env: &AuthEnv) -> usize {
+    let requests = env.google.token_requests();
     requests
         .iter()
         .filter(|r| r.field("device_code").is_some())
@@ -66,15 +66,14 @@ fn asked(desk: &Desk) -> usize {
 
 #[test]
 fn a_code_is_entered_elsewhere_while_it_asks_and_waits() {
-    let desk = desk();
+    let env = prepared();
     let slow = json!({"error": "slow_down", "error_description": "too fast"}).to_string();
-    let mut signing = desk.auth(DEVICE);
+    let mut signing = env.auth(DEVICE);
     let code = code(&mut signing);
-    eventually("it has been told to wait", || asked(&desk) >= 1);
-    desk.google
-        .token_trouble(TokenTrouble::Status(400, slow), 1);
-    eventually("it has been told to slow down", || asked(&desk) >= 2);
-    enter(&desk, &code, "allow");
+    eventually("it has been told to wait", || asked(&env) >= 1);
+    env.google.token_trouble(TokenTrouble::Status(400, slow), 1);
+    eventually("it has been told to slow down", || asked(&env) >= 2);
+    enter(&env, &code, "allow");
     let ended = signing.end();
     ended.is_well();
     assert!(
@@ -85,11 +84,11 @@ fn a_code_is_entered_elsewhere_while_it_asks_and_waits() {
         ended.out
     );
     assert!(!ended.out.contains("Google"), "{}", ended.out);
-    let token = desk.token();
+    let token = env.token();
     assert_eq!(token["scopes"], json!([OUTLOOK_SCOPE]));
     assert!(token.get("client_secret").is_none());
     assert!(token["consented_at"].is_string() && token["refresh_token"].is_string());
-    for request in desk.google.token_requests() {
+    for request in env.google.token_requests() {
         assert_eq!(request.field("client_secret"), None);
         assert_eq!(request.field("client_id"), Some(CLIENT_ID));
     }
@@ -97,24 +96,24 @@ fn a_code_is_entered_elsewhere_while_it_asks_and_waits() {
 
 #[test]
 fn a_code_that_is_declined() {
-    let desk = desk();
-    let mut signing = desk.auth(DEVICE);
+    let env = prepared();
+    let mut signing = env.auth(DEVICE);
     let code = code(&mut signing);
-    enter(&desk, &code, "deny");
+    enter(&env, &code, "deny");
     signing.end().says(
         4,
         "Microsoft gives no token: authorization_declined (AADSTS: see the error)",
         "run the same command again and agree",
     );
-    assert!(!desk.path("token.json").exists());
+    assert!(!env.path("token.json").exists());
 }
 
 #[test]
 fn a_code_that_runs_out() {
-    let desk = desk();
-    let mut signing = desk.auth(DEVICE);
+    let env = prepared();
+    let mut signing = env.auth(DEVICE);
     code(&mut signing);
-    desk.google.clock().advance(Duration::from_secs(16 * 60));
+    env.google.clock().advance(Duration::from_secs(16 * 60));
     signing.end().says(
         4,
         "Microsoft gives no token: expired_token (AADSTS: see the error)",
@@ -124,8 +123,8 @@ fn a_code_that_runs_out() {
 
 #[test]
 fn providers_without_it_and_out_of_order() {
-    let desk = desk();
-    desk.refuses(
+    let env = prepared();
+    env.refuses(
         &["--credentials", "client_secret.json", "--device"],
         2,
         "`--device`: Google has no such sign-in for mail",
@@ -133,16 +132,16 @@ fn providers_without_it_and_out_of_order() {
     );
     let patience = json!({"device_code": "x", "user_code": "x", "verification_uri": "https://example.org",
         "expires_in": u64::MAX, "interval": u64::MAX});
-    desk.google
+    env.google
         .token_trouble(TokenTrouble::Status(200, patience.to_string()), 1);
-    desk.refuses(
+    env.refuses(
         DEVICE,
         1,
         "Microsoft asks for too much patience: a question every 18446744073709551615 s for 18446744073709551615 s",
         "use --no-browser in place of --device",
     );
-    desk.google.token_trouble(TokenTrouble::Html, 1);
-    desk.refuses(
+    env.google.token_trouble(TokenTrouble::Html, 1);
+    env.refuses(
         DEVICE,
         1,
         "Microsoft gives no token now: the token endpoint answers with HTTP 502",
@@ -152,23 +151,23 @@ fn providers_without_it_and_out_of_order() {
 
 #[test]
 fn microsoft_in_a_browser_without_a_secret() {
-    let desk = desk();
-    let mut signing = desk.auth(&DEVICE[..4]);
+    let env = prepared();
+    let mut signing = env.auth(&DEVICE[..4]);
     let url = signing.url();
     assert!(
         field(&url, "redirect_uri")
             .unwrap()
             .starts_with("http%3A%2F%2Flocalhost%3A")
     );
-    let page = get(&agree(&desk.google, &url));
+    let page = get(&agree(&env.google, &url));
     assert!(page.body.contains("Signed in"), "{}", page.body);
     signing.end().is_well();
-    let requests = desk.google.token_requests();
+    let requests = env.google.token_requests();
     assert_eq!(
         (requests.len(), requests[0].field("client_secret")),
         (1, None)
     );
-    let expiry = desk.token()["expiry"].as_str().unwrap().to_string();
+    let expiry = env.token()["expiry"].as_str().unwrap().to_string();
     let expiry: chrono::DateTime<Utc> = expiry.parse().unwrap();
     assert!(expiry > Utc::now() + TimeDelta::minutes(50));
 }
@@ -176,25 +175,25 @@ fn microsoft_in_a_browser_without_a_secret() {
 /// Microsoft's scopes stand under several hosts, and it may answer with another one than was asked for.
 #[test]
 fn a_scope_that_is_answered_under_another_host_is_the_same() {
-    let desk = desk();
+    let env = prepared();
     let scope = "https://outlook.office365.com/IMAP.AccessAsUser.All";
-    desk.google
+    env.google
         .token_trouble(TokenTrouble::Scope(scope.into()), 1);
-    let mut signing = desk.auth(&DEVICE[..4]);
+    let mut signing = env.auth(&DEVICE[..4]);
     let url = signing.url();
-    get(&agree(&desk.google, &url));
+    get(&agree(&env.google, &url));
     signing.end().is_well();
-    assert_eq!(desk.token()["scopes"], json!([scope]));
+    assert_eq!(env.token()["scopes"], json!([scope]));
 }
 
 #[test]
 fn microsoft_without_the_box_for_mail() {
-    let desk = desk();
-    desk.google
+    let env = prepared();
+    env.google
         .token_trouble(TokenTrouble::Scope("openid profile".into()), 1);
-    let mut signing = desk.auth(&DEVICE[..4]);
+    let mut signing = env.auth(&DEVICE[..4]);
     let url = signing.url();
-    get(&agree(&desk.google, &url));
+    get(&agree(&env.google, &url));
     signing.end().says(
         4,
         "Microsoft gave a token that does not allow mail: the scope https://outlook.office.com/IMAP.AccessAsUser.All was not granted",

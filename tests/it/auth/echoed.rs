@@ -6,7 +6,7 @@ use gmail_stand_in::{CLIENT_ID, TokenTrouble};
 use serde_json::{Value, json};
 
 use super::device;
-use super::sign_in::{Desk, Ended, agree, click, get};
+use super::sign_in::{AuthEnv, Ended, agree, click, get};
 
 const BOTH: &[&str] = &[
     "--credentials",
@@ -63,12 +63,12 @@ fn says_nothing_of(ended: &Ended, secret: &str) {
     }
 }
 
-fn desk() -> Desk {
-    let desk = Desk::new();
-    let mut file = desk.google.client_secret_json();
+fn prepared() -> AuthEnv {
+    let env = AuthEnv::new();
+    let mut file = env.google.client_secret_json();
     file["installed"]["client_secret"] = SECRET.into();
-    desk.write("client_secret.json", &file);
-    desk
+    env.write("client_secret.json", &file);
+    env
 }
 
 fn echo(error: &str, words: &str) -> TokenTrouble {
@@ -82,33 +82,33 @@ fn of_the_exchange_of_a_code() {
         .iter()
         .flat_map(|s| forms(s).into_iter().map(move |f| (*s, f)))
     {
-        let desk = desk();
-        desk.google
+        let env = prepared();
+        env.google
             .token_trouble(echo("invalid_grant", &format!("got {form} here")), 1);
-        let mut signing = desk.auth(BOTH);
+        let mut signing = env.auth(BOTH);
         let url = signing.url();
-        let page = get(&agree(&desk.google, &url));
+        let page = get(&agree(&env.google, &url));
         let ended = signing.end();
         assert!(ended.err.contains("invalid_grant (got "), "{ended:?}");
         says_nothing_of(&ended, secret);
         assert!(!page.body.contains(&form), "{}", page.body);
         // The word for the error is the endpoint's too.
-        desk.google
+        env.google
             .token_trouble(echo(&in_a_form(SECRET, true), ""), 1);
-        let mut signing = desk.auth(BOTH);
+        let mut signing = env.auth(BOTH);
         let url = signing.url();
-        get(&agree(&desk.google, &url));
+        get(&agree(&env.google, &url));
         says_nothing_of(&signing.end(), SECRET);
     }
 }
 
 #[test]
 fn of_the_answer_that_the_browser_brings() {
-    let desk = desk();
+    let env = prepared();
     for form in forms(SECRET) {
-        let mut signing = desk.auth(BOTH);
+        let mut signing = env.auth(BOTH);
         let url = signing.url();
-        let denied = click(&desk.google, &url, "deny");
+        let denied = click(&env.google, &url, "deny");
         let words = in_a_form(&format!("not {form} here"), true);
         let page = get(&denied.replace(
             "error=access_denied",
@@ -123,15 +123,15 @@ fn of_the_answer_that_the_browser_brings() {
 
 #[test]
 fn of_the_sign_in_on_another_device() {
-    let desk = device::desk();
+    let env = device::prepared();
     let mut file: Value =
-        serde_json::from_slice(&std::fs::read(desk.path("microsoft.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(env.path("microsoft.json")).unwrap()).unwrap();
     file["client_secret"] = SECRET.into();
-    desk.write("microsoft.json", &file);
+    env.write("microsoft.json", &file);
     for form in forms(SECRET) {
-        let mut signing = desk.auth(device::DEVICE);
+        let mut signing = env.auth(device::DEVICE);
         signing.line("enter the code ");
-        desk.google.token_trouble(
+        env.google.token_trouble(
             echo("bad_verification_code", &format!("got {form} here")),
             1,
         );

@@ -1,5 +1,5 @@
-//! A person's desk: a Google of its own, a folder with credentials and a configuration, a browser without a screen, and
-//! the program as it waits for its sign-in.
+//! Where a sign-in is tried: a Google of its own, a folder with credentials and a configuration, a browser without a
+//! screen, and the program as it waits.
 
 use std::ffi::OsString;
 use std::fs;
@@ -35,18 +35,18 @@ fn hurried_program() {
     std::process::exit(status.into());
 }
 
-pub(crate) struct Desk {
+pub(crate) struct AuthEnv {
     pub(crate) google: Gmail,
     pub(crate) route: Route,
 }
 
-impl Desk {
+impl AuthEnv {
     /// With client_secret.json, and config.json that names token.json.
-    pub(crate) fn new() -> Desk {
-        Desk::with(Options::default())
+    pub(crate) fn new() -> AuthEnv {
+        AuthEnv::with(Options::default())
     }
 
-    pub(crate) fn with(options: Options) -> Desk {
+    pub(crate) fn with(options: Options) -> AuthEnv {
         let google = Gmail::start(options);
         let mut route = Route::new(json!({
             "source_server": "localhost",
@@ -60,13 +60,13 @@ impl Desk {
         }));
         let token = route.dir.path().join("token.json");
         route.set("target_token_file", token.to_str().unwrap());
-        let desk = Desk { google, route };
-        desk.write("client_secret.json", &desk.google.client_secret_json());
-        desk
+        let env = AuthEnv { google, route };
+        env.write("client_secret.json", &env.google.client_secret_json());
+        env
     }
 
     /// Without config.json, which would be taken though nobody named it.
-    pub(crate) fn without_config(self) -> Desk {
+    pub(crate) fn without_config(self) -> AuthEnv {
         fs::remove_file(self.path("config.json")).unwrap();
         self
     }

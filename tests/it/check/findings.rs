@@ -1,4 +1,4 @@
-//! A stage on which everything is right, the program's `check` on it, and what it found.
+//! An environment on which everything is right, the program's `check` on it, and what it found.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -48,28 +48,27 @@ const WRITES: &[&str] = &[
     "SUBSCRIBE",
 ];
 
-/// A stage with everything right: three messages in the source, Gmail entered with a token that can be renewed.
+/// An environment with everything right: three messages in the source, Gmail entered with a token that can be renewed.
 pub(crate) fn right() -> TestEnv {
     right_with(Options::default())
 }
 
 pub(crate) fn right_with(target: Options) -> TestEnv {
-    let mut stage = TestEnv::build().target(target).start();
-    fs::set_permissions(stage.dir.path(), Permissions::from_mode(0o700)).unwrap();
-    stage.mails(3);
-    let token = stage.target.issue_token(Duration::from_secs(3600));
-    let token = stage.target.token_json(&token, Duration::from_secs(3600));
-    stage.set("target_pass", Value::Null);
-    stage.write_token(&serde_json::from_str(&token).unwrap());
-    stage
+    let mut env = TestEnv::build().target(target).start();
+    fs::set_permissions(env.dir.path(), Permissions::from_mode(0o700)).unwrap();
+    env.mails(3);
+    let token = env.target.issue_token(Duration::from_secs(3600));
+    let token = env.target.token_json(&token, Duration::from_secs(3600));
+    env.set("target_pass", Value::Null);
+    env.write_token(&serde_json::from_str(&token).unwrap());
+    env
 }
 
 /// Another server is the source.
-pub(crate) fn other_source(stage: &mut TestEnv, options: Options) {
-    stage.source = Gmail::start(options);
-    let (port, ca_file) = (stage.source.port(), stage.source.ca_file());
-    stage
-        .set("source_port", port)
+pub(crate) fn other_source(env: &mut TestEnv, options: Options) {
+    env.source = Gmail::start(options);
+    let (port, ca_file) = (env.source.port(), env.source.ca_file());
+    env.set("source_port", port)
         .set("source_ca_file", ca_file.to_str().unwrap());
 }
 
@@ -81,14 +80,14 @@ pub(crate) struct Checked {
 }
 
 /// Checks, and makes sure that nothing was changed by it and that nothing is left out.
-pub(crate) fn check(stage: &TestEnv) -> Checked {
-    let before = contents(stage.dir.path());
-    let lines = (stage.source.lines(), stage.target.lines());
-    let ran = stage.command(&["check", "--config", "config.json", "--json"]);
-    assert_eq!(contents(stage.dir.path()), before, "something was changed");
+pub(crate) fn check(env: &TestEnv) -> Checked {
+    let before = contents(env.dir.path());
+    let lines = (env.source.lines(), env.target.lines());
+    let ran = env.command(&["check", "--config", "config.json", "--json"]);
+    assert_eq!(contents(env.dir.path()), before, "something was changed");
     for transcript in [
-        stage.source.transcript().after(lines.0),
-        stage.target.transcript().after(lines.1),
+        env.source.transcript().after(lines.0),
+        env.target.transcript().after(lines.1),
     ] {
         for said in transcript.client() {
             let mut words = said.split(' ').skip(1).map(str::to_uppercase);

@@ -9,9 +9,9 @@ use crate::testkit::mounts::in_private_mounts;
 /// into a container, so that its -wal file stays in the container and goes with it.
 #[test]
 fn a_ledger_that_is_mounted_without_its_folder_is_a_problem() {
-    let stage = right();
-    let folder = stage.dir.path();
-    let ledger = stage.ledger_file();
+    let env = right();
+    let folder = env.dir.path();
+    let ledger = env.ledger_file();
     let outside = folder.join("outside.db");
     for file in [&ledger, &outside] {
         std::fs::write(file, "").unwrap();
@@ -28,7 +28,7 @@ fn a_ledger_that_is_mounted_without_its_folder_is_a_problem() {
         };
         let ran = command
             .arg("sh")
-            .args([&outside, &ledger, &stage.config_file()])
+            .args([&outside, &ledger, &env.config_file()])
             .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
             .stdin(Stdio::null())
             .output()

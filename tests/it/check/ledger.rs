@@ -12,17 +12,17 @@ use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
 use crate::testkit::mounts::in_private_mounts;
 
-/// A stage whose three messages have been delivered.
+/// An environment whose three messages have been delivered.
 fn delivered() -> TestEnv {
-    let stage = right();
-    stage.run_until_done(2);
-    stage
+    let env = right();
+    env.run_until_done(2);
+    env
 }
 
 #[test]
 fn a_ledger_that_is_whole_is_counted() {
-    let stage = delivered();
-    let checked = check(&stage);
+    let env = delivered();
+    let checked = check(&env);
     assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
     let ledger = checked.message("ledger");
     assert!(
@@ -37,12 +37,12 @@ fn a_ledger_that_is_whole_is_counted() {
 #[test]
 fn what_lies_in_the_write_ahead_log_counts() {
     for with_shm in [true, false] {
-        let stage = delivered();
-        let db = stage.sql();
+        let env = delivered();
+        let db = env.sql();
         db.execute_batch("PRAGMA wal_autocheckpoint = 0; UPDATE message SET status = 'skipped', proof = NULL, delivered_at = NULL, gmail_uid = NULL WHERE id = 1")
             .unwrap();
         let beside = |suffix: &str| {
-            let mut name = stage.ledger_file().into_os_string();
+            let mut name = env.ledger_file().into_os_string();
             name.push(suffix);
             std::path::PathBuf::from(name)
         };
@@ -51,7 +51,7 @@ fn what_lies_in_the_write_ahead_log_counts() {
         for (path, content) in files.iter().take(if with_shm { 3 } else { 2 }) {
             fs::write(path, content).unwrap();
         }
-        let checked = check(&stage);
+        let checked = check(&env);
         assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
         let ledger = checked.message("ledger");
         assert!(
@@ -63,8 +63,8 @@ fn what_lies_in_the_write_ahead_log_counts() {
 
 #[test]
 fn a_ledger_of_another_route() {
-    let stage = right();
-    let mut ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();
+    let env = right();
+    let mut ledger = Ledger::open_or_create(&env.ledger_file(), true).unwrap();
     let other = Route::new(
         "other@example.org",
         "localhost",
@@ -73,7 +73,7 @@ fn a_ledger_of_another_route() {
     );
     ledger.belong_to(&other, Utc::now()).unwrap();
     // Before its first look it may still become anybody's.
-    assert_eq!(check(&stage).status, 0);
+    assert_eq!(check(&env).status, 0);
     ledger
         .first_look(
             imap_to_gmail::folder::FolderId(1),
@@ -85,34 +85,34 @@ fn a_ledger_of_another_route() {
         .unwrap();
     drop(ledger);
     let cause = "this ledger is for other@example.org (localhost) into user@gmail.com";
-    check(&stage).finds(1, &["ledger problem"], cause, "under another `state_file`");
+    check(&env).finds(1, &["ledger problem"], cause, "under another `state_file`");
 }
 
 #[test]
 fn a_ledger_that_is_damaged() {
-    let stage = delivered();
-    let mut bytes = fs::read(stage.ledger_file()).unwrap();
+    let env = delivered();
+    let mut bytes = fs::read(env.ledger_file()).unwrap();
     let end = bytes.len();
     // The first page says what the others are: it stays.
     bytes[4096..end].fill(0x5a);
-    fs::write(stage.ledger_file(), bytes).unwrap();
+    fs::write(env.ledger_file(), bytes).unwrap();
     let cause = "the ledger is damaged";
-    check(&stage).finds(1, &["ledger problem"], cause, "sqlite3 LEDGER .recover");
+    check(&env).finds(1, &["ledger problem"], cause, "sqlite3 LEDGER .recover");
 }
 
 #[test]
 fn an_index_that_lost_a_row_is_damage_too() {
-    let stage = delivered();
+    let env = delivered();
     let root: usize =
-        stage.one("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_message_1'");
-    let mut bytes = fs::read(stage.ledger_file()).unwrap();
+        env.one("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_message_1'");
+    let mut bytes = fs::read(env.ledger_file()).unwrap();
     // Of a page of cells, bytes 3 and 4 are their number (https://www.sqlite.org/fileformat.html, 1.6).
     let count = (root - 1) * 4096 + 3;
     assert_eq!(bytes[count..count + 2], [0, 3]);
     bytes[count + 1] = 2;
-    fs::write(stage.ledger_file(), bytes).unwrap();
+    fs::write(env.ledger_file(), bytes).unwrap();
     let cause = "the ledger is damaged: ";
-    check(&stage).finds(1, &["ledger problem"], cause, "sqlite3 LEDGER .recover");
+    check(&env).finds(1, &["ledger problem"], cause, "sqlite3 LEDGER .recover");
 }
 
 #[test]
@@ -131,35 +131,35 @@ fn files_that_are_no_ledger() {
             "give another path",
         ),
     ] {
-        let stage = right();
-        fs::write(stage.ledger_file(), content).unwrap();
-        check(&stage).finds(status, &["ledger problem"], cause, mend);
+        let env = right();
+        fs::write(env.ledger_file(), content).unwrap();
+        check(&env).finds(status, &["ledger problem"], cause, mend);
     }
-    let stage = right();
-    let db = stage.sql();
+    let env = right();
+    let db = env.sql();
     db.execute_batch("CREATE TABLE x (y)").unwrap();
     drop(db);
     let cause = "a database of another program";
-    check(&stage).finds(1, &["ledger problem"], cause, "give another path");
+    check(&env).finds(1, &["ledger problem"], cause, "give another path");
 }
 
 #[test]
 fn a_ledger_of_a_newer_program() {
-    let stage = delivered();
-    let db = stage.sql();
+    let env = delivered();
+    let db = env.sql();
     db.execute("UPDATE refinery_schema_history SET version = 99 WHERE version = (SELECT max(version) FROM refinery_schema_history)", [])
         .unwrap();
     drop(db);
     let cause = "the ledger is of version 99";
-    check(&stage).finds(1, &["ledger problem"], cause, "newer imap-to-gmail");
+    check(&env).finds(1, &["ledger problem"], cause, "newer imap-to-gmail");
 }
 
 #[test]
 fn a_folder_that_is_not_there() {
-    let mut stage = right();
-    stage.set("state_file", "nowhere/sync_state.db");
+    let mut env = right();
+    env.set("state_file", "nowhere/sync_state.db");
     let amiss = ["ledger problem", "disk skipped"];
-    check(&stage).finds(
+    check(&env).finds(
         1,
         &amiss,
         "the folder nowhere for the ledger does not exist",
@@ -169,14 +169,14 @@ fn a_folder_that_is_not_there() {
 
 /// The check in a name space of its own where the folder `small` is such a file system; None where this machine
 /// does not allow that.
-fn on_file_system(stage: &mut TestEnv, options: &str) -> Option<Checked> {
-    fs::create_dir(stage.dir.path().join("small")).unwrap();
-    stage.set("state_file", "small/sync_state.db");
+fn on_file_system(env: &mut TestEnv, options: &str) -> Option<Checked> {
+    fs::create_dir(env.dir.path().join("small")).unwrap();
+    env.set("state_file", "small/sync_state.db");
     let mount = format!("mount -t tmpfs -o {options} tmpfs small");
     let script = format!("{mount} && exec \"$0\" check --config config.json --json");
     let output = in_private_mounts(&script)?
         .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
-        .current_dir(stage.dir.path())
+        .current_dir(env.dir.path())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -212,15 +212,15 @@ fn a_folder_that_cannot_be_written() {
 
 #[test]
 fn a_run_goes_on_while_it_is_checked() {
-    let stage = right();
-    let mut run = stage.spawn_for_good(&[]);
+    let env = right();
+    let mut run = env.spawn_for_good(&[]);
     eventually("the run has delivered what there is", || {
-        let status = stage.status_soon();
+        let status = env.status_soon();
         status["running"] == true && status["delivered"] == 3
     });
-    let names = |stage: &TestEnv| contents(stage.dir.path()).into_keys().collect::<Vec<_>>();
-    let before = names(&stage);
-    let ran = stage.command(&["check", "--config", "config.json", "--json"]);
+    let names = |env: &TestEnv| contents(env.dir.path()).into_keys().collect::<Vec<_>>();
+    let before = names(&env);
+    let ran = env.command(&["check", "--config", "config.json", "--json"]);
     let checked = Checked::read(&ran);
     assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
     let ledger = checked.message("ledger");
@@ -228,10 +228,10 @@ fn a_run_goes_on_while_it_is_checked() {
         ledger.ends_with("3 delivered, 0 pending; a run is using it now"),
         "{ledger}"
     );
-    assert_eq!(names(&stage), before);
-    stage.mail("<after@example.org>", "after the check");
-    eventually("the run delivers on", || stage.status()["delivered"] == 4);
+    assert_eq!(names(&env), before);
+    env.mail("<after@example.org>", "after the check");
+    eventually("the run delivers on", || env.status()["delivered"] == 4);
     run.kill().unwrap();
     run.wait().unwrap();
-    stage.assert_complete();
+    env.assert_complete();
 }

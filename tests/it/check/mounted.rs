@@ -8,10 +8,10 @@ use crate::testkit::mounts::in_private_mounts;
 
 /// What is found where this script mounts what it likes and then calls `check --json`, the program being `$0`; None
 /// where this machine lets nobody mount anything.
-pub(crate) fn findings_of(stage: &TestEnv, script: &str) -> Option<Value> {
+pub(crate) fn findings_of(env: &TestEnv, script: &str) -> Option<Value> {
     let out = in_private_mounts(script)?
         .arg(env!("CARGO_BIN_EXE_imap-to-gmail"))
-        .current_dir(stage.dir.path())
+        .current_dir(env.dir.path())
         .output()
         .unwrap();
     let text = String::from_utf8(out.stdout).unwrap();
@@ -20,12 +20,12 @@ pub(crate) fn findings_of(stage: &TestEnv, script: &str) -> Option<Value> {
     Some(all["checks"].clone())
 }
 
-/// What a check finds where this file of the stage is a mount of its own, made so by `options`.
-fn findings(stage: &TestEnv, name: &str, options: &str) -> Option<Value> {
+/// What a check finds where this file is a mount of its own, made so by `options`.
+fn findings(env: &TestEnv, name: &str, options: &str) -> Option<Value> {
     let script = format!(
         "mount --bind {name} {name} && {options} exec \"$0\" check --config config.json --json"
     );
-    findings_of(stage, &script)
+    findings_of(env, &script)
 }
 
 /// The finding of this name as `result: message`.
@@ -64,9 +64,9 @@ fn a_token_file_that_cannot_be_replaced() {
 
 #[test]
 fn a_ledger_without_its_folder() {
-    let stage = right();
-    assert_eq!(stage.run().status, 0);
-    let Some(all) = findings(&stage, "sync_state.db", "") else {
+    let env = right();
+    assert_eq!(env.run().status, 0);
+    let Some(all) = findings(&env, "sync_state.db", "") else {
         return;
     };
     let found = finding(&all, "ledger");

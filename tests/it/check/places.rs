@@ -7,12 +7,12 @@ use super::mounted::findings_of;
 
 /// What a check says of the ledger; None where this machine lets nobody mount anything.
 fn ledger(config: &str, mount: &str) -> Option<String> {
-    let mut stage = right();
-    stage.set("state_file", Value::Null);
+    let mut env = right();
+    env.set("state_file", Value::Null);
     let script = format!(
         "mkdir inside data && touch inside/config.json && {mount} cd data && exec \"$0\" check -c {config} --json"
     );
-    let all = findings_of(&stage, &script)?;
+    let all = findings_of(&env, &script)?;
     let mut all = all.as_array().unwrap().iter();
     let found = all.find(|f| f["name"] == "ledger");
     Some(found.unwrap()["message"].as_str().unwrap().into())

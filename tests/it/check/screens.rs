@@ -11,21 +11,21 @@ use serde_json::Value;
 use super::findings::right;
 use crate::testkit::env::TestEnv;
 
-fn shows(stage: &mut TestEnv, name: &str, status: i32) {
-    stage.set("state_file", "sync_state.db");
-    let ran = stage.command(&["check", "--config", "config.json"]);
+fn shows(env: &mut TestEnv, name: &str, status: i32) {
+    env.set("state_file", "sync_state.db");
+    let ran = env.command(&["check", "--config", "config.json"]);
     assert_eq!((ran.status, &*ran.err), (status, ""), "{ran:?}");
     for line in ran.out.lines() {
         // A path of somebody's own may be longer than a line, and a command stays in one piece.
         let whole = line.split_whitespace().any(|w| w.len() > 60) || line.contains('`');
         assert!(line.chars().count() <= 80 || whole, "{line}");
     }
-    is_as_written(name, &ran.out, stage);
+    is_as_written(name, &ran.out, env);
 }
 
 /// With `UPDATE_WORDS=1` in the environment the file is written instead of compared.
-pub(crate) fn is_as_written(name: &str, screen: &str, stage: &TestEnv) {
-    let text = alike(screen, stage);
+pub(crate) fn is_as_written(name: &str, screen: &str, env: &TestEnv) {
+    let text = alike(screen, env);
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/check/screens/{name}.txt"));
     if std::env::var("UPDATE_WORDS").is_ok() {
@@ -38,8 +38,8 @@ pub(crate) fn is_as_written(name: &str, screen: &str, stage: &TestEnv) {
     );
 }
 
-fn alike(text: &str, stage: &TestEnv) -> String {
-    let ports = [stage.source.port(), stage.target.port()];
+fn alike(text: &str, env: &TestEnv) -> String {
+    let ports = [env.source.port(), env.target.port()];
     let mut out = String::new();
     for line in text.lines() {
         let mut line = line.to_string();
@@ -82,52 +82,52 @@ fn days_alike(line: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn token_file_here(stage: &mut TestEnv) {
-    stage.set("target_token_file", "token.json");
+fn token_file_here(env: &mut TestEnv) {
+    env.set("target_token_file", "token.json");
 }
 
 #[test]
 fn all_is_right() {
-    let mut stage = right();
-    token_file_here(&mut stage);
-    shows(&mut stage, "right", 0);
+    let mut env = right();
+    token_file_here(&mut env);
+    shows(&mut env, "right", 0);
 }
 
 #[test]
 fn much_is_wrong() {
-    let mut stage = right();
-    token_file_here(&mut stage);
-    stage.target.refuse_login(Refusal::ImapDisabled, 9);
-    stage.set("source_pass", "wrong").set("sinse", "7d");
-    shows(&mut stage, "wrong", 2);
+    let mut env = right();
+    token_file_here(&mut env);
+    env.target.refuse_login(Refusal::ImapDisabled, 9);
+    env.set("source_pass", "wrong").set("sinse", "7d");
+    shows(&mut env, "wrong", 2);
 }
 
 #[test]
 fn warnings_only() {
-    let mut stage = right();
-    token_file_here(&mut stage);
-    let path = stage.dir.path().join("token.json");
+    let mut env = right();
+    token_file_here(&mut env);
+    let path = env.dir.path().join("token.json");
     let mut token: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let at = Utc::now() - TimeDelta::days(6);
     token["consented_at"] = at.format("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     fs::write(&path, token.to_string()).unwrap();
-    stage.target.knobs(|k| {
+    env.target.knobs(|k| {
         k.hidden = vec![Use::All];
         k.append_limit = 10_000_000;
     });
-    shows(&mut stage, "warnings", 0);
+    shows(&mut env, "warnings", 0);
 }
 
 #[test]
 fn no_configuration() {
-    let mut stage = right();
-    stage.set("state_file", "sync_state.db");
+    let mut env = right();
+    env.set("state_file", "sync_state.db");
     fs::write(
-        stage.config_file(),
+        env.config_file(),
         "{\n  \"source_server\" \"imap.example.org\"\n}\n",
     )
     .unwrap();
-    let ran = stage.command(&["check", "--config", "config.json"]);
+    let ran = env.command(&["check", "--config", "config.json"]);
     assert_eq!(ran.status, 2);
     assert_eq!(
         ran.out,

@@ -7,10 +7,8 @@ use gmail_stand_in::{Options, Refusal, Use};
 use serde_json::json;
 
 use super::findings::{Checked, check, other_source, right, right_with};
-use crate::testkit::env::TestEnv;
+use crate::testkit::env::{SOURCE, TestEnv};
 use crate::testkit::{free_port, says};
-
-const SOURCE: &str = "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN";
 
 /// What is not tried where there is no connection with the source.
 const NO_SOURCE: [&str; 4] = [
@@ -35,32 +33,32 @@ const NO_TARGET_SIGN_IN: [&str; 6] = [
 
 #[test]
 fn a_name_without_an_address() {
-    let mut stage = right();
+    let mut env = right();
     // No name server is asked for a label of more than 63 letters.
-    stage.set("source_server", format!("{}.invalid", "x".repeat(70)));
+    env.set("source_server", format!("{}.invalid", "x".repeat(70)));
     let mut amiss = vec!["source_address problem", "source_connection skipped"];
     amiss.extend(&NO_SOURCE[1..]);
     let mend = "is `source_server` spelled right in ";
-    check(&stage).finds(1, &amiss, "is not a name that a server can have", mend);
+    check(&env).finds(1, &amiss, "is not a name that a server can have", mend);
 }
 
 #[test]
 fn a_port_on_which_nobody_listens() {
-    let mut stage = right();
-    stage.set("source_port", free_port());
+    let mut env = right();
+    env.set("source_port", free_port());
     let cause = "cannot be reached: nothing answers on port ";
-    check(&stage).finds(1, &NO_SOURCE, cause, "is `source_port` right in ");
+    check(&env).finds(1, &NO_SOURCE, cause, "is `source_port` right in ");
 }
 
 #[test]
 fn a_port_of_another_service() {
-    let mut stage = right();
+    let mut env = right();
     let port = says(b"220 mail.example.org ESMTP\r\n");
-    stage.plain("source", port);
+    env.plain("source", port);
     let cause = "is an SMTP server (for sending mail), not an IMAP server (for reading mail); the server said: 220 mail.example.org";
-    check(&stage).finds(1, &NO_SOURCE, cause, "change `source_port` in ");
-    stage.set("source_tls", "implicit");
-    check(&stage).finds(
+    check(&env).finds(1, &NO_SOURCE, cause, "change `source_port` in ");
+    env.set("source_tls", "implicit");
+    check(&env).finds(
         1,
         &NO_SOURCE,
         "is an SMTP server",
@@ -70,10 +68,10 @@ fn a_port_of_another_service() {
 
 #[test]
 fn a_server_that_wants_starttls_on_a_port_for_tls() {
-    let mut stage = right();
+    let mut env = right();
     let port = says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] hello\r\n");
-    stage.set("source_port", port);
-    check(&stage).finds(
+    env.set("source_port", port);
+    check(&env).finds(
         1,
         &NO_SOURCE,
         "begins unencrypted, and the configuration (`source_tls`) expects encryption from the start",
@@ -83,16 +81,16 @@ fn a_server_that_wants_starttls_on_a_port_for_tls() {
 
 #[test]
 fn whoever_never_answers_is_waited_for_less_than_a_minute() {
-    let mut stage = right();
+    let mut env = right();
     let silent = says(b"");
-    stage.set("source_port", silent).set("target_port", silent);
+    env.set("source_port", silent).set("target_port", silent);
     let mut token =
         json!({"token": "x", "refresh_token": "y", "client_id": "z", "client_secret": "s"});
     token["scopes"] = json!(["https://mail.google.com/"]);
     token["token_uri"] = format!("http://127.0.0.1:{silent}/token").into();
-    stage.write_token(&token);
+    env.write_token(&token);
     let begun = Instant::now();
-    let checked = check(&stage);
+    let checked = check(&env);
     assert!(
         begun.elapsed() < Duration::from_secs(60),
         "{:?}",
@@ -115,11 +113,11 @@ fn whoever_never_answers_is_waited_for_less_than_a_minute() {
 
 /// A source whose certificate is like this.
 fn certified(turn: impl FnOnce(&mut Options)) -> TestEnv {
-    let mut stage = right();
+    let mut env = right();
     let mut options = Options::plain(SOURCE);
     turn(&mut options);
-    other_source(&mut stage, options);
-    stage
+    other_source(&mut env, options);
+    env
 }
 
 #[test]
@@ -169,11 +167,11 @@ fn a_certificate_that_ends_within_two_weeks_is_a_warning() {
 
 #[test]
 fn a_source_password_that_is_wrong() {
-    let mut stage = right();
-    stage.set("source_pass", "wrong");
+    let mut env = right();
+    env.set("source_pass", "wrong");
     let cause =
         "the source refused the sign-in of user@example.org (`source_pass`); the server said: ";
-    check(&stage).finds(4, &NO_SOURCE_SIGN_IN, cause, "check user name and password");
+    check(&env).finds(4, &NO_SOURCE_SIGN_IN, cause, "check user name and password");
 }
 
 #[test]
@@ -195,26 +193,25 @@ fn refusals_at_gmail_keep_its_words() {
             "in a web browser",
         ),
     ] {
-        let stage = right();
-        stage.target.refuse_login(refusal, 9);
-        check(&stage).finds(4, &NO_TARGET_SIGN_IN, cause, mend);
+        let env = right();
+        env.target.refuse_login(refusal, 9);
+        check(&env).finds(4, &NO_TARGET_SIGN_IN, cause, mend);
     }
-    let stage = right();
-    stage.target.refuse_login(Refusal::Unavailable, 9);
-    check(&stage).finds(1, &NO_TARGET_SIGN_IN, "[UNAVAILABLE]", "try again");
-    let stage = right();
-    stage.target.refuse_login(Refusal::TooManyConnections, 9);
-    check(&stage).finds(1, &NO_TARGET_SIGN_IN, "asks us to slow down", "try again");
+    let env = right();
+    env.target.refuse_login(Refusal::Unavailable, 9);
+    check(&env).finds(1, &NO_TARGET_SIGN_IN, "[UNAVAILABLE]", "try again");
+    let env = right();
+    env.target.refuse_login(Refusal::TooManyConnections, 9);
+    check(&env).finds(1, &NO_TARGET_SIGN_IN, "asks us to slow down", "try again");
 }
 
 #[test]
 fn an_app_password_that_is_wrong_and_one_that_is_right() {
     for (password, status) in [("abcd efgh ijkl mnop", 0), ("wrong wrong", 4)] {
-        let mut stage = right();
-        stage
-            .set("target_token_file", serde_json::Value::Null)
+        let mut env = right();
+        env.set("target_token_file", serde_json::Value::Null)
             .set("target_pass", password);
-        let ran = stage.command(&["check", "--config", "config.json", "--json"]);
+        let ran = env.command(&["check", "--config", "config.json", "--json"]);
         let checked = Checked::read(&ran);
         // No token endpoint is asked then.
         assert!(!checked.has("clock"), "{checked:#?}");
@@ -238,12 +235,11 @@ fn an_app_password_that_is_wrong_and_one_that_is_right() {
 
 #[test]
 fn a_google_password_where_an_app_password_should_be() {
-    let mut stage = right();
-    stage
-        .set("target_token_file", serde_json::Value::Null)
+    let mut env = right();
+    env.set("target_token_file", serde_json::Value::Null)
         .set("target_pass", "Tr0ub4dor&3");
-    stage.target.refuse_login(Refusal::AppPasswordRequired, 9);
-    let ran = stage.command(&["check", "--config", "config.json", "--json"]);
+    env.target.refuse_login(Refusal::AppPasswordRequired, 9);
+    let ran = env.command(&["check", "--config", "config.json", "--json"]);
     let cause = "Application-specific password required";
     Checked::read(&ran).finds(
         4,
@@ -263,9 +259,9 @@ fn mailboxes_that_gmail_hides() {
             "Gmail's Spam and Trash are hidden from IMAP",
         ),
     ] {
-        let stage = right();
-        stage.target.knobs(|k| k.hidden = hidden);
-        check(&stage).finds(0, &["target_copies warning"], cause, "Show in IMAP");
+        let env = right();
+        env.target.knobs(|k| k.hidden = hidden);
+        check(&env).finds(0, &["target_copies warning"], cause, "Show in IMAP");
     }
 }
 
@@ -274,9 +270,9 @@ fn a_target_that_can_do_little() {
     let mut target =
         Options::plain("IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=XOAUTH2 APPENDLIMIT=1000000");
     target.knobs.append_limit = 1_000_000;
-    let stage = right_with(target);
+    let env = right_with(target);
     let amiss = ["target_uidplus warning", "target_size_limit warning"];
-    let checked = check(&stage);
+    let checked = check(&env);
     checked.finds(0, &amiss, "no UIDPLUS", "nothing need be done");
     let text = "messages of more than 1.0 MB are refused";
     assert_eq!(checked.message("target_size_limit"), text);
@@ -285,36 +281,34 @@ fn a_target_that_can_do_little() {
 
 #[test]
 fn a_source_that_does_not_tell_of_new_mail() {
-    let mut stage = right();
+    let mut env = right();
     other_source(
-        &mut stage,
+        &mut env,
         Options::plain("IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN"),
     );
     let cause = "does not tell of new mail by itself";
-    check(&stage).finds(0, &["source_idle warning"], cause, "--poll-interval");
+    check(&env).finds(0, &["source_idle warning"], cause, "--poll-interval");
 }
 
 #[test]
 fn a_source_that_offers_idle_and_refuses_it() {
     use gmail_stand_in::{Fault, On};
-    let stage = right();
-    stage
-        .source
+    let env = right();
+    env.source
         .fault(On::each("IDLE"), Fault::Answer("NO not today".into()));
-    check(&stage).finds(1, &["source_idle problem"], "not today", "--no-idle");
+    check(&env).finds(1, &["source_idle problem"], "not today", "--no-idle");
 }
 
 #[test]
 fn both_sides_may_be_broken_at_once() {
-    let mut stage = right();
-    stage
-        .set("source_pass", "wrong")
+    let mut env = right();
+    env.set("source_pass", "wrong")
         .set("target_port", free_port());
     let mut amiss = NO_SOURCE_SIGN_IN.to_vec();
     amiss.extend(["target_connection problem", "target_sign_in skipped"]);
     amiss.extend(&NO_TARGET_SIGN_IN[1..]);
     // 1 comes before 4.
-    check(&stage).finds(
+    check(&env).finds(
         1,
         &amiss,
         "the source refused the sign-in of user@example.org",

@@ -14,8 +14,8 @@ fn chmod(path: &Path, mode: u32) {
 
 #[test]
 fn where_all_is_right_nothing_is_found() {
-    let stage = right();
-    let checked = check(&stage);
+    let env = right();
+    let checked = check(&env);
     assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
     assert_eq!(checked.status, 0);
     assert_eq!(
@@ -23,7 +23,7 @@ fn where_all_is_right_nothing_is_found() {
         "INBOX holds 3 messages; the first run takes all of them"
     );
     // It is the only one that was there.
-    assert_eq!(stage.target.token_requests().len(), 1);
+    assert_eq!(env.target.token_requests().len(), 1);
 }
 
 #[test]
@@ -36,37 +36,36 @@ fn a_file_that_is_no_configuration_is_told_with_its_place() {
         (b"[]", "got a list, expected an object"),
         (b"", "the file is empty"),
     ] {
-        let stage = right();
-        fs::write(stage.config_file(), content).unwrap();
-        let before = contents(stage.dir.path());
-        let ran = stage.command(&["check", "--config", "config.json", "--json"]);
-        assert_eq!(contents(stage.dir.path()), before);
+        let env = right();
+        fs::write(env.config_file(), content).unwrap();
+        let before = contents(env.dir.path());
+        let ran = env.command(&["check", "--config", "config.json", "--json"]);
+        assert_eq!(contents(env.dir.path()), before);
         let checked = Checked::read(&ran);
         let amiss = ["configuration problem", "everything_else skipped"];
         checked.finds(2, &amiss, cause, "");
     }
-    let stage = right();
-    let ran = stage.command(&["check", "--config", "nowhere.json", "--json"]);
+    let env = right();
+    let ran = env.command(&["check", "--config", "nowhere.json", "--json"]);
     let amiss = ["configuration problem", "everything_else skipped"];
     Checked::read(&ran).finds(2, &amiss, "nowhere.json: there is no such file", "--config");
 }
 
 #[test]
 fn a_mistake_hides_neither_the_next_one_nor_the_servers() {
-    let mut stage = right();
-    stage.set("sinse", "7d").set("connections", 99);
-    let checked = check(&stage);
+    let mut env = right();
+    env.set("sinse", "7d").set("connections", 99);
+    let checked = check(&env);
     let amiss = ["configuration problem", "configuration problem"];
     checked.finds(2, &amiss, "unknown key `sinse`", "did you mean `since`?");
 }
 
 #[test]
 fn a_password_file_that_cannot_be_read_leaves_the_other_side_to_be_tried() {
-    let mut stage = right();
-    stage
-        .set("source_pass", Value::Null)
+    let mut env = right();
+    env.set("source_pass", Value::Null)
         .set("source_pass_file", "nowhere");
-    check(&stage).finds(
+    check(&env).finds(
         2,
         &[
             "configuration problem",
@@ -81,13 +80,13 @@ fn a_password_file_that_cannot_be_read_leaves_the_other_side_to_be_tried() {
 
 #[test]
 fn secrets_that_others_can_read_are_named() {
-    let stage = right();
+    let env = right();
     // Nobody else gets into the folder of a test: there a mode does not matter.
-    chmod(&stage.config_file(), 0o644);
-    assert_eq!(check(&stage).amiss(), [""; 0]);
-    chmod(stage.dir.path(), 0o755);
-    chmod(&stage.dir.path().join("token.json"), 0o600);
-    let checked = check(&stage);
+    chmod(&env.config_file(), 0o644);
+    assert_eq!(check(&env).amiss(), [""; 0]);
+    chmod(env.dir.path(), 0o755);
+    chmod(&env.dir.path().join("token.json"), 0o600);
+    let checked = check(&env);
     let cause = "can read or change config.json (mode 644)";
     checked.finds(
         0,
@@ -95,31 +94,31 @@ fn secrets_that_others_can_read_are_named() {
         cause,
         "`chmod 600 config.json`",
     );
-    chmod(&stage.dir.path().join("token.json"), 0o604);
+    chmod(&env.dir.path().join("token.json"), 0o604);
     let amiss = ["permissions warning", "permissions warning"];
-    check(&stage).finds(0, &amiss, "config.json", "chmod 600");
+    check(&env).finds(0, &amiss, "config.json", "chmod 600");
     // The group may be the service's own.
-    chmod(&stage.config_file(), 0o640);
-    chmod(&stage.dir.path().join("token.json"), 0o640);
-    assert_eq!(check(&stage).amiss(), [""; 0]);
-    chmod(stage.dir.path(), 0o777);
+    chmod(&env.config_file(), 0o640);
+    chmod(&env.dir.path().join("token.json"), 0o640);
+    assert_eq!(check(&env).amiss(), [""; 0]);
+    chmod(env.dir.path(), 0o777);
     let cause = "can replace the files in";
-    check(&stage).finds(
+    check(&env).finds(
         0,
         &["permissions warning", "permissions warning"],
         cause,
         "chmod o-w",
     );
-    chmod(stage.dir.path(), 0o1777);
-    assert_eq!(check(&stage).amiss(), [""; 0]);
+    chmod(env.dir.path(), 0o1777);
+    assert_eq!(check(&env).amiss(), [""; 0]);
 }
 
 #[test]
 fn an_authority_that_is_no_certificate_is_a_mistake_of_the_configuration() {
-    let mut stage = right();
-    let file = stage.config_file();
-    stage.set("source_ca_file", file.to_str().unwrap());
-    check(&stage).finds(
+    let mut env = right();
+    let file = env.config_file();
+    env.set("source_ca_file", file.to_str().unwrap());
+    check(&env).finds(
         2,
         &[
             "source_connection problem",
@@ -134,16 +133,16 @@ fn an_authority_that_is_no_certificate_is_a_mistake_of_the_configuration() {
 
 #[test]
 fn what_is_shown_holds_no_secret() {
-    let mut stage = right();
+    let mut env = right();
     let token: Value =
-        serde_json::from_str(&fs::read_to_string(stage.dir.path().join("token.json")).unwrap())
+        serde_json::from_str(&fs::read_to_string(env.dir.path().join("token.json")).unwrap())
             .unwrap();
-    stage.set("source_pass", "HUSH-HUSH-HUSH");
+    env.set("source_pass", "HUSH-HUSH-HUSH");
     for args in [
         &["check", "--config", "config.json"][..],
         &["check", "--config", "config.json", "--json"],
     ] {
-        let ran = stage.command(args);
+        let ran = env.command(args);
         assert_eq!(ran.status, 4, "{ran:?}");
         for secret in ["HUSH", "token", "refresh_token", "client_secret"] {
             let secret = token[secret].as_str().unwrap_or(secret);

@@ -12,22 +12,22 @@ const NO_SOURCE: [&str; 4] = [
 #[test]
 fn a_port_for_tls_with_an_encryption_that_begins_later() {
     for tls in ["starttls", "none"] {
-        let mut stage = right();
-        stage.set("source_tls", tls);
+        let mut env = right();
+        env.set("source_tls", tls);
         let cause = format!(
             "encrypts from the start, and `source_tls` is \"{tls}\", which begins unencrypted"
         );
         let mend = "change `source_tls` in config.json to `\"implicit\"`";
-        check(&stage).finds(1, &NO_SOURCE, &cause, mend);
+        check(&env).finds(1, &NO_SOURCE, &cause, mend);
     }
 }
 
 #[test]
 fn a_port_without_tls_with_an_encryption_that_begins_at_once() {
-    let mut stage = right();
+    let mut env = right();
     let plain = crate::testkit::says(b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n");
-    stage.set("source_port", plain);
-    check(&stage).finds(
+    env.set("source_port", plain);
+    check(&env).finds(
         1,
         &NO_SOURCE,
         "begins unencrypted, and the configuration (`source_tls`) expects encryption from the start",

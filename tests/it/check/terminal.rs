@@ -12,16 +12,16 @@ use crate::testkit::env::TestEnv;
 use crate::testkit::terminal::terminal;
 
 /// What a check writes to a terminal.
-fn shown(stage: &TestEnv, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> String {
+fn shown(env: &TestEnv, (rows, columns): (u16, u16), variables: &[(&str, &str)]) -> String {
     let (mut master, slave) = terminal(rows, columns);
     let mut command = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"));
     command
         .args(["check", "--config", "config.json"])
-        .current_dir(stage.dir.path())
+        .current_dir(env.dir.path())
         .env("TERM", "xterm")
         .env("TZ", "UTC")
         .env_remove("NO_COLOR")
-        .envs(env.iter().copied())
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(slave);
     let mut child = command.spawn().unwrap();
@@ -38,21 +38,20 @@ fn shown(stage: &TestEnv, (rows, columns): (u16, u16), env: &[(&str, &str)]) -> 
 }
 
 fn much_is_wrong() -> TestEnv {
-    let mut stage = right();
-    stage
-        .set("target_token_file", "token.json")
+    let mut env = right();
+    env.set("target_token_file", "token.json")
         .set("state_file", "sync_state.db");
-    stage.target.refuse_login(Refusal::ImapDisabled, 9);
-    stage.set("source_pass", "wrong");
-    stage
+    env.target.refuse_login(Refusal::ImapDisabled, 9);
+    env.set("source_pass", "wrong");
+    env
 }
 
 #[test]
 fn colours_are_for_a_terminal_and_for_who_wants_them() {
-    let stage = much_is_wrong();
+    let env = much_is_wrong();
     let size = (24, 80);
-    for env in [&[][..], &[("NO_COLOR", "")]] {
-        let text = shown(&stage, size, env);
+    for variables in [&[][..], &[("NO_COLOR", "")]] {
+        let text = shown(&env, size, variables);
         assert!(
             text.contains("\x1b[1;31mproblem\x1b[0m  source sign in: "),
             "{text}"
@@ -63,21 +62,21 @@ fn colours_are_for_a_terminal_and_for_who_wants_them() {
             "{text}"
         );
     }
-    for env in [[("NO_COLOR", "1")], [("TERM", "dumb")], [("TERM", "")]] {
-        let text = shown(&stage, size, &env);
-        assert!(!text.contains('\x1b'), "{env:?}: {text}");
+    for variables in [[("NO_COLOR", "1")], [("TERM", "dumb")], [("TERM", "")]] {
+        let text = shown(&env, size, &variables);
+        assert!(!text.contains('\x1b'), "{variables:?}: {text}");
         assert!(text.contains("problem  source sign in: "), "{text}");
     }
     // No terminal.
-    let ran = stage.command(&["check", "--config", "config.json"]);
+    let ran = env.command(&["check", "--config", "config.json"]);
     assert!(!ran.out.contains('\x1b'), "{}", ran.out);
 }
 
 #[test]
 fn problems_are_told_again_where_they_may_have_left_the_screen() {
-    let stage = much_is_wrong();
+    let env = much_is_wrong();
     let told = |rows| {
-        shown(&stage, (rows, 80), &[])
+        shown(&env, (rows, 80), &[])
             .matches("problem\x1b[0m  source sign in: ")
             .count()
     };

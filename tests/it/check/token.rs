@@ -22,15 +22,14 @@ const NO_TOKEN: [&str; 8] = [
     "target_quota skipped",
 ];
 
-fn file(stage: &TestEnv) -> std::path::PathBuf {
-    stage.dir.path().join("token.json")
+fn file(env: &TestEnv) -> std::path::PathBuf {
+    env.dir.path().join("token.json")
 }
 
 /// The token file, changed.
 fn with(changes: Value) -> TestEnv {
-    let mut stage = right();
-    let mut token: Value =
-        serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
+    let mut env = right();
+    let mut token: Value = serde_json::from_str(&fs::read_to_string(file(&env)).unwrap()).unwrap();
     let map = token.as_object_mut().unwrap();
     for (key, value) in changes.as_object().unwrap() {
         match value {
@@ -38,8 +37,8 @@ fn with(changes: Value) -> TestEnv {
             value => map.insert(key.clone(), value.clone()),
         };
     }
-    stage.write_token(&token);
-    stage
+    env.write_token(&token);
+    env
 }
 
 #[test]
@@ -53,23 +52,23 @@ fn a_file_that_cannot_be_used() {
         (Some("[]"), "there is no `token` in it"),
         (Some("{\"refresh_token\": \"x\"}"), "nor what makes one"),
     ] {
-        let stage = right();
+        let env = right();
         match content {
-            None => fs::remove_file(file(&stage)).unwrap(),
-            Some(content) => fs::write(file(&stage), content).unwrap(),
+            None => fs::remove_file(file(&env)).unwrap(),
+            Some(content) => fs::write(file(&env), content).unwrap(),
         }
         let mend = match content {
             None => "An app password is often easier",
             Some(_) => "sign in again",
         };
-        check(&stage).finds(4, &NO_TOKEN, cause, mend);
+        check(&env).finds(4, &NO_TOKEN, cause, mend);
     }
 }
 
 #[test]
 fn a_token_that_has_run_out_is_renewed_and_the_file_left_as_it_is() {
-    let stage = with(json!({"expiry": "2020-01-02T03:04:05.123456Z", "token": "ya29.run-out"}));
-    let checked = check(&stage);
+    let env = with(json!({"expiry": "2020-01-02T03:04:05.123456Z", "token": "ya29.run-out"}));
+    let checked = check(&env);
     assert_eq!(checked.amiss(), [""; 0], "{checked:#?}");
     assert!(
         checked
@@ -85,71 +84,69 @@ fn a_token_that_has_run_out_is_renewed_and_the_file_left_as_it_is() {
 
 #[test]
 fn a_file_without_a_refresh_token_does_for_an_hour() {
-    let stage = with(json!({"refresh_token": null}));
+    let env = with(json!({"refresh_token": null}));
     let amiss = ["target_token warning", "clock skipped"];
-    check(&stage).finds(0, &amiss, "there is no `refresh_token`", "sign in again");
-    let stage = with(json!({"client_secret": null}));
-    check(&stage).finds(0, &amiss, "there is no `client_secret`", "sign in again");
+    check(&env).finds(0, &amiss, "there is no `refresh_token`", "sign in again");
+    let env = with(json!({"client_secret": null}));
+    check(&env).finds(0, &amiss, "there is no `client_secret`", "sign in again");
 }
 
 #[test]
 fn a_refresh_token_that_is_refused() {
-    let stage = right();
-    stage
-        .target
-        .token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
+    let env = right();
+    env.target.token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
     // The access token in the file is good for another hour: the rest is tried with it.
     let cause = "invalid_grant (Token has been expired or revoked.)";
-    check(&stage).finds(4, &["target_token problem"], cause, "still in \"Testing\"");
+    check(&env).finds(4, &["target_token problem"], cause, "still in \"Testing\"");
 }
 
 #[test]
 fn a_token_endpoint_that_is_down() {
-    let stage = with(json!({"token_uri": "http://127.0.0.1:1/token"}));
+    let env = with(json!({"token_uri": "http://127.0.0.1:1/token"}));
     let amiss = ["target_token problem", "clock skipped"];
-    check(&stage).finds(
+    check(&env).finds(
         1,
         &amiss,
         "the token cannot be renewed now",
         "try again later",
     );
-    let stage = right();
-    stage.target.token_trouble(TokenTrouble::ServerError, 9);
-    check(&stage).finds(1, &["target_token problem"], "HTTP 500", "try again later");
+    let env = right();
+    env.target.token_trouble(TokenTrouble::ServerError, 9);
+    check(&env).finds(1, &["target_token problem"], "HTTP 500", "try again later");
 }
 
 /// A renewal that nobody writes down would be the end of such a sign-in.
 #[test]
 fn a_refresh_token_that_may_be_used_up_is_not_used() {
-    let stage = with(json!({"scopes": ["https://outlook.office.com/IMAP.AccessAsUser.All"]}));
-    let checked = check(&stage);
+    let env = with(json!({"scopes": ["https://outlook.office.com/IMAP.AccessAsUser.All"]}));
+    let checked = check(&env);
     assert_eq!(checked.amiss(), ["clock skipped"], "{checked:#?}");
     assert!(
         checked
             .message("target_token")
             .contains("it may use up the refresh token")
     );
-    let stage = with(json!({
+    let env = with(json!({
         "scopes": ["https://outlook.office.com/IMAP.AccessAsUser.All"],
         "expiry": "2020-01-02T03:04:05Z",
     }));
     let mut amiss = NO_TOKEN;
     amiss[0] = "target_token warning";
-    check(&stage).finds(
+    check(&env).finds(
         0,
         &amiss,
         "a renewal was not tried",
         "the next run renews it",
     );
-    assert_eq!(stage.target.token_requests().len(), 0);
+    assert_eq!(env.target.token_requests().len(), 0);
 }
 
 #[test]
 fn a_refresh_token_that_is_replaced_all_the_same_is_not_lost() {
-    let stage = right();
-    let old: Value = serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
-    stage.target.token_trouble(TokenTrouble::Rotate, 1);
-    let ran = stage.command(&["check", "--config", "config.json", "--json"]);
+    let env = right();
+    let old: Value = serde_json::from_str(&fs::read_to_string(file(&env)).unwrap()).unwrap();
+    env.target.token_trouble(TokenTrouble::Rotate, 1);
+    let ran = env.command(&["check", "--config", "config.json", "--json"]);
     let checked = Checked::read(&ran);
     checked.finds(
         0,
@@ -157,17 +154,17 @@ fn a_refresh_token_that_is_replaced_all_the_same_is_not_lost() {
         "token.json was written anew",
         "nothing need",
     );
-    let new: Value = serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
+    let new: Value = serde_json::from_str(&fs::read_to_string(file(&env)).unwrap()).unwrap();
     assert_ne!(new["refresh_token"], old["refresh_token"]);
-    assert_eq!(check(&stage).amiss(), [""; 0]);
+    assert_eq!(check(&env).amiss(), [""; 0]);
 }
 
 #[test]
 fn consent_that_may_end_within_two_days_is_a_warning() {
     for (days, warned) in [(1, false), (4, false), (6, true), (8, false)] {
         let at = Utc::now() - TimeDelta::days(days);
-        let stage = with(json!({"consented_at": at.format("%Y-%m-%dT%H:%M:%SZ").to_string()}));
-        let checked = check(&stage);
+        let env = with(json!({"consented_at": at.format("%Y-%m-%dT%H:%M:%SZ").to_string()}));
+        let checked = check(&env);
         if warned {
             let cause = "is still in \"Testing\", this sign-in ends";
             checked.finds(0, &["target_token warning"], cause, "Publish app");
@@ -179,11 +176,11 @@ fn consent_that_may_end_within_two_days_is_a_warning() {
 
 #[test]
 fn a_clock_that_is_wrong() {
-    let stage = right();
-    stage.target.clock().advance(Duration::from_secs(40));
-    assert_eq!(check(&stage).amiss(), [""; 0]);
-    stage.target.clock().advance(Duration::from_secs(560));
-    let checked = check(&stage);
+    let env = right();
+    env.target.clock().advance(Duration::from_secs(40));
+    assert_eq!(check(&env).amiss(), [""; 0]);
+    env.target.clock().advance(Duration::from_secs(560));
+    let checked = check(&env);
     checked.finds(
         0,
         &["clock warning"],

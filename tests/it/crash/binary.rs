@@ -12,14 +12,14 @@ const ROUNDS: usize = 200;
 #[test]
 #[ignore = "hundreds of rounds with real intervals, which wait 30 s for what may be done late: two minutes"]
 fn the_real_program_killed_at_random_moments() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
     let begun = Instant::now();
     let run = || {
         Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
             .args(["run", "--once", "--log", "stderr", "--config"])
-            .arg(world.config_file())
+            .arg(env.config_file())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -27,16 +27,16 @@ fn the_real_program_killed_at_random_moments() {
             .unwrap()
     };
     // How long a run takes here that nobody disturbs.
-    plant_round(&world.source, 2 * ROUNDS);
+    plant_round(&env.source, 2 * ROUNDS);
     let first = Instant::now();
-    assert_eq!(run().wait().unwrap().code(), Some(0), "{}", world.dump());
+    assert_eq!(run().wait().unwrap().code(), Some(0), "{}", env.dump());
     // The more waits, the longer it takes until something is sent: the moments are drawn from a time that follows.
     let mut within = 2 * first.elapsed();
-    let delivered = || world.one::<i64>("SELECT count(*) FROM message WHERE status = 'delivered'");
+    let delivered = || env.one::<i64>("SELECT count(*) FROM message WHERE status = 'delivered'");
     let (mut killed, mut fruitful) = (0, 0);
     for round in 0..ROUNDS {
-        plant_round(&world.source, 2 * round);
-        plant_round(&world.source, 2 * round + 1);
+        plant_round(&env.source, 2 * round);
+        plant_round(&env.source, 2 * round + 1);
         let before = delivered();
         let mut child = run();
         // The moment is the point of the test: it is drawn, not awaited.
@@ -53,10 +53,10 @@ fn the_real_program_killed_at_random_moments() {
             (true, false) => within.mul_f64(1.15).min(Duration::from_secs(5)),
         };
     }
-    let open: i64 = world.one("SELECT count(*) FROM message WHERE status = 'in_flight'");
-    let copies = world.delivered().len();
-    assert_eq!(run().wait().unwrap().code(), Some(0), "{}", world.dump());
-    world.assert_complete();
+    let open: i64 = env.one("SELECT count(*) FROM message WHERE status = 'in_flight'");
+    let copies = env.delivered().len();
+    assert_eq!(run().wait().unwrap().code(), Some(0), "{}", env.dump());
+    env.assert_complete();
     println!(
         "the real program: killed {killed} of {ROUNDS} times, {fruitful} times after it had delivered something; \
          then {copies} copies were there and {open} rows in flight; 0 lost, 0 twice of {} in {:.0} s",

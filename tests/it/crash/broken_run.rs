@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::fuse::Fuse;
 use crate::testkit::dovecot::{self, Dovecot};
+use crate::testkit::env::SOURCE;
 use crate::testkit::proxy::Side;
 use crate::testkit::route::{Ran, Route};
 
@@ -211,7 +212,7 @@ impl<'a> BrokenRun<'a> {
         let letters = letters(matches!(servers, Servers::Gmail), big);
         let (ends, ports, users, passes) = match servers {
             Servers::Gmail => {
-                let plain = Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN");
+                let plain = Options::plain(SOURCE);
                 let [source, target] = [plain, Options::default()].map(|options| {
                     Box::new(Gmail::start(Options {
                         tls: false,
@@ -254,15 +255,15 @@ impl<'a> BrokenRun<'a> {
         route
             .plain("source", source.port())
             .plain("target", target.port());
-        let stage = BrokenRun {
+        let env = BrokenRun {
             route,
             source,
             target,
             ends,
             letters,
         };
-        stage.letters.iter().for_each(|letter| stage.plant(letter));
-        stage
+        env.letters.iter().for_each(|letter| env.plant(letter));
+        env
     }
 
     fn plant(&self, letter: &Letter) {

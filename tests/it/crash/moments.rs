@@ -43,13 +43,13 @@ pub(crate) fn plant_round(source: &Dovecot, round: usize) {
 
 #[test]
 fn killed_at_random_moments() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
     let mut killed = 0;
     for round in 0..ROUNDS {
-        plant_round(&world.source, round);
-        let mut child = world.spawn(&[]);
+        plant_round(&env.source, round);
+        let mut child = env.spawn(&[]);
         // The moment is the point of the test: it is drawn, not awaited.
         thread::sleep(Duration::from_millis(fastrand::u64(20..250)));
         killed += usize::from(child.try_wait().unwrap().is_none());
@@ -60,9 +60,9 @@ fn killed_at_random_moments() {
         killed > ROUNDS / 2,
         "{killed} of {ROUNDS} were killed before their end"
     );
-    world.run_until_done(3);
-    world.assert_complete();
-    let claims: i64 = world.one("SELECT sum(attempt) FROM message");
+    env.run_until_done(3);
+    env.assert_complete();
+    let claims: i64 = env.one("SELECT sum(attempt) FROM message");
     println!(
         "killed {killed} times, {claims} claims for {} rows",
         ROUNDS * 7
@@ -71,13 +71,13 @@ fn killed_at_random_moments() {
 
 /// Runs a round of mail per cut, with the connection to one side cut after a random number of bytes.
 fn cut_at_random_bytes(side: &str, proxy_for: impl Fn(&DovecotEnv) -> u16) {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
-    let proxy = Proxy::start(proxy_for(&world));
-    world.through(side, proxy.port());
+    let proxy = Proxy::start(proxy_for(&env));
+    env.through(side, proxy.port());
     for round in 0..ROUNDS {
-        plant_round(&world.source, round);
+        plant_round(&env.source, round);
         let direction = if round % 2 == 0 {
             Side::ToServer
         } else {
@@ -90,10 +90,10 @@ fn cut_at_random_bytes(side: &str, proxy_for: impl Fn(&DovecotEnv) -> u16) {
             fastrand::u64(0..60_000)
         };
         proxy.cut_after(direction, bytes);
-        world.run();
+        env.run();
     }
-    world.run_until_done(5);
-    world.assert_complete();
+    env.run_until_done(5);
+    env.assert_complete();
     assert!(proxy.cuts() > ROUNDS / 3, "{} cuts", proxy.cuts());
     println!("{side} cut {} times", proxy.cuts());
 }
@@ -109,63 +109,60 @@ fn the_source_cut_at_random_bytes() {
 }
 
 /// Two older messages, so that the two newest are claimed together, and one mark serves both.
-fn plant_older(world: &DovecotEnv) {
+fn plant_older(env: &DovecotEnv) {
     for i in 1..=2 {
         let mail = format!("Message-ID: <older{i}@x>\r\n\r\nolder");
-        world.source.plant(ALICE, mail.as_bytes(), "", T0 - i);
+        env.source.plant(ALICE, mail.as_bytes(), "", T0 - i);
     }
 }
 
-/// A world whose target is reached in plain text through a proxy.
+/// Two Dovecots whose target is reached in plain text through a proxy.
 fn plain_target() -> Option<(DovecotEnv, Proxy)> {
-    let mut world = TestEnv::dovecot()?;
-    let proxy = Proxy::start(world.target.port());
-    world.plain("target", proxy.port());
-    Some((world, proxy))
+    let mut env = TestEnv::dovecot()?;
+    let proxy = Proxy::start(env.target.port());
+    env.plain("target", proxy.port());
+    Some((env, proxy))
 }
 
 #[test]
 fn an_append_that_was_done_but_not_answered_is_found_again() {
-    let Some((world, proxy)) = plain_target() else {
+    let Some((env, proxy)) = plain_target() else {
         return;
     };
     for round in 0..20 {
-        plant_round(&world.source, round);
+        plant_round(&env.source, round);
         proxy.cut_before_reply(b"APPENDUID");
-        let ran = world.run();
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
         assert!(ran.err.contains("did arrive"), "{}", ran.err);
         assert_eq!(proxy.cuts(), round + 1);
     }
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn a_delivery_that_could_not_be_written_down_is_found_again() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
-    world
-        .source
+    env.source
         .plant(ALICE, b"Subject: none\r\n\r\nfirst", "", T0);
-    world.run_until_done(1);
-    world
-        .source
+    env.run_until_done(1);
+    env.source
         .plant(ALICE, b"Subject: x\r\n\r\nhas no name", "", T0);
     // As a full disk or a lock would that passes: this one change cannot be written, the next can.
-    world
-        .sql()
+    env.sql()
         .execute_batch(
             "CREATE TRIGGER full BEFORE UPDATE OF status ON message WHEN NEW.status = 'delivered'
              BEGIN SELECT RAISE(ABORT, 'no room'); END",
         )
         .unwrap();
-    let ran = world.run();
+    let ran = env.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
-    assert_eq!(world.delivered().len(), 2, "it was sent: {}", ran.err);
-    world.sql().execute_batch("DROP TRIGGER full").unwrap();
-    world.run_until_done(1);
-    world.assert_complete();
+    assert_eq!(env.delivered().len(), 2, "it was sent: {}", ran.err);
+    env.sql().execute_batch("DROP TRIGGER full").unwrap();
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
@@ -174,34 +171,34 @@ fn a_message_sent_with_mended_line_ends_is_found_again_too() {
     let target = Dovecot::build()
         .xoauth2(true)
         .capability("IMAP4rev1 SASL-IR AUTH=XOAUTH2 UIDPLUS");
-    let Some(mut world) = TestEnv::dovecot_with(Dovecot::build(), target) else {
+    let Some(mut env) = TestEnv::dovecot_with(Dovecot::build(), target) else {
         return;
     };
     // As Cyrus does; once mended there is a CRLF for each.
-    let port = answering::start(world.target.port(), |command| {
+    let port = answering::start(env.target.port(), |command| {
         let as_it_is = command.starts_with("APPEND") && command.ends_with("{29}");
         as_it_is.then(|| "NO Message contains bare newlines".into())
     });
     let proxy = Proxy::start(port);
-    world.plain("target", proxy.port());
+    env.plain("target", proxy.port());
     let bare = b"Subject: x\r\n\r\na\rb\rc\rd\re\rfgh\r\n";
     assert_eq!(bare.len(), 29);
-    world.source.plant(ALICE, bare, "", T0);
+    env.source.plant(ALICE, bare, "", T0);
     proxy.cut_before_reply(b"APPENDUID");
-    let ran = world.run();
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert_eq!(proxy.cuts(), 1);
-    assert_eq!(world.delivered().len(), 1, "{}\n{}", ran.err, world.dump());
-    let altered: i64 = world.one("SELECT altered FROM message");
+    assert_eq!(env.delivered().len(), 1, "{}\n{}", ran.err, env.dump());
+    let altered: i64 = env.one("SELECT altered FROM message");
     assert_eq!(altered, 1);
 }
 
 #[test]
 fn an_append_that_commits_after_its_connection_died_is_waited_for() {
-    let Some((mut world, proxy)) = plain_target() else {
+    let Some((mut env, proxy)) = plain_target() else {
         return;
     };
-    world.set("connections", 1);
+    env.set("connections", 1);
     // Intervals in tests believe in absence after 300 ms; the server commits after 150.
     for (i, mail) in [
         "Message-ID: <late@x>\r\n\r\nlate one, ends here",
@@ -210,11 +207,9 @@ fn an_append_that_commits_after_its_connection_died_is_waited_for() {
     .iter()
     .enumerate()
     {
-        world
-            .source
-            .plant(ALICE, mail.as_bytes(), "", T0 + i as i64);
+        env.source.plant(ALICE, mail.as_bytes(), "", T0 + i as i64);
         proxy.commit_late(b"ends here", Duration::from_millis(150));
-        let ran = world.run();
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
         assert!(
             ran.err.contains("has not arrived") || ran.err.contains("did arrive"),
@@ -223,19 +218,19 @@ fn an_append_that_commits_after_its_connection_died_is_waited_for() {
         );
         assert_eq!(proxy.cuts(), i + 1);
     }
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn a_target_renumbered_while_an_append_was_open_is_searched_from_the_start() {
-    let Some((mut world, proxy)) = plain_target() else {
+    let Some((mut env, proxy)) = plain_target() else {
         return;
     };
-    world.set("connections", 1);
+    env.set("connections", 1);
     // Mail of other origin, which goes again, so that the new numbers are lower than the old ones.
     let others: Vec<u32> = (0..20)
         .map(|i| {
-            world.target.append(
+            env.target.append(
                 BOB,
                 "INBOX",
                 format!("Subject: {i}\r\n\r\nother").as_bytes(),
@@ -244,92 +239,88 @@ fn a_target_renumbered_while_an_append_was_open_is_searched_from_the_start() {
             )
         })
         .collect();
-    plant_round(&world.source, 0);
-    world.run_until_done(1);
+    plant_round(&env.source, 0);
+    env.run_until_done(1);
     for uid in others {
-        world.target.expunge(BOB, "INBOX", uid);
+        env.target.expunge(BOB, "INBOX", uid);
     }
     // The one without a name first: only its place tells that it arrived.
     for mail in [
         "Subject: no id\r\n\r\nleft open",
         "Message-ID: <open@x>\r\n\r\nleft open too",
     ] {
-        world
-            .source
-            .plant(ALICE, mail.as_bytes(), "", T0 - 1_000_000);
+        env.source.plant(ALICE, mail.as_bytes(), "", T0 - 1_000_000);
         proxy.refuse_after_cut();
         proxy.cut_before_reply(b"APPENDUID");
         let cuts = proxy.cuts();
-        let mut child = world.spawn(&[]);
+        let mut child = env.spawn(&[]);
         testkit::eventually("the connection is cut", || proxy.cuts() > cuts);
         child.kill().unwrap();
         child.wait().unwrap();
-        world.target.reset_uidvalidity(BOB);
+        env.target.reset_uidvalidity(BOB);
         proxy.refuse(false);
-        world.run_until_done(1);
+        env.run_until_done(1);
     }
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn a_message_that_never_arrived_is_not_mistaken_for_one_almost_the_same() {
-    let Some((mut world, proxy)) = plain_target() else {
+    let Some((mut env, proxy)) = plain_target() else {
         return;
     };
-    world.set("connections", 1);
-    plant_older(&world);
+    env.set("connections", 1);
+    plant_older(&env);
     // Servers rewrite line ends, so a look for the second would take the first for it.
-    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
-    world
-        .source
+    env.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    env.source
         .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\n", "", T0 + 1);
     proxy.cut_before_command(b"{18");
-    world.run_until_done(1);
+    env.run_until_done(1);
     assert_eq!(proxy.cuts(), 1);
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn a_copy_that_the_target_altered_vouches_for_one_message_only() {
-    let Some((mut world, proxy)) = plain_target() else {
+    let Some((mut env, proxy)) = plain_target() else {
         return;
     };
-    world.set("connections", 1);
-    plant_older(&world);
+    env.set("connections", 1);
+    plant_older(&env);
     // Dovecot drops the second CR: what arrives has the bytes of neither, and is like both.
-    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
-    world
-        .source
+    env.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    env.source
         .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\r\n", "", T0 + 1);
     proxy.cut_before_command(b"{18");
-    world.run_until_done(1);
+    env.run_until_done(1);
     assert_eq!(proxy.cuts(), 1);
-    world.assert_complete();
+    env.assert_complete();
 }
 
 /// Two messages that are like each other, planted in this order, are left open together: the newer one has arrived, the
 /// older one was not begun.
 fn two_left_open(mails: [(&str, i64); 2]) {
-    let Some(mut world) = TestEnv::dovecot() else {
+    let Some(mut env) = TestEnv::dovecot() else {
         return;
     };
-    let fuse = Fuse::start(world.target.port());
-    world.plain("target", fuse.port());
-    world.set("connections", 1);
-    plant_older(&world);
+    let fuse = Fuse::start(env.target.port());
+    env.plain("target", fuse.port());
+    env.set("connections", 1);
+    plant_older(&env);
     for (mail, date) in mails {
-        world.source.plant(ALICE, mail.as_bytes(), "", date);
+        env.source.plant(ALICE, mail.as_bytes(), "", date);
     }
     fuse.arm(Side::ToClient, When::Says("APPENDUID"), Deed::Hold);
-    let mut child = world.spawn(&[]);
+    let mut child = env.spawn(&[]);
     assert!(fuse.wait(Duration::from_secs(20)));
     child.kill().unwrap();
     child.wait().unwrap();
     fuse.release();
-    let open: i64 = world.one("SELECT count(*) FROM message WHERE mark_id IS NOT NULL");
-    assert_eq!(open, 2, "{}", world.dump());
-    world.run_until_done(1);
-    world.assert_complete();
+    let open: i64 = env.one("SELECT count(*) FROM message WHERE mark_id IS NOT NULL");
+    assert_eq!(open, 2, "{}", env.dump());
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
@@ -350,30 +341,30 @@ fn of_two_left_open_the_one_with_its_very_bytes_has_arrived() {
 
 #[test]
 fn nor_is_it_found_for_another_message_of_that_name() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
     let mail = |end: &str| {
         format!("Message-ID: <one@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\ntwin{end}")
     };
-    world.source.plant(ALICE, mail("\r\r\n").as_bytes(), "", T0);
-    world.run_until_done(1);
-    world.source.plant(ALICE, mail("").as_bytes(), "", T0 + 1);
-    world.run_until_done(1);
-    world.assert_complete();
+    env.source.plant(ALICE, mail("\r\r\n").as_bytes(), "", T0);
+    env.run_until_done(1);
+    env.source.plant(ALICE, mail("").as_bytes(), "", T0 + 1);
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn a_person_who_ends_it_waits_for_one_farewell_only() {
-    let Some((mut world, target)) = plain_target() else {
+    let Some((mut env, target)) = plain_target() else {
         return;
     };
-    let source = Proxy::start(world.source.tls_port());
-    world.through("source", source.port());
-    world.source.plant(ALICE, b"Subject: x\r\n\r\nopen", "", T0);
+    let source = Proxy::start(env.source.tls_port());
+    env.through("source", source.port());
+    env.source.plant(ALICE, b"Subject: x\r\n\r\nopen", "", T0);
     target.refuse_after_cut();
     target.cut_before_reply(b"APPENDUID");
-    let mut child = world.spawn(&[]);
+    let mut child = env.spawn(&[]);
     testkit::eventually("the connection is cut", || target.cuts() > 0);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -381,53 +372,52 @@ fn a_person_who_ends_it_waits_for_one_farewell_only() {
     let (from_source, to_target) = (source.connections(), target.connections());
     target.refuse(false);
     target.stall_after(Side::ToClient, 0);
-    let child = world.spawn(&[]);
+    let child = env.spawn(&[]);
     testkit::eventually("it looks for it", || target.connections() > to_target);
     let told = Command::new("kill").arg(child.id().to_string()).status();
     assert!(told.unwrap().success());
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert_eq!(source.connections(), from_source);
-    world.run_until_done(1);
-    world.assert_complete();
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn nor_is_it_where_the_target_has_new_uids() {
-    let Some((mut world, proxy)) = plain_target() else {
+    let Some((mut env, proxy)) = plain_target() else {
         return;
     };
-    world.set("connections", 1);
-    world.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
-    world.run_until_done(1);
-    world
-        .source
+    env.set("connections", 1);
+    env.source.plant(ALICE, b"Subject: x\r\n\r\ntwin", "", T0);
+    env.run_until_done(1);
+    env.source
         .plant(ALICE, b"Subject: x\r\n\r\ntwin\r\n", "", T0 + 1);
     proxy.refuse_after_cut();
     proxy.cut_before_command(b"{20");
-    let mut child = world.spawn(&[]);
+    let mut child = env.spawn(&[]);
     testkit::eventually("the connection is cut", || proxy.cuts() > 0);
     child.kill().unwrap();
     child.wait().unwrap();
-    world.target.reset_uidvalidity(BOB);
+    env.target.reset_uidvalidity(BOB);
     proxy.refuse(false);
-    world.run_until_done(1);
-    world.assert_complete();
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn a_message_that_cannot_have_arrived_is_sent_again_at_once() {
-    let Some((world, proxy)) = plain_target() else {
+    let Some((env, proxy)) = plain_target() else {
         return;
     };
     let big = format!(
         "Message-ID: <big@x>\r\n\r\n{}",
         "0123456789abcdef\r\n".repeat(1_500_000)
     );
-    world.source.plant(ALICE, big.as_bytes(), "", T0);
+    env.source.plant(ALICE, big.as_bytes(), "", T0);
     // More than the socket buffers on the way hold, so that the last byte cannot have left us.
     proxy.cut_after(Side::ToServer, 1_000_000);
-    let ran = world.run();
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert_eq!(proxy.cuts(), 1);
     assert!(
@@ -435,28 +425,28 @@ fn a_message_that_cannot_have_arrived_is_sent_again_at_once() {
         "nothing to look for: {}",
         ran.err
     );
-    world.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn a_target_that_stops_answering_is_given_up_and_resolved() {
-    let Some((world, proxy)) = plain_target() else {
+    let Some((env, proxy)) = plain_target() else {
         return;
     };
-    plant_round(&world.source, 0);
+    plant_round(&env.source, 0);
     proxy.stall_after(Side::ToClient, 3_000);
-    world.run_until_done(2);
-    world.assert_complete();
+    env.run_until_done(2);
+    env.assert_complete();
 }
 
 #[test]
 fn a_session_sees_what_came_since_it_was_opened() {
-    let Some(world) = TestEnv::dovecot() else {
+    let Some(env) = TestEnv::dovecot() else {
         return;
     };
     let endpoint = Endpoint {
         host: "127.0.0.1".into(),
-        port: world.target.port(),
+        port: env.target.port(),
         tls: Tls::None,
         ca_file: None,
         origin: Origin::default(),
@@ -465,21 +455,18 @@ fn a_session_sees_what_came_since_it_was_opened() {
         user: BOB.into(),
         token: Secret::new(TOKEN.into()),
     };
-    world
-        .target
+    env.target
         .append(BOB, "INBOX", b"Subject: a\r\n\r\na", "", T0);
     let mut session = Session::open(&endpoint, &login, &route::quick()).unwrap();
     session.examine("INBOX").unwrap();
-    world
-        .target
+    env.target
         .append(BOB, "INBOX", b"Subject: b\r\n\r\nb", "", T0);
     let (old, end) = session.uid_fetch("1:*", "(UID)", 0);
     end.unwrap();
     assert_eq!(old.len(), 1, "the hole: the old view is answered");
     // Opened anew, since the look above has told this session of the second message.
     session.examine("INBOX").unwrap();
-    world
-        .target
+    env.target
         .append(BOB, "INBOX", b"Subject: c\r\n\r\nc", "", T0);
     let look = session.look("INBOX", "1:*", "(UID)", 0, &[]).unwrap();
     assert_eq!(look.found.len(), 3);
@@ -487,24 +474,24 @@ fn a_session_sees_what_came_since_it_was_opened() {
 
 #[test]
 fn many_of_one_message_id_arrive_once_each_whatever_answers_are_lost() {
-    let Some((mut world, proxy)) = plain_target() else {
+    let Some((mut env, proxy)) = plain_target() else {
         return;
     };
-    world.set("connections", 5);
+    env.set("connections", 5);
     for i in 0..10 {
         let mail =
             format!("Message-ID: <one@x>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\ntext {i}");
-        world.source.plant(ALICE, mail.as_bytes(), "", T0 + i);
+        env.source.plant(ALICE, mail.as_bytes(), "", T0 + i);
         let nameless = format!("Subject: x\r\n\r\nnameless {i}");
-        world.source.plant(ALICE, nameless.as_bytes(), "", T0 + i);
+        env.source.plant(ALICE, nameless.as_bytes(), "", T0 + i);
     }
     // Each lost answer leaves one of them open while its likes wait.
     for _ in 0..10 {
         proxy.cut_before_reply(b"APPENDUID");
-        if world.run().status == 0 && proxy.cuts() == 0 {
+        if env.run().status == 0 && proxy.cuts() == 0 {
             break;
         }
     }
-    world.run_until_done(2);
-    world.assert_complete();
+    env.run_until_done(2);
+    env.assert_complete();
 }

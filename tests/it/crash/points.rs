@@ -1,4 +1,4 @@
-//! The run of `stage` broken off at every line that is said and in the middle of every literal, in every way there is.
+//! The run of `broken_run` broken off at every line that is said and in the middle of every literal, in every way there is.
 //!
 //! How it is bounded: a run that nobody disturbs is recorded first; with one connection to the target, and the one that
 //! the reader has to the source, its events come in the same order each time. Every one of them is tried, and the one
@@ -6,16 +6,13 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::broken_run::{BrokenRun, Findings, Servers};
 use super::fuse::{Deed, Fuse, When};
+use crate::testkit::at_a_time;
 use crate::testkit::proxy::Side;
 
-/// Runs at a time; most of the time of a run is waiting.
-pub(crate) const AT_A_TIME: usize = 6;
 /// Failures that are told in full.
 const TOLD: usize = 3;
 
@@ -69,30 +66,30 @@ impl fmt::Display for Point {
     }
 }
 
-fn fuse<'a>(stage: &'a BrokenRun<'_>, end: End) -> &'a Fuse {
+fn fuse<'a>(env: &'a BrokenRun<'_>, end: End) -> &'a Fuse {
     match end {
-        End::Source => &stage.source,
-        End::Target => &stage.target,
+        End::Source => &env.source,
+        End::Target => &env.target,
     }
 }
 
 /// Breaks a run at this point, lets it or the next one go to the end, and judges. At which event it was, if it came.
 fn try_point(servers: &Servers, big: bool, point: Point) -> (Option<String>, Findings) {
-    let stage = BrokenRun::new(servers, big);
+    let env = BrokenRun::new(servers, big);
     let (end, side, deed) = point.way;
-    let fuse = fuse(&stage, end);
+    let fuse = fuse(&env, end);
     fuse.arm(side, When::Nth(point.nth), deed);
-    let mut child = stage.spawn(&[]);
+    let mut child = env.spawn(&[]);
     if matches!(deed, Deed::Hold | Deed::HoldLate) {
         while !fuse.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
         if fuse.fired().is_some() {
             child.kill().unwrap();
             child.wait().unwrap();
             fuse.release();
-            child = stage.spawn(&[]);
+            child = env.spawn(&[]);
         }
     }
-    let findings = stage.end_and_judge(child);
+    let findings = env.end_and_judge(child);
     (fuse.fired(), findings)
 }
 
@@ -136,20 +133,6 @@ impl Tally {
     }
 }
 
-/// Does this for each of them, some at a time.
-pub(crate) fn at_a_time<T: Sync>(all: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|s| {
-        for _ in 0..AT_A_TIME {
-            s.spawn(|| {
-                while let Some(one) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(one);
-                }
-            });
-        }
-    });
-}
-
 /// Every `stride`th point of each of these ways.
 fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usize) {
     let begun = Instant::now();
@@ -178,7 +161,7 @@ fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usi
     }
     drop(undisturbed);
     let tally = Mutex::new(tally);
-    at_a_time(&points, |point| {
+    at_a_time(points.iter().collect(), |point| {
         let (fired, mut findings) = try_point(servers, big, *point);
         match &fired {
             Some(event) if point.beyond => findings.wrong.push(format!(

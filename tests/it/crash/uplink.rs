@@ -5,6 +5,7 @@ use std::process::{Child, Command};
 
 use gmail_stand_in::{Gmail, Mail, Options};
 
+use crate::testkit::env::SOURCE;
 use crate::testkit::eventually;
 use crate::testkit::proxy::{Proxy, Side};
 use crate::testkit::route::{Account, Route};
@@ -28,7 +29,7 @@ fn line(tls: bool, size: u64) -> Line {
         password: "secret".into(),
         ..Options::plain(capabilities)
     };
-    let source = Gmail::start(plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN"));
+    let source = Gmail::start(plain(SOURCE));
     let target = Gmail::start(plain("IMAP4rev1 UIDPLUS IDLE SASL-IR AUTH=PLAIN"));
     let proxy = Proxy::start(target.port());
     let accounts = [

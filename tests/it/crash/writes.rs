@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::broken_run::{BrokenRun, Findings, Servers};
-use super::points::{Tally, at_a_time};
+use super::points::Tally;
+use crate::testkit::at_a_time;
 use crate::testkit::in_ci;
 use crate::testkit::proxy::Side;
 
@@ -39,24 +40,22 @@ impl Library {
     }
 
     /// Lets this happen to the next run that is started; where it leaves word of that.
-    fn preload(&self, stage: &mut BrokenRun<'_>, fault: &str) -> PathBuf {
+    fn preload(&self, env: &mut BrokenRun<'_>, fault: &str) -> PathBuf {
         let library = self.dir.path().join("ledger_io.so");
-        let mark = stage.dir.path().join("mark");
-        stage
-            .env
+        let mark = env.dir.path().join("mark");
+        env.variables
             .push(("LD_PRELOAD", library.to_str().unwrap().into()));
-        stage.env.push(("LEDGER_FAULT", fault.into()));
-        stage
-            .env
+        env.variables.push(("LEDGER_FAULT", fault.into()));
+        env.variables
             .push(("LEDGER_FAULT_MARK", mark.to_str().unwrap().into()));
         mark
     }
 
     /// How much a run that nobody disturbs does of it.
     fn count(&self, servers: &Servers, kind: &str) -> usize {
-        let mut stage = BrokenRun::new(servers, false);
-        let mark = self.preload(&mut stage, &format!("{kind} 1000000000"));
-        stage.end(stage.spawn(&[])).unwrap();
+        let mut env = BrokenRun::new(servers, false);
+        let mark = self.preload(&mut env, &format!("{kind} 1000000000"));
+        env.end(env.spawn(&[])).unwrap();
         let count = fs::read_to_string(mark.with_extension("count")).unwrap();
         count.trim().parse().unwrap()
     }
@@ -87,12 +86,12 @@ fn enumerate(name: &str, servers: &Servers, kind: &str, stride: usize) {
     let first = fastrand::usize(1..=stride);
     let points: Vec<usize> = (first..=count).step_by(stride).collect();
     let (tally, missed, unharmed) = (Mutex::new(Tally::default()), Mutex::new(0), Mutex::new(0));
-    at_a_time(&points, |nth| {
-        let mut stage = BrokenRun::new(servers, false);
-        let mark = library.preload(&mut stage, &format!("{kind} {nth}"));
-        let child = stage.spawn(&[]);
-        stage.env.clear();
-        let ran = stage.end(child);
+    at_a_time(points.iter().collect(), |nth| {
+        let mut env = BrokenRun::new(servers, false);
+        let mark = library.preload(&mut env, &format!("{kind} {nth}"));
+        let child = env.spawn(&[]);
+        env.variables.clear();
+        let ran = env.end(child);
         let fired = mark.with_extension("fired").exists();
         *missed.lock().unwrap() += usize::from(!fired);
         let wrong = match ran {
@@ -104,7 +103,7 @@ fn enumerate(name: &str, servers: &Servers, kind: &str, stride: usize) {
             Err(hangs) => Some(hangs),
         };
         // The disk has room again.
-        let mut findings = stage.end_and_judge(stage.spawn(&[]));
+        let mut findings = env.end_and_judge(env.spawn(&[]));
         findings.wrong.extend(wrong);
         tally
             .lock()
@@ -173,27 +172,27 @@ fn the_disk_full_at_some_ledger_writes() {
 #[test]
 fn a_ledger_that_may_not_be_written_is_said_so_and_nothing_is_sent() {
     let library = Library::build();
-    let mut stage = BrokenRun::new(&Servers::Gmail, false);
-    stage.end(stage.spawn(&["--dry-run"])).unwrap();
+    let mut env = BrokenRun::new(&Servers::Gmail, false);
+    env.end(env.spawn(&["--dry-run"])).unwrap();
     // A ledger there is, and it is opened for reading alone.
-    fs::write(stage.ledger_file(), "").unwrap();
-    library.preload(&mut stage, "shut 0");
-    let ran = stage.end(stage.spawn(&[])).unwrap();
+    fs::write(env.ledger_file(), "").unwrap();
+    library.preload(&mut env, "shut 0");
+    let ran = env.end(env.spawn(&[])).unwrap();
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(says(&ran.err, "cannot be written"), "{}", ran.err);
     assert!(says(&ran.err, "hint: may you write"), "{}", ran.err);
-    stage.env.clear();
+    env.variables.clear();
     let mut tally = Tally::default();
-    tally.add("written again", stage.end_and_judge(stage.spawn(&[])));
+    tally.add("written again", env.end_and_judge(env.spawn(&[])));
     tally.tell("a ledger that may not be written", Instant::now());
 }
 
 #[test]
 fn a_ledger_whose_folder_is_gone_is_said_so() {
-    let mut stage = BrokenRun::new(&Servers::Gmail, false);
-    let gone = stage.dir.path().join("gone");
-    stage.set("state_file", gone.join("sync_state.db").to_str().unwrap());
-    let ran = stage.end(stage.spawn(&[])).unwrap();
+    let mut env = BrokenRun::new(&Servers::Gmail, false);
+    let gone = env.dir.path().join("gone");
+    env.set("state_file", gone.join("sync_state.db").to_str().unwrap());
+    let ran = env.end(env.spawn(&[])).unwrap();
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(says(&ran.err, "gone/sync_state.db"), "{}", ran.err);
     assert!(
@@ -201,7 +200,7 @@ fn a_ledger_whose_folder_is_gone_is_said_so() {
         "{}",
         ran.err
     );
-    assert!(stage.target.said(Side::ToServer).is_empty());
+    assert!(env.target.said(Side::ToServer).is_empty());
 }
 
 /// A file system in memory of a size of its own. Needs root.
@@ -254,18 +253,18 @@ impl Drop for Disk {
 
 /// A run with so many pages of room; whether that was enough.
 fn with_room_for(pages: usize) -> Option<(bool, Findings)> {
-    let mut stage = BrokenRun::new(&Servers::Gmail, false);
-    let at = stage.dir.path().join("disk");
+    let mut env = BrokenRun::new(&Servers::Gmail, false);
+    let at = env.dir.path().join("disk");
     let disk = Disk::mount(&at)?;
     disk.remount(&format!("size={}k", 4 * pages));
-    stage.set("state_file", at.join("sync_state.db").to_str().unwrap());
-    let ran = stage.end(stage.spawn(&[]));
+    env.set("state_file", at.join("sync_state.db").to_str().unwrap());
+    let ran = env.end(env.spawn(&[]));
     disk.remount("size=16m");
     let wrong = match &ran {
         Ok(ran) => expected("full", ran.status, &ran.err),
         Err(hangs) => Some(hangs.clone()),
     };
-    let mut findings = stage.end_and_judge(stage.spawn(&[]));
+    let mut findings = env.end_and_judge(env.spawn(&[]));
     findings.wrong.extend(wrong);
     Some((ran.is_ok_and(|r| r.status == 3), findings))
 }
@@ -274,7 +273,7 @@ fn with_room_for(pages: usize) -> Option<(bool, Findings)> {
 fn a_small_disk(pages: &[usize], name: &str) {
     let begun = Instant::now();
     let (tally, enough) = (Mutex::new(Tally::default()), Mutex::new(0));
-    at_a_time(pages, |pages| {
+    at_a_time(pages.iter().collect(), |pages| {
         if let Some((was_enough, findings)) = with_room_for(*pages) {
             *enough.lock().unwrap() += usize::from(was_enough);
             tally
@@ -301,18 +300,18 @@ fn a_small_disk_of_some_sizes() {
 
 #[test]
 fn a_disk_that_became_read_only_is_said_so() {
-    let mut stage = BrokenRun::new(&Servers::Gmail, false);
-    let at = stage.dir.path().join("disk");
+    let mut env = BrokenRun::new(&Servers::Gmail, false);
+    let at = env.dir.path().join("disk");
     let Some(disk) = Disk::mount(&at) else { return };
     disk.remount("size=16m");
-    stage.set("state_file", at.join("sync_state.db").to_str().unwrap());
-    stage.end(stage.spawn(&[])).unwrap();
+    env.set("state_file", at.join("sync_state.db").to_str().unwrap());
+    env.end(env.spawn(&[])).unwrap();
     disk.remount("ro");
-    let ran = stage.end(stage.spawn(&[])).unwrap();
+    let ran = env.end(env.spawn(&[])).unwrap();
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(says(&ran.err, "can only be read"), "{}", ran.err);
     disk.remount("rw");
     let mut tally = Tally::default();
-    tally.add("written again", stage.end_and_judge(stage.spawn(&[])));
+    tally.add("written again", env.end_and_judge(env.spawn(&[])));
     tally.tell("a disk that became read-only", Instant::now());
 }

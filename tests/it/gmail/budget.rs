@@ -21,16 +21,16 @@ struct Running {
 }
 
 impl Running {
-    fn start(stage: &TestEnv) -> Running {
+    fn start(env: &TestEnv) -> Running {
         let mut times = route::quick();
         times.pause = (Duration::from_secs(3600), Duration::from_secs(3600));
-        let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
-        let ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();
+        let config = Config::load(&env.config_file(), Utc::now()).unwrap();
+        let ledger = Ledger::open_or_create(&env.ledger_file(), true).unwrap();
         let engine = Engine::new(config, times, ledger).unwrap();
         let stopper = engine.stopper();
         let watch = Watch {
-            config_file: stage.config_file(),
-            config_of: changed_at(&stage.config_file()),
+            config_file: env.config_file(),
+            config_of: changed_at(&env.config_file()),
             poll: Duration::from_secs(1),
             idle: true,
             ledger_given: false,
@@ -55,35 +55,35 @@ impl Drop for Running {
 
 /// A source with more than a day's bytes in it: thirty messages of 10 kB, and 100 kB may go.
 fn backlog() -> TestEnv {
-    let mut stage = TestEnv::new();
-    stage.set("upload_limit_per_day", "100K");
+    let mut env = TestEnv::new();
+    env.set("upload_limit_per_day", "100K");
     for i in 0..30 {
-        stage.mail(&format!("<{i}@example.org>"), &"x".repeat(10_000));
+        env.mail(&format!("<{i}@example.org>"), &"x".repeat(10_000));
     }
-    stage
+    env
 }
 
-fn limit_is_reached(stage: &TestEnv) -> bool {
-    let trouble = stage.status_soon()["trouble"]["message"].to_string();
+fn limit_is_reached(env: &TestEnv) -> bool {
+    let trouble = env.status_soon()["trouble"]["message"].to_string();
     trouble.contains("upload_limit_per_day")
 }
 
-fn holds(stage: &TestEnv, id: &str) -> bool {
-    let held = stage.held();
+fn holds(env: &TestEnv, id: &str) -> bool {
+    let held = env.held();
     held.iter()
         .any(|m| String::from_utf8_lossy(&m.bytes).contains(id))
 }
 
-fn sent(stage: &TestEnv) -> i64 {
-    stage.one("SELECT coalesce(sum(bytes), 0) FROM upload")
+fn sent(env: &TestEnv) -> i64 {
+    env.one("SELECT coalesce(sum(bytes), 0) FROM upload")
 }
 
 #[test]
 fn new_mail_goes_first_and_ends_the_pause() {
-    let stage = backlog();
-    let running = Running::start(&stage);
-    eventually("the limit is reached", || limit_is_reached(&stage));
-    let before = stage.held().len();
+    let env = backlog();
+    let running = Running::start(&env);
+    eventually("the limit is reached", || limit_is_reached(&env));
+    let before = env.held().len();
     assert!((5..=10).contains(&before), "{before}");
     // The first is dated before all the rest, as what is moved into a mailbox is.
     for (id, date) in [
@@ -91,50 +91,46 @@ fn new_mail_goes_first_and_ends_the_pause() {
         ("<now@new>", "2030-01-01T00:00:00Z"),
     ] {
         let date = chrono::DateTime::parse_from_rfc3339(date).unwrap();
-        stage
-            .source
-            .add(Mail::new(mail(id, DATE, "small")).at(date));
-        eventually("new mail is there", || holds(&stage, id));
+        env.source.add(Mail::new(mail(id, DATE, "small")).at(date));
+        eventually("new mail is there", || holds(&env, id));
     }
     // One that does not fit holds up none that does.
-    stage.mail("<big@new>", &"x".repeat(50_000));
+    env.mail("<big@new>", &"x".repeat(50_000));
     eventually("it has a row", || {
-        stage.one::<i64>("SELECT count(*) FROM message") == 33
+        env.one::<i64>("SELECT count(*) FROM message") == 33
     });
-    stage.mail("<small@new>", "small");
-    eventually("new mail is there", || holds(&stage, "<small@new>"));
-    assert!(!holds(&stage, "<big@new>"));
-    assert_eq!(stage.held().len(), before + 3, "{}", stage.dump());
+    env.mail("<small@new>", "small");
+    eventually("new mail is there", || holds(&env, "<small@new>"));
+    assert!(!holds(&env, "<big@new>"));
+    assert_eq!(env.held().len(), before + 3, "{}", env.dump());
     // Hours pass: first what is new, then what was there.
-    let freed = stage.source.lines();
-    stage
-        .sql()
+    let freed = env.source.lines();
+    env.sql()
         .execute("UPDATE upload SET hour = '2020-01-01T00'", [])
         .unwrap();
-    stage
-        .sql()
+    env.sql()
         .execute(
             "UPDATE message SET in_flight_since = '2020-01-01T00:00:00Z' WHERE status = 'pending'",
             [],
         )
         .unwrap();
-    eventually("the big one is there", || holds(&stage, "<big@new>"));
+    eventually("the big one is there", || holds(&env, "<big@new>"));
     eventually("the limit is reached again", || {
-        stage.held().len() > before + 4
+        env.held().len() > before + 4
     });
     drop(running);
-    assert!(stage.source.lines() > freed);
-    let charged: i64 = stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
-    assert_eq!(charged, 0, "{}", stage.dump());
+    assert!(env.source.lines() > freed);
+    let charged: i64 = env.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+    assert_eq!(charged, 0, "{}", env.dump());
 }
 
 #[test]
 fn a_limit_that_is_reached_costs_the_source_nothing() {
-    let stage = backlog();
-    assert_eq!(stage.run().status, 3);
-    let before = stage.source.lines();
-    assert_eq!(stage.run().status, 3);
-    let said = stage.source.transcript().after(before);
+    let env = backlog();
+    assert_eq!(env.run().status, 3);
+    let before = env.source.lines();
+    assert_eq!(env.run().status, 3);
+    let said = env.source.transcript().after(before);
     assert_eq!(said.commands("BODY.PEEK[])"), 0, "{said}");
 }
 
@@ -146,77 +142,76 @@ fn what_was_not_sent_does_not_count() {
         // The system may have taken more than the server did.
         (Fault::CutInLiteral(1000), 2 * 300_000),
     ] {
-        let mut stage = TestEnv::new();
-        stage
-            .set("upload_limit_per_day", "100M")
+        let mut env = TestEnv::new();
+        env.set("upload_limit_per_day", "100M")
             .set("connections", 1);
         for i in 0..6 {
-            stage.mail(&format!("<{i}@example.org>"), &"x".repeat(300_000));
+            env.mail(&format!("<{i}@example.org>"), &"x".repeat(300_000));
         }
-        stage.target.fault(On::nth(1, "APPEND"), fault.clone());
+        env.target.fault(On::nth(1, "APPEND"), fault.clone());
         // The run ends at once after that.
         let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
-        stage.target.fault(
+        env.target.fault(
             On::nth(2, "AUTHENTICATE").times(99),
             Fault::Answer(no.into()),
         );
-        stage.target.fault(
+        env.target.fault(
             On::nth(2, "APPEND").times(99),
             Fault::Answer("NO [OVERQUOTA] Account is out of storage (Failure)".into()),
         );
-        assert_eq!(stage.run().status, 4);
-        let booked = sent(&stage);
+        assert_eq!(env.run().status, 4);
+        let booked = sent(&env);
         assert!((0..=most).contains(&booked), "{fault:?}: {booked}");
-        stage.target.clear_faults();
-        stage.run_until_done(2);
-        let all: i64 = stage.one("SELECT sum(size) FROM message");
-        assert_eq!(sent(&stage), booked + all, "{fault:?}");
+        env.target.clear_faults();
+        env.run_until_done(2);
+        let all: i64 = env.one("SELECT sum(size) FROM message");
+        assert_eq!(sent(&env), booked + all, "{fault:?}");
     }
 }
 
 #[test]
 fn a_message_that_is_sent_twice_counts_twice() {
-    let stage = TestEnv::new();
-    stage.source.add(Mail::new(
+    let env = TestEnv::new();
+    env.source.add(Mail::new(
         b"Message-ID: <bare@x>\nDate: Tue, 14 Nov 2023 22:13:20 +0000\n\nbare\n",
     ));
-    stage.target.fault(
+    env.target.fault(
         On::nth(1, "APPEND"),
         Fault::AnswerAfterLiteral {
             text: "BAD Invalid Arguments: Unable to parse message".into(),
             stored: false,
         },
     );
-    stage.run_until_done(1);
-    let taken = stage.target.uploaded() as i64;
-    assert_eq!(sent(&stage), taken, "{}", stage.dump());
+    env.run_until_done(1);
+    let taken = env.target.uploaded() as i64;
+    assert_eq!(sent(&env), taken, "{}", env.dump());
 }
 
 #[test]
 fn a_run_that_is_killed_has_booked_at_least_what_it_sent() {
-    let mut stage = TestEnv::build().without_tls().start();
-    let proxy = Proxy::start(stage.target.port());
-    stage.through("target", proxy.port());
-    stage.set("upload_limit_per_day", "100M");
-    stage.mail("<big@example.org>", &"x".repeat(3_000_000));
+    let mut env = TestEnv::build().without_tls().start();
+    let proxy = Proxy::start(env.target.port());
+    env.through("target", proxy.port());
+    env.set("upload_limit_per_day", "100M");
+    env.mail("<big@example.org>", &"x".repeat(3_000_000));
     proxy.stall_after(Side::ToServer, 1_000_000);
-    let mut child = stage.spawn(&[]);
+    let mut child = env.spawn(&[]);
     eventually("much of it is under way", || {
         proxy.bytes(Side::ToServer) >= 1_000_000
     });
     child.kill().unwrap();
     child.wait().unwrap();
-    let booked = sent(&stage);
+    let booked = sent(&env);
     assert!(booked >= 999_000, "{booked}");
 }
 
 #[test]
 fn a_dry_run_knows_the_limit_as_a_run_does() {
-    let mut stage = TestEnv::new();
-    stage.set("upload_limit_per_day", "100K");
-    stage.mail("<big@x>", &"x".repeat(200_000));
-    stage.mail("<small@x>", "small");
-    let dry = stage.run_with(&["--dry-run"]);
+    let mut env = TestEnv::new();
+    env.set("upload_limit_per_day", "100K");
+    env.mail("<big@x>", &"x".repeat(200_000));
+    env.mail("<small@x>", "small");
+    let dry = env.run_with(&["--dry-run"]);
     let failed = "1 message is bigger than `upload_limit_per_day` lets through";
     assert!(dry.out.contains(failed), "{}", dry.out);
     assert!(
@@ -226,7 +221,7 @@ fn a_dry_run_knows_the_limit_as_a_run_does() {
         dry.out
     );
     assert!(dry.out.contains("all of it may go at once"), "{}", dry.out);
-    assert_eq!(stage.run().status, 3);
-    assert_eq!(stage.held().len(), 1);
-    assert_eq!(stage.status()["failed"], 1);
+    assert_eq!(env.run().status, 3);
+    assert_eq!(env.held().len(), 1);
+    assert_eq!(env.status()["failed"], 1);
 }

@@ -27,11 +27,11 @@ impl Said {
     }
 }
 
-fn dry(stage: &TestEnv) -> Said {
-    let before = stage.target.messages().len();
-    let ran = stage.run_with(&["--dry-run", "--debug"]);
+fn dry(env: &TestEnv) -> Said {
+    let before = env.target.messages().len();
+    let ran = env.run_with(&["--dry-run", "--debug"]);
     assert_eq!(ran.status, 0, "{}", ran.err);
-    assert_eq!(stage.target.messages().len(), before);
+    assert_eq!(env.target.messages().len(), before);
     let is_plan = |line: &&str| {
         ["send ", "send? ", "found ", "known ", "refuse "]
             .iter()
@@ -51,8 +51,8 @@ fn dry(stage: &TestEnv) -> Said {
 }
 
 /// How the rows ended: status or proof, and how many.
-fn ended(stage: &TestEnv) -> BTreeMap<String, i64> {
-    let db = stage.sql();
+fn ended(env: &TestEnv) -> BTreeMap<String, i64> {
+    let db = env.sql();
     let mut query = db
         .prepare("SELECT coalesce(proof, status), count(*) FROM message GROUP BY 1")
         .unwrap();
@@ -65,8 +65,8 @@ fn ended(stage: &TestEnv) -> BTreeMap<String, i64> {
 
 /// What the dry run said of each message is what became of it, but for those of which only the bytes tell.
 #[track_caller]
-fn agrees(said: &Said, stage: &TestEnv) {
-    let ended = ended(stage);
+fn agrees(said: &Said, env: &TestEnv) {
+    let ended = ended(env);
     let count = |proof: &str| ended.get(proof).copied().unwrap_or(0);
     // Found by its bytes, or put together by Gmail with another message of its name.
     let by_bytes = count("found") + count("same") - said.count("found");
@@ -87,41 +87,41 @@ fn agrees(said: &Said, stage: &TestEnv) {
 
 #[test]
 fn what_the_target_has_is_recognised_as_a_run_does() {
-    let stage = TestEnv::new();
-    stage.target.knobs(|k| k.append_limit = 5_000);
-    stage.mails(3);
+    let env = TestEnv::new();
+    env.target.knobs(|k| k.append_limit = 5_000);
+    env.mails(3);
     // By hand, in Spam, in Trash, and twice.
     for (id, place) in [("<hand@x>", "INBOX"), ("<spam@x>", ""), ("<trash@x>", "")] {
-        let id = stage.target.add(Mail::new(stage.mail(id, "is there")));
+        let id = env.target.add(Mail::new(env.mail(id, "is there")));
         let moved = match place {
             "INBOX" => true,
-            _ if stage.target.messages().len().is_multiple_of(2) => stage.target.spam(id),
-            _ => stage.target.trash(id),
+            _ if env.target.messages().len().is_multiple_of(2) => env.target.spam(id),
+            _ => env.target.trash(id),
         };
         assert!(moved);
     }
-    let twice = stage.mail("<twice@x>", "is there twice");
-    stage.target.add(Mail::new(&twice));
-    stage.target.add(Mail::new(&twice).in_mailbox("Work"));
+    let twice = env.mail("<twice@x>", "is there twice");
+    env.target.add(Mail::new(&twice));
+    env.target.add(Mail::new(&twice).in_mailbox("Work"));
     // Of the same name and another date: another message.
-    stage.mail("<dated@x>", "another");
+    env.mail("<dated@x>", "another");
     let other = mail("<dated@x>", LATER, "another");
-    stage.target.add(Mail::new(other));
+    env.target.add(Mail::new(other));
     // Too big, and too big but there already.
-    stage.mail("<big@x>", &"x".repeat(6_000));
-    let big = stage.mail("<big.there@x>", &"x".repeat(7_000));
-    stage.target.add(Mail::new(big));
+    env.mail("<big@x>", &"x".repeat(6_000));
+    let big = env.mail("<big.there@x>", &"x".repeat(7_000));
+    env.target.add(Mail::new(big));
     // Without a name: one that is there, one that only might be by what is told of it.
-    let nameless = stage.mail("", "nameless, and there");
-    stage.target.add(Mail::new(nameless));
-    stage.mail("", "nameless, and not there");
+    let nameless = env.mail("", "nameless, and there");
+    env.target.add(Mail::new(nameless));
+    env.mail("", "nameless, and not there");
     // The same bytes twice in the source, and two of one name with one copy.
-    stage.mail("<same@x>", "the same");
-    stage.mail("<same@x>", "the same");
-    stage.mail("<rivals@x>", "one of two");
-    let rival = stage.mail("<rivals@x>", "the other of two");
-    stage.target.add(Mail::new(rival));
-    let said = dry(&stage);
+    env.mail("<same@x>", "the same");
+    env.mail("<same@x>", "the same");
+    env.mail("<rivals@x>", "one of two");
+    let rival = env.mail("<rivals@x>", "the other of two");
+    env.target.add(Mail::new(rival));
+    let said = dry(&env);
     assert_eq!(said.count("send"), 5, "{:?}", said.plans);
     assert_eq!(said.count("send?"), 5, "{:?}", said.plans);
     assert_eq!(said.count("found"), 5, "{:?}", said.plans);
@@ -148,11 +148,11 @@ fn what_the_target_has_is_recognised_as_a_run_does() {
     assert!(text.starts_with("would send 5 to 10 messages ("), "{text}");
     said.says("5 messages are in the target already");
     said.says("1 message is bigger than the target takes, and would fail");
-    let ran = stage.run();
+    let ran = env.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
-    agrees(&said, &stage);
+    agrees(&said, &env);
     // Another dry run has nothing to send, and says what failed.
-    let said = dry(&stage);
+    let said = dry(&env);
     assert_eq!(said.plans.len(), 0, "{:?}", said.plans);
     said.says("would send nothing to user@gmail.com");
     said.says("2 messages failed in an earlier run and would not be tried again: `imap-to-gmail status --failed` says why");
@@ -160,47 +160,46 @@ fn what_the_target_has_is_recognised_as_a_run_does() {
 
 #[test]
 fn what_the_predecessor_copied_is_known_to_it() {
-    let stage = TestEnv::new();
-    stage.mails(2);
-    stage.mail("<dup@x>", "the first of a name");
-    stage.mail("<dup@x>", "the second of a name");
+    let env = TestEnv::new();
+    env.mails(2);
+    env.mail("<dup@x>", "the first of a name");
+    env.mail("<dup@x>", "the second of a name");
     std::fs::write(
-        stage.dir.path().join("script.json"),
+        env.dir.path().join("script.json"),
         r#"{"synced_message_ids": ["<0@example.org>", "<dup@x>", "<gone@x>"]}"#,
     )
     .unwrap();
-    let ran = stage.command(&["import-state", "script.json", "--config", "config.json"]);
+    let ran = env.command(&["import-state", "script.json", "--config", "config.json"]);
     assert_eq!(ran.status, 0, "{ran:?}");
-    let said = dry(&stage);
+    let said = dry(&env);
     said.says("2 messages are known from the Python script: not sent again");
-    stage.run_until_done(1);
-    agrees(&said, &stage);
+    env.run_until_done(1);
+    agrees(&said, &env);
 }
 
 #[test]
 fn what_an_earlier_run_left_behind_is_counted_as_it_ends() {
-    let stage = TestEnv::new();
-    stage.mail("<arrived@x>", "its answer was lost");
-    stage.target.fault(
+    let env = TestEnv::new();
+    env.mail("<arrived@x>", "its answer was lost");
+    env.target.fault(
         On::nth(1, "APPEND"),
         Fault::CutAfterLiteral { stored: true },
     );
-    let mut run = stage.spawn_for_good(&[]);
+    let mut run = env.spawn_for_good(&[]);
     crate::testkit::eventually("the message is in Gmail and nobody knows", || {
-        stage.target.messages().len() == 1
+        env.target.messages().len() == 1
     });
     run.kill().unwrap();
     run.wait().unwrap();
     // Left in flight, and refused for now.
-    let db = stage.sql();
+    let db = env.sql();
     db.execute_batch("UPDATE message SET status = 'in_flight', proof = NULL, delivered_at = NULL, gmail_uid = NULL, gmail_mailbox = NULL, gmail_uid_validity = NULL, gm_msgid = NULL, verified_at = NULL, in_flight_since = coalesce(in_flight_since, discovered_at), mark_id = NULL WHERE status <> 'in_flight'")
         .unwrap();
     drop(db);
     // Of the same name as what is in flight.
-    stage
-        .source
+    env.source
         .add(Mail::new(mail("<arrived@x>", LATER, "later")));
-    let said = dry(&stage);
+    let said = dry(&env);
     said.says("1 message is left open by an earlier run: a run looks for that in the target first");
     assert_eq!(
         (said.count("found"), said.count("send")),
@@ -208,46 +207,46 @@ fn what_an_earlier_run_left_behind_is_counted_as_it_ends() {
         "{:?}",
         said.plans
     );
-    stage.run_until_done(3);
-    agrees(&said, &stage);
-    stage.assert_complete();
+    env.run_until_done(3);
+    agrees(&said, &env);
+    env.assert_complete();
 }
 
 #[test]
 fn what_is_put_off_is_tried_by_a_run_and_counted_by_a_dry_one() {
-    let stage = TestEnv::new();
-    stage.mails(1);
-    stage.target.fault(
+    let env = TestEnv::new();
+    env.mails(1);
+    env.target.fault(
         On::each("APPEND"),
         Fault::Answer("NO [UNAVAILABLE] not now".into()),
     );
-    stage.run();
-    assert_eq!(stage.status()["pending"], 1, "{}", stage.dump());
-    let said = dry(&stage);
+    env.run();
+    assert_eq!(env.status()["pending"], 1, "{}", env.dump());
+    let said = dry(&env);
     assert_eq!((said.count("send"), said.plans.len()), (1, 1));
 }
 
 #[test]
 fn a_days_limit_holds_back_what_it_holds_back_in_a_run() {
-    let mut stage = TestEnv::new();
+    let mut env = TestEnv::new();
     for i in 0..6 {
-        stage.mail(&format!("<{i}@x>"), &"x".repeat(1_000));
+        env.mail(&format!("<{i}@x>"), &"x".repeat(1_000));
     }
     let one = mail("<0@x>", DATE, &"x".repeat(1_000)).len();
     // There already: no byte of it counts.
-    let there = stage.mail("<there@x>", &"x".repeat(1_000));
-    stage.target.add(Mail::new(there));
-    stage.set("upload_limit_per_day", (4 * one + one / 2).to_string());
-    let said = dry(&stage);
+    let there = env.mail("<there@x>", &"x".repeat(1_000));
+    env.target.add(Mail::new(there));
+    env.set("upload_limit_per_day", (4 * one + one / 2).to_string());
+    let said = dry(&env);
     let text = said.summary.replace("\n  ", " ");
     assert!(
         text.contains("4 messages may go at once, the last of it goes after about a day"),
         "{text}"
     );
-    assert_eq!(stage.run().status, 3);
-    assert_eq!(ended(&stage)["appended"], 4, "{}", stage.dump());
-    assert_eq!(ended(&stage)["found"], 1, "{}", stage.dump());
-    let said = dry(&stage);
+    assert_eq!(env.run().status, 3);
+    assert_eq!(ended(&env)["appended"], 4, "{}", env.dump());
+    assert_eq!(ended(&env)["found"], 1, "{}", env.dump());
+    let said = dry(&env);
     assert!(
         said.summary.contains("0 messages may go"),
         "{}",
@@ -257,13 +256,13 @@ fn a_days_limit_holds_back_what_it_holds_back_in_a_run() {
 
 #[test]
 fn a_gmail_that_hides_where_copies_lie_is_asked_as_a_run_asks_it() {
-    let stage = TestEnv::new();
-    stage.target.knobs(|k| k.hidden = vec![Use::Trash]);
-    let there = stage.mail("<trash@x>", "thrown away");
-    let id = stage.target.add(Mail::new(there));
-    assert!(stage.target.trash(id));
-    let said = dry(&stage);
+    let env = TestEnv::new();
+    env.target.knobs(|k| k.hidden = vec![Use::Trash]);
+    let there = env.mail("<trash@x>", "thrown away");
+    let id = env.target.add(Mail::new(there));
+    assert!(env.target.trash(id));
+    let said = dry(&env);
     assert_eq!(said.count("send"), 1, "{:?}", said.plans);
-    stage.run_until_done(1);
-    agrees(&said, &stage);
+    env.run_until_done(1);
+    agrees(&said, &env);
 }

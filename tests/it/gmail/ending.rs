@@ -7,17 +7,17 @@ use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
 
 /// Gmail is entered with a token of so many days ago.
-fn stage(days: i64) -> TestEnv {
-    let mut stage = TestEnv::new();
-    stage.mails(1);
-    stage.set("target_pass", Value::Null);
+fn prepared(days: i64) -> TestEnv {
+    let mut env = TestEnv::new();
+    env.mails(1);
+    env.set("target_pass", Value::Null);
     let hour = std::time::Duration::from_secs(3600);
-    let token = stage.target.issue_token(hour);
-    let mut token: Value = serde_json::from_str(&stage.target.token_json(&token, hour)).unwrap();
+    let token = env.target.issue_token(hour);
+    let mut token: Value = serde_json::from_str(&env.target.token_json(&token, hour)).unwrap();
     let at = Utc::now() - TimeDelta::days(days);
     token["consented_at"] = at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().into();
-    stage.write_token(&token);
-    stage
+    env.write_token(&token);
+    env
 }
 
 #[test]
@@ -30,11 +30,11 @@ fn from_the_fifth_day_to_the_seventh_it_is_trouble_that_stops_nothing() {
         (7, false),
         (30, false),
     ] {
-        let stage = stage(days);
-        let ran = stage.run();
+        let env = prepared(days);
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        stage.assert_complete();
-        let trouble = stage.status()["trouble"].take();
+        env.assert_complete();
+        let trouble = env.status()["trouble"].take();
         if !told {
             assert_eq!(trouble, json!(null), "after {days} days");
             continue;
@@ -59,13 +59,13 @@ fn from_the_fifth_day_to_the_seventh_it_is_trouble_that_stops_nothing() {
 
 #[test]
 fn a_daemon_says_it_once_and_goes_on() {
-    let stage = stage(6);
-    let mut child = stage.spawn_for_good(&[]);
+    let env = prepared(6);
+    let mut child = env.spawn_for_good(&[]);
     eventually("the trouble is told", || {
-        stage.status_soon()["trouble"]["kind"] == "needs_user"
+        env.status_soon()["trouble"]["kind"] == "needs_user"
     });
-    stage.mail("<later@example.org>", "later");
-    eventually("mail still flows", || stage.target.messages().len() == 2);
+    env.mail("<later@example.org>", "later");
+    eventually("mail still flows", || env.target.messages().len() == 2);
     let pid = child.id().to_string();
     let sent = std::process::Command::new("kill")
         .args(["-TERM", &pid])

@@ -462,22 +462,22 @@ fn cases() -> Vec<Case> {
 fn each_fault_has_its_reaction() {
     let mut wrong = String::new();
     for case in cases() {
-        let mut stage = TestEnv::new();
-        stage.set("connections", 1);
-        stage.mails(2);
+        let mut env = TestEnv::new();
+        env.set("connections", 1);
+        env.mails(2);
         // The newest, and so the first to go, is over 4096 bytes: its literal waits to be asked for.
         let big = mail(
             "<big@example.org>",
             crate::testkit::env::DATE,
             &"x".repeat(9_000),
         );
-        stage.source.add(gmail_stand_in::Mail::new(big));
-        (case.setup)(&stage);
-        let ran = stage.run_with(&["--debug"]);
-        let status = stage.status();
+        env.source.add(gmail_stand_in::Mail::new(big));
+        (case.setup)(&env);
+        let ran = env.run_with(&["--debug"]);
+        let status = env.status();
         let charged: i64 =
-            stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
-        let open: i64 = stage.one("SELECT count(*) FROM message WHERE status = 'in_flight'");
+            env.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+        let open: i64 = env.one("SELECT count(*) FROM message WHERE status = 'in_flight'");
         let got = (
             ran.status,
             status["delivered"].as_u64().unwrap(),
@@ -492,7 +492,7 @@ fn each_fault_has_its_reaction() {
             case.charged,
             case.trouble,
         );
-        let words = ran.err.clone() + &stage.command(&["status", "--failed"]).out;
+        let words = ran.err.clone() + &env.command(&["status", "--failed"]).out;
         if got != want
             || !words.contains(case.words)
             || open > i64::from(case.name == "literal: bandwidth")
@@ -506,7 +506,7 @@ fn each_fault_has_its_reaction() {
                     .filter(|l| !l.contains("DEBUG"))
                     .collect::<Vec<_>>()
                     .join("\n"),
-                stage.dump()
+                env.dump()
             ));
         }
         assert!(
@@ -515,20 +515,20 @@ fn each_fault_has_its_reaction() {
             case.name
         );
         // Whatever it was, it passes.
-        stage.target.clear_faults();
-        stage.target.knobs(|k| *k = Default::default());
-        stage.command(&["retry-failed"]);
+        env.target.clear_faults();
+        env.target.knobs(|k| *k = Default::default());
+        env.command(&["retry-failed"]);
         for _ in 0..3 {
-            if stage.run().status == 0 {
+            if env.run().status == 0 {
                 break;
             }
         }
-        let bodies = stage.held().len();
-        if bodies != 3 || stage.status()["delivered"] != 3 {
+        let bodies = env.held().len();
+        if bodies != 3 || env.status()["delivered"] != 3 {
             wrong.push_str(&format!(
                 "== {}: afterwards Gmail holds {bodies}\n{}\n",
                 case.name,
-                stage.dump()
+                env.dump()
             ));
         }
     }
@@ -537,40 +537,37 @@ fn each_fault_has_its_reaction() {
 
 #[test]
 fn the_upload_budget_holds_across_runs_and_counts_what_failed() {
-    let mut stage = TestEnv::new();
-    stage
-        .set("upload_limit_per_day", "100K")
+    let mut env = TestEnv::new();
+    env.set("upload_limit_per_day", "100K")
         .set("connections", 1);
     for i in 0..8 {
-        stage.mail(&format!("<{i}@x>"), &"x".repeat(30_000));
+        env.mail(&format!("<{i}@x>"), &"x".repeat(30_000));
     }
     for _ in 0..2 {
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 3, "{}", ran.err);
         assert!(ran.err.contains("`upload_limit_per_day`"), "{}", ran.err);
-        assert_eq!(stage.held().len(), 3, "three of 30 kB fit into 100");
-        assert_eq!(stage.status()["trouble"]["kind"], "throttled");
+        assert_eq!(env.held().len(), 3, "three of 30 kB fit into 100");
+        assert_eq!(env.status()["trouble"]["kind"], "throttled");
     }
     // A day later; the hours of the budget are the ledger's.
-    stage
-        .sql()
+    env.sql()
         .execute("UPDATE upload SET hour = '2020-01-01T00'", [])
         .unwrap();
-    assert_eq!(stage.run().status, 3);
-    assert_eq!(stage.held().len(), 6);
-    stage
-        .set("upload_limit_per_day", serde_json::Value::Null)
+    assert_eq!(env.run().status, 3);
+    assert_eq!(env.held().len(), 6);
+    env.set("upload_limit_per_day", serde_json::Value::Null)
         .run_until_done(1);
-    stage.assert_complete();
+    env.assert_complete();
 }
 
 #[test]
 fn a_message_bigger_than_the_upload_limit_holds_up_nobody() {
-    let mut stage = TestEnv::new();
-    stage.set("upload_limit_per_day", "100K");
-    stage.mail("<big@x>", &"x".repeat(200_000));
-    stage.mail("<small@x>", "small");
-    let ran = stage.run();
+    let mut env = TestEnv::new();
+    env.set("upload_limit_per_day", "100K");
+    env.mail("<big@x>", &"x".repeat(200_000));
+    env.mail("<small@x>", "small");
+    let ran = env.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
     assert!(
         ran.err
@@ -578,49 +575,49 @@ fn a_message_bigger_than_the_upload_limit_holds_up_nobody() {
         "{}",
         ran.err
     );
-    assert_eq!(stage.status()["failed"], 1);
-    assert_eq!(stage.status()["pending"], 0);
-    stage.set("upload_limit_per_day", serde_json::Value::Null);
-    assert_eq!(stage.command(&["retry-failed"]).status, 0);
-    stage.run_until_done(1);
-    stage.assert_complete();
+    assert_eq!(env.status()["failed"], 1);
+    assert_eq!(env.status()["pending"], 0);
+    env.set("upload_limit_per_day", serde_json::Value::Null);
+    assert_eq!(env.command(&["retry-failed"]).status, 0);
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn gmails_own_limit_stops_the_run_and_the_rest_follows_when_it_is_lifted() {
     for form in [OverquotaForm::Bye, OverquotaForm::NoAlert] {
-        let stage = TestEnv::new();
-        stage.target.knobs(|k| {
+        let env = TestEnv::new();
+        env.target.knobs(|k| {
             k.upload_budget = Some(60_000);
             k.overquota = form;
         });
         for i in 0..5 {
-            stage.mail(&format!("<{i}@x>"), &"x".repeat(30_000));
+            env.mail(&format!("<{i}@x>"), &"x".repeat(30_000));
         }
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 3, "{}", ran.err);
-        assert_eq!(stage.run().status, 3, "still blocked");
+        assert_eq!(env.run().status, 3, "still blocked");
         let charged: i64 =
-            stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+            env.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
         assert_eq!(charged, 0);
-        stage.target.clock().advance(Duration::from_secs(25 * 3600));
-        stage.target.knobs(|k| k.upload_budget = None);
-        stage.run_until_done(2);
-        stage.assert_complete();
+        env.target.clock().advance(Duration::from_secs(25 * 3600));
+        env.target.knobs(|k| k.upload_budget = None);
+        env.run_until_done(2);
+        env.assert_complete();
     }
 }
 
 #[test]
 fn where_gmail_takes_no_more_connections_fewer_do_the_work() {
-    let mut stage = TestEnv::new();
-    stage.set("connections", 4);
-    stage.target.knobs(|k| {
+    let mut env = TestEnv::new();
+    env.set("connections", 4);
+    env.target.knobs(|k| {
         k.max_connections = 2;
         k.round_trip = Duration::from_millis(20);
     });
-    stage.mails(40);
-    let ran = stage.run();
+    env.mails(40);
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.err.contains("fewer connections"), "{}", ran.err);
-    stage.assert_complete();
+    env.assert_complete();
 }

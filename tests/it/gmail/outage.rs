@@ -7,8 +7,8 @@ use gmail_stand_in::{Fault, On};
 use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
 
-fn charged(stage: &TestEnv) -> i64 {
-    stage.one(
+fn charged(env: &TestEnv) -> i64 {
+    env.one(
         "SELECT count(*) FROM message
           WHERE first_failed_at IS NOT NULL OR last_error IS NOT NULL OR status NOT IN ('pending', 'in_flight')",
     )
@@ -33,47 +33,46 @@ fn ends() -> Vec<Fault> {
 fn an_outage_at_the_literal_charges_nobody() {
     for messages in [1, 4, 12] {
         for fault in ends() {
-            let stage = TestEnv::new();
+            let env = TestEnv::new();
             for i in 0..messages {
-                stage.mail(&format!("<{i}@example.org>"), &"x".repeat(9_000));
+                env.mail(&format!("<{i}@example.org>"), &"x".repeat(9_000));
             }
-            stage.target.fault(On::each("APPEND"), fault.clone());
+            env.target.fault(On::each("APPEND"), fault.clone());
             let case = format!("{messages} {fault:?}");
-            let ran = stage.run();
+            let ran = env.run();
             assert!([1, 3].contains(&ran.status), "{case}: {}", ran.err);
-            assert_eq!(charged(&stage), 0, "{case}: {}", stage.dump());
-            assert!(stage.status()["trouble"].is_object(), "{case}: {}", ran.err);
-            stage.target.clear_faults();
-            stage.run_until_done(1);
-            stage.assert_complete();
-            assert_eq!(stage.status()["trouble"], serde_json::Value::Null);
+            assert_eq!(charged(&env), 0, "{case}: {}", env.dump());
+            assert!(env.status()["trouble"].is_object(), "{case}: {}", ran.err);
+            env.target.clear_faults();
+            env.run_until_done(1);
+            env.assert_complete();
+            assert_eq!(env.status()["trouble"], serde_json::Value::Null);
         }
     }
 }
 
 #[test]
 fn nobody_fails_however_long_it_lasts_and_all_is_there_soon_after() {
-    let stage = TestEnv::new();
+    let env = TestEnv::new();
     for i in 0..6 {
-        stage.mail(&format!("<{i}@example.org>"), &"x".repeat(9_000));
+        env.mail(&format!("<{i}@example.org>"), &"x".repeat(9_000));
     }
-    stage
-        .target
+    env.target
         .fault(On::each("APPEND"), Fault::CutInLiteral(1000));
-    let mut child = stage.spawn_for_good(&[]);
+    let mut child = env.spawn_for_good(&[]);
     eventually("the outage is noticed", || {
-        stage.status_soon()["trouble"].is_object()
+        env.status_soon()["trouble"].is_object()
     });
     // Longer than a message is tried.
     let begun = Instant::now();
     eventually("time passes", || begun.elapsed() > Duration::from_secs(6));
-    assert_eq!(charged(&stage), 0, "{}", stage.dump());
-    assert!(stage.status()["trouble"].is_object());
-    stage.target.clear_faults();
-    eventually("everything is there", || stage.held().len() == 6);
-    eventually("all is well", || stage.status()["trouble"].is_null());
+    assert_eq!(charged(&env), 0, "{}", env.dump());
+    assert!(env.status()["trouble"].is_object());
+    env.target.clear_faults();
+    eventually("everything is there", || env.held().len() == 6);
+    eventually("all is well", || env.status()["trouble"].is_null());
     child.kill().unwrap();
     child.wait().unwrap();
-    stage.run_until_done(1);
-    stage.assert_complete();
+    env.run_until_done(1);
+    env.assert_complete();
 }

@@ -25,28 +25,27 @@ const HOUR: Duration = Duration::from_secs(3600);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Outlook's stand-in holds three messages and is entered with a token file whose access token has run out.
-fn stage() -> TestEnv {
-    let mut stage = TestEnv::new();
+fn prepared() -> TestEnv {
+    let mut env = TestEnv::new();
     let source = Gmail::start(Options::outlook());
-    stage
-        .set("source_port", source.port())
+    env.set("source_port", source.port())
         .set("source_ca_file", source.ca_file().to_str().unwrap())
         .set("source_user", source.account())
         .set("source_pass", Value::Null);
-    stage.source = source;
-    stage.mails(3);
-    let token = expired(&stage.source);
-    write(&mut stage, &token);
-    stage
+    env.source = source;
+    env.mails(3);
+    let token = expired(&env.source);
+    write(&mut env, &token);
+    env
 }
 
 /// The same, with these scopes in the token file.
-pub(crate) fn stage_with_scopes(scopes: &Value) -> TestEnv {
-    let mut stage = stage();
-    let mut token = expired(&stage.source);
+pub(crate) fn env_with_scopes(scopes: &Value) -> TestEnv {
+    let mut env = prepared();
+    let mut token = expired(&env.source);
     token["scopes"] = scopes.clone();
-    write(&mut stage, &token);
-    stage
+    write(&mut env, &token);
+    env
 }
 
 fn expired(server: &Gmail) -> Value {
@@ -56,14 +55,14 @@ fn expired(server: &Gmail) -> Value {
     token
 }
 
-fn file(stage: &TestEnv) -> PathBuf {
-    stage.dir.path().join("source.json")
+fn file(env: &TestEnv) -> PathBuf {
+    env.dir.path().join("source.json")
 }
 
-fn write(stage: &mut TestEnv, token: &Value) {
-    let path = file(stage);
+fn write(env: &mut TestEnv, token: &Value) {
+    let path = file(env);
     fs::write(&path, token.to_string()).unwrap();
-    stage.set("source_token_file", path.to_str().unwrap());
+    env.set("source_token_file", path.to_str().unwrap());
 }
 
 fn read(path: &Path) -> Value {
@@ -113,8 +112,8 @@ impl Drop for Running {
     }
 }
 
-fn arrives(stage: &TestEnv, count: usize) {
-    eventually("the mail arrives", || stage.held().len() >= count);
+fn arrives(env: &TestEnv, count: usize) {
+    eventually("the mail arrives", || env.held().len() >= count);
 }
 
 #[track_caller]
@@ -126,59 +125,59 @@ fn assert_quiet(log: &str) {
 
 #[test]
 fn a_public_client_renews_without_a_secret_and_what_rotates_is_in_the_file() {
-    let stage = stage();
-    let before = read(&file(&stage));
+    let env = prepared();
+    let before = read(&file(&env));
     assert!(before.get("client_secret").is_none());
-    stage.run_until_done(1);
-    stage.assert_complete();
-    let requests = stage.source.token_requests();
+    env.run_until_done(1);
+    env.assert_complete();
+    let requests = env.source.token_requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].field("client_secret"), None);
-    let after = read(&file(&stage));
+    let after = read(&file(&env));
     for key in ["client_id", "token_uri", "scopes"] {
         assert_eq!(after[key], before[key], "{key}");
     }
     for key in ["token", "refresh_token", "expiry"] {
         assert_ne!(after[key], before[key], "{key}");
     }
-    let mode = fs::metadata(file(&stage)).unwrap().permissions().mode();
+    let mode = fs::metadata(file(&env)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // The next run uses it as it is.
-    stage.mail("<later@x>", "later");
-    stage.run_until_done(1);
-    assert_eq!(stage.source.token_requests().len(), 1);
+    env.mail("<later@x>", "later");
+    env.run_until_done(1);
+    assert_eq!(env.source.token_requests().len(), 1);
 }
 
 #[test]
 fn what_rotates_is_on_disk_before_it_is_used() {
-    let stage = stage();
-    let before = read(&file(&stage));
-    let hits = stage.source.fault(On::nth(1, "AUTHENTICATE"), Fault::Stall);
-    let mut child = stage.spawn(&[]);
+    let env = prepared();
+    let before = read(&file(&env));
+    let hits = env.source.fault(On::nth(1, "AUTHENTICATE"), Fault::Stall);
+    let mut child = env.spawn(&[]);
     eventually("the token is used", || hits.count() == 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    let after = read(&file(&stage));
+    let after = read(&file(&env));
     assert_ne!(after["refresh_token"], before["refresh_token"]);
-    stage.run_until_done(1);
-    stage.assert_complete();
-    assert_eq!(stage.source.token_requests().len(), 1);
+    env.run_until_done(1);
+    env.assert_complete();
+    assert_eq!(env.source.token_requests().len(), 1);
 }
 
 #[test]
 fn renewals_follow_each_other_over_restarts() {
-    let mut stage = stage();
+    let mut env = prepared();
     for n in 1..=4 {
-        stage.mail(&format!("<again-{n}@x>"), "text");
-        stage.run_until_done(1);
-        assert_eq!(stage.source.token_requests().len(), n);
+        env.mail(&format!("<again-{n}@x>"), "text");
+        env.run_until_done(1);
+        assert_eq!(env.source.token_requests().len(), n);
         // An hour later.
-        let mut token = read(&file(&stage));
+        let mut token = read(&file(&env));
         token["expiry"] = "2020-01-02T03:04:05Z".into();
-        write(&mut stage, &token);
+        write(&mut env, &token);
     }
-    stage.assert_complete();
-    let mut tokens = shown(&stage.source);
+    env.assert_complete();
+    let mut tokens = shown(&env.source);
     tokens.sort();
     tokens.dedup();
     assert_eq!(tokens.len(), 4, "no refresh token was used twice");
@@ -186,35 +185,33 @@ fn renewals_follow_each_other_over_restarts() {
 
 #[test]
 fn sessions_that_end_with_their_token_are_opened_again_and_nobody_is_troubled() {
-    let stage = stage();
-    let running = Running(stage.spawn_for_good(&[]));
-    arrives(&stage, 3);
+    let env = prepared();
+    let running = Running(env.spawn_for_good(&[]));
+    arrives(&env, 3);
     for n in 0..3 {
         let ended = || {
-            let transcript = stage.source.transcript();
+            let transcript = env.source.transcript();
             let lines = transcript.server();
             lines.iter().filter(|l| l.contains(TOKEN_EXPIRED)).count()
         };
         let before = ended();
-        stage.source.clock().advance(2 * HOUR);
+        env.source.clock().advance(2 * HOUR);
         eventually("the server ends the session", || ended() > before);
-        stage.mail(&format!("<hour-{n}@x>"), "text");
-        arrives(&stage, 4 + n);
+        env.mail(&format!("<hour-{n}@x>"), "text");
+        arrives(&env, 4 + n);
     }
-    assert!(stage.status()["trouble"].is_null());
-    assert!(stage.source.token_requests().len() >= 4);
+    assert!(env.status()["trouble"].is_null());
+    assert!(env.source.token_requests().len() >= 4);
     assert_quiet(&running.end());
-    stage.run_until_done(1);
-    stage.assert_complete();
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn a_run_that_is_longer_than_many_tokens_goes_on() {
-    let stage = stage();
-    stage
-        .source
-        .knobs(|k| k.token_life = Duration::from_secs(2));
-    let mut running = Running(stage.spawn_for_good(&[]));
+    let env = prepared();
+    env.source.knobs(|k| k.token_life = Duration::from_secs(2));
+    let mut running = Running(env.spawn_for_good(&[]));
     // It logs more than a pipe holds.
     let mut err = running.0.stderr.take().unwrap();
     let log = std::thread::spawn(move || {
@@ -222,45 +219,45 @@ fn a_run_that_is_longer_than_many_tokens_goes_on() {
         err.read_to_string(&mut log).map(|_| log)
     });
     let mut n = 3;
-    let renewed = || stage.source.token_requests().len() >= 5;
+    let renewed = || env.source.token_requests().len() >= 5;
     // Of more mail the log would fill the pipe, which nobody reads before the end.
     while !renewed() && n < 200 {
-        arrives(&stage, n);
-        stage.mail(&format!("<{n}@y>"), "text");
+        arrives(&env, n);
+        env.mail(&format!("<{n}@y>"), "text");
         n += 1;
     }
     eventually("tokens have run out again and again", renewed);
-    arrives(&stage, n);
+    arrives(&env, n);
     running.end();
     assert_quiet(&log.join().unwrap().unwrap());
-    stage.run_until_done(1);
-    stage.assert_complete();
-    let tokens = shown(&stage.source);
+    env.run_until_done(1);
+    env.assert_complete();
+    let tokens = shown(&env.source);
     assert!(tokens.windows(2).all(|t| t[0] != t[1]), "{tokens:?}");
 }
 
 #[test]
 fn both_sides_with_tokens() {
-    let mut stage = stage();
-    stage.set("target_pass", Value::Null);
-    let mut token: Value = serde_json::from_str(&stage.target.token_json("ya29.x", HOUR)).unwrap();
+    let mut env = prepared();
+    env.set("target_pass", Value::Null);
+    let mut token: Value = serde_json::from_str(&env.target.token_json("ya29.x", HOUR)).unwrap();
     token["expiry"] = "2020-01-02T03:04:05Z".into();
-    stage.write_token(&token);
-    stage.run_until_done(1);
-    stage.assert_complete();
-    assert_eq!(stage.source.token_requests().len(), 1);
-    assert_eq!(stage.target.token_requests().len(), 1);
+    env.write_token(&token);
+    env.run_until_done(1);
+    env.assert_complete();
+    assert_eq!(env.source.token_requests().len(), 1);
+    assert_eq!(env.target.token_requests().len(), 1);
     assert!(
-        stage.target.token_requests()[0]
+        env.target.token_requests()[0]
             .field("client_secret")
             .is_some()
     );
 }
 
 /// A file without a name can be read through its descriptor, but nothing can be put in its place, not even by root.
-fn nameless(stage: &TestEnv) -> (fs::File, String) {
+fn nameless(env: &TestEnv) -> (fs::File, String) {
     let mut file = tempfile::tempfile().unwrap();
-    let token = expired(&stage.source).to_string();
+    let token = expired(&env.source).to_string();
     file.write_all(token.as_bytes()).unwrap();
     let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     (file, path)
@@ -268,21 +265,21 @@ fn nameless(stage: &TestEnv) -> (fs::File, String) {
 
 #[test]
 fn a_file_that_cannot_be_written_is_outlived_by_the_newest_refresh_token() {
-    let stage = stage();
-    let (open, path) = nameless(&stage);
-    let link = stage.dir.path().join("link.json");
+    let env = prepared();
+    let (open, path) = nameless(&env);
+    let link = env.dir.path().join("link.json");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let tokens = Tokens::new(&link, LIMIT);
     let mut access = tokens.access(Utc::now()).unwrap();
     for _ in 0..3 {
         access = tokens.instead_of(&access, Utc::now()).unwrap();
     }
-    let used = shown(&stage.source);
+    let used = shown(&env.source);
     assert_eq!(used.len(), 4, "each of them with the one that came last");
     assert!(used.windows(2).all(|t| t[0] != t[1]), "{used:?}");
     // Now it can be written: what was kept goes there, and the next process needs no new sign-in.
     fs::remove_file(&link).unwrap();
-    fs::write(&link, expired(&stage.source).to_string()).unwrap();
+    fs::write(&link, expired(&env.source).to_string()).unwrap();
     tokens.access(Utc::now()).unwrap();
     let next = Tokens::new(&link, LIMIT).access(Utc::now()).unwrap();
     assert_eq!(next.token.reveal(), access.token.reveal());
@@ -290,29 +287,28 @@ fn a_file_that_cannot_be_written_is_outlived_by_the_newest_refresh_token() {
         .instead_of(&next, Utc::now())
         .unwrap();
     assert!(next.fresh);
-    assert_eq!(stage.source.token_requests().len(), 5);
+    assert_eq!(env.source.token_requests().len(), 5);
     drop(open);
 }
 
 #[test]
 fn it_is_said_that_a_restart_will_need_a_new_sign_in() {
-    let mut stage = stage();
-    let (_open, path) = nameless(&stage);
-    stage.set("source_token_file", path);
-    let ran = stage.run();
+    let mut env = prepared();
+    let (_open, path) = nameless(&env);
+    env.set("source_token_file", path);
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
-    stage.assert_complete();
+    env.assert_complete();
     let said = "the next restart, that will need a new sign-in";
     assert_eq!(ran.err.matches(said).count(), 1, "{}", ran.err);
 }
 
 #[test]
 fn those_who_share_a_file_that_rotates_renew_it_once() {
-    let stage = stage();
-    stage
-        .source
+    let env = prepared();
+    env.source
         .token_trouble(TokenTrouble::Slow(Duration::from_millis(300)), 1);
-    let path = file(&stage);
+    let path = file(&env);
     let took: Vec<String> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
             // As processes of their own would: each with a lock and a memory of its own.
@@ -323,25 +319,24 @@ fn those_who_share_a_file_that_rotates_renew_it_once() {
             .map(|t| t.join().unwrap().unwrap().token.reveal().clone())
             .collect()
     });
-    assert_eq!(stage.source.token_requests().len(), 1);
+    assert_eq!(env.source.token_requests().len(), 1);
     assert!(took.iter().all(|t| *t == took[0]), "{took:?}");
 }
 
 #[test]
 fn another_program_that_was_faster_costs_nothing() {
-    let stage = stage();
-    let path = file(&stage);
-    let theirs = stage.dir.path().join("theirs.json");
+    let env = prepared();
+    let path = file(&env);
+    let theirs = env.dir.path().join("theirs.json");
     fs::copy(&path, &theirs).unwrap();
     let newest = Tokens::new(&theirs, LIMIT).access(Utc::now()).unwrap();
-    stage
-        .source
+    env.source
         .token_trouble(TokenTrouble::Slow(Duration::from_millis(500)), 1);
     let ours = std::thread::scope(|scope| {
         let ours = scope.spawn(|| Tokens::new(&path, LIMIT).access(Utc::now()));
         // While our request with the dead refresh token is on its way, they put the file in place.
         eventually("the request is there", || {
-            stage.source.token_requests().len() == 2
+            env.source.token_requests().len() == 2
         });
         fs::rename(&theirs, &path).unwrap();
         ours.join().unwrap()
@@ -351,7 +346,7 @@ fn another_program_that_was_faster_costs_nothing() {
     write_dead(&path);
     let error = Tokens::new(&path, LIMIT).access(Utc::now()).unwrap_err();
     assert!(error.message.contains("invalid_grant"), "{error}");
-    assert_eq!(stage.source.token_requests().len(), 3);
+    assert_eq!(env.source.token_requests().len(), 3);
 }
 
 fn write_dead(path: &Path) {
@@ -363,18 +358,18 @@ fn write_dead(path: &Path) {
 
 #[test]
 fn only_what_others_write_is_news() {
-    let stage = stage();
-    let tokens = Tokens::new(&file(&stage), LIMIT);
+    let env = prepared();
+    let tokens = Tokens::new(&file(&env), LIMIT);
     let first = tokens.edition();
     let access = tokens.access(Utc::now()).unwrap();
     tokens.instead_of(&access, Utc::now()).unwrap();
     assert_eq!(tokens.edition(), first);
-    Tokens::new(&file(&stage), LIMIT)
+    Tokens::new(&file(&env), LIMIT)
         .instead_of(&tokens.access(Utc::now()).unwrap(), Utc::now())
         .unwrap();
     assert_ne!(tokens.edition(), first);
     let second = tokens.edition();
-    fs::remove_file(file(&stage)).unwrap();
+    fs::remove_file(file(&env)).unwrap();
     assert_ne!(tokens.edition(), second);
 }
 
@@ -414,10 +409,10 @@ fn microsofts_refusals_end_the_run_with_what_to_do() {
             "app registration",
         ),
     ] {
-        let stage = stage();
+        let env = prepared();
         let words = format!("{description}{tail}");
-        stage.source.token_trouble(microsoft(error, &words), 99);
-        let ran = stage.run();
+        env.source.token_trouble(microsoft(error, &words), 99);
+        let ran = env.run();
         assert_eq!(ran.status, 4, "{}", ran.err);
         let want = format!(
             "the token cannot be renewed; the server said: {error} ({description})\n\nhint: "
@@ -425,42 +420,42 @@ fn microsofts_refusals_end_the_run_with_what_to_do() {
         let (_, after) = ran.err.split_once(&want).expect(&ran.err);
         assert!(after.contains(hint), "{}", ran.err);
         assert!(!after.contains("Google"), "{}", ran.err);
-        stage.source.clear_faults();
-        stage.run_until_done(1);
-        stage.assert_complete();
+        env.source.clear_faults();
+        env.run_until_done(1);
+        env.assert_complete();
     }
 }
 
 #[test]
 fn a_sign_in_that_is_taken_back_is_mended_by_a_new_file() {
-    let mut stage = stage();
-    let running = Running(stage.spawn_for_good(&[]));
-    arrives(&stage, 3);
-    let dead = read(&file(&stage));
+    let mut env = prepared();
+    let running = Running(env.spawn_for_good(&[]));
+    arrives(&env, 3);
+    let dead = read(&file(&env));
     for key in ["token", "refresh_token"] {
-        stage.source.revoke(dead[key].as_str().unwrap());
+        env.source.revoke(dead[key].as_str().unwrap());
     }
-    stage.source.cut_connections();
+    env.source.cut_connections();
     eventually("a person is asked for", || {
-        stage.status()["trouble"]["kind"] == "needs_user"
+        env.status()["trouble"]["kind"] == "needs_user"
     });
-    stage.mail("<meanwhile@x>", "text");
-    let mut token = expired(&stage.source);
-    token["refresh_token"] = stage.source.grant().into();
-    write(&mut stage, &token);
-    arrives(&stage, 4);
-    eventually("all is well again", || stage.status()["trouble"].is_null());
+    env.mail("<meanwhile@x>", "text");
+    let mut token = expired(&env.source);
+    token["refresh_token"] = env.source.grant().into();
+    write(&mut env, &token);
+    arrives(&env, 4);
+    eventually("all is well again", || env.status()["trouble"].is_null());
     drop(running);
-    stage.run_until_done(1);
-    stage.assert_complete();
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn a_token_of_another_account_is_a_persons_affair_and_not_renewed_over_and_over() {
     let other = || TokenTrouble::OtherAccount("other@outlook.com".into());
-    let stage = stage();
-    stage.source.token_trouble(other(), 999);
-    let ran = stage.run();
+    let env = prepared();
+    env.source.token_trouble(other(), 999);
+    let ran = env.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
     for words in [
         "AUTHENTICATE failed",
@@ -468,20 +463,20 @@ fn a_token_of_another_account_is_a_persons_affair_and_not_renewed_over_and_over(
     ] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
-    let _running = Running(stage.spawn_for_good(&[]));
-    assert_slow(&stage.source);
+    let _running = Running(env.spawn_for_good(&[]));
+    assert_slow(&env.source);
 }
 
 #[test]
 fn nor_is_it_at_the_target() {
-    let mut stage = stage();
-    stage.set("target_pass", Value::Null);
-    let text = stage.target.token_json("ya29.x", HOUR);
-    stage.write_token(&serde_json::from_str(&text).unwrap());
+    let mut env = prepared();
+    env.set("target_pass", Value::Null);
+    let text = env.target.token_json("ya29.x", HOUR);
+    env.write_token(&serde_json::from_str(&text).unwrap());
     let other = TokenTrouble::OtherAccount("other@gmail.com".into());
-    stage.target.token_trouble(other, 999);
-    let _running = Running(stage.spawn_for_good(&[]));
-    assert_slow(&stage.target);
+    env.target.token_trouble(other, 999);
+    let _running = Running(env.spawn_for_good(&[]));
+    assert_slow(&env.target);
 }
 
 /// Our own renewals must not look like a person's new file: attempts are two seconds apart here.
@@ -497,31 +492,29 @@ fn assert_slow(server: &Gmail) {
 
 #[test]
 fn a_scope_that_was_not_granted_is_said_and_the_new_refresh_token_kept() {
-    let stage = stage();
-    stage
-        .source
+    let env = prepared();
+    env.source
         .token_trouble(TokenTrouble::Scope("openid".into()), 1);
-    let before = read(&file(&stage));
-    let ran = stage.run();
+    let before = read(&file(&env));
+    let ran = env.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
     let said = format!("the scope {OUTLOOK_SCOPE} was not granted");
     assert!(ran.err.contains(&said), "{}", ran.err);
-    let after = read(&file(&stage));
+    let after = read(&file(&env));
     assert_ne!(after["refresh_token"], before["refresh_token"]);
     assert_eq!(after["token"], before["token"]);
-    stage.run_until_done(1);
-    stage.assert_complete();
+    env.run_until_done(1);
+    env.assert_complete();
 }
 
 #[test]
 fn a_mailbox_that_is_not_connected_is_no_success_and_passes() {
     const WORDS: &str = "BAD User is authenticated but not connected.";
     for command in ["AUTHENTICATE", "EXAMINE", "UID FETCH"] {
-        let stage = stage();
-        stage
-            .source
+        let env = prepared();
+        env.source
             .fault(On::each(command), Fault::Answer(WORDS.into()));
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 4, "{command}: {}", ran.err);
         for words in [
             "does not open the mailbox; the server said: User is authenticated but not connected\n",
@@ -529,23 +522,23 @@ fn a_mailbox_that_is_not_connected_is_no_success_and_passes() {
         ] {
             assert!(ran.err.contains(words), "{command}: {}", ran.err);
         }
-        assert_eq!(stage.source.token_requests().len(), 1, "{command}");
-        assert!(stage.held().is_empty());
-        stage.source.clear_faults();
-        stage.run_until_done(1);
-        stage.assert_complete();
+        assert_eq!(env.source.token_requests().len(), 1, "{command}");
+        assert!(env.held().is_empty());
+        env.source.clear_faults();
+        env.run_until_done(1);
+        env.assert_complete();
         let charged: i64 =
-            stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+            env.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
         assert_eq!(charged, 0);
     }
 }
 
 #[test]
 fn a_password_for_microsoft_is_answered_with_what_it_wants() {
-    let stage = TestEnv::new();
+    let env = TestEnv::new();
     let words = "NO Basic authentication is disabled.";
-    stage.source.refuse_login(Refusal::Other(words.into()), 99);
-    let ran = stage.run();
+    env.source.refuse_login(Refusal::Other(words.into()), 99);
+    let ran = env.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
     let (error, hint) = ran.err.split_once("\n\nhint: ").unwrap();
     assert!(error.ends_with("(`source_pass`); the server said: Basic authentication is disabled"));
@@ -556,51 +549,51 @@ fn a_password_for_microsoft_is_answered_with_what_it_wants() {
 fn a_stated_delay_is_kept_at_either_side() {
     let throttle = "BAD Request is throttled. Suggested Backoff Time: 2500 milliseconds";
     for (source, command) in [(true, "EXAMINE"), (false, "APPEND")] {
-        let stage = stage();
-        let server = if source { &stage.source } else { &stage.target };
+        let env = prepared();
+        let server = if source { &env.source } else { &env.target };
         let hits = server.fault(On::nth(1, command), Fault::Answer(throttle.into()));
-        let _running = Running(stage.spawn_for_good(&[]));
+        let _running = Running(env.spawn_for_good(&[]));
         eventually("it is throttled", || hits.count() == 1);
         let since = Instant::now();
         // What another route makes of the file that they share is no reason to come back sooner.
-        let tokens = Tokens::new(&file(&stage), LIMIT);
+        let tokens = Tokens::new(&file(&env), LIMIT);
         let access = tokens.access(Utc::now()).unwrap();
         tokens.instead_of(&access, Utc::now()).unwrap();
         eventually("it is said", || {
-            stage.status_soon()["trouble"]["kind"] == "throttled"
+            env.status_soon()["trouble"]["kind"] == "throttled"
         });
-        arrives(&stage, 1);
+        arrives(&env, 1);
         let took = since.elapsed();
         assert!(took > Duration::from_millis(2300), "{command}: {took:?}");
-        arrives(&stage, 3);
+        arrives(&env, 3);
     }
 }
 
 #[test]
 fn a_throttled_look_for_new_mail_is_not_repeated_at_once() {
-    let stage = stage();
-    let _running = Running(stage.spawn_for_good(&[]));
-    arrives(&stage, 3);
+    let env = prepared();
+    let _running = Running(env.spawn_for_good(&[]));
+    arrives(&env, 3);
     let throttle = "BAD Request is throttled. Suggested Backoff Time: 2500 milliseconds";
-    let hits = stage
+    let hits = env
         .source
         .fault(On::nth(1, "UID FETCH"), Fault::Answer(throttle.into()));
-    stage.mail("<new@x>", "text");
+    env.mail("<new@x>", "text");
     eventually("it is throttled", || hits.count() == 1);
     let since = Instant::now();
-    arrives(&stage, 4);
+    arrives(&env, 4);
     let took = since.elapsed();
     assert!(took > Duration::from_millis(2300), "{took:?}");
 }
 
 #[test]
 fn a_throttle_that_asks_for_no_delay_gets_one() {
-    let stage = stage();
+    let env = prepared();
     let throttle = "BAD Request is throttled. Suggested Backoff Time: 0 milliseconds";
-    let hits = stage
+    let hits = env
         .source
         .fault(On::each("EXAMINE"), Fault::Answer(throttle.into()));
-    let _running = Running(stage.spawn_for_good(&[]));
+    let _running = Running(env.spawn_for_good(&[]));
     eventually("it is throttled", || hits.count() >= 1);
     let since = Instant::now();
     eventually("again and again", || hits.count() >= 13);
@@ -610,38 +603,37 @@ fn a_throttle_that_asks_for_no_delay_gets_one() {
 
 #[test]
 fn a_changed_configuration_does_not_forget_what_the_file_could_not_take() {
-    let mut stage = stage();
-    let (_open, path) = nameless(&stage);
-    stage.set("source_token_file", path);
-    let _running = Running(stage.spawn_for_good(&[]));
-    arrives(&stage, 3);
-    let signed_in = stage.source.transcript().commands("AUTHENTICATE");
-    stage.set("connections", 2);
+    let mut env = prepared();
+    let (_open, path) = nameless(&env);
+    env.set("source_token_file", path);
+    let _running = Running(env.spawn_for_good(&[]));
+    arrives(&env, 3);
+    let signed_in = env.source.transcript().commands("AUTHENTICATE");
+    env.set("connections", 2);
     eventually("it is taken over", || {
-        stage.source.transcript().commands("AUTHENTICATE") > signed_in
+        env.source.transcript().commands("AUTHENTICATE") > signed_in
     });
-    stage.source.clock().advance(2 * HOUR);
-    stage.mail("<later@x>", "text");
-    arrives(&stage, 4);
-    let used = shown(&stage.source);
+    env.source.clock().advance(2 * HOUR);
+    env.mail("<later@x>", "text");
+    arrives(&env, 4);
+    let used = shown(&env.source);
     assert!(used.windows(2).all(|t| t[0] != t[1]), "{used:?}");
 }
 
 #[test]
 fn the_sources_token_is_shown_nowhere() {
-    let stage = stage();
-    stage
-        .source
+    let env = prepared();
+    env.source
         .fault(On::nth(1, "AUTHENTICATE"), Fault::EchoCommandInBad);
-    let ran = stage.run_with(&["--debug"]);
+    let ran = env.run_with(&["--debug"]);
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.err.contains("AUTHENTICATE XOAUTH2 (credentials)"));
     assert!(ran.err.contains("***"), "it was echoed: {}", ran.err);
-    let now = read(&file(&stage));
+    let now = read(&file(&env));
     let token = now["token"].as_str().unwrap();
     let response = format!(
         "user={}\x01auth=Bearer {token}\x01\x01",
-        stage.source.account()
+        env.source.account()
     );
     let mut secrets = vec![
         token.to_string(),
@@ -649,8 +641,8 @@ fn the_sources_token_is_shown_nowhere() {
         STANDARD.encode(response),
     ];
     secrets.push(now["refresh_token"].as_str().unwrap().into());
-    secrets.extend(shown(&stage.source));
-    let ledger = fs::read(stage.ledger_file()).unwrap();
+    secrets.extend(shown(&env.source));
+    let ledger = fs::read(env.ledger_file()).unwrap();
     for secret in secrets {
         // Pieces, too: what all tokens of the stand-in begin with is no secret.
         let pieces = [&secret[..], &secret[secret.len() - 12..]];

@@ -10,60 +10,60 @@ use crate::testkit::eventually;
 
 /// Gmail refuses everything for now.
 fn refused() -> TestEnv {
-    let stage = TestEnv::new();
-    stage.target.fault(
+    let env = TestEnv::new();
+    env.target.fault(
         On::each("APPEND").message_with("poison"),
         Fault::Answer("NO not now".into()),
     );
-    stage.mail("<0@x>", "poison");
-    stage
+    env.mail("<0@x>", "poison");
+    env
 }
 
-fn state(stage: &TestEnv) -> String {
-    stage.one("SELECT status FROM message WHERE message_id = '<0@x>'")
+fn state(env: &TestEnv) -> String {
+    env.one("SELECT status FROM message WHERE message_id = '<0@x>'")
 }
 
 /// As if so many seconds had passed since the last attempt.
-fn pass(stage: &TestEnv, seconds: u32) {
+fn pass(env: &TestEnv, seconds: u32) {
     let sql = format!(
         "UPDATE message SET first_failed_at = strftime('%Y-%m-%dT%H:%M:%SZ', first_failed_at, '-{seconds} seconds'),
                             next_attempt_at = strftime('%Y-%m-%dT%H:%M:%SZ', next_attempt_at, '-{seconds} seconds')"
     );
-    stage.sql().execute_batch(&sql).unwrap();
+    env.sql().execute_batch(&sql).unwrap();
 }
 
 #[test]
 fn days_in_which_nothing_ran_do_not_count_as_patience() {
-    let stage = refused();
+    let env = refused();
     for days in [3, 30, 2] {
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 3, "{}", ran.err);
-        assert_eq!(state(&stage), "pending", "{}", stage.dump());
-        pass(&stage, days * 24 * 3600);
+        assert_eq!(state(&env), "pending", "{}", env.dump());
+        pass(&env, days * 24 * 3600);
     }
 }
 
 #[test]
 fn it_is_given_up_in_the_end_also_by_a_program_that_runs_now_and_then() {
-    let stage = refused();
+    let env = refused();
     // `give_up` of these tests is 3 s, and the waits grow from 1 s.
     for attempt in 1..=10 {
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 3, "{}", ran.err);
-        if state(&stage) == "failed" {
+        if state(&env) == "failed" {
             assert!(attempt > 3, "after {attempt} attempts");
             return;
         }
-        pass(&stage, 3600);
+        pass(&env, 3600);
     }
-    panic!("{}", stage.dump());
+    panic!("{}", env.dump());
 }
 
 #[test]
 fn how_many_messages_is_said_in_words_that_fit() {
-    let stage = refused();
-    stage.mail("<1@x>", "fine");
-    let ran = stage.run();
+    let env = refused();
+    env.mail("<1@x>", "fine");
+    let ran = env.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
     for words in [
         "2 messages to copy in INBOX\n",
@@ -72,12 +72,12 @@ fn how_many_messages_is_said_in_words_that_fit() {
     ] {
         assert!(ran.err.contains(words), "{words}: {}", ran.err);
     }
-    stage.mail("<2@x>", "fine too");
-    let ran = stage.run();
+    env.mail("<2@x>", "fine too");
+    let ran = env.run();
     assert!(ran.err.contains(" 1 new message in INBOX\n"), "{}", ran.err);
-    let stage = TestEnv::new();
-    stage.mails(1);
-    let ran = stage.run();
+    let env = TestEnv::new();
+    env.mails(1);
+    let ran = env.run();
     assert!(
         ran.err.contains("first look at INBOX: 1 message; "),
         "{}",
@@ -98,17 +98,17 @@ fn a_moment_in_the_log_has_no_nanoseconds() {
 #[test]
 fn a_lock_that_is_taken_away_ends_the_run() {
     for replace in [false, true] {
-        let stage = TestEnv::new();
-        stage.mails(1);
-        let mut child = stage.spawn_for_good(&[]);
-        eventually("it delivers", || stage.held().len() == 1);
-        let mut lock = stage.ledger_file().into_os_string();
+        let env = TestEnv::new();
+        env.mails(1);
+        let mut child = env.spawn_for_good(&[]);
+        eventually("it delivers", || env.held().len() == 1);
+        let mut lock = env.ledger_file().into_os_string();
         lock.push(".lock");
         std::fs::remove_file(&lock).unwrap();
         if replace {
             std::fs::write(&lock, "").unwrap();
         }
-        stage.mail("<later@x>", "later");
+        env.mail("<later@x>", "later");
         let mut status = None;
         eventually("it ends", || {
             status = child.try_wait().unwrap();
@@ -119,9 +119,9 @@ fn a_lock_that_is_taken_away_ends_the_run() {
         assert_eq!(status.unwrap().code(), Some(1), "{log}");
         let words = "the lock of this ledger was taken away or replaced while it was in use";
         assert!(log.contains(words), "{log}");
-        assert_eq!(stage.held().len(), 1, "nothing more was sent");
-        stage.run_until_done(1);
-        stage.assert_complete();
+        assert_eq!(env.held().len(), 1, "nothing more was sent");
+        env.run_until_done(1);
+        env.assert_complete();
     }
 }
 
@@ -134,30 +134,30 @@ fn microsoft_is_told_the_scopes_of_the_file_with_a_renewal_and_google_is_not() {
             "https://outlook.office.com/IMAP.AccessAsUser.All"
         ]),
     ] {
-        let stage = outlook::stage_with_scopes(&scopes);
-        stage.run_until_done(1);
-        let requests = stage.source.token_requests();
+        let env = outlook::env_with_scopes(&scopes);
+        env.run_until_done(1);
+        let requests = env.source.token_requests();
         assert_eq!(
             requests[0].field("scope"),
             Some("offline_access https://outlook.office.com/IMAP.AccessAsUser.All")
         );
     }
     // As its replies have it.
-    let stage = outlook::stage_with_scopes(&OUTLOOK_SCOPE.into());
-    stage.run_until_done(1);
-    let requests = stage.source.token_requests();
+    let env = outlook::env_with_scopes(&OUTLOOK_SCOPE.into());
+    env.run_until_done(1);
+    let requests = env.source.token_requests();
     let scope = requests[0].field("scope").unwrap();
     assert!(scope.split(' ').any(|s| s == "offline_access"), "{scope}");
     // What Google grants it has granted.
-    let mut stage = TestEnv::new();
-    stage.set("target_pass", Value::Null);
-    let text = stage
+    let mut env = TestEnv::new();
+    env.set("target_pass", Value::Null);
+    let text = env
         .target
         .token_json("ya29.run-out", std::time::Duration::ZERO);
     let mut token: Value = serde_json::from_str(&text).unwrap();
     token["expiry"] = "2020-01-02T03:04:05Z".into();
-    stage.write_token(&token);
-    stage.mails(1);
-    stage.run_until_done(1);
-    assert_eq!(stage.target.token_requests()[0].field("scope"), None);
+    env.write_token(&token);
+    env.mails(1);
+    env.run_until_done(1);
+    assert_eq!(env.target.token_requests()[0].field("scope"), None);
 }

@@ -10,24 +10,24 @@ use serde_json::Value;
 use crate::testkit::env::{SOURCE, TestEnv};
 
 /// A source with mail that nothing but the ledger can recognise, and a target that is no Gmail.
-fn stage() -> TestEnv {
-    let mut stage = TestEnv::build().target(Options::plain(SOURCE)).start();
-    stage.mail("", "one that bears no name");
-    stage.set("state_file", Value::Null);
-    stage
+fn prepared() -> TestEnv {
+    let mut env = TestEnv::build().target(Options::plain(SOURCE)).start();
+    env.mail("", "one that bears no name");
+    env.set("state_file", Value::Null);
+    env
 }
 
 /// A folder to start it from.
-fn folder(stage: &TestEnv, name: &str) -> PathBuf {
-    let path = stage.dir.path().join(name);
+fn folder(env: &TestEnv, name: &str) -> PathBuf {
+    let path = env.dir.path().join(name);
     fs::create_dir(&path).unwrap();
     path.canonicalize().unwrap()
 }
 
 /// `run --once`, started there: its log.
 #[track_caller]
-fn run_from(stage: &TestEnv, folder: &Path) -> String {
-    let out = stage
+fn run_from(env: &TestEnv, folder: &Path) -> String {
+    let out = env
         .child(&["--once"])
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -46,72 +46,69 @@ fn ledgers(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_configuration_that_is_started_from_two_folders_delivers_once() {
-    let stage = stage();
-    let (first, second) = (folder(&stage, "first"), folder(&stage, "second"));
-    run_from(&stage, &first);
-    assert_eq!(stage.held().len(), 1);
+    let env = prepared();
+    let (first, second) = (folder(&env, "first"), folder(&env, "second"));
+    run_from(&env, &first);
+    assert_eq!(env.held().len(), 1);
     // What came meanwhile is delivered, and that alone.
-    stage.mail("", "another one");
-    let log = run_from(&stage, &second);
+    env.mail("", "another one");
+    let log = run_from(&env, &second);
     assert!(!log.contains("WARN"), "{log}");
-    assert_eq!(stage.held().len(), 2, "{log}");
+    assert_eq!(env.held().len(), 2, "{log}");
     assert_eq!((ledgers(&first), ledgers(&second)), (vec![], vec![]));
-    assert_eq!(ledgers(stage.dir.path()), ["sync_state.db"]);
-    stage.assert_complete();
+    assert_eq!(ledgers(env.dir.path()), ["sync_state.db"]);
+    env.assert_complete();
 }
 
 #[test]
 fn the_ledger_that_an_earlier_version_had_elsewhere_is_still_the_ledger() {
-    let mut stage = stage();
-    let (old, new) = (
-        folder(&stage, "old"),
-        stage.dir.path().canonicalize().unwrap(),
-    );
+    let mut env = prepared();
+    let (old, new) = (folder(&env, "old"), env.dir.path().canonicalize().unwrap());
     let (old_ledger, new_ledger) = (old.join("sync_state.db"), new.join("sync_state.db"));
-    stage.set("state_file", old_ledger.to_str().unwrap());
-    run_from(&stage, &old);
-    stage.set("state_file", Value::Null);
+    env.set("state_file", old_ledger.to_str().unwrap());
+    run_from(&env, &old);
+    env.set("state_file", Value::Null);
     // The script's way to start it: in the folder in which its files are.
-    stage.mail("", "another one");
-    let log = run_from(&stage, &old);
+    env.mail("", "another one");
+    let log = run_from(&env, &old);
     let said = format!(
         " WARN  there is no ledger at {}, so the one of these accounts at {} is used; a relative path in a configuration begins at the folder of that file",
         new_ledger.display(),
         old_ledger.display()
     );
     assert!(log.contains(&said), "{log}");
-    assert_eq!(stage.held().len(), 2, "{log}");
+    assert_eq!(env.held().len(), 2, "{log}");
     assert!(!new_ledger.exists());
     // Moved as the words say, it is found from everywhere.
     fs::rename(&old_ledger, &new_ledger).unwrap();
-    for folder in [&old, &folder(&stage, "third")] {
-        let log = run_from(&stage, folder);
+    for folder in [&old, &folder(&env, "third")] {
+        let log = run_from(&env, folder);
         assert!(!log.contains("WARN"), "{log}");
     }
-    assert_eq!(stage.held().len(), 2);
-    stage.assert_complete();
+    assert_eq!(env.held().len(), 2);
+    env.assert_complete();
     // A second one is said, and not used.
     fs::copy(&new_ledger, &old_ledger).unwrap();
-    let log = run_from(&stage, &old);
+    let log = run_from(&env, &old);
     let said = format!(
         " WARN  {} is used, and {} is a second ledger of the same accounts, which is not used; ",
         new_ledger.display(),
         old_ledger.display()
     );
     assert!(log.contains(&said), "{log}");
-    assert_eq!(stage.held().len(), 2);
+    assert_eq!(env.held().len(), 2);
 }
 
 #[test]
 fn the_ledger_of_other_accounts_is_none_of_ours() {
-    let (theirs, stage) = (stage(), stage());
+    let (theirs, env) = (prepared(), prepared());
     let here = theirs.dir.path().canonicalize().unwrap();
     run_from(&theirs, &here);
     let before = fs::read(here.join("sync_state.db")).unwrap();
-    let mut stage = stage;
+    let mut env = env;
     // The stand-ins have the same names.
-    stage.set("target_user", "somebody@example.org");
-    let out = stage
+    env.set("target_user", "somebody@example.org");
+    let out = env
         .child(&["--once", "--dry-run"])
         .current_dir(&here)
         .output()
@@ -126,11 +123,11 @@ fn the_ledger_of_other_accounts_is_none_of_ours() {
 /// The script had its state in the folder in which it was started.
 #[test]
 fn what_the_script_left_in_the_current_folder_is_mentioned() {
-    let stage = stage();
-    let here = folder(&stage, "script");
+    let env = prepared();
+    let here = folder(&env, "script");
     fs::write(here.join("sync_state.json"), "{\"synced_message_ids\": []}").unwrap();
-    let log = run_from(&stage, &here);
-    let config = stage.config_file();
+    let log = run_from(&env, &here);
+    let config = env.config_file();
     let said = format!(
         " WARN  sync_state.json is not taken over yet: if it is of these accounts, `imap-to-gmail import-state sync_state.json --config {}` makes known",
         config.display()

@@ -21,15 +21,14 @@ fn sentences(log: &str) -> Vec<&str> {
 
 #[test]
 fn a_run_sums_up_what_it_did() {
-    let stage = TestEnv::new();
-    stage.mails(3);
-    let there = stage.mail("<there@x>", "copied by hand");
-    stage.target.add(Mail::new(&there));
-    stage.target.knobs(|k| k.append_limit = 1000);
-    stage
-        .source
+    let env = TestEnv::new();
+    env.mails(3);
+    let there = env.mail("<there@x>", "copied by hand");
+    env.target.add(Mail::new(&there));
+    env.target.knobs(|k| k.append_limit = 1000);
+    env.source
         .add(Mail::new(mail("<big@x>", DATE, &"x".repeat(2000))));
-    let ran = stage.run();
+    let ran = env.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
     let all = sentences(&ran.err);
     let begin = all
@@ -52,12 +51,12 @@ fn a_run_sums_up_what_it_did() {
             ),
             format!(
                 "ended with 0 messages waiting and 1 failed; `imap-to-gmail status --failed --config {}` says why",
-                stage.config_file().display()
+                env.config_file().display()
             ),
         ]
     );
     // Another run has done nothing, and says so.
-    let ran = stage.run();
+    let ran = env.run();
     let all = sentences(&ran.err);
     assert_eq!(
         all[1..],
@@ -67,7 +66,7 @@ fn a_run_sums_up_what_it_did() {
             "delivered no messages".to_string(),
             format!(
                 "ended with 0 messages waiting and 1 failed; `imap-to-gmail status --failed --config {}` says why",
-                stage.config_file().display()
+                env.config_file().display()
             ),
         ]
     );
@@ -75,10 +74,10 @@ fn a_run_sums_up_what_it_did() {
 
 #[test]
 fn a_dry_run_says_how_long_it_would_take() {
-    let mut stage = TestEnv::new();
-    stage.mails(3);
-    let dry = |stage: &TestEnv| {
-        let ran = stage.run_with(&["--dry-run"]);
+    let mut env = TestEnv::new();
+    env.mails(3);
+    let dry = |env: &TestEnv| {
+        let ran = env.run_with(&["--dry-run"]);
         assert_eq!(ran.status, 0, "{}", ran.err);
         let (_, said) = ran.out.split_once("would send ").unwrap();
         said.to_string()
@@ -86,7 +85,7 @@ fn a_dry_run_says_how_long_it_would_take() {
     let one = mail("<0@example.org>", DATE, "text 0").len();
     let sent = format!("3 messages ({} bytes) to user@gmail.com\n", 3 * one);
     assert_eq!(
-        dry(&stage),
+        dry(&env),
         format!(
             "{sent}\
 Google names a limit of 500 MB a day for uploads over IMAP to a Workspace
@@ -111,18 +110,18 @@ with `--debug` each message is listed
             "1 message may go at once, the last of it\n  goes after about 2 days",
         ),
     ] {
-        stage.set("upload_limit_per_day", limit.to_string());
+        env.set("upload_limit_per_day", limit.to_string());
         assert_eq!(
-            dry(&stage),
+            dry(&env),
             format!(
                 "{sent}upload limit: {limit} bytes in 24 hours: {takes}\nwith `--debug` each message is listed\n"
             )
         );
     }
     // A day's budget, spent; what is left to send is none of it.
-    assert_eq!(stage.run().status, 3);
+    assert_eq!(env.run().status, 3);
     assert_eq!(
-        dry(&stage),
+        dry(&env),
         format!(
             "2 messages ({} bytes) to user@gmail.com
 upload limit: {one} bytes in 24 hours, {one} bytes of which are used: 0 messages may
@@ -135,15 +134,15 @@ with `--debug` each message is listed\n",
 
 #[test]
 fn a_run_that_breaks_off_says_what_it_did_before() {
-    let stage = TestEnv::new();
-    stage.mails(8);
-    stage.target.knobs(|k| k.upload_budget = Some(500));
-    let ran = stage.run();
+    let env = TestEnv::new();
+    env.mails(8);
+    env.target.knobs(|k| k.upload_budget = Some(500));
+    let ran = env.run();
     let at = |begin: &str| ran.err.find(begin).unwrap_or_else(|| panic!("{}", ran.err));
     assert!(at("INFO  delivered ") < at("error: "), "{}", ran.err);
     assert!(at("INFO  waiting: ") < at("error: "), "{}", ran.err);
-    let held = stage.held().len();
-    let rows: i64 = stage.one("SELECT count(*) FROM message WHERE status = 'delivered'");
+    let held = env.held().len();
+    let rows: i64 = env.one("SELECT count(*) FROM message WHERE status = 'delivered'");
     assert_eq!(held as i64, rows);
     assert!(
         ran.err.contains(&format!("INFO  delivered {held} message")),
@@ -164,16 +163,15 @@ fn counts(log: &str, all: usize) -> Vec<u64> {
 
 #[test]
 fn the_log_says_how_far_it_is_and_at_rest_nothing() {
-    let stage = TestEnv::new();
-    stage.mails(24);
-    stage
-        .target
+    let env = TestEnv::new();
+    env.mails(24);
+    env.target
         .knobs(|k| k.round_trip = Duration::from_millis(150));
-    let mut child = stage.spawn_for_good(&[]);
+    let mut child = env.spawn_for_good(&[]);
     let log = follow(child.stderr.take().unwrap());
     let text = || log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    eventually("all is delivered", || stage.held().len() == 24);
-    eventually("nothing is under way", || stage.status()["delivered"] == 24);
+    eventually("all is delivered", || env.held().len() == 24);
+    eventually("nothing is under way", || env.status()["delivered"] == 24);
     let before = counts(&text(), 24);
     assert!(!before.is_empty(), "{}", text());
     assert!(before.is_sorted_by(|a, b| a < b), "{}", text());
@@ -218,9 +216,9 @@ fn end(child: &mut Child) {
 }
 
 /// The program on a terminal.
-fn on_terminal(stage: &TestEnv, extra: &[&str], term: &str) -> (Child, Followed) {
+fn on_terminal(env: &TestEnv, extra: &[&str], term: &str) -> (Child, Followed) {
     let (master, slave) = terminal(24, 80);
-    let mut command = stage.child(extra);
+    let mut command = env.child(extra);
     command
         .env("TERM", term)
         .stdin(slave.try_clone().unwrap())
@@ -275,12 +273,11 @@ fn screen(bytes: &str) -> Vec<String> {
 
 #[test]
 fn the_line_at_the_bottom_shares_the_terminal_with_the_log_and_goes() {
-    let stage = TestEnv::new();
-    stage.mails(12);
-    stage
-        .target
+    let env = TestEnv::new();
+    env.mails(12);
+    env.target
         .knobs(|k| k.round_trip = Duration::from_millis(150));
-    let (mut child, (text, thread)) = on_terminal(&stage, &[], "xterm");
+    let (mut child, (text, thread)) = on_terminal(&env, &[], "xterm");
     let seen = || screen(&text.lock().unwrap());
     eventually("it says how far it is", || {
         seen()
@@ -326,15 +323,14 @@ fn the_line_at_the_bottom_shares_the_terminal_with_the_log_and_goes() {
 
 #[test]
 fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
-    let stage = TestEnv::new();
-    stage.mails(4);
-    stage
-        .target
+    let env = TestEnv::new();
+    env.mails(4);
+    env.target
         .knobs(|k| k.round_trip = Duration::from_millis(150));
-    stage.target.knobs(|k| k.append_limit = 1);
-    let log = stage.dir.path().join("log");
+    env.target.knobs(|k| k.append_limit = 1);
+    let log = env.dir.path().join("log");
     let log = log.to_str().unwrap();
-    let (mut child, (text, thread)) = on_terminal(&stage, &["--once", "--log", log], "xterm");
+    let (mut child, (text, thread)) = on_terminal(&env, &["--once", "--log", log], "xterm");
     assert_eq!(child.wait().unwrap().code(), Some(3));
     thread.join().unwrap();
     let end = printed(&text.lock().unwrap());
@@ -348,13 +344,13 @@ fn an_error_after_the_line_stands_alone_and_the_log_may_be_elsewhere() {
         format!(
             "failed: 4 messages: the message has 124 bytes, the target takes at most 1\
              ended with 0 messages waiting and 4 failed;  `imap-to-gmail status --failed --config {}` says why",
-            stage.config_file().display()
+            env.config_file().display()
         )
     );
-    stage.target.refuse_login(Refusal::InvalidCredentials, 99);
-    stage.mails(1);
-    stage.source.add(Mail::new(mail("<new@x>", DATE, "new")));
-    let (mut child, (text, thread)) = on_terminal(&stage, &["--once", "--log", log], "xterm");
+    env.target.refuse_login(Refusal::InvalidCredentials, 99);
+    env.mails(1);
+    env.source.add(Mail::new(mail("<new@x>", DATE, "new")));
+    let (mut child, (text, thread)) = on_terminal(&env, &["--once", "--log", log], "xterm");
     assert_eq!(child.wait().unwrap().code(), Some(4));
     thread.join().unwrap();
     let end = printed(&text.lock().unwrap());
@@ -376,9 +372,9 @@ fn printed(bytes: &str) -> Vec<String> {
 
 #[test]
 fn a_terminal_that_can_only_print_gets_no_line() {
-    let stage = TestEnv::new();
-    stage.mails(4);
-    let (mut child, (text, thread)) = on_terminal(&stage, &["--once"], "dumb");
+    let env = TestEnv::new();
+    env.mails(4);
+    let (mut child, (text, thread)) = on_terminal(&env, &["--once"], "dumb");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     thread.join().unwrap();
     let text = text.lock().unwrap();

@@ -29,37 +29,37 @@ fn is_taken(told: &Told, times: usize) {
 
 #[test]
 fn the_ledger_in_use_may_be_named_by_another_name() {
-    let mut stage = TestEnv::new();
-    let ledger = stage.ledger_file();
-    let told = Told::by(&stage, &[]);
+    let mut env = TestEnv::new();
+    let ledger = env.ledger_file();
+    let told = Told::by(&env, &[]);
     told.says("watching INBOX");
-    let folder = stage.dir.path().join("folder");
+    let folder = env.dir.path().join("folder");
     fs::create_dir(&folder).unwrap();
     let link = folder.join("link.db");
     symlink(&ledger, &link).unwrap();
     let about = folder.join("..").join(ledger.file_name().unwrap());
     for (n, name) in [&link, &about, &ledger].into_iter().enumerate() {
-        stage.set("state_file", name.to_str().unwrap());
+        env.set("state_file", name.to_str().unwrap());
         is_taken(&told, n + 1);
     }
     let other = folder.join("other.db");
-    stage.set("state_file", other.to_str().unwrap());
+    env.set("state_file", other.to_str().unwrap());
     told.says("its `state_file` is another ledger");
-    stage.set("state_file", ledger.to_str().unwrap());
+    env.set("state_file", ledger.to_str().unwrap());
     told.end();
 }
 
 #[test]
 fn what_we_advise_to_write_as_state_file_can_be_written_while_it_runs() {
-    let mut stage = TestEnv::new();
+    let mut env = TestEnv::new();
     // Where earlier versions had it: in the folder in which the program was started.
-    let started_in = stage.dir.path().join("home");
+    let started_in = env.dir.path().join("home");
     fs::create_dir(&started_in).unwrap();
     let whole = started_in.join("ledger.db");
-    stage.set("state_file", whole.to_str().unwrap());
-    stage.run_until_done(1);
-    stage.set("state_file", "ledger.db");
-    let mut child = stage.child(&[]);
+    env.set("state_file", whole.to_str().unwrap());
+    env.run_until_done(1);
+    env.set("state_file", "ledger.db");
+    let mut child = env.child(&[]);
     child
         .current_dir(&started_in)
         .stdin(std::process::Stdio::null())
@@ -68,24 +68,24 @@ fn what_we_advise_to_write_as_state_file_can_be_written_while_it_runs() {
     let told = Told::of(child.spawn().unwrap());
     told.says("write its whole path as `state_file`");
     told.says("watching INBOX");
-    stage.set("state_file", whole.to_str().unwrap());
+    env.set("state_file", whole.to_str().unwrap());
     is_taken(&told, 1);
-    stage.set("state_file", "ledger.db");
+    env.set("state_file", "ledger.db");
     is_taken(&told, 2);
     told.end();
 }
 
 #[test]
 fn where_the_command_line_names_the_ledger_the_configuration_may_say_anything() {
-    let mut stage = TestEnv::new();
-    let given = stage.dir.path().join("given.db");
-    let told = Told::by(&stage, &["--state-file", given.to_str().unwrap()]);
+    let mut env = TestEnv::new();
+    let given = env.dir.path().join("given.db");
+    let told = Told::by(&env, &["--state-file", given.to_str().unwrap()]);
     told.says("watching INBOX");
-    let other = stage.dir.path().join("other.db");
-    stage.set("state_file", other.to_str().unwrap());
+    let other = env.dir.path().join("other.db");
+    env.set("state_file", other.to_str().unwrap());
     is_taken(&told, 1);
     // Other accounts are another thing, and `state_file` would not help there.
-    stage.set("source_user", "somebody.else@example.org");
+    env.set("source_user", "somebody.else@example.org");
     let unused = told.says("it names other accounts or servers");
     assert!(unused.contains("with another `--state-file`"), "{unused}");
     assert!(!other.exists());
@@ -96,42 +96,39 @@ fn where_the_command_line_names_the_ledger_the_configuration_may_say_anything() 
 /// and then. What fails by that says nothing of the configuration.
 #[test]
 fn a_password_that_cannot_be_had_for_a_moment_is_no_fault_of_a_configuration_that_nobody_changed() {
-    let mut stage = TestEnv::new();
-    stage.target.refuse_login(Refusal::InvalidCredentials, 999);
-    let (password, asked) = (
-        stage.dir.path().join("pass"),
-        stage.dir.path().join("asked"),
-    );
-    fs::write(&password, stage.source.password()).unwrap();
+    let mut env = TestEnv::new();
+    env.target.refuse_login(Refusal::InvalidCredentials, 999);
+    let (password, asked) = (env.dir.path().join("pass"), env.dir.path().join("asked"));
+    fs::write(&password, env.source.password()).unwrap();
     let command = format!("echo >> {}; cat {}", asked.display(), password.display());
-    stage.set("source_pass", Value::Null);
-    stage.set("source_pass_command", json!(["sh", "-c", command]));
+    env.set("source_pass", Value::Null);
+    env.set("source_pass_command", json!(["sh", "-c", command]));
     let times = Intervals {
         needs_user: Duration::from_millis(300),
         ..route::quick()
     };
     let count = || fs::read(&asked).map_or(0, |asked| asked.len());
-    let daemon = Daemon::start(&mut stage, times, |_| {});
+    let daemon = Daemon::start(&mut env, times, |_| {});
     eventually("a person is asked for", || {
-        trouble(&stage)["kind"] == "needs_user"
+        trouble(&env)["kind"] == "needs_user"
     });
     let of_config =
-        || -> Option<String> { stage.one("SELECT trouble FROM heartbeat WHERE part = 'config'") };
+        || -> Option<String> { env.one("SELECT trouble FROM heartbeat WHERE part = 'config'") };
     fs::remove_file(&password).unwrap();
     let before = count();
     eventually("it is asked for in vain", || count() >= before + 3);
     assert_eq!(of_config(), None);
     // In a configuration that was changed it is one, for as long as it lasts.
-    stage.set("connections", 2);
+    env.set("connections", 2);
     let of_config =
-        || -> Option<String> { stage.one("SELECT trouble FROM heartbeat WHERE part = 'config'") };
+        || -> Option<String> { env.one("SELECT trouble FROM heartbeat WHERE part = 'config'") };
     eventually("it is told", || {
         of_config().is_some_and(|t| t.contains(UNUSED))
     });
     let before = count();
     eventually("it is asked for in vain", || count() >= before + 3);
     assert!(of_config().is_some());
-    fs::write(&password, stage.source.password()).unwrap();
+    fs::write(&password, env.source.password()).unwrap();
     eventually("it is taken", || of_config().is_none());
     drop(daemon);
 }

@@ -20,16 +20,16 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// Gmail is entered with a token that is good for so long.
 pub(crate) fn with_token(life: Duration) -> TestEnv {
-    let mut stage = TestEnv::new();
-    stage.set("target_pass", Value::Null);
-    let token = stage.target.issue_token(life);
-    let token = stage.target.token_json(&token, life);
-    stage.write_token(&serde_json::from_str(&token).unwrap());
-    stage
+    let mut env = TestEnv::new();
+    env.set("target_pass", Value::Null);
+    let token = env.target.issue_token(life);
+    let token = env.target.token_json(&token, life);
+    env.write_token(&serde_json::from_str(&token).unwrap());
+    env
 }
 
-pub(crate) fn trouble(stage: &TestEnv) -> Value {
-    stage.status_soon()["trouble"].take()
+pub(crate) fn trouble(env: &TestEnv) -> Value {
+    env.status_soon()["trouble"].take()
 }
 
 #[test]
@@ -45,23 +45,23 @@ fn a_dead_sign_in_ends_a_run_that_finds_nothing_with_4() {
     closed
         .target
         .fault(On::each("EXAMINE").line_with("INBOX"), no);
-    for (stage, words) in [
+    for (env, words) in [
         (wrong, "Invalid credentials"),
         (revoked, "Token has been expired or revoked."),
         (closed, "Unknown Mailbox: INBOX"),
     ] {
         for mails in [0, 1] {
-            stage.mails(mails);
-            let ran = stage.run();
+            env.mails(mails);
+            let ran = env.run();
             assert_eq!(ran.status, 4, "{words}: {}", ran.err);
             assert!(!ran.err.contains("done"), "{}", ran.err);
             let (error, hint) = ran.err.split_once("\n\nhint: ").expect(&ran.err);
             assert!(error.contains(words) && hint.len() > 20, "{}", ran.err);
-            let trouble = trouble(&stage);
+            let trouble = trouble(&env);
             assert_eq!(trouble["kind"], "needs_user", "{trouble}");
             assert!(trouble["message"].as_str().unwrap().contains(words));
             // What is there is recorded; a Gmail whose INBOX does not open takes mail all the same.
-            let status = stage.status();
+            let status = env.status();
             let known = status["pending"].as_u64().zip(status["delivered"].as_u64());
             assert_eq!(known.map(|(p, d)| p + d), Some(mails as u64), "{status}");
         }
@@ -70,35 +70,34 @@ fn a_dead_sign_in_ends_a_run_that_finds_nothing_with_4() {
 
 #[test]
 fn a_refused_password_is_tried_once_in_a_run_however_the_source_is() {
-    let mut stage = TestEnv::new();
-    stage.target.refuse_login(Refusal::InvalidCredentials, 99);
+    let mut env = TestEnv::new();
+    env.target.refuse_login(Refusal::InvalidCredentials, 99);
     // The source is out of reach at first.
-    stage
-        .source
+    env.source
         .fault(On::nth(1, "CONNECT").times(2), Fault::CutBefore);
-    stage.set("connections", 3);
-    stage.mails(9);
-    let ran = stage.run();
+    env.set("connections", 3);
+    env.mails(9);
+    let ran = env.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
-    assert_eq!(stage.status()["pending"], 9, "{}", ran.err);
-    assert_eq!(stage.target.transcript().commands("AUTHENTICATE"), 1);
+    assert_eq!(env.status()["pending"], 9, "{}", ran.err);
+    assert_eq!(env.target.transcript().commands("AUTHENTICATE"), 1);
 }
 
 #[test]
 fn a_daemon_says_it_at_once_on_every_road_and_takes_the_mended_one() {
-    let mut stage = TestEnv::new();
-    let good = stage.target.password().to_string();
-    let socket = stage.dir.path().join("notify");
+    let mut env = TestEnv::new();
+    let good = env.target.password().to_string();
+    let socket = env.dir.path().join("notify");
     let system = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
     system.set_nonblocking(true).unwrap();
     let path = socket.to_str().unwrap().to_string();
-    stage.env.push(("NOTIFY_SOCKET", path));
-    stage.set("target_pass", "not the app password");
-    let told = Told::by(&stage, &[]);
+    env.variables.push(("NOTIFY_SOCKET", path));
+    env.set("target_pass", "not the app password");
+    let told = Told::by(&env, &[]);
     eventually("a person is asked for", || {
-        trouble(&stage)["kind"] == "needs_user"
+        trouble(&env)["kind"] == "needs_user"
     });
-    let said = trouble(&stage);
+    let said = trouble(&env);
     assert!(said["hint"].is_string(), "{said}");
     eventually("the log has it with its hint", || {
         told.lines().iter().any(|l| {
@@ -117,27 +116,27 @@ fn a_daemon_says_it_at_once_on_every_road_and_takes_the_mended_one() {
         status.contains("Invalid credentials")
     });
     // Nothing of that holds up the watching.
-    stage.mails(1);
-    eventually("mail is recorded", || stage.status()["pending"] == 1);
-    stage.set("target_pass", good);
-    eventually("it is delivered", || stage.held().len() == 1);
-    eventually("all is well again", || trouble(&stage).is_null());
+    env.mails(1);
+    eventually("mail is recorded", || env.status()["pending"] == 1);
+    env.set("target_pass", good);
+    eventually("it is delivered", || env.held().len() == 1);
+    eventually("all is well again", || trouble(&env).is_null());
     told.end();
 }
 
 #[test]
 fn a_target_that_is_out_of_reach_at_the_start_is_no_end() {
-    let mut stage = TestEnv::new();
-    let good = stage.target.port();
-    stage.set("target_port", free_port());
-    let ran = stage.run();
+    let mut env = TestEnv::new();
+    let good = env.target.port();
+    env.set("target_port", free_port());
+    let ran = env.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(ran.err.contains("trying again"), "{}", ran.err);
-    let told = Told::by(&stage, &[]);
+    let told = Told::by(&env, &[]);
     told.says("cannot be reached");
-    stage.set("target_port", good);
-    stage.mails(1);
-    eventually("it is delivered", || stage.held().len() == 1);
+    env.set("target_port", good);
+    env.mails(1);
+    eventually("it is delivered", || env.held().len() == 1);
     told.end();
 }
 
@@ -150,21 +149,21 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// `meanwhile` happens after the configuration was read.
     pub(crate) fn start(
-        stage: &mut TestEnv,
+        env: &mut TestEnv,
         times: Intervals,
         meanwhile: impl FnOnce(&mut TestEnv),
     ) -> Daemon {
-        let config_of = changed_at(&stage.config_file());
-        let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
-        meanwhile(stage);
-        let lock = ledger::lock(&stage.ledger_file()).unwrap();
-        let ledger = Ledger::open_or_create(&stage.ledger_file(), true)
+        let config_of = changed_at(&env.config_file());
+        let config = Config::load(&env.config_file(), Utc::now()).unwrap();
+        meanwhile(env);
+        let lock = ledger::lock(&env.ledger_file()).unwrap();
+        let ledger = Ledger::open_or_create(&env.ledger_file(), true)
             .unwrap()
             .locked_by(lock);
         let engine = Engine::new(config, times, ledger).unwrap();
         let stopper = engine.stopper();
         let watch = Watch {
-            config_file: stage.config_file(),
+            config_file: env.config_file(),
             config_of,
             poll: Duration::from_secs(60),
             idle: true,
@@ -198,81 +197,76 @@ fn often() -> Intervals {
 
 #[test]
 fn while_nothing_is_delivered_it_is_tried_again_and_again() {
-    let mut stage = TestEnv::new();
-    let _daemon = Daemon::start(&mut stage, often(), |_| {});
-    let tried = || stage.target.transcript().commands("AUTHENTICATE");
+    let mut env = TestEnv::new();
+    let _daemon = Daemon::start(&mut env, often(), |_| {});
+    let tried = || env.target.transcript().commands("AUTHENTICATE");
     eventually("it is tried", || tried() > 3);
-    assert_eq!(trouble(&stage), json!(null));
-    stage.target.refuse_login(Refusal::InvalidCredentials, 1);
+    assert_eq!(trouble(&env), json!(null));
+    env.target.refuse_login(Refusal::InvalidCredentials, 1);
     eventually("a person is asked for", || {
-        trouble(&stage)["kind"] == "needs_user"
+        trouble(&env)["kind"] == "needs_user"
     });
-    eventually("all is well again", || trouble(&stage).is_null());
+    eventually("all is well again", || trouble(&env).is_null());
     eventually("no connection is kept for it", || {
-        stage.target.signed_in() == 0
+        env.target.signed_in() == 0
     });
 }
 
 #[test]
 fn what_is_changed_while_the_configuration_is_read_is_read_again() {
-    let mut stage = TestEnv::new();
-    let good = stage.target.password().to_string();
-    stage.set("target_pass", "not the app password");
-    stage.mails(1);
-    let _daemon = Daemon::start(&mut stage, route::quick(), |stage| {
-        stage.set("target_pass", good);
+    let mut env = TestEnv::new();
+    let good = env.target.password().to_string();
+    env.set("target_pass", "not the app password");
+    env.mails(1);
+    let _daemon = Daemon::start(&mut env, route::quick(), |env| {
+        env.set("target_pass", good);
     });
-    eventually("it is delivered", || stage.held().len() == 1);
+    eventually("it is delivered", || env.held().len() == 1);
 }
 
 #[test]
 fn a_refresh_token_that_is_dead_is_told_while_the_access_token_lives_and_stops_nothing() {
-    let mut stage = with_token(HOUR);
-    stage
-        .target
+    let mut env = with_token(HOUR);
+    env.target
         .token_trouble(TokenTrouble::ExpiredOrRevoked, 999);
-    let told = Told::by(&stage, &[]);
+    let told = Told::by(&env, &[]);
     eventually("a person is asked for", || {
-        trouble(&stage)["kind"] == "needs_user"
+        trouble(&env)["kind"] == "needs_user"
     });
     for n in 0..3 {
-        stage.mail(&format!("<{n}@x>"), "mail still flows");
-        eventually("it is delivered", || stage.held().len() == n + 1);
-        assert_eq!(
-            trouble(&stage)["kind"],
-            "needs_user",
-            "and it is still said"
-        );
+        env.mail(&format!("<{n}@x>"), "mail still flows");
+        eventually("it is delivered", || env.held().len() == n + 1);
+        assert_eq!(trouble(&env)["kind"], "needs_user", "and it is still said");
     }
-    stage.target.clear_faults();
-    let token = stage.target.issue_token(HOUR);
-    let token = stage.target.token_json(&token, HOUR);
-    stage.write_token(&serde_json::from_str(&token).unwrap());
-    eventually("all is well again", || trouble(&stage).is_null());
+    env.target.clear_faults();
+    let token = env.target.issue_token(HOUR);
+    let token = env.target.token_json(&token, HOUR);
+    env.write_token(&serde_json::from_str(&token).unwrap());
+    eventually("all is well again", || trouble(&env).is_null());
     told.end();
 }
 
 #[test]
 fn a_token_endpoint_that_is_out_of_reach_stops_nothing_while_the_token_lives() {
-    let stage = with_token(HOUR);
-    stage.target.token_trouble(TokenTrouble::Close, 999);
-    let told = Told::by(&stage, &[]);
+    let env = with_token(HOUR);
+    env.target.token_trouble(TokenTrouble::Close, 999);
+    let told = Told::by(&env, &[]);
     eventually("it is entered", || {
-        stage.target.transcript().commands("EXAMINE") > 0
+        env.target.transcript().commands("EXAMINE") > 0
     });
-    stage.mails(1);
-    eventually("it is delivered", || stage.held().len() == 1);
-    assert_eq!(trouble(&stage), json!(null));
+    env.mails(1);
+    eventually("it is delivered", || env.held().len() == 1);
+    assert_eq!(trouble(&env), json!(null));
     told.end();
 }
 
 #[test]
 fn a_run_with_nothing_new_costs_one_sign_in_and_one_with_mail_none_more() {
-    let stage = TestEnv::new();
-    stage.run_until_done(1);
-    let before = stage.target.lines();
-    stage.run_until_done(1);
-    let gmail = stage.target.transcript().after(before);
+    let env = TestEnv::new();
+    env.run_until_done(1);
+    let before = env.target.lines();
+    env.run_until_done(1);
+    let gmail = env.target.transcript().after(before);
     let count = |what| gmail.commands(what);
     assert_eq!(
         (count("AUTHENTICATE"), count("EXAMINE"), count("FETCH")),
@@ -281,38 +275,38 @@ fn a_run_with_nothing_new_costs_one_sign_in_and_one_with_mail_none_more() {
     );
     // The greeting's capabilities, AUTHENTICATE, LIST, EXAMINE, LOGOUT.
     assert!(gmail.flights() <= 6, "{} {gmail}", gmail.flights());
-    let before = stage.target.lines();
-    stage.mails(1);
-    stage.run_until_done(1);
-    let gmail = stage.target.transcript().after(before);
+    let before = env.target.lines();
+    env.mails(1);
+    env.run_until_done(1);
+    let gmail = env.target.transcript().after(before);
     assert_eq!(gmail.commands("AUTHENTICATE"), 1, "{gmail}");
 }
 
 #[test]
 fn what_asks_for_patience_at_the_door_is_no_failure_where_nothing_waits() {
-    let stage = TestEnv::new();
-    stage.target.refuse_login(Refusal::TooManyConnections, 99);
-    let ran = stage.run();
+    let env = TestEnv::new();
+    env.target.refuse_login(Refusal::TooManyConnections, 99);
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(ran.err.contains("nothing waits for it"), "{}", ran.err);
-    stage.mails(1);
-    assert_eq!(stage.run().status, 3);
+    env.mails(1);
+    assert_eq!(env.run().status, 3);
 }
 
 /// The network comes back while a run waits: what refused the try before is over with the next one, although that
 /// finds that nobody's patience is left.
 #[test]
 fn a_refusal_is_over_when_the_next_try_gets_in() {
-    let mut stage = TestEnv::new();
-    stage.mails(1);
+    let mut env = TestEnv::new();
+    env.mails(1);
     let ways = ["source_port", "target_port"].map(|key| {
         let port = match key {
-            "source_port" => stage.source.port(),
-            _ => stage.target.port(),
+            "source_port" => env.source.port(),
+            _ => env.target.port(),
         };
         let way = Proxy::start(port);
         way.refuse(true);
-        stage.set(key, way.port());
+        env.set(key, way.port());
         way
     });
     let patience = Duration::from_secs(3);
@@ -321,16 +315,16 @@ fn a_refusal_is_over_when_the_next_try_gets_in() {
         once_patience: patience,
         ..route::quick()
     };
-    let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
-    let lock = ledger::lock(&stage.ledger_file()).unwrap();
-    let ledger = Ledger::open_or_create(&stage.ledger_file(), true)
+    let config = Config::load(&env.config_file(), Utc::now()).unwrap();
+    let lock = ledger::lock(&env.ledger_file()).unwrap();
+    let ledger = Ledger::open_or_create(&env.ledger_file(), true)
         .unwrap()
         .locked_by(lock);
     let engine = Engine::new(config, times, ledger).unwrap();
     let running = std::thread::spawn(move || engine.run_once());
-    eventually("it is told", || !trouble(&stage).is_null());
+    eventually("it is told", || !trouble(&env).is_null());
     ways.iter().for_each(|way| way.refuse(false));
     let ended = running.join().unwrap();
     assert!(ended.is_ok(), "{ended:?}");
-    assert_eq!(stage.held().len(), 1);
+    assert_eq!(env.held().len(), 1);
 }

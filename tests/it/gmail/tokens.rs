@@ -17,35 +17,35 @@ use crate::testkit::env::TestEnv;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Gmail is entered with this token file.
-fn stage(token: &Value) -> TestEnv {
-    let mut stage = TestEnv::new();
-    stage.mails(3);
-    stage.set("target_pass", Value::Null);
-    stage.write_token(token);
-    stage
+fn prepared(token: &Value) -> TestEnv {
+    let mut env = TestEnv::new();
+    env.mails(3);
+    env.set("target_pass", Value::Null);
+    env.write_token(token);
+    env
 }
 
 /// A file as google-auth writes it, whose access token has run out.
-fn expired(stage: &TestEnv) -> Value {
-    let text = stage.target.token_json("ya29.run-out", Duration::ZERO);
+fn expired(env: &TestEnv) -> Value {
+    let text = env.target.token_json("ya29.run-out", Duration::ZERO);
     let mut token: Value = serde_json::from_str(&text).unwrap();
     token["expiry"] = "2020-01-02T03:04:05.123456Z".into();
     token
 }
 
-fn file(stage: &TestEnv) -> PathBuf {
-    stage.dir.path().join("token.json")
+fn file(env: &TestEnv) -> PathBuf {
+    env.dir.path().join("token.json")
 }
 
 #[test]
 fn a_token_that_has_run_out_is_renewed_and_the_file_kept_as_others_read_it() {
-    let mut stage = stage(&json!({"token": "x"}));
-    let mut token = expired(&stage);
+    let mut env = prepared(&json!({"token": "x"}));
+    let mut token = expired(&env);
     token["what we do not know"] = json!({"stays": [1, 2]});
-    stage.write_token(&token);
-    stage.run_until_done(1);
-    stage.assert_complete();
-    let after: Value = serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
+    env.write_token(&token);
+    env.run_until_done(1);
+    env.assert_complete();
+    let after: Value = serde_json::from_str(&fs::read_to_string(file(&env)).unwrap()).unwrap();
     for key in [
         "refresh_token",
         "client_id",
@@ -64,17 +64,17 @@ fn a_token_that_has_run_out_is_renewed_and_the_file_kept_as_others_read_it() {
         (27, true),
         "{expiry}"
     );
-    let mode = fs::metadata(file(&stage)).unwrap().permissions().mode();
+    let mode = fs::metadata(file(&env)).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     // The next run uses it as it is.
-    stage.mail("<later@x>", "later");
-    stage.run_until_done(1);
-    assert_eq!(stage.target.token_requests().len(), 1);
+    env.mail("<later@x>", "later");
+    env.run_until_done(1);
+    assert_eq!(env.target.token_requests().len(), 1);
 }
 
 #[test]
 fn every_form_of_the_file_is_read() {
-    let base = stage(&json!({"token": "x"}));
+    let base = prepared(&json!({"token": "x"}));
     let good = base.target.issue_token(HOUR);
     let soon = (Utc::now() + chrono::TimeDelta::minutes(30)).naive_utc();
     let with = |token: &Value, changes: Value| {
@@ -123,49 +123,48 @@ fn every_form_of_the_file_is_read() {
         ("a token alone", json!({"token": good}), 0),
     ];
     for (name, form, renewals) in forms {
-        let mut stage = stage(&json!({"token": "x"}));
+        let mut env = prepared(&json!({"token": "x"}));
         // Tokens and endpoints are each stand-in's own.
         let mut form = form;
         for key in ["refresh_token", "token_uri", "client_id", "client_secret"] {
             if form.get(key).is_some() {
-                form[key] = expired(&stage)[key].clone();
+                form[key] = expired(&env)[key].clone();
             }
         }
         if form
             .get("token")
             .is_some_and(|t| t == &Value::from(good.clone()))
         {
-            form["token"] = stage.target.issue_token(HOUR).into();
+            form["token"] = env.target.issue_token(HOUR).into();
         }
-        stage.write_token(&form);
-        let ran = stage.run();
+        env.write_token(&form);
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{name}: {}", ran.err);
-        stage.assert_complete();
-        assert_eq!(stage.target.token_requests().len(), renewals, "{name}");
+        env.assert_complete();
+        assert_eq!(env.target.token_requests().len(), renewals, "{name}");
     }
 }
 
 #[test]
 fn a_token_that_gmail_refuses_is_renewed_once() {
-    let mut stage = stage(&json!({"token": "x"}));
-    let revoked = stage.target.issue_token(HOUR);
-    stage.target.revoke(&revoked);
-    let token: Value = serde_json::from_str(&stage.target.token_json(&revoked, HOUR)).unwrap();
-    stage.write_token(&token);
-    stage.run_until_done(1);
-    stage.assert_complete();
-    assert_eq!(stage.target.token_requests().len(), 1);
+    let mut env = prepared(&json!({"token": "x"}));
+    let revoked = env.target.issue_token(HOUR);
+    env.target.revoke(&revoked);
+    let token: Value = serde_json::from_str(&env.target.token_json(&revoked, HOUR)).unwrap();
+    env.write_token(&token);
+    env.run_until_done(1);
+    env.assert_complete();
+    assert_eq!(env.target.token_requests().len(), 1);
 }
 
 #[test]
 fn a_fresh_token_that_is_refused_is_a_persons_affair() {
-    let mut stage = stage(&json!({"token": "x"}));
-    let token = expired(&stage);
-    stage.write_token(&token);
-    stage
-        .target
+    let mut env = prepared(&json!({"token": "x"}));
+    let token = expired(&env);
+    env.write_token(&token);
+    env.target
         .token_trouble(TokenTrouble::OtherAccount("other@gmail.com".into()), 99);
-    let ran = stage.run();
+    let ran = env.run();
     assert_eq!(ran.status, 4, "{}", ran.err);
     assert!(
         ran.err
@@ -173,8 +172,8 @@ fn a_fresh_token_that_is_refused_is_a_persons_affair() {
         "{}",
         ran.err
     );
-    assert_eq!(stage.status()["trouble"]["kind"], "needs_user");
-    assert_eq!(stage.status()["pending"], 3, "what is there is recorded");
+    assert_eq!(env.status()["trouble"]["kind"], "needs_user");
+    assert_eq!(env.status()["pending"], 3, "what is there is recorded");
 }
 
 #[test]
@@ -230,11 +229,11 @@ fn refusals_of_the_token_endpoint_end_the_run_with_what_to_do() {
             "ticked",
         ),
     ] {
-        let mut stage = stage(&json!({"token": "x"}));
-        let token = expired(&stage);
-        stage.write_token(&token);
-        stage.target.token_trouble(trouble, 99);
-        let ran = stage.run();
+        let mut env = prepared(&json!({"token": "x"}));
+        let token = expired(&env);
+        env.write_token(&token);
+        env.target.token_trouble(trouble, 99);
+        let ran = env.run();
         assert_eq!(ran.status, 4, "{}", ran.err);
         let (error, after) = ran.err.split_once("\n\nhint: ").expect(&ran.err);
         assert!(
@@ -243,15 +242,15 @@ fn refusals_of_the_token_endpoint_end_the_run_with_what_to_do() {
             ran.err
         );
         assert!(after.contains(hint), "{words}: {}", ran.err);
-        let status = stage.status();
+        let status = env.status();
         assert_eq!(
             (&status["trouble"]["kind"], &status["pending"]),
             (&"needs_user".into(), &3.into())
         );
         // A person puts a new file in its place.
-        stage.target.clear_faults();
-        stage.run_until_done(1);
-        stage.assert_complete();
+        env.target.clear_faults();
+        env.run_until_done(1);
+        env.assert_complete();
     }
 }
 
@@ -269,15 +268,15 @@ fn a_token_endpoint_that_is_out_of_order_is_tried_again() {
         TokenTrouble::Close,
         TokenTrouble::CutInBody,
     ] {
-        let mut stage = stage(&json!({"token": "x"}));
-        let token = expired(&stage);
-        stage.write_token(&token);
-        stage.target.token_trouble(trouble.clone(), 2);
-        let ran = stage.run();
+        let mut env = prepared(&json!({"token": "x"}));
+        let token = expired(&env);
+        env.write_token(&token);
+        env.target.token_trouble(trouble.clone(), 2);
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{trouble:?}: {}", ran.err);
-        stage.assert_complete();
+        env.assert_complete();
         let charged: i64 =
-            stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+            env.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
         assert_eq!(charged, 0);
     }
 }
@@ -285,14 +284,13 @@ fn a_token_endpoint_that_is_out_of_order_is_tried_again() {
 #[test]
 fn replies_that_rotate_or_say_no_expiry_are_taken() {
     for trouble in [TokenTrouble::Rotate, TokenTrouble::NoExpiry] {
-        let mut stage = stage(&json!({"token": "x"}));
-        let token = expired(&stage);
-        stage.write_token(&token);
-        stage.target.token_trouble(trouble.clone(), 1);
-        stage.run_until_done(1);
-        stage.assert_complete();
-        let after: Value =
-            serde_json::from_str(&fs::read_to_string(file(&stage)).unwrap()).unwrap();
+        let mut env = prepared(&json!({"token": "x"}));
+        let token = expired(&env);
+        env.write_token(&token);
+        env.target.token_trouble(trouble.clone(), 1);
+        env.run_until_done(1);
+        env.assert_complete();
+        let after: Value = serde_json::from_str(&fs::read_to_string(file(&env)).unwrap()).unwrap();
         match trouble {
             TokenTrouble::Rotate => assert_ne!(after["refresh_token"], token["refresh_token"]),
             _ => assert!(
@@ -317,37 +315,33 @@ fn a_session_that_ends_with_its_token_in_the_middle_of_an_append_costs_nothing()
         },
         Fault::Bye(SESSION_EXPIRED.into()),
     ] {
-        let mut stage = stage(&json!({"token": "x"}));
-        let token = expired(&stage);
-        stage.write_token(&token);
-        stage.mail("<big@x>", &"more than 4096 bytes\r\n".repeat(1000));
-        stage
-            .target
+        let mut env = prepared(&json!({"token": "x"}));
+        let token = expired(&env);
+        env.write_token(&token);
+        env.mail("<big@x>", &"more than 4096 bytes\r\n".repeat(1000));
+        env.target
             .fault(On::nth(1, "APPEND").times(2), fault.clone());
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{fault:?}: {}", ran.err);
-        stage.assert_complete();
+        env.assert_complete();
     }
 }
 
 #[test]
 fn sessions_are_renewed_before_their_token_ends() {
-    let mut stage = stage(&json!({"token": "x"}));
-    stage.set("connections", 1);
-    stage
-        .target
-        .knobs(|k| k.token_life = Duration::from_secs(2));
-    let token = expired(&stage);
-    stage.write_token(&token);
-    stage.mails(60);
+    let mut env = prepared(&json!({"token": "x"}));
+    env.set("connections", 1);
+    env.target.knobs(|k| k.token_life = Duration::from_secs(2));
+    let token = expired(&env);
+    env.write_token(&token);
+    env.mails(60);
     // Some forty messages a second: more than one token's life in all.
-    stage
-        .target
+    env.target
         .knobs(|k| k.round_trip = Duration::from_millis(50));
-    stage.run_until_done(1);
-    stage.assert_complete();
-    assert!(stage.target.token_requests().len() >= 2);
-    let expired = stage
+    env.run_until_done(1);
+    env.assert_complete();
+    assert!(env.target.token_requests().len() >= 2);
+    let expired = env
         .target
         .transcript()
         .server()
@@ -359,57 +353,56 @@ fn sessions_are_renewed_before_their_token_ends() {
 
 #[test]
 fn a_file_that_cannot_be_written_costs_one_refresh_all_the_same() {
-    let stage = stage(&json!({"token": "x"}));
+    let env = prepared(&json!({"token": "x"}));
     // A file without a name can be read through its descriptor, but nothing can be put in its place.
     let mut nameless = tempfile::tempfile().unwrap();
     nameless
-        .write_all(expired(&stage).to_string().as_bytes())
+        .write_all(expired(&env).to_string().as_bytes())
         .unwrap();
     let path = format!("/proc/self/fd/{}", nameless.as_raw_fd());
     let tokens = Tokens::new(path.as_ref(), Duration::from_secs(5));
     let first = tokens.access(Utc::now()).unwrap();
     let second = tokens.access(Utc::now()).unwrap();
     assert_eq!(first.token.reveal(), second.token.reveal());
-    assert_eq!(stage.target.token_requests().len(), 1);
+    assert_eq!(env.target.token_requests().len(), 1);
 }
 
 #[test]
 fn another_route_that_shares_the_file_saves_a_refresh() {
-    let mut stage = stage(&json!({"token": "x"}));
-    let token = expired(&stage);
-    stage.write_token(&token);
+    let mut env = prepared(&json!({"token": "x"}));
+    let token = expired(&env);
+    env.write_token(&token);
     let (one, two) = (
-        Tokens::new(&file(&stage), Duration::from_secs(5)),
-        Tokens::new(&file(&stage), Duration::from_secs(5)),
+        Tokens::new(&file(&env), Duration::from_secs(5)),
+        Tokens::new(&file(&env), Duration::from_secs(5)),
     );
     let first = one.access(Utc::now()).unwrap();
     assert_eq!(
         two.access(Utc::now()).unwrap().token.reveal(),
         first.token.reveal()
     );
-    assert_eq!(stage.target.token_requests().len(), 1);
+    assert_eq!(env.target.token_requests().len(), 1);
     // Refused, though another token is in the file by now: that one is used.
     let newer = two.instead_of(&first, Utc::now()).unwrap();
     assert_eq!(
         one.instead_of(&first, Utc::now()).unwrap().token.reveal(),
         newer.token.reveal()
     );
-    assert_eq!(stage.target.token_requests().len(), 2);
+    assert_eq!(env.target.token_requests().len(), 2);
 }
 
 #[test]
 fn a_token_that_outlives_the_calendar_is_a_token() {
-    let mut stage = stage(&json!({"token": "x"}));
-    let token = expired(&stage);
-    stage.write_token(&token);
-    let good = stage.target.issue_token(HOUR);
+    let mut env = prepared(&json!({"token": "x"}));
+    let token = expired(&env);
+    env.write_token(&token);
+    let good = env.target.issue_token(HOUR);
     let reply = json!({"access_token": good, "token_type": "Bearer", "expires_in": 9_000_000_000_000_000_u64});
-    stage
-        .target
+    env.target
         .token_trouble(TokenTrouble::Status(200, reply.to_string()), 1);
-    let ran = stage.run();
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     // A worker that breaks down is helped by the next one.
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    stage.assert_complete();
+    env.assert_complete();
 }

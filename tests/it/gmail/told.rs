@@ -20,8 +20,8 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    pub(crate) fn by(stage: &TestEnv, extra: &[&str]) -> Told {
-        Told::of(stage.spawn_for_good(extra))
+    pub(crate) fn by(env: &TestEnv, extra: &[&str]) -> Told {
+        Told::of(env.spawn_for_good(extra))
     }
 
     pub(crate) fn of(mut child: Child) -> Told {
@@ -91,15 +91,15 @@ impl Drop for Told {
 
 #[test]
 fn it_says_what_it_is_about_to_do_and_what_it_does() {
-    let mut stage = TestEnv::new();
-    stage.env.push(("TZ", "UTC".into()));
-    stage.mails(2);
-    let told = Told::by(&stage, &[]);
-    eventually("all is delivered", || stage.status_soon()["delivered"] == 2);
+    let mut env = TestEnv::new();
+    env.variables.push(("TZ", "UTC".into()));
+    env.mails(2);
+    let told = Told::by(&env, &[]);
+    eventually("all is delivered", || env.status_soon()["delivered"] == 2);
     told.says("watching INBOX");
     let (status, said) = told.end();
     assert_eq!(status, Some(0));
-    let (source, ledger) = (stage.source.account(), stage.ledger_file());
+    let (source, ledger) = (env.source.account(), env.ledger_file());
     let bytes = mail("<0@example.org>", DATE, "text 0").len();
     let version = env!("CARGO_PKG_VERSION");
     let begin = format!(
@@ -110,7 +110,7 @@ fn it_says_what_it_is_about_to_do_and_what_it_does() {
     let is_new =
         |s: &&String| !s.contains(" of 2 messages, ") && !s.contains("delivered the mail of ");
     let mut rest: Vec<&str> = said.iter().filter(is_new).map(String::as_str).collect();
-    let date = stage.source.messages()[0].internal_date.to_utc();
+    let date = env.source.messages()[0].internal_date.to_utc();
     let date = date.format("%Y-%m-%d %H:%M UTC");
     let delivered = format!(
         "INFO  delivered the mail of {date}, {bytes} bytes (INBOX UID 1, message 1, <0@example.org>)"
@@ -133,11 +133,11 @@ fn it_says_what_it_is_about_to_do_and_what_it_does() {
         ]
     );
     // The next one knows what was before; where it is to look in intervals, it says how often.
-    stage.target.knobs(|k| k.append_limit = 200);
-    stage.mail("<small@x>", "");
-    stage.mail("<big@x>", &"x".repeat(200));
-    assert_eq!(stage.run().status, 3);
-    let told = Told::by(&stage, &["--no-idle", "--poll-interval", "90"]);
+    env.target.knobs(|k| k.append_limit = 200);
+    env.mail("<small@x>", "");
+    env.mail("<big@x>", &"x".repeat(200));
+    assert_eq!(env.run().status, 3);
+    let told = Told::by(&env, &["--no-idle", "--poll-interval", "90"]);
     told.says("watching INBOX");
     let (_, said) = told.end();
     assert_eq!(
@@ -153,31 +153,30 @@ fn it_says_what_it_is_about_to_do_and_what_it_does() {
 
 #[test]
 fn what_waits_is_said_at_the_start() {
-    let mut stage = TestEnv::new();
-    stage.set("since", "2024-01-31");
-    stage.target.refuse_login(Refusal::InvalidCredentials, 99);
-    stage
-        .source
+    let mut env = TestEnv::new();
+    env.set("since", "2024-01-31");
+    env.target.refuse_login(Refusal::InvalidCredentials, 99);
+    env.source
         .add(gmail_stand_in::Mail::new(mail("<1@x>", DATE, "one")));
-    let ran = stage.run();
+    let ran = env.run();
     for words in [
         " INFO  first run: what came since 2024-01-31 is copied, and what comes from now on (`since` says how far back)\n",
         " INFO  first look at INBOX: 1 message; taking over what came since 2024-01-31\n",
     ] {
         assert!(ran.err.contains(words), "{words} {}", ran.err);
     }
-    assert_eq!(stage.status()["pending"], 1);
-    stage.mail("<2@x>", "two");
-    let ran = stage.run();
+    assert_eq!(env.status()["pending"], 1);
+    env.mail("<2@x>", "two");
+    let ran = env.run();
     let words = " INFO  1 message waits, no messages delivered before\n";
     assert!(ran.err.contains(words), "{words} {}", ran.err);
 }
 
 #[test]
 fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
-    let mut stage = TestEnv::new();
-    stage.set("since", "7d");
-    let ran = stage.run();
+    let mut env = TestEnv::new();
+    env.set("since", "7d");
+    let ran = env.run();
     let words = " INFO  first run: what came in the last 7 days is copied, and what comes from now on (`since` says how far back)\n";
     assert!(ran.err.contains(words), "{}", ran.err);
     assert!(
@@ -190,7 +189,7 @@ fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
         "{}",
         ran.err
     );
-    let ran = stage.run();
+    let ran = env.run();
     assert!(
         ran.err.contains(" INFO  no new messages in INBOX\n"),
         "{}",
@@ -201,15 +200,13 @@ fn a_run_says_how_far_back_it_reaches_when_that_is_a_number_of_days() {
 /// Who mistyped the server's name mends it, and goes on with the ledger that is there.
 #[test]
 fn accounts_may_be_mended_until_the_first_look() {
-    let mut stage = TestEnv::new();
-    stage
-        .set("source_server", "127.0.0.1")
+    let mut env = TestEnv::new();
+    env.set("source_server", "127.0.0.1")
         .set("source_port", free_port());
-    let told = Told::by(&stage, &[]);
+    let told = Told::by(&env, &[]);
     told.says("127.0.0.1:");
-    let port = stage.source.port();
-    stage
-        .set("source_server", "localhost")
+    let port = env.source.port();
+    env.set("source_server", "localhost")
         .set("source_port", port);
     let unused = told.says("the changed configuration is not used");
     assert!(
@@ -217,10 +214,10 @@ fn accounts_may_be_mended_until_the_first_look() {
         "{unused}"
     );
     told.end();
-    stage.mails(1);
-    stage.run_until_done(1);
-    stage.set("source_server", "127.0.0.1");
-    let ran = stage.run();
+    env.mails(1);
+    env.run_until_done(1);
+    env.set("source_server", "127.0.0.1");
+    let ran = env.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(ran.err.contains("this ledger is for "), "{}", ran.err);
 }
@@ -228,14 +225,14 @@ fn accounts_may_be_mended_until_the_first_look() {
 #[test]
 fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while() {
     for side in ["source", "target"] {
-        let mut stage = TestEnv::new();
+        let mut env = TestEnv::new();
         let (key, port) = (format!("{side}_port"), free_port());
         let good = match side {
-            "source" => stage.source.port(),
-            _ => stage.target.port(),
+            "source" => env.source.port(),
+            _ => env.target.port(),
         };
-        stage.set(&key, port);
-        let told = Told::by(&stage, &[]);
+        env.set(&key, port);
+        let told = Told::by(&env, &[]);
         let name = format!("localhost:{port}");
         let first = told.says(&name);
         assert!(first.starts_with("WARN  "), "{first}");
@@ -245,7 +242,7 @@ fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while()
             still.contains(&name) && still.contains("; hint: "),
             "{still}"
         );
-        let trouble = stage.status()["trouble"].take();
+        let trouble = env.status()["trouble"].take();
         assert!(
             trouble["message"].as_str().unwrap().contains(&name),
             "{trouble}"
@@ -257,7 +254,7 @@ fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while()
                 .contains(&format!("`{side}_port` right")),
             "{trouble}"
         );
-        stage.set(&key, good);
+        env.set(&key, good);
         let well = told.says("all is well again");
         let part = match side {
             "source" => "INFO  watching: all is well again after ",
@@ -270,9 +267,9 @@ fn a_server_that_cannot_be_reached_is_told_with_a_hint_and_again_after_a_while()
 
 #[test]
 fn once_says_that_it_tries_again_and_until_when() {
-    let mut stage = TestEnv::new();
-    stage.set("target_port", free_port());
-    let ran = stage.run();
+    let mut env = TestEnv::new();
+    env.set("target_port", free_port());
+    let ran = env.run();
     assert_eq!(ran.status, 1, "{}", ran.err);
     let tries: Vec<&str> = ran
         .err
@@ -295,11 +292,11 @@ fn once_says_that_it_tries_again_and_until_when() {
 
 #[test]
 fn no_line_has_a_stop_before_its_semicolon() {
-    let stage = TestEnv::new();
+    let env = TestEnv::new();
     let no = Fault::Answer("NO [AUTHENTICATIONFAILED] Authentication failed.".into());
-    stage.source.fault(On::each("AUTHENTICATE"), no.clone());
-    stage.target.fault(On::each("AUTHENTICATE"), no);
-    let told = Told::by(&stage, &[]);
+    env.source.fault(On::each("AUTHENTICATE"), no.clone());
+    env.target.fault(On::each("AUTHENTICATE"), no);
+    let told = Told::by(&env, &[]);
     let mut both = Vec::new();
     eventually("both are said", || {
         both = told.sentences();
@@ -318,10 +315,10 @@ fn no_line_has_a_stop_before_its_semicolon() {
 
 #[test]
 fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
-    let mut stage = TestEnv::new();
-    let told = Told::by(&stage, &[]);
+    let mut env = TestEnv::new();
+    let told = Told::by(&env, &[]);
     told.says("watching INBOX");
-    let good = std::fs::read_to_string(stage.config_file()).unwrap();
+    let good = std::fs::read_to_string(env.config_file()).unwrap();
     let other = |key: &str, value: &str| {
         let mut config: serde_json::Value = serde_json::from_str(&good).unwrap();
         config[key] = value.into();
@@ -337,12 +334,11 @@ fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
         ),
         (other("state_file", "elsewhere.db"), "another ledger"),
     ] {
-        std::fs::write(stage.config_file(), bad).unwrap();
+        std::fs::write(env.config_file(), bad).unwrap();
         let told_of = || {
             // The configuration may name another ledger now.
-            let ledger = stage.ledger_file();
-            let ran =
-                stage.command(&["status", "--json", "--state-file", ledger.to_str().unwrap()]);
+            let ledger = env.ledger_file();
+            let ran = env.command(&["status", "--json", "--state-file", ledger.to_str().unwrap()]);
             assert_eq!(ran.status, 0, "{ran:?}");
             let status: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
             let all = status["routes"][0]["troubles"].clone();
@@ -363,27 +359,27 @@ fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
         assert!(trouble["hint"].is_string(), "{trouble}");
         // Mail goes on by what was there before.
         n += 1;
-        stage.mail(&format!("<{n}@x>"), "goes on");
-        eventually("it is delivered", || stage.held().len() == n);
+        env.mail(&format!("<{n}@x>"), "goes on");
+        eventually("it is delivered", || env.held().len() == n);
         assert!(told_of().is_some(), "and it is still said");
-        std::fs::write(stage.config_file(), &good).unwrap();
+        std::fs::write(env.config_file(), &good).unwrap();
         eventually("it is mended", || told_of().is_none());
         told.says("INFO  the configuration: all is well again");
     }
     // Neither hides the other.
     let socket = json!("wrong");
-    stage.set("source_pass", socket);
-    stage.source.cut_connections();
+    env.set("source_pass", socket);
+    env.source.cut_connections();
     eventually("the source asks for a person", || {
-        stage.status()["trouble"]["kind"] == "needs_user"
+        env.status()["trouble"]["kind"] == "needs_user"
     });
-    std::fs::write(stage.config_file(), "{}").unwrap();
+    std::fs::write(env.config_file(), "{}").unwrap();
     eventually("both are told", || {
-        stage.status()["troubles"].as_array().unwrap().len() == 2
+        env.status()["troubles"].as_array().unwrap().len() == 2
     });
-    std::fs::write(stage.config_file(), &good).unwrap();
+    std::fs::write(env.config_file(), &good).unwrap();
     eventually("all is well again", || {
-        stage.status()["troubles"] == json!([])
+        env.status()["troubles"] == json!([])
     });
     told.end();
 }
@@ -391,8 +387,8 @@ fn a_configuration_that_is_not_used_is_a_trouble_until_it_is_mended() {
 /// What a terminal that is closed sends.
 #[test]
 fn a_hangup_ends_it_as_sigterm_does_where_the_log_is_no_file() {
-    let stage = TestEnv::new();
-    let told = Told::by(&stage, &[]);
+    let env = TestEnv::new();
+    let told = Told::by(&env, &[]);
     told.says("watching INBOX");
     told.signal("-HUP");
     let (status, said) = told.ended();
@@ -401,17 +397,17 @@ fn a_hangup_ends_it_as_sigterm_does_where_the_log_is_no_file() {
         said.last().unwrap(),
         "INFO  stopped; the next run goes on from here"
     );
-    assert_eq!(stage.status()["running"], false);
-    let ended: Option<String> = stage.one("SELECT ended_at FROM heartbeat WHERE part = 'watch'");
+    assert_eq!(env.status()["running"], false);
+    let ended: Option<String> = env.one("SELECT ended_at FROM heartbeat WHERE part = 'watch'");
     assert!(ended.is_some());
     // With a log file it goes on.
-    let log = stage.dir.path().join("log");
-    let told = Told::by(&stage, &["--log", log.to_str().unwrap()]);
+    let log = env.dir.path().join("log");
+    let told = Told::by(&env, &["--log", log.to_str().unwrap()]);
     let text = || std::fs::read_to_string(&log).unwrap_or_default();
     eventually("it watches", || text().contains("watching INBOX"));
     std::fs::remove_file(&log).unwrap();
     told.signal("-HUP");
-    stage.mails(1);
+    env.mails(1);
     eventually("the log is a new one", || {
         text().contains("delivered the mail of ")
     });
@@ -421,13 +417,13 @@ fn a_hangup_ends_it_as_sigterm_does_where_the_log_is_no_file() {
 /// `nohup` is there to outlive the terminal.
 #[test]
 fn a_hangup_that_is_ignored_stays_ignored() {
-    let stage = TestEnv::new();
-    let plain = stage.child(&[]);
+    let env = TestEnv::new();
+    let plain = env.child(&[]);
     let mut command = Command::new("nohup");
     command
         .arg(plain.get_program())
         .args(plain.get_args())
-        .current_dir(stage.dir.path())
+        .current_dir(env.dir.path())
         .stdin(std::process::Stdio::null())
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
@@ -437,19 +433,19 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     let told = Told::of(command.spawn().unwrap());
     told.says("watching INBOX");
     told.signal("-HUP");
-    stage.mails(1);
-    eventually("it goes on", || stage.held().len() == 1);
+    env.mails(1);
+    eventually("it goes on", || env.held().len() == 1);
     assert_eq!(told.end().0, Some(0));
 }
 
 #[test]
 fn what_is_left_is_told_by_the_limit_of_a_day_and_what_is_kept_of_it() {
-    let mut stage = TestEnv::new();
-    stage.mails(20);
+    let mut env = TestEnv::new();
+    env.mails(20);
     let one = mail("<0@example.org>", DATE, "text 0").len();
     // Nine tenths of it, which is nine of the shorter half and fewer of the longer one.
-    stage.set("upload_limit_per_day", (10 * one).to_string());
-    let told = Told::by(&stage, &[]);
+    env.set("upload_limit_per_day", (10 * one).to_string());
+    let told = Told::by(&env, &[]);
     let limit = told.says("the upload limit of ");
     assert!(
         limit.contains(&format!(

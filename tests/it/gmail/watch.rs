@@ -24,39 +24,39 @@ impl Drop for Running {
     }
 }
 
-fn arrives(stage: &TestEnv, count: usize) -> Duration {
+fn arrives(env: &TestEnv, count: usize) -> Duration {
     let begun = Instant::now();
-    eventually("the mail arrives", || stage.held().len() >= count);
+    eventually("the mail arrives", || env.held().len() >= count);
     begun.elapsed()
 }
 
 #[test]
 fn new_mail_costs_four_round_trips_at_either_side() {
-    let stage = TestEnv::new();
-    stage.mail("<0@x>", "opens the sessions");
-    let _running = Running(stage.spawn_for_good(&[]));
-    arrives(&stage, 1);
-    stage.mail("<1@x>", "and the reader");
-    arrives(&stage, 2);
+    let env = TestEnv::new();
+    env.mail("<0@x>", "opens the sessions");
+    let _running = Running(env.spawn_for_good(&[]));
+    arrives(&env, 1);
+    env.mail("<1@x>", "and the reader");
+    arrives(&env, 2);
     for n in 2..5 {
         eventually("it is quiet again", || {
-            let said = stage
+            let said = env
                 .source
                 .transcript()
                 .client()
                 .last()
                 .is_some_and(|l| l.ends_with("IDLE"));
-            said && stage.status()["in_flight"] == 0
-                && stage.one::<i64>("SELECT count(*) FROM message WHERE verified_at IS NULL") == 0
+            said && env.status()["in_flight"] == 0
+                && env.one::<i64>("SELECT count(*) FROM message WHERE verified_at IS NULL") == 0
         });
-        let (source, gmail) = (stage.source.lines(), stage.target.lines());
-        stage.mail(&format!("<{n}@x>"), "the one that counts");
-        arrives(&stage, n + 1);
+        let (source, gmail) = (env.source.lines(), env.target.lines());
+        env.mail(&format!("<{n}@x>"), "the one that counts");
+        arrives(&env, n + 1);
         eventually("it is verified", || {
-            stage.one::<i64>("SELECT count(*) FROM message WHERE verified_at IS NULL") == 0
+            env.one::<i64>("SELECT count(*) FROM message WHERE verified_at IS NULL") == 0
         });
-        let source = stage.source.transcript().after(source);
-        let gmail = stage.target.transcript().after(gmail);
+        let source = env.source.transcript().after(source);
+        let gmail = env.target.transcript().after(gmail);
         // The IDLE that follows waits for the next mail.
         let trips = source.flights() - source.commands("IDLE");
         assert!(trips <= 4, "{trips} at the source\n{source}");
@@ -70,18 +70,16 @@ fn new_mail_costs_four_round_trips_at_either_side() {
 
 #[test]
 fn an_idle_that_never_says_a_word_is_seen_through() {
-    let stage = TestEnv::new();
-    stage.source.knobs(|k| k.idle_pushes = false);
-    let _running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("it idles", || {
-        stage.source.transcript().commands("IDLE") > 0
-    });
+    let env = TestEnv::new();
+    env.source.knobs(|k| k.idle_pushes = false);
+    let _running = Running(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("it idles", || env.source.transcript().commands("IDLE") > 0);
     for n in 0..2 {
-        stage.mail(&format!("<{n}@x>"), "found by the look beside IDLE");
-        arrives(&stage, n + 1);
+        env.mail(&format!("<{n}@x>"), "found by the look beside IDLE");
+        arrives(&env, n + 1);
     }
-    stage.mail("<2@x>", "found by polling");
-    let took = arrives(&stage, 3);
+    env.mail("<2@x>", "found by polling");
+    let took = arrives(&env, 3);
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
@@ -95,15 +93,15 @@ fn an_idle_that_goes_wrong_loses_no_mail() {
         Fault::Answer("* 1 EXISTS\r\nNO [UNAVAILABLE] not now".into()),
         Fault::Bye("Session expired, please login again.".into()),
     ] {
-        let stage = TestEnv::new();
-        stage.source.fault(On::each("IDLE"), fault.clone());
-        let _running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
+        let env = TestEnv::new();
+        env.source.fault(On::each("IDLE"), fault.clone());
+        let _running = Running(env.spawn_for_good(&["--poll-interval", "1"]));
         for n in 0..2 {
-            stage.mail(&format!("<{n}@x>"), "text");
-            arrives(&stage, n + 1);
+            env.mail(&format!("<{n}@x>"), "text");
+            arrives(&env, n + 1);
         }
-        eventually("the ledger knows", || stage.status()["delivered"] == 2);
-        stage.assert_complete();
+        eventually("the ledger knows", || env.status()["delivered"] == 2);
+        env.assert_complete();
     }
 }
 
@@ -112,34 +110,34 @@ fn a_server_without_idle_is_polled() {
     let mut options =
         gmail_stand_in::Options::plain("IMAP4rev1 LITERAL+ UIDPLUS SASL-IR AUTH=PLAIN");
     options.knobs.visible_at_once = false;
-    let mut stage = TestEnv::new();
+    let mut env = TestEnv::new();
     let source = gmail_stand_in::Gmail::start(options);
-    stage.set("source_port", source.port());
-    stage.set("source_ca_file", source.ca_file().to_str().unwrap());
-    stage.source = source;
-    let _running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
+    env.set("source_port", source.port());
+    env.set("source_ca_file", source.ca_file().to_str().unwrap());
+    env.source = source;
+    let _running = Running(env.spawn_for_good(&["--poll-interval", "1"]));
     for n in 0..2 {
-        stage.mail(&format!("<{n}@x>"), "text");
-        arrives(&stage, n + 1);
+        env.mail(&format!("<{n}@x>"), "text");
+        arrives(&env, n + 1);
     }
-    assert_eq!(stage.source.transcript().commands("IDLE"), 0);
+    assert_eq!(env.source.transcript().commands("IDLE"), 0);
 }
 
 #[test]
 fn throttles_pass_by_themselves() {
-    let stage = TestEnv::new();
-    stage.target.fault(
+    let env = TestEnv::new();
+    env.target.fault(
         On::nth(1, "APPEND").times(2),
         Fault::Bye(gmail_stand_in::OVERQUOTA.into()),
     );
-    let _running = Running(stage.spawn_for_good(&[]));
-    stage.mails(5);
+    let _running = Running(env.spawn_for_good(&[]));
+    env.mails(5);
     eventually("it is said", || {
-        stage.status_soon()["trouble"]["kind"] == "throttled"
+        env.status_soon()["trouble"]["kind"] == "throttled"
     });
-    arrives(&stage, 5);
-    eventually("it has passed", || stage.status()["trouble"].is_null());
-    let charged: i64 = stage.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
+    arrives(&env, 5);
+    eventually("it has passed", || env.status()["trouble"].is_null());
+    let charged: i64 = env.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");
     assert_eq!(charged, 0);
 }
 
@@ -158,35 +156,34 @@ fn holdings(pid: u32) -> (u64, usize, u64) {
 
 #[test]
 fn weeks_in_minutes_leave_nothing_behind() {
-    let mut stage = TestEnv::new();
-    stage.set("target_pass", serde_json::Value::Null);
-    let token = stage.target.token_json(
-        &stage.target.issue_token(Duration::from_secs(3600)),
+    let mut env = TestEnv::new();
+    env.set("target_pass", serde_json::Value::Null);
+    let token = env.target.token_json(
+        &env.target.issue_token(Duration::from_secs(3600)),
         Duration::from_secs(3600),
     );
-    stage.write_token(&serde_json::from_str(&token).unwrap());
-    stage.target.knobs(|k| {
+    env.write_token(&serde_json::from_str(&token).unwrap());
+    env.target.knobs(|k| {
         k.upload_budget = Some(20_000);
         k.idle_cut_after = Some(Duration::from_secs(600));
     });
-    stage
-        .source
+    env.source
         .knobs(|k| k.idle_cut_after = Some(Duration::from_secs(600)));
-    let running = Running(stage.spawn_for_good(&["--poll-interval", "1"]));
+    let running = Running(env.spawn_for_good(&["--poll-interval", "1"]));
     let pid = running.0.id();
     let mut first = None;
     for day in 0..21 {
         // A night passes: tokens and sessions run out, IDLEs are cut, the day's budget is new.
-        for server in [&stage.source, &stage.target] {
+        for server in [&env.source, &env.target] {
             server.clock().advance(Duration::from_secs(25 * 3600));
         }
         let text = "x".repeat(if day % 7 == 3 { 15_000 } else { 1_000 });
-        stage.mail(&format!("<{day}@x>"), &text);
+        env.mail(&format!("<{day}@x>"), &text);
         eventually("all is well", || {
-            let status = stage.status_soon();
+            let status = env.status_soon();
             if status["trouble"]["kind"] == "throttled" {
                 // The day's budget was used up: another day passes.
-                stage.target.clock().advance(Duration::from_secs(25 * 3600));
+                env.target.clock().advance(Duration::from_secs(25 * 3600));
             }
             status["delivered"] == day + 1 && status["trouble"].is_null()
         });
@@ -203,8 +200,8 @@ fn weeks_in_minutes_leave_nothing_behind() {
     assert!(memory < memory_before + 8_000);
     drop(running);
     assert!(
-        stage.target.token_requests().len() >= 10,
+        env.target.token_requests().len() >= 10,
         "tokens were renewed"
     );
-    stage.assert_complete();
+    env.assert_complete();
 }

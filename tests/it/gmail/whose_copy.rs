@@ -89,35 +89,33 @@ fn one_mail_to_two_of_a_family_is_found_by_the_second() {
 #[test]
 fn of_two_with_one_name_only_one_is_found_in_a_copy_of_another_route() {
     // The copy is neither one's: it may vouch for one of them, and Gmail takes no second one.
-    let stage = TestEnv::new();
-    stage
-        .target
+    let env = TestEnv::new();
+    env.target
         .add(Mail::new(mail("<list@x>", DATE, "for somebody else")));
-    stage.mail("<list@x>", "the direct copy");
-    stage.mail("<list@x>", "the list copy, with its footer");
-    assert_eq!(stage.run().status, 3);
-    let delivered: i64 = stage.one("SELECT count(*) FROM message WHERE status = 'delivered'");
-    assert!(delivered <= 1, "{}", stage.dump());
-    assert_eq!(stage.held().len(), 1);
+    env.mail("<list@x>", "the direct copy");
+    env.mail("<list@x>", "the list copy, with its footer");
+    assert_eq!(env.run().status, 3);
+    let delivered: i64 = env.one("SELECT count(*) FROM message WHERE status = 'delivered'");
+    assert!(delivered <= 1, "{}", env.dump());
+    assert_eq!(env.held().len(), 1);
 }
 
 #[test]
 fn what_is_taken_back_vouches_for_nobody() {
-    let mut stage = TestEnv::new();
-    stage.set("connections", 2);
+    let mut env = TestEnv::new();
+    env.set("connections", 2);
     // Gmail holds C. A and B are equal, with the name of C and other bytes: Gmail says OK to A and keeps C.
-    stage
-        .target
+    env.target
         .add(Mail::new(mail("<list@x>", DATE, "C, as the list sent it")));
     let equal = mail("<list@x>", DATE, "A and B, as they came directly");
     let from = |bytes: &[u8], day: u32| {
         let date = at(&format!("2023-11-{day:02}T10:00:00+00:00"));
-        stage.source.add(Mail::new(bytes).at(date));
+        env.source.add(Mail::new(bytes).at(date));
     };
     let slow = |date: &str, seconds| {
         let appended = On::each("APPEND").line_with(date);
         let answer = Fault::Delay(Duration::from_secs(seconds));
-        stage.target.fault(appended, answer);
+        env.target.fault(appended, answer);
     };
     from(&equal, 20);
     slow("20-Nov-2023", 1);
@@ -131,20 +129,20 @@ fn what_is_taken_back_vouches_for_nobody() {
     // The other one has asked for what it delivered before A was answered, and hears of it after that.
     let verification = On::nth(1, "UID FETCH").line_with(VERIFICATION);
     let late = Fault::Delay(Duration::from_secs(3));
-    stage.target.fault(verification, late);
+    env.target.fault(verification, late);
     let of_them = "FROM message WHERE message_id LIKE '%list@x%'";
     for round in ["at first", "after retry-failed"] {
-        let ran = stage.run();
-        let believed: i64 = stage.one(&format!(
+        let ran = env.run();
+        let believed: i64 = env.one(&format!(
             "SELECT count(*) {of_them} AND status = 'delivered'"
         ));
-        let case = format!("{round}: {}\n{}", ran.err, stage.dump());
+        let case = format!("{round}: {}\n{}", ran.err, env.dump());
         assert_eq!(believed, 0, "neither is in Gmail {case}");
-        let failed: i64 = stage.one(&format!("SELECT count(*) {of_them} AND status = 'failed'"));
+        let failed: i64 = env.one(&format!("SELECT count(*) {of_them} AND status = 'failed'"));
         assert_eq!(failed, 2, "{case}");
         assert_eq!(ran.status, 3, "{case}");
-        stage.target.clear_faults();
-        stage.command(&["retry-failed"]);
+        env.target.clear_faults();
+        env.command(&["retry-failed"]);
     }
 }
 
@@ -155,14 +153,14 @@ fn a_spam_or_trash_that_does_not_open_is_done_without() {
             Fault::Answer("NO System Error (Failure)".into()),
             Fault::Stall,
         ] {
-            let stage = TestEnv::new();
-            stage.mails(3);
+            let env = TestEnv::new();
+            env.mails(3);
             let refused = On::each("EXAMINE").line_with(mailbox);
-            stage.target.fault(refused, fault.clone());
-            let ran = stage.run();
+            env.target.fault(refused, fault.clone());
+            let ran = env.run();
             assert_eq!(ran.status, 0, "{mailbox} {fault:?}: {}", ran.err);
-            stage.assert_complete();
-            let trouble = stage.status()["trouble"]["message"].to_string();
+            env.assert_complete();
+            let trouble = env.status()["trouble"]["message"].to_string();
             assert!(trouble.contains(mailbox), "{mailbox} {fault:?}: {trouble}");
         }
     }
@@ -171,47 +169,45 @@ fn a_spam_or_trash_that_does_not_open_is_done_without() {
 #[test]
 fn what_a_mark_does_not_know_is_looked_for_by_date_and_size() {
     for stored in [true, false] {
-        let stage = TestEnv::new();
+        let env = TestEnv::new();
         // As many messages of about its size, in a mailbox that did not open when it was sent.
         for i in 0..300 {
             let there = mail("", DATE, &format!("without a name either, {i:03}"));
-            let id = stage
+            let id = env
                 .target
                 .add(Mail::new(there).at(at("2022-01-01T00:00:00+00:00")));
-            stage.target.set_labels(id, &[]);
+            env.target.set_labels(id, &[]);
         }
         let all_mail = || On::each("EXAMINE").line_with("All Mail");
-        stage.target.fault(
+        env.target.fault(
             all_mail(),
             Fault::Answer("NO System Error (Failure)".into()),
         );
         let bytes = mail("", DATE, "without a name, sent and not seen");
-        stage
-            .source
+        env.source
             .add(Mail::new(bytes).at(at("2023-11-14T22:13:25+00:00")));
-        stage
-            .target
+        env.target
             .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
         let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
         // All Mail is tried three times, each time in a session of its own at most; nobody is let in after the APPEND.
-        let locked = Arc::new(stage.target.fault(
+        let locked = Arc::new(env.target.fault(
             On::nth(5, "AUTHENTICATE").times(99),
             Fault::Answer(no.into()),
         ));
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(
-            stage.status()["in_flight"],
+            env.status()["in_flight"],
             1,
             "{} {}",
             locked.count(),
             ran.err
         );
-        stage.target.clear_faults();
-        let before = stage.target.lines();
-        let ran = stage.run();
+        env.target.clear_faults();
+        let before = env.target.lines();
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(stage.target.messages().len(), 301, "{stored}: {}", ran.err);
-        let said = stage.target.transcript().after(before);
+        assert_eq!(env.target.messages().len(), 301, "{stored}: {}", ran.err);
+        let said = env.target.transcript().after(before);
         let bodies = said.commands("BODY.PEEK[])");
         assert!(bodies <= 6, "{stored}: {bodies} bodies\n{}", ran.err);
     }

@@ -96,17 +96,17 @@ fn said(forms: &[Form]) -> String {
 #[test]
 fn what_is_echoed_in_every_answer_is_shown_nowhere() {
     for side in ["source", "target"] {
-        let mut stage = super::into_gmail();
-        stage.old_mails(4);
+        let mut env = super::into_gmail();
+        env.old_mails(4);
         let server = match side {
-            "source" => &stage.source,
-            _ => &stage.target,
+            "source" => &env.source,
+            _ => &env.target,
         };
         let (user, secret) = (server.account().to_string(), server.password().to_string());
         let all = forms(&user, &secret);
         let shouts = shouted(&all);
         let joined = said(&all);
-        let upstream = stage.port(side);
+        let upstream = env.port(side);
         let port = scripted_proxy::changed(upstream, move |line| {
             if line.starts_with("* OK [CAPABILITY") || line.starts_with("* OK Gimap") {
                 return Some(format!("{} {joined}\r\n", line.trim_end()));
@@ -117,11 +117,11 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
                 && tag[1..].bytes().all(|b| b.is_ascii_digit());
             is_tag.then(|| format!("{shouts}{} {joined}\r\n", line.trim_end()))
         });
-        stage.set(&format!("{side}_port"), port);
+        env.set(&format!("{side}_port"), port);
         if side == "target" {
             // A refusal that goes into the ledger with its words.
             let words = format!("NO [CANNOT] invalid header: {}", said(&all));
-            stage.target.fault(
+            env.target.fault(
                 gmail_stand_in::On::nth(2, "APPEND"),
                 gmail_stand_in::Fault::AnswerAfterLiteral {
                     text: words,
@@ -129,7 +129,7 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
                 },
             );
         }
-        let ran = stage.run_with(&["--debug"]);
+        let ran = env.run_with(&["--debug"]);
         let expected = if side == "target" { 3 } else { 0 };
         assert_eq!(ran.status, expected, "{side}: {}", ran.err);
         // It was said, and logged.
@@ -138,7 +138,7 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
         assert_not_in("the log", ran.err.as_bytes(), &all);
         assert_not_in("stdout", ran.out.as_bytes(), &all);
         for name in ["sync_state.db", "sync_state.db-wal"] {
-            let bytes = fs::read(stage.dir.path().join(name)).unwrap_or_default();
+            let bytes = fs::read(env.dir.path().join(name)).unwrap_or_default();
             assert_not_in(name, &bytes, &all);
         }
         for args in [
@@ -146,11 +146,11 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
             &["status", "--json"],
             &["status", "--failed"],
         ] {
-            let ran = stage.command(args);
+            let ran = env.command(args);
             assert_not_in(&args.join(" "), ran.out.as_bytes(), &all);
         }
         if side == "target" {
-            assert_eq!(stage.status()["failed"], 1, "{}", stage.dump());
+            assert_eq!(env.status()["failed"], 1, "{}", env.dump());
         }
     }
 }
@@ -158,29 +158,29 @@ fn what_is_echoed_in_every_answer_is_shown_nowhere() {
 #[test]
 fn a_refusal_to_sign_in_that_echoes_is_no_leak_either() {
     for side in ["source", "target"] {
-        let mut stage = super::into_gmail();
-        stage.old_mails(1);
+        let mut env = super::into_gmail();
+        env.old_mails(1);
         let server = match side {
-            "source" => &stage.source,
-            _ => &stage.target,
+            "source" => &env.source,
+            _ => &env.target,
         };
         let user = server.account().to_string();
         let secret = server.password().to_string();
         let all = forms(&user, &secret);
         let joined = said(&all);
-        let port = scripted_proxy::changed(stage.port(side), move |line| {
+        let port = scripted_proxy::changed(env.port(side), move |line| {
             line.starts_with("a1 ")
                 .then(|| format!("a1 NO [AUTHENTICATIONFAILED] {joined}\r\n"))
         });
-        stage.set(&format!("{side}_port"), port);
-        let ran = stage.run_with(&["--debug"]);
+        env.set(&format!("{side}_port"), port);
+        let ran = env.run_with(&["--debug"]);
         assert_eq!(ran.status, 4, "{side}: {}", ran.err);
         assert!(ran.err.contains("***"), "{}", ran.err);
         assert_not_in("the log", ran.err.as_bytes(), &all);
-        let status = stage.status();
+        let status = env.status();
         assert_ne!(status["trouble"], Value::Null);
         assert_not_in("status", status.to_string().as_bytes(), &all);
-        let bytes = fs::read(stage.ledger_file()).unwrap();
+        let bytes = fs::read(env.ledger_file()).unwrap();
         assert_not_in("the ledger", &bytes, &all);
     }
 }

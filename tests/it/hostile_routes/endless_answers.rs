@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::measured::run_and_measure;
+use crate::testkit::at_a_time;
 use crate::testkit::scripted_proxy::{Part, Then, Twist};
 
 /// What is said of a server that takes its time.
@@ -153,19 +154,19 @@ fn once(side: &'static str, command: &'static str) {
 
 fn once_so(side: &'static str, command: &'static str, madness: Madness) {
     let name = format!("{side}, {command}: {}", madness.name);
-    let mut stage = super::into_gmail();
-    stage.old_mails(3);
-    let twist = Twist::at(stage.port(side), command, 1, madness.part);
-    stage.set(&format!("{side}_port"), twist.port);
-    let took = run_and_measure(&stage, &name);
+    let mut env = super::into_gmail();
+    env.old_mails(3);
+    let twist = Twist::at(env.port(side), command, 1, madness.part);
+    env.set(&format!("{side}_port"), twist.port);
+    let took = run_and_measure(&env, &name);
     assert_eq!(twist.struck(), 1, "{name}: {}", took.ran.err);
     assert_eq!(took.ran.status, 0, "{name}: {}", took.ran.err);
     took.assert_bounded(&name);
     if let Some(words) = madness.words {
         assert!(took.ran.err.contains(words), "{name}: {}", took.ran.err);
     }
-    stage.assert_complete();
-    stage.assert_nobody_charged();
+    env.assert_complete();
+    env.assert_nobody_charged();
 }
 
 #[test]
@@ -196,24 +197,28 @@ fn a_target_that_goes_mad_at_a_message() {
 /// What never gets better ends with an error, and what was recorded waits.
 #[test]
 fn madness_without_end_ends_the_run() {
-    for side in ["source", "target"] {
-        for madness in all().into_iter().filter(|m| m.words == Some("has no end")) {
-            let name = format!("{side}, each time: {}", madness.name);
-            let mut stage = super::into_gmail();
-            stage.old_mails(3);
-            let twist = Twist::at(stage.port(side), "UID FETCH", usize::MAX, madness.part);
-            stage.set(&format!("{side}_port"), twist.port);
-            let took = run_and_measure(&stage, &name);
-            assert!(twist.struck() > 1, "{name}");
-            assert_eq!(took.ran.status, 1, "{name}: {}", took.ran.err);
-            took.assert_bounded(&name);
-            assert!(took.ran.err.contains("error: "), "{name}: {}", took.ran.err);
-            assert_eq!(stage.target.messages().len(), 0, "{name}");
-            // And when the server comes to its senses nothing is missing.
-            let port = stage.port(side);
-            stage.set(&format!("{side}_port"), port);
-            stage.run_until_done(2);
-            stage.assert_complete();
-        }
-    }
+    let endless = |side| {
+        let all = all().into_iter();
+        all.filter(|m| m.words == Some("has no end"))
+            .map(move |madness| (side, madness))
+    };
+    let cases = endless("source").chain(endless("target")).collect();
+    at_a_time(cases, |(side, madness)| {
+        let name = format!("{side}, each time: {}", madness.name);
+        let mut env = super::into_gmail();
+        env.old_mails(3);
+        let twist = Twist::at(env.port(side), "UID FETCH", usize::MAX, madness.part);
+        env.set(&format!("{side}_port"), twist.port);
+        let took = run_and_measure(&env, &name);
+        assert!(twist.struck() > 1, "{name}");
+        assert_eq!(took.ran.status, 1, "{name}: {}", took.ran.err);
+        took.assert_bounded(&name);
+        assert!(took.ran.err.contains("error: "), "{name}: {}", took.ran.err);
+        assert_eq!(env.target.messages().len(), 0, "{name}");
+        // And when the server comes to its senses nothing is missing.
+        let port = env.port(side);
+        env.set(&format!("{side}_port"), port);
+        env.run_until_done(2);
+        env.assert_complete();
+    });
 }

@@ -54,28 +54,23 @@ impl Drop for Running {
 
 /// A route from this source into a server that takes whatever it is given.
 pub(crate) fn from(odd: &Oddity) -> TestEnv {
-    let mut stage = super::into_any_server();
-    stage.set("source_port", odd.port);
-    stage
+    let mut env = super::into_any_server();
+    env.set("source_port", odd.port);
+    env
 }
 
 /// What the target holds, in no order.
-pub(crate) fn held(stage: &TestEnv) -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = stage
-        .target
-        .messages()
-        .into_iter()
-        .map(|m| m.bytes)
-        .collect();
+pub(crate) fn held(env: &TestEnv) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = env.target.messages().into_iter().map(|m| m.bytes).collect();
     all.sort();
     all
 }
 
 #[track_caller]
-pub(crate) fn assert_held(stage: &TestEnv, mails: &[Vec<u8>]) {
+pub(crate) fn assert_held(env: &TestEnv, mails: &[Vec<u8>]) {
     let mut mails = mails.to_vec();
     mails.sort();
-    assert!(held(stage) == mails, "{:?}\n{}", held(stage), stage.dump());
+    assert!(held(env) == mails, "{:?}\n{}", held(env), env.dump());
 }
 
 /// Does this command ask for whole messages?
@@ -106,9 +101,9 @@ fn a_message_handed_over_empty_is_waited_for() {
         empty
     });
     let mails = [odd.mail("one"), odd.mail("another")];
-    let stage = from(&odd);
-    stage.run_until_done(4);
-    assert_held(&stage, &mails);
+    let env = from(&odd);
+    env.run_until_done(4);
+    assert_held(&env, &mails);
 }
 
 /// github.com/roundcube/roundcubemail/issues/7702, github.com/hmailserver/hmailserver/issues/459: what comes of a message
@@ -132,9 +127,9 @@ fn a_message_that_comes_cut_short_is_asked_for_again() {
     });
     let text = "a line that is long enough for its end to be missed\r\n".repeat(4);
     let mails = [odd.mail(&text), odd.mail(&text)];
-    let stage = from(&odd);
-    stage.run_until_done(2);
-    assert_held(&stage, &mails);
+    let env = from(&odd);
+    env.run_until_done(2);
+    assert_held(&env, &mails);
 }
 
 /// Where sizes are estimates (Exchange) a message that came with fewer bytes may be whole: that may not double the traffic.
@@ -153,9 +148,9 @@ fn sizes_that_are_never_right_cost_one_message_twice() {
         about
     });
     let mails: Vec<Vec<u8>> = (0..20).map(|n| odd.mail(&format!("text {n}"))).collect();
-    let stage = from(&odd);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    let env = from(&odd);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
     let asked = odd.heard("UID FETCH") + odd.heard("FETCH");
     assert!(asked < 12, "{asked} commands");
 }
@@ -170,17 +165,17 @@ fn exchanges_notice_in_place_of_a_message_is_not_that_message() {
     let notice = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=\"us-ascii\"\r\nFrom: Microsoft Exchange Server\r\nTo: Ann <ann@example.org>\r\nSubject: Retrieval using the IMAP4 protocol failed for the following\r\n message: 2\r\n\r\nThe server couldn't retrieve the following message:\r\n";
     odd.put(2, notice.as_bytes(), "14-Nov-2023 22:13:20 +0000");
     let third = odd.mail("the third");
-    let stage = from(&odd);
-    assert_eq!(stage.run().status, 3);
-    assert_held(&stage, &[first.clone(), third.clone()]);
-    let why: String = stage.one("SELECT last_error FROM message WHERE source_uid = 2");
+    let env = from(&odd);
+    assert_eq!(env.run().status, 3);
+    assert_held(&env, &[first.clone(), third.clone()]);
+    let why: String = env.one("SELECT last_error FROM message WHERE source_uid = 2");
     assert!(why.contains("does not hand it over"), "{why}");
     // The scanner is done.
     let second =
         b"Message-ID: <2@odd>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\nthe second\r\n";
     odd.put(2, second, "14-Nov-2023 22:13:20 +0000");
-    stage.run_until_done(3);
-    assert_held(&stage, &[first, second.to_vec(), third]);
+    env.run_until_done(3);
+    assert_held(&env, &[first, second.to_vec(), third]);
 }
 
 /// github.com/emersion/go-imap/issues/612, github.com/neomutt/neomutt/issues/3830: UIDVALIDITY in milliseconds.
@@ -189,17 +184,17 @@ fn a_uidvalidity_of_more_than_32_bits_is_one_all_the_same() {
     let odd = Oddity::plain();
     odd.validity("1713632002544");
     let mut mails = vec![odd.mail("one"), odd.mail("another")];
-    let stage = from(&odd);
-    stage.run_until_done(1);
+    let env = from(&odd);
+    env.run_until_done(1);
     mails.push(odd.mail("one more"));
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
     // And another one is another one.
     odd.validity("1713632002545");
-    stage.run_until_done(2);
-    assert_held(&stage, &mails);
-    let known: i64 = stage.one("SELECT count(*) FROM mailbox");
-    assert_eq!(known, 2, "{}", stage.dump());
+    env.run_until_done(2);
+    assert_held(&env, &mails);
+    let known: i64 = env.one("SELECT count(*) FROM mailbox");
+    assert_eq!(known, 2, "{}", env.dump());
 }
 
 /// github.com/modern-email/defects/issues/52, github.com/jstedfast/MailKit/issues/1010.
@@ -208,9 +203,9 @@ fn a_uidvalidity_of_0_is_a_number_too() {
     let odd = Oddity::plain();
     odd.validity("0");
     let mails = [odd.mail("one")];
-    let stage = from(&odd);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    let env = from(&odd);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
 }
 
 /// github.com/python/cpython/issues/88574: a blank line behind a literal, before the rest of the response and behind it.
@@ -232,9 +227,9 @@ fn blank_lines_between_and_within_responses_say_nothing() {
         fetch
     });
     let mails = [odd.mail("one"), odd.mail("another"), odd.mail("a third")];
-    let stage = from(&odd);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    let env = from(&odd);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
 }
 
 /// A moment that most programs cannot write down: github.com/bcgit/bc-csharp/issues/28,
@@ -243,13 +238,13 @@ fn blank_lines_between_and_within_responses_say_nothing() {
 fn a_leap_second_is_sent_on_as_the_second_before_it() {
     let odd = Oddity::plain();
     let mails = [odd.mail_of("at midnight", "31-Dec-2016 23:59:60 +0000")];
-    let stage = from(&odd);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
-    let at: String = stage.one("SELECT internal_date FROM message");
+    let env = from(&odd);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
+    let at: String = env.one("SELECT internal_date FROM message");
     assert_eq!(at, "2016-12-31T23:59:59Z");
     assert_eq!(
-        stage.target.messages()[0].internal_date.to_rfc3339(),
+        env.target.messages()[0].internal_date.to_rfc3339(),
         "2016-12-31T23:59:59+00:00"
     );
 }
@@ -279,26 +274,26 @@ fn new_mail_that_went_at_once_is_no_trouble_where_sets_may_not_descend() {
         descends || without_the_third
     });
     let mut mails = vec![odd.mail("one"), odd.mail("another")];
-    let stage = from(&odd);
-    stage.run_until_done(1);
+    let env = from(&odd);
+    env.run_until_done(1);
     came_and_went.store(true, Ordering::SeqCst);
-    let ran = stage.run();
+    let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);
     assert!(!ran.err.contains("UID parameters"), "{}", ran.err);
     let fourth = b"Message-ID: <4@odd>\r\n\r\nthe fourth\r\n";
     odd.put(4, fourth, "14-Nov-2023 22:13:20 +0000");
     mails.push(fourth.to_vec());
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
 }
 
 /// What a daemon is asked to do, with looks that only IDLE brings about.
-fn daemon(stage: &TestEnv) -> Running {
-    Running::new(stage.spawn_for_good(&["--poll-interval", "3600"]))
+fn daemon(env: &TestEnv) -> Running {
+    Running::new(env.spawn_for_good(&["--poll-interval", "3600"]))
 }
 
-fn arrive(stage: &TestEnv, count: usize) {
-    eventually("the mail arrives", || held(stage).len() == count);
+fn arrive(env: &TestEnv, count: usize) {
+    eventually("the mail arrives", || held(env).len() == count);
 }
 
 /// github.com/smiley22/S22.Imap/issues/32, github.com/Webklex/php-imap/issues/219: EXISTS though nothing came, at each
@@ -315,12 +310,12 @@ fn exists_that_tells_nothing_new_ends_no_idle() {
         idle
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = daemon(&stage);
-    arrive(&stage, 1);
+    let env = from(&odd);
+    let running = daemon(&env);
+    arrive(&env, 1);
     for count in 2..5 {
         odd.mail(&format!("text {count}"));
-        arrive(&stage, count);
+        arrive(&env, count);
     }
     drop(running);
     let looks = odd.heard("EXAMINE");
@@ -343,11 +338,11 @@ fn flags_and_messages_that_go_are_no_news_and_do_not_end_the_use_of_idle() {
         idle
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = daemon(&stage);
-    arrive(&stage, 1);
+    let env = from(&odd);
+    let running = daemon(&env);
+    arrive(&env, 1);
     odd.mail("another");
-    arrive(&stage, 2);
+    arrive(&env, 2);
     assert!(!running.end().contains("does not wait with IDLE"));
 }
 
@@ -379,11 +374,11 @@ fn mail_that_was_told_of_before_an_idle_is_not_waited_for() {
         }
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = daemon(&stage);
-    arrive(&stage, 1);
+    let env = from(&odd);
+    let running = daemon(&env);
+    arrive(&env, 1);
     odd.mail("another");
-    arrive(&stage, 3);
+    arrive(&env, 3);
     drop(running);
     assert_eq!(
         waited.load(Ordering::SeqCst),
@@ -409,12 +404,12 @@ fn a_goodbye_is_the_end_also_where_the_connection_stays_open() {
         idle
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = daemon(&stage);
-    arrive(&stage, 1);
+    let env = from(&odd);
+    let running = daemon(&env);
+    arrive(&env, 1);
     eventually("another session", || odd.heard("AUTHENTICATE") > 2);
     odd.mail("another");
-    arrive(&stage, 2);
+    arrive(&env, 2);
     drop(running);
     assert!(
         !talked_on.load(Ordering::SeqCst),
@@ -432,8 +427,8 @@ fn a_warning_is_told_once_in_a_session() {
         false
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--no-idle", "--poll-interval", "1"]));
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--no-idle", "--poll-interval", "1"]));
     eventually("it has looked again and again", || odd.heard("EXAMINE") > 4);
     let told = running.end().matches("95% of quota").count();
     // By the watcher and by the reader.
@@ -462,12 +457,12 @@ fn a_long_list_is_asked_for_in_pieces_that_a_slow_server_can_answer_in_time() {
             "14-Nov-2003 22:13:20 +0000",
         );
     }
-    let mut stage = from(&odd);
-    stage.set("since", "1d");
-    stage.run_until_done(1);
+    let mut env = from(&odd);
+    env.set("since", "1d");
+    env.run_until_done(1);
     assert_eq!(odd.heard("FETCH 1:"), 1);
     assert!(odd.heard("FETCH ") > 1);
-    assert_held(&stage, &[]);
+    assert_held(&env, &[]);
 }
 
 /// github.com/n24q02m/better-email-mcp/pull/62: a secret in the wrong place of a configuration, and an error that
@@ -491,25 +486,25 @@ fn a_secret_in_the_wrong_place_of_the_configuration_is_not_repeated() {
             json!(format!("user:{secret}@mail.example.org")),
         ),
     ] {
-        let mut stage = super::into_gmail();
+        let mut env = super::into_gmail();
         if key != "source_server" {
-            stage.set("source_pass", serde_json::Value::Null);
+            env.set("source_pass", serde_json::Value::Null);
         }
-        stage.set(key, value);
-        let config = stage.config_file();
+        env.set(key, value);
+        let config = env.config_file();
         let config = config.to_str().unwrap();
         for command in [
             ["run", "--config", config],
             ["check", "--config", config],
             ["status", "--config", config],
         ] {
-            let ran = stage.command(&command);
+            let ran = env.command(&command);
             assert!(
                 !format!("{}{}", ran.out, ran.err).contains(secret),
                 "{key}: {ran:?}"
             );
         }
-        let ran = stage.command(&["check", "--config", config]);
+        let ran = env.command(&["check", "--config", config]);
         assert!(
             format!("{}{}", ran.out, ran.err).contains(key),
             "{key}: {ran:?}"
@@ -526,15 +521,15 @@ fn a_token_whose_life_is_told_as_a_string_is_a_token() {
     let (port, came) = token_endpoint::endpoint(move |stream, _| {
         let _ = stream.write_all(token_endpoint::ok(&reply).as_bytes());
     });
-    let stage = token_endpoint::stage(port);
-    let ran = stage.run();
+    let env = token_endpoint::prepared(port);
+    let ran = env.run();
     assert!(came.load(Ordering::SeqCst) > 0);
     assert!(
         !ran.err.contains("something else than a token"),
         "{}",
         ran.err
     );
-    let file = std::fs::read_to_string(stage.dir.path().join("token.json")).unwrap();
+    let file = std::fs::read_to_string(env.dir.path().join("token.json")).unwrap();
     let file: serde_json::Value = serde_json::from_str(&file).unwrap();
     assert_eq!(file["token"], "ya29.new", "{}", ran.err);
     let expiry = chrono::NaiveDateTime::parse_from_str(

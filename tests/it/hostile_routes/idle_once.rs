@@ -24,10 +24,10 @@ fn mail_between_two_idles_does_not_end_their_use() {
         first
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "3600"]));
-    eventually("the two", || held(&stage).len() == 2);
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "3600"]));
+    eventually("the two", || held(&env).len() == 2);
     odd.mail("a third");
-    eventually("the third", || held(&stage).len() == 3);
+    eventually("the third", || held(&env).len() == 3);
     assert!(!running.end().contains("did not tell of new mail"));
 }

@@ -11,10 +11,10 @@ fn a_ledger_that_is_taken_away_ends_the_run_in_words() {
     for replaced in [false, true] {
         let odd = Oddity::plain();
         odd.mail("one");
-        let stage = from(&odd);
-        let mut running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-        eventually("it is delivered", || held(&stage).len() == 1);
-        let ledger = stage.ledger_file();
+        let env = from(&odd);
+        let mut running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+        eventually("it is delivered", || held(&env).len() == 1);
+        let ledger = env.ledger_file();
         std::fs::rename(&ledger, ledger.with_extension("old")).unwrap();
         if replaced {
             std::fs::copy(ledger.with_extension("old"), &ledger).unwrap();

@@ -98,12 +98,12 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn each_arrives_as_it_is() {
     for (name, bytes) in hostile() {
-        let stage = super::into_any_server();
+        let env = super::into_any_server();
         // Neighbours that must not wait for it.
-        stage.old_mails(2);
-        stage.source.add(Mail::new(&bytes));
-        stage.mails_of("2023-11-15T00:00:00+00:00", 0);
-        let took = run_and_measure(&stage, name);
+        env.old_mails(2);
+        env.source.add(Mail::new(&bytes));
+        env.mails_of("2023-11-15T00:00:00+00:00", 0);
+        let took = run_and_measure(&env, name);
         assert_eq!(took.ran.status, 0, "{name}: {}", took.ran.err);
         took.assert_bounded(name);
         assert!(
@@ -112,37 +112,37 @@ fn each_arrives_as_it_is() {
             took.time
         );
         assert!(!took.ran.err.contains('\x1b'), "{name}");
-        stage.assert_complete();
-        let long: i64 = stage.one("SELECT coalesce(max(length(message_id)), 0) FROM message");
+        env.assert_complete();
+        let long: i64 = env.one("SELECT coalesce(max(length(message_id)), 0) FROM message");
         assert!(long <= 251, "{name}: {long}");
     }
 }
 
 #[test]
 fn all_of_them_together_and_into_gmail() {
-    let stage = super::into_gmail();
-    stage.old_mails(2);
+    let env = super::into_gmail();
+    env.old_mails(2);
     let mut count = 2;
     for (_, bytes) in hostile() {
-        stage.source.add(Mail::new(&bytes));
+        env.source.add(Mail::new(&bytes));
         count += 1;
     }
     // A NUL Gmail does not take; an empty message no server keeps.
-    stage.source.add(Mail::new(
+    env.source.add(Mail::new(
         b"Message-ID: <nul\0@x>\r\nDate: \0\r\n\r\nx\0y\r\n",
     ));
-    stage.source.add(Mail::new(b""));
+    env.source.add(Mail::new(b""));
     count += 2;
-    let took = run_and_measure(&stage, "all of them into Gmail");
+    let took = run_and_measure(&env, "all of them into Gmail");
     took.assert_bounded("all of them into Gmail");
     assert!([0, 3].contains(&took.ran.status), "{}", took.ran.err);
-    let rows = |what: &str| stage.one::<i64>(&format!("SELECT count(*) FROM message WHERE {what}"));
-    assert_eq!(rows("true"), count, "{}", stage.dump());
+    let rows = |what: &str| env.one::<i64>(&format!("SELECT count(*) FROM message WHERE {what}"));
+    assert_eq!(rows("true"), count, "{}", env.dump());
     assert_eq!(
         rows("status IN ('delivered', 'failed')"),
         count,
         "{}",
-        stage.dump()
+        env.dump()
     );
     println!(
         "into Gmail: {} delivered, {} failed",
@@ -151,24 +151,19 @@ fn all_of_them_together_and_into_gmail() {
     );
     // What failed says why; what Gmail has is what it was sent.
     assert_eq!(rows("status = 'failed' AND last_error IS NULL"), 0);
-    let sources: Vec<Vec<u8>> = stage
-        .source
-        .messages()
-        .into_iter()
-        .map(|m| m.bytes)
-        .collect();
-    let held = stage.target.messages();
+    let sources: Vec<Vec<u8>> = env.source.messages().into_iter().map(|m| m.bytes).collect();
+    let held = env.target.messages();
     assert_eq!(
         held.len() as i64,
         rows("status = 'delivered' AND proof = 'appended'"),
         "{}",
-        stage.dump()
+        env.dump()
     );
     let mended: i64 = rows("altered");
     let foreign = held.iter().filter(|m| !sources.contains(&m.bytes)).count() as i64;
     assert!(
         foreign <= mended,
         "{foreign} altered in silence, {mended} said so\n{}",
-        stage.dump()
+        env.dump()
     );
 }

@@ -15,11 +15,11 @@ pub(crate) struct Took {
     pub(crate) peak_kb: u64,
 }
 
-pub(crate) fn run_and_measure(stage: &TestEnv, name: &str) -> Took {
+pub(crate) fn run_and_measure(env: &TestEnv, name: &str) -> Took {
     let start = Instant::now();
-    let ran = stage.run();
+    let ran = env.run();
     let time = start.elapsed();
-    let peak = std::fs::read_to_string(stage.dir.path().join("peak"));
+    let peak = std::fs::read_to_string(env.dir.path().join("peak"));
     let took = Took {
         ran,
         time,

@@ -11,13 +11,13 @@ fn a_message_that_gets_its_name_later_is_no_new_incarnation() {
     let first = odd.mail("the first");
     let notice = "From: Microsoft Exchange Server\r\nSubject: Retrieval using the IMAP4 protocol failed for the following message: 2\r\n\r\nno\r\n";
     odd.put(2, notice.as_bytes(), "14-Nov-2023 22:13:20 +0000");
-    let stage = from(&odd);
-    assert_eq!(stage.run().status, 3);
+    let env = from(&odd);
+    assert_eq!(env.run().status, 3);
     let second =
         b"Message-ID: <2@odd>\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n\r\nthe second\r\n";
     odd.put(2, second, "14-Nov-2023 22:13:20 +0000");
-    stage.run_until_done(2);
-    assert_held(&stage, &[first, second.to_vec()]);
-    let incarnations: i64 = stage.one("SELECT count(*) FROM mailbox");
-    assert_eq!(incarnations, 1, "{}", stage.dump());
+    env.run_until_done(2);
+    assert_held(&env, &[first, second.to_vec()]);
+    let incarnations: i64 = env.one("SELECT count(*) FROM mailbox");
+    assert_eq!(incarnations, 1, "{}", env.dump());
 }

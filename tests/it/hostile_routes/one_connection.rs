@@ -26,12 +26,12 @@ fn one_connection_with_the_source_is_enough() {
         false
     });
     odd.mail("one");
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("it arrives", || held(&stage).len() == 1);
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("it arrives", || held(&env).len() == 1);
     for n in 2..5 {
         odd.mail("another");
-        eventually("so does what comes then", || held(&stage).len() == n);
+        eventually("so does what comes then", || held(&env).len() == n);
     }
     let log = running.end();
     assert_eq!(log.matches("lets us in once at a time").count(), 1, "{log}");

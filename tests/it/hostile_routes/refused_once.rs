@@ -10,12 +10,12 @@ use std::io::Write as _;
 /// was changed, clients that go on trying the old one get a whole household banned.
 #[test]
 fn a_refused_password_is_tried_once_not_by_each_worker() {
-    let mut stage = super::into_any_server();
-    stage.old_mails(40);
+    let mut env = super::into_any_server();
+    env.old_mails(40);
     let count = Arc::new(AtomicUsize::new(0));
     let tries = Arc::clone(&count);
     let twist = Twist::at(
-        stage.target.port(),
+        env.target.port(),
         "AUTHENTICATE",
         99,
         Arc::new(move |out, tag| {
@@ -27,7 +27,7 @@ fn a_refused_password_is_tried_once_not_by_each_worker() {
             Then::End
         }),
     );
-    stage.set("target_port", twist.port);
-    assert_eq!(stage.run().status, 4);
+    env.set("target_port", twist.port);
+    assert_eq!(env.run().status, 4);
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }

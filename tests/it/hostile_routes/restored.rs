@@ -28,46 +28,45 @@ fn text(id: &str, text: &str) -> Vec<u8> {
 /// Eleven messages were delivered, by one connection and in two runs: the index knows ten of them, the ledger the
 /// places of all.
 fn eleven() -> TestEnv {
-    let mut stage = super::into_any_server();
-    stage.set("connections", 1);
-    stage.old_mails(10);
-    stage.run_until_done(1);
-    stage
-        .source
+    let mut env = super::into_any_server();
+    env.set("connections", 1);
+    env.old_mails(10);
+    env.run_until_done(1);
+    env.source
         .add(Mail::new(text("<10@example.org>", "one more")));
-    stage.run_until_done(1);
-    assert_eq!(stage.target.uids("INBOX").1, 12);
-    assert_eq!(stage.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 11);
-    stage
+    env.run_until_done(1);
+    assert_eq!(env.target.uids("INBOX").1, 12);
+    assert_eq!(env.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 11);
+    env
 }
 
 /// The state in which it held the first five.
-fn put_back(stage: &TestEnv) {
-    let held = stage.target.mailbox("INBOX");
+fn put_back(env: &TestEnv) {
+    let held = env.target.mailbox("INBOX");
     for (_, id) in &held[5..] {
-        stage.target.delete(*id);
+        env.target.delete(*id);
     }
-    let (validity, _) = stage.target.uids("INBOX");
-    stage.target.renumber("INBOX", validity);
-    assert_eq!(stage.target.uids("INBOX"), (validity, 6));
+    let (validity, _) = env.target.uids("INBOX");
+    env.target.renumber("INBOX", validity);
+    assert_eq!(env.target.uids("INBOX"), (validity, 6));
 }
 
 /// Mail that others bring.
-fn others(stage: &TestEnv, count: usize) {
+fn others(env: &TestEnv, count: usize) {
     for i in 0..count {
         let mail = text(&format!("<other{i}@example.org>"), "of another route");
-        stage.target.add(Mail::new(mail));
+        env.target.add(Mail::new(mail));
     }
 }
 
 /// The run was content, and the target has this message once.
 #[track_caller]
-fn is_there_once(stage: &TestEnv, ran: &Ran, bytes: &[u8]) {
+fn is_there_once(env: &TestEnv, ran: &Ran, bytes: &[u8]) {
     assert_eq!(ran.status, 0, "{}", ran.err);
-    let held = stage.target.messages();
+    let held = env.target.messages();
     let copies = held.iter().filter(|m| m.bytes == bytes).count();
     let mail = String::from_utf8_lossy(bytes);
-    assert_eq!(copies, 1, "{mail}\n{}\n{}", ran.err, stage.dump());
+    assert_eq!(copies, 1, "{mail}\n{}\n{}", ran.err, env.dump());
 }
 
 /// Where a command waits for the test.
@@ -104,29 +103,28 @@ fn gate(then: Then, due: impl Fn() -> bool + Send + Sync + 'static) -> (Gate, Pa
 
 /// New mail is sent; `at_append` happens when its APPEND was said and not heard so far, `after` when it was stored and
 /// the connection was cut, before the target is looked at again.
-fn meanwhile(stage: &mut TestEnv, at_append: impl Fn(&TestEnv), after: impl Fn(&TestEnv)) -> Ran {
+fn meanwhile(env: &mut TestEnv, at_append: impl Fn(&TestEnv), after: impl Fn(&TestEnv)) -> Ran {
     let sent = Arc::new(AtomicBool::new(false));
     let said = Arc::clone(&sent);
     let (append, part) = gate(Then::Server, move || {
         said.store(true, Ordering::SeqCst);
         true
     });
-    let appends = Twist::at(stage.target.port(), "APPEND", 1, part);
+    let appends = Twist::at(env.target.port(), "APPEND", 1, part);
     let (examine, part) = gate(Then::Server, move || sent.swap(false, Ordering::SeqCst));
     let examines = Twist::at(appends.port, "EXAMINE", usize::MAX, part);
-    stage.set("target_port", examines.port);
+    env.set("target_port", examines.port);
     let stored = true;
-    stage
-        .target
+    env.target
         .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
-    let stage = &*stage;
+    let env = &*env;
     thread::scope(|threads| {
-        let running = threads.spawn(|| stage.run());
+        let running = threads.spawn(|| env.run());
         append.wait();
-        at_append(stage);
+        at_append(env);
         append.pass();
         examine.wait();
-        after(stage);
+        after(env);
         examine.pass();
         running.join().unwrap()
     })
@@ -134,49 +132,48 @@ fn meanwhile(stage: &mut TestEnv, at_append: impl Fn(&TestEnv), after: impl Fn(&
 
 /// Whatever comes next is delivered once, and nothing is charged.
 #[track_caller]
-fn goes_on(stage: &TestEnv, held: usize) {
-    stage.source.add(Mail::new(text("", "and what comes next")));
-    stage.run_until_done(1);
-    assert_eq!(stage.target.messages().len(), held + 1, "{}", stage.dump());
-    stage.assert_nobody_charged();
+fn goes_on(env: &TestEnv, held: usize) {
+    env.source.add(Mail::new(text("", "and what comes next")));
+    env.run_until_done(1);
+    assert_eq!(env.target.messages().len(), held + 1, "{}", env.dump());
+    env.assert_nobody_charged();
 }
 
 #[test]
 fn before_anybody_looked_at_what_was_delivered_last() {
     for name in [NAMED, ""] {
-        let mut stage = super::into_any_server();
-        stage.set("connections", 1);
+        let mut env = super::into_any_server();
+        env.set("connections", 1);
         // In two batches: the index was looked at before the second, and not again.
-        stage.old_mails(10);
-        stage.run_until_done(1);
-        assert_eq!(stage.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 6);
-        put_back(&stage);
+        env.old_mails(10);
+        env.run_until_done(1);
+        assert_eq!(env.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 6);
+        put_back(&env);
         let new = text(name, "sent when it was restored");
-        stage.source.add(Mail::new(&new[..]));
+        env.source.add(Mail::new(&new[..]));
         let stored = true;
-        stage
-            .target
+        env.target
             .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
-        let ran = stage.run();
-        is_there_once(&stage, &ran, &new);
+        let ran = env.run();
+        is_there_once(&env, &ran, &new);
         assert!(
             ran.err.contains("went back to an earlier state"),
             "{}",
             ran.err
         );
-        goes_on(&stage, 6);
+        goes_on(&env, 6);
     }
 }
 
 #[test]
 fn between_the_look_and_the_append() {
     for name in [NAMED, ""] {
-        let mut stage = eleven();
+        let mut env = eleven();
         let new = text(name, "under way when it was restored");
-        stage.source.add(Mail::new(&new[..]));
-        let ran = meanwhile(&mut stage, put_back, |_| ());
-        is_there_once(&stage, &ran, &new);
-        goes_on(&stage, 6);
+        env.source.add(Mail::new(&new[..]));
+        let ran = meanwhile(&mut env, put_back, |_| ());
+        is_there_once(&env, &ran, &new);
+        goes_on(&env, 6);
     }
 }
 
@@ -184,12 +181,12 @@ fn between_the_look_and_the_append() {
 #[test]
 fn and_has_grown_again_before_it_is_looked_at() {
     for name in [NAMED, ""] {
-        let mut stage = eleven();
+        let mut env = eleven();
         let new = text(name, "under way when it was restored");
-        stage.source.add(Mail::new(&new[..]));
-        let ran = meanwhile(&mut stage, put_back, |stage| others(stage, 8));
-        is_there_once(&stage, &ran, &new);
-        goes_on(&stage, 14);
+        env.source.add(Mail::new(&new[..]));
+        let ran = meanwhile(&mut env, put_back, |env| others(env, 8));
+        is_there_once(&env, &ran, &new);
+        goes_on(&env, 14);
     }
 }
 
@@ -198,17 +195,17 @@ fn and_has_grown_again_before_it_is_looked_at() {
 fn and_a_copy_that_was_brought_since_is_recognised() {
     for name in [NAMED, ""] {
         for more in [0, 8] {
-            let stage = eleven();
-            put_back(&stage);
+            let env = eleven();
+            put_back(&env);
             let new = text(name, "brought by hand");
-            stage.target.add(Mail::new(&new[..]));
-            others(&stage, more);
-            stage.source.add(Mail::new(&new[..]));
-            let ran = stage.run();
-            is_there_once(&stage, &ran, &new);
-            let proof: String = stage.one("SELECT proof FROM message ORDER BY id DESC LIMIT 1");
+            env.target.add(Mail::new(&new[..]));
+            others(&env, more);
+            env.source.add(Mail::new(&new[..]));
+            let ran = env.run();
+            is_there_once(&env, &ran, &new);
+            let proof: String = env.one("SELECT proof FROM message ORDER BY id DESC LIMIT 1");
             assert_eq!(proof, "found");
-            goes_on(&stage, 6 + more);
+            goes_on(&env, 6 + more);
         }
     }
 }
@@ -219,21 +216,21 @@ fn and_a_copy_that_was_brought_since_is_recognised() {
 fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
     let mut restored = 0;
     for nth in 1.. {
-        let mut stage = super::into_any_server();
-        stage.set("connections", 1);
-        stage.old_mails(15);
+        let mut env = super::into_any_server();
+        env.set("connections", 1);
+        env.old_mails(15);
         let asked = AtomicUsize::new(0);
         let (lost, part) = gate(Then::End, move || {
             asked.fetch_add(1, Ordering::SeqCst) + 1 == nth
         });
-        let fetches = Twist::at(stage.target.port(), "UID FETCH", usize::MAX, part);
-        stage.set("target_port", fetches.port);
+        let fetches = Twist::at(env.target.port(), "UID FETCH", usize::MAX, part);
+        env.set("target_port", fetches.port);
         let mut brought = Vec::new();
         let (ran, reached) = thread::scope(|threads| {
-            let running = threads.spawn(|| stage.run());
+            let running = threads.spawn(|| env.run());
             while !running.is_finished() {
                 if lost.heard.recv_timeout(Duration::from_millis(20)).is_ok() {
-                    brought = put_back_to_two(&stage);
+                    brought = put_back_to_two(&env);
                     lost.pass();
                 }
             }
@@ -241,7 +238,7 @@ fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
         });
         assert_eq!(ran.status, 0, "{nth}: {}", ran.err);
         for mail in &brought {
-            is_there_once(&stage, &ran, mail);
+            is_there_once(&env, &ran, mail);
         }
         restored += usize::from(!brought.is_empty());
         if !reached {
@@ -252,26 +249,21 @@ fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
 }
 
 /// The state in which it held the first two, and then what somebody brought: messages that we have not sent so far.
-fn put_back_to_two(stage: &TestEnv) -> Vec<Vec<u8>> {
-    let held = stage.target.mailbox("INBOX");
-    let there: Vec<Vec<u8>> = stage
-        .target
-        .messages()
-        .into_iter()
-        .map(|m| m.bytes)
-        .collect();
-    let source = stage.source.messages().into_iter().map(|m| m.bytes);
+fn put_back_to_two(env: &TestEnv) -> Vec<Vec<u8>> {
+    let held = env.target.mailbox("INBOX");
+    let there: Vec<Vec<u8>> = env.target.messages().into_iter().map(|m| m.bytes).collect();
+    let source = env.source.messages().into_iter().map(|m| m.bytes);
     let brought: Vec<Vec<u8>> = source.filter(|m| !there.contains(m)).take(2).collect();
     if held.len() < 5 || brought.is_empty() {
         return Vec::new();
     }
     for (_, id) in &held[2..] {
-        stage.target.delete(*id);
+        env.target.delete(*id);
     }
-    let (validity, _) = stage.target.uids("INBOX");
-    stage.target.renumber("INBOX", validity);
+    let (validity, _) = env.target.uids("INBOX");
+    env.target.renumber("INBOX", validity);
     for mail in &brought {
-        stage.target.add(Mail::new(&mail[..]));
+        env.target.add(Mail::new(&mail[..]));
     }
     brought
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::measured::run_and_measure;
+use crate::testkit::at_a_time;
 use crate::testkit::env::TestEnv;
 
 const REFRESH: &str = "1//0e-refresh-token-that-nobody-sees";
@@ -47,11 +48,11 @@ pub(crate) fn endpoint(
     (port, count)
 }
 
-pub(crate) fn stage(token_port: u16) -> TestEnv {
-    let mut stage = super::into_gmail();
-    stage.old_mails(2);
-    stage.set("target_pass", Value::Null);
-    stage.write_token(&json!({
+pub(crate) fn prepared(token_port: u16) -> TestEnv {
+    let mut env = super::into_gmail();
+    env.old_mails(2);
+    env.set("target_pass", Value::Null);
+    env.write_token(&json!({
         "token": "ya29.run-out",
         "refresh_token": REFRESH,
         "client_id": "id.apps.googleusercontent.com",
@@ -60,7 +61,7 @@ pub(crate) fn stage(token_port: u16) -> TestEnv {
         "expiry": "2020-01-02T03:04:05Z",
         "kept": [1, 2],
     }));
-    stage
+    env
 }
 
 pub(crate) fn ok(body: &str) -> String {
@@ -155,11 +156,11 @@ fn what_is_no_token_is_no_token_and_the_file_stays() {
         ("100,000 brackets", says(ok(&"[".repeat(60_000)))),
         ("not HTTP", says("* OK IMAP4rev1\r\n")),
     ];
-    for (name, reply) in cases {
+    at_a_time(cases, |(name, reply)| {
         let (port, came) = endpoint(reply);
-        let stage = stage(port);
-        let before = std::fs::read(stage.dir.path().join("token.json")).unwrap();
-        let took = run_and_measure(&stage, &format!("token endpoint: {name}"));
+        let env = prepared(port);
+        let before = std::fs::read(env.dir.path().join("token.json")).unwrap();
+        let took = run_and_measure(&env, &format!("token endpoint: {name}"));
         took.assert_bounded(name);
         assert!(came.load(Ordering::SeqCst) > 0, "{name}");
         // Not a person's affair: it may be in order again in a minute.
@@ -170,39 +171,40 @@ fn what_is_no_token_is_no_token_and_the_file_stays() {
             took.ran.err
         );
         assert_eq!(
-            std::fs::read(stage.dir.path().join("token.json")).unwrap(),
+            std::fs::read(env.dir.path().join("token.json")).unwrap(),
             before,
             "{name}"
         );
         assert_no_secret(name, &took.ran.err);
-        assert_eq!(stage.status()["pending"], 2, "{name}");
-    }
+        assert_eq!(env.status()["pending"], 2, "{name}");
+    });
 }
 
 #[test]
 fn a_redirect_is_not_followed() {
-    for status in [
+    let statuses = vec![
         "301 Moved Permanently",
         "302 Found",
         "307 Temporary Redirect",
         "308 Permanent Redirect",
-    ] {
+    ];
+    at_a_time(statuses, |status| {
         let (elsewhere, came) = endpoint(|_, _| {});
         let (port, _) = endpoint(says(format!(
             "HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:{elsewhere}/token\r\nContent-Length: 0\r\n\r\n"
         )));
-        let stage = stage(port);
-        let took = run_and_measure(&stage, &format!("token endpoint: {status}"));
+        let env = prepared(port);
+        let took = run_and_measure(&env, &format!("token endpoint: {status}"));
         assert_eq!(took.ran.status, 1, "{}", took.ran.err);
         assert_eq!(came.load(Ordering::SeqCst), 0, "credentials went elsewhere");
         assert_no_secret(status, &took.ran.err);
-    }
+    });
 }
 
 #[test]
 fn a_life_beyond_reason_is_a_life_and_odd_replies_leave_a_file_that_works() {
-    let stage = stage(1);
-    let good = stage.target.issue_token(Duration::from_secs(3600));
+    let env = prepared(1);
+    let good = env.target.issue_token(Duration::from_secs(3600));
     for (name, body) in [
         (
             "a life of ages",
@@ -219,11 +221,11 @@ fn a_life_beyond_reason_is_a_life_and_odd_replies_leave_a_file_that_works() {
         body["access_token"] = good.clone().into();
         body["token_type"] = "Bearer".into();
         let (port, _) = endpoint(says(ok(&body.to_string())));
-        let mut stage = self::stage(port);
+        let mut env = self::prepared(port);
         // The stand-in that knows this token is the first one.
-        let _ = &mut stage;
+        let _ = &mut env;
         let tokens = imap_to_gmail::oauth::Tokens::new(
-            &stage.dir.path().join("token.json"),
+            &env.dir.path().join("token.json"),
             Duration::from_secs(5),
         );
         let access = tokens
@@ -231,7 +233,7 @@ fn a_life_beyond_reason_is_a_life_and_odd_replies_leave_a_file_that_works() {
             .unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(access.token.reveal(), &good, "{name}");
         let after: Value =
-            serde_json::from_slice(&std::fs::read(stage.dir.path().join("token.json")).unwrap())
+            serde_json::from_slice(&std::fs::read(env.dir.path().join("token.json")).unwrap())
                 .unwrap();
         assert_eq!(after["refresh_token"], REFRESH, "{name}");
         assert_eq!(after["kept"], json!([1, 2]), "{name}");
@@ -251,12 +253,12 @@ fn what_it_echoes_is_masked() {
             format!("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}", json.len()).as_bytes(),
         );
     });
-    let stage = stage(port);
-    let ran = stage.run_with(&["--debug"]);
+    let env = prepared(port);
+    let ran = env.run_with(&["--debug"]);
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(ran.err.contains("***"), "{}", ran.err);
     assert_no_secret("stderr", &ran.err);
-    assert_no_secret("status", &stage.status().to_string());
+    assert_no_secret("status", &env.status().to_string());
 }
 
 #[track_caller]

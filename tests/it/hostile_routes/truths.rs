@@ -28,49 +28,47 @@ fn dated(bytes: &[u8], second: u32) -> Mail {
 #[test]
 fn a_target_that_went_back_to_an_earlier_state_does_not_get_a_message_twice() {
     for named in [true, false] {
-        let stage = super::into_any_server();
-        stage.old_mails(10);
-        stage.run_until_done(1);
+        let env = super::into_any_server();
+        env.old_mails(10);
+        env.run_until_done(1);
         // A snapshot is put back: the last five are gone, and their UIDs are given again.
-        let held = stage.target.mailbox("INBOX");
+        let held = env.target.mailbox("INBOX");
         for (_, id) in &held[5..] {
-            stage.target.delete(*id);
+            env.target.delete(*id);
         }
-        let (validity, _) = stage.target.uids("INBOX");
-        stage.target.renumber("INBOX", validity);
-        assert_eq!(stage.target.uids("INBOX"), (validity, 6));
+        let (validity, _) = env.target.uids("INBOX");
+        env.target.renumber("INBOX", validity);
+        assert_eq!(env.target.uids("INBOX"), (validity, 6));
         let id = if named { "<new@example.org>" } else { "" };
-        stage
-            .source
+        env.source
             .add(Mail::new(text(id, "sent when it was restored")));
         let stored = true;
-        stage
-            .target
+        env.target
             .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
-        let ran = stage.run();
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        let held = stage.target.messages().len();
-        assert_eq!(held, 6, "named {named}: {}\n{}", ran.err, stage.dump());
-        stage.source.add(Mail::new(text("", "and one more")));
-        stage.run_until_done(1);
-        assert_eq!(stage.target.messages().len(), 7, "{}", stage.dump());
+        let held = env.target.messages().len();
+        assert_eq!(held, 6, "named {named}: {}\n{}", ran.err, env.dump());
+        env.source.add(Mail::new(text("", "and one more")));
+        env.run_until_done(1);
+        assert_eq!(env.target.messages().len(), 7, "{}", env.dump());
     }
 }
 
 #[test]
 fn a_search_that_tells_a_part_is_not_believed() {
     for gmail in [true, false] {
-        let mut stage = if gmail {
+        let mut env = if gmail {
             super::into_gmail()
         } else {
             super::into_any_server()
         };
         for i in 0..300 {
             let bytes = text(&format!("<{i}@example.org>"), "there already");
-            stage.target.add(dated(&bytes, 1));
-            stage.source.add(dated(&bytes, 2));
+            env.target.add(dated(&bytes, 1));
+            env.source.add(dated(&bytes, 2));
         }
-        let port = scripted_proxy::changed(stage.target.port(), |line| {
+        let port = scripted_proxy::changed(env.target.port(), |line| {
             let found = line.strip_prefix("* SEARCH ")?;
             let uids = found.split_whitespace();
             let told: Vec<&str> = uids
@@ -78,90 +76,89 @@ fn a_search_that_tells_a_part_is_not_believed() {
                 .collect();
             Some(format!("* SEARCH {}\r\n", told.join(" ")))
         });
-        stage.set("target_port", port);
-        let ran = stage.run();
+        env.set("target_port", port);
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{}", ran.err);
-        assert_eq!(stage.target.transcript().commands("APPEND"), 0);
-        assert_eq!(stage.target.messages().len(), 300, "Gmail {gmail}");
+        assert_eq!(env.target.transcript().commands("APPEND"), 0);
+        assert_eq!(env.target.messages().len(), 300, "Gmail {gmail}");
     }
 }
 
 #[test]
 fn a_list_that_is_not_whole_is_no_list() {
-    let mut stage = super::into_any_server();
+    let mut env = super::into_any_server();
     for i in 0..300 {
         let bytes = text(&format!("<{i}@example.org>"), "there already");
-        stage.target.add(dated(&bytes, 1));
-        stage.source.add(dated(&bytes, 2));
+        env.target.add(dated(&bytes, 1));
+        env.source.add(dated(&bytes, 2));
     }
     // Whatever is asked of the first hundred, nothing comes and nothing is said of it.
     let whole = Arc::new(AtomicBool::new(false));
     let now = Arc::clone(&whole);
-    let port = scripted_proxy::changed(stage.target.port(), move |line| {
+    let port = scripted_proxy::changed(env.target.port(), move |line| {
         let (number, rest) = line.strip_prefix("* ")?.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
         let one = rest.starts_with("FETCH (UID") && rest.trim_end().ends_with(')');
         let hide = one && number <= 100 && !now.load(Ordering::SeqCst);
         hide.then(String::new)
     });
-    stage.set("target_port", port);
-    let ran = stage.run();
-    assert_eq!(stage.target.transcript().commands("APPEND"), 0);
+    env.set("target_port", port);
+    let ran = env.run();
+    assert_eq!(env.target.transcript().commands("APPEND"), 0);
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(ran.err.contains("of 300 messages"), "{}", ran.err);
     whole.store(true, Ordering::SeqCst);
-    stage.run_until_done(1);
-    assert_eq!(stage.target.messages().len(), 300);
+    env.run_until_done(1);
+    assert_eq!(env.target.messages().len(), 300);
 }
 
 #[test]
 fn a_ledger_of_yesterday_does_not_double_mail_without_a_name() {
     for gmail in [true, false] {
-        let stage = if gmail {
+        let env = if gmail {
             super::into_gmail()
         } else {
             super::into_any_server()
         };
-        stage.source.add(dated(&text("", "before"), 1));
-        stage.run_until_done(1);
-        let ledger = stage.ledger_file();
+        env.source.add(dated(&text("", "before"), 1));
+        env.run_until_done(1);
+        let ledger = env.ledger_file();
         let backup = ledger.with_extension("backup");
         std::fs::copy(&ledger, &backup).unwrap();
         for i in 0..12 {
-            stage
-                .source
+            env.source
                 .add(dated(&text("", &format!("later, {i:02}")), i));
         }
-        stage.run_until_done(1);
-        assert_eq!(stage.target.messages().len(), 13);
+        env.run_until_done(1);
+        assert_eq!(env.target.messages().len(), 13);
         std::fs::rename(&backup, &ledger).unwrap();
         for beside in ["db-wal", "db-shm"] {
             let _ = std::fs::remove_file(ledger.with_extension(beside));
         }
-        let before = stage.target.lines();
-        stage.run_until_done(1);
+        let before = env.target.lines();
+        env.run_until_done(1);
         assert_eq!(
-            stage.target.messages().len(),
+            env.target.messages().len(),
             13,
             "Gmail {gmail}: {}",
-            stage.dump()
+            env.dump()
         );
         // One body for each row, where sizes are equal and dates are not.
-        let said = stage.target.transcript().after(before);
+        let said = env.target.transcript().after(before);
         assert!(said.commands("BODY.PEEK[])") <= 12, "{said}");
-        let found: i64 = stage.one("SELECT count(*) FROM message WHERE proof = 'found'");
-        assert_eq!(found, 12, "{}", stage.dump());
+        let found: i64 = env.one("SELECT count(*) FROM message WHERE proof = 'found'");
+        assert_eq!(found, 12, "{}", env.dump());
         // Nor does a new ledger.
         std::fs::remove_file(&ledger).unwrap();
         for beside in ["db-wal", "db-shm"] {
             let _ = std::fs::remove_file(ledger.with_extension(beside));
         }
-        stage.run_until_done(1);
+        env.run_until_done(1);
         assert_eq!(
-            stage.target.messages().len(),
+            env.target.messages().len(),
             13,
             "Gmail {gmail}: {}",
-            stage.dump()
+            env.dump()
         );
     }
 }
@@ -169,17 +166,17 @@ fn a_ledger_of_yesterday_does_not_double_mail_without_a_name() {
 #[test]
 fn a_name_that_is_not_told_is_not_the_lack_of_one() {
     for answer in ["NIL", "absent"] {
-        let mut stage = super::into_any_server();
+        let mut env = super::into_any_server();
         for i in 0..5 {
             let bytes = text(&format!("<{i}@example.org>"), &format!("there already {i}"));
-            stage.target.add(dated(&bytes, 1));
-            stage.source.add(dated(&bytes, 1));
+            env.target.add(dated(&bytes, 1));
+            env.source.add(dated(&bytes, 1));
         }
         let withheld = Arc::new(AtomicBool::new(true));
         let now = Arc::clone(&withheld);
         // Of the message with UID 3 the header is not told, and what it held does not follow.
         let dropping = AtomicBool::new(false);
-        let port = scripted_proxy::changed(stage.target.port(), move |line| {
+        let port = scripted_proxy::changed(env.target.port(), move |line| {
             if dropping.load(Ordering::SeqCst) {
                 dropping.store(line.trim_end() != ")", Ordering::SeqCst);
                 return Some(String::new());
@@ -194,28 +191,22 @@ fn a_name_that_is_not_told_is_not_the_lack_of_one() {
                 _ => format!("{before})\r\n"),
             })
         });
-        stage.set("target_port", port);
-        let ran = stage.run();
+        env.set("target_port", port);
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{answer}: {}", ran.err);
         assert_eq!(
-            stage.target.messages().len(),
+            env.target.messages().len(),
             5,
             "{answer}: {}\n{}",
             ran.err,
-            stage.dump()
+            env.dump()
         );
         // Nor once it is told: by name then, whatever its bytes are.
         withheld.store(false, Ordering::SeqCst);
-        stage
-            .source
+        env.source
             .add(dated(&text("<3@example.org>", "another one"), 1));
-        stage.run_until_done(1);
-        assert_eq!(
-            stage.target.messages().len(),
-            6,
-            "{answer}: {}",
-            stage.dump()
-        );
+        env.run_until_done(1);
+        assert_eq!(env.target.messages().len(), 6, "{answer}: {}", env.dump());
     }
 }
 
@@ -243,19 +234,19 @@ fn a_target_that_alters_is_told_of_once_for_each_way() {
         }),
     ];
     for (name, words, change) in ways {
-        let mut stage = super::into_any_server();
-        stage.set("connections", 1);
+        let mut env = super::into_any_server();
+        env.set("connections", 1);
         for i in 0..6 {
             let bytes = text(&format!("<{i}@example.org>"), "footer");
             let bytes = [b"Subject: Jxger\r\n", &bytes[..]].concat();
-            stage.source.add(dated(&bytes, 1).seen());
+            env.source.add(dated(&bytes, 1).seen());
         }
-        let port = scripted_proxy::changed(stage.target.port(), change);
-        stage.set("target_port", port);
-        let ran = stage.run();
+        let port = scripted_proxy::changed(env.target.port(), change);
+        env.set("target_port", port);
+        let ran = env.run();
         assert_eq!(ran.status, 0, "{name}: {}", ran.err);
-        assert_eq!(stage.target.messages().len(), 6, "{name}");
-        let altered: i64 = stage.one("SELECT sum(altered) FROM message");
+        assert_eq!(env.target.messages().len(), 6, "{name}");
+        let altered: i64 = env.one("SELECT sum(altered) FROM message");
         let told: Vec<&str> = ran
             .err
             .lines()
@@ -269,9 +260,9 @@ fn a_target_that_alters_is_told_of_once_for_each_way() {
             "{name}: {altered}"
         );
     }
-    let stage = super::into_any_server();
-    stage.old_mails(6);
-    let ran = stage.run();
+    let env = super::into_any_server();
+    env.old_mails(6);
+    let ran = env.run();
     assert!(!ran.err.contains("does not keep"), "{}", ran.err);
-    assert_eq!(stage.one::<i64>("SELECT sum(altered) FROM message"), 0);
+    assert_eq!(env.one::<i64>("SELECT sum(altered) FROM message"), 0);
 }

@@ -18,11 +18,11 @@ fn mail_is_found_though_uidnext_stays_behind() {
         examine
     });
     let mut mails = vec![odd.mail("one")];
-    let stage = from(&odd);
-    stage.run_until_done(1);
+    let env = from(&odd);
+    env.run_until_done(1);
     mails.push(odd.mail("another"));
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
-    let incarnations: i64 = stage.one("SELECT count(*) FROM mailbox");
-    assert_eq!(incarnations, 1, "{}", stage.dump());
+    env.run_until_done(1);
+    assert_held(&env, &mails);
+    let incarnations: i64 = env.one("SELECT count(*) FROM mailbox");
+    assert_eq!(incarnations, 1, "{}", env.dump());
 }

@@ -26,15 +26,15 @@ fn named(name: &str, text: &str) -> Vec<u8> {
 fn a_source_that_was_restored_gives_old_uids_to_new_mail() {
     let odd = Oddity::plain();
     let mut mails: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
-    let stage = from(&odd);
-    stage.run_until_done(1);
+    let env = from(&odd);
+    env.run_until_done(1);
     for uid in 4..8 {
         let bytes = named(&format!("new-{uid}"), "after the backup");
         odd.put(uid, &bytes, DATE);
         mails.push(bytes);
     }
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
 }
 
 /// Of two messages that come together the one with the higher UID is visible first.
@@ -42,17 +42,17 @@ fn a_source_that_was_restored_gives_old_uids_to_new_mail() {
 fn a_lower_uid_may_become_visible_after_a_higher_one() {
     let odd = Oddity::plain();
     let mut mails = vec![odd.mail("one")];
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("the first is delivered", || held(&stage).len() == 1);
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("the first is delivered", || held(&env).len() == 1);
     for uid in [9, 8, 4] {
         let bytes = named(&format!("late-{uid}"), "x");
         odd.put(uid, &bytes, DATE);
         mails.push(bytes);
-        eventually("it is delivered", || held(&stage).len() == mails.len());
+        eventually("it is delivered", || held(&env).len() == mails.len());
     }
     running.end();
-    assert_held(&stage, &mails);
+    assert_held(&env, &mails);
 }
 
 /// A FETCH that is answered OK leaves out a message: of new mail, then of what was there at the first look.
@@ -62,16 +62,16 @@ fn a_list_that_leaves_out_a_message_is_asked_for_again() {
         let left = Arc::new(AtomicU32::new(times));
         let odd = Oddity::new(leaves_out(3, &left));
         let mut mails: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
-        let stage = from(&odd);
-        stage.run_until_done(1);
-        assert_held(&stage, &mails);
+        let env = from(&odd);
+        env.run_until_done(1);
+        assert_held(&env, &mails);
         odd.is_now(leaves_out(6, &left));
         left.store(times, Ordering::SeqCst);
         for n in 6..9 {
             mails.push(odd.mail(&format!("text {n}")));
         }
-        stage.run_until_done(1);
-        assert_held(&stage, &mails);
+        env.run_until_done(1);
+        assert_held(&env, &mails);
         assert_eq!(left.load(Ordering::SeqCst), 0, "it was left out");
     }
 }
@@ -82,17 +82,17 @@ fn new_mail_that_is_left_out_once_is_asked_for_at_once() {
     let left = Arc::new(AtomicU32::new(0));
     let odd = Oddity::new(leaves_out(3, &left));
     let mut mails = vec![odd.mail("one")];
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("the first is delivered", || held(&stage).len() == 1);
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("the first is delivered", || held(&env).len() == 1);
     left.store(1, Ordering::SeqCst);
     let new = [2, 3, 4].map(|uid| named(&format!("new-{uid}"), "x"));
     odd.put_together(&[(2, &new[0], DATE), (3, &new[1], DATE), (4, &new[2], DATE)]);
     mails.extend(new);
-    eventually("all are delivered", || held(&stage).len() == 4);
+    eventually("all are delivered", || held(&env).len() == 4);
     running.end();
     assert_eq!(left.load(Ordering::SeqCst), 0, "it was left out");
-    assert_held(&stage, &mails);
+    assert_held(&env, &mails);
 }
 
 /// Where it is left out each time, the rest is copied and the run does not say that all is well; when it is
@@ -102,25 +102,25 @@ fn a_list_that_always_leaves_out_a_message_is_a_trouble() {
     let always = Arc::new(AtomicU32::new(u32::MAX));
     let odd = Oddity::new(leaves_out(3, &always));
     let mut mails: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
-    let stage = from(&odd);
+    let env = from(&odd);
     let mut told = mails.clone();
     told.remove(2);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("what is told of is delivered", || held(&stage).len() == 4);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("what is told of is delivered", || held(&env).len() == 4);
     eventually("it is said", || {
-        let trouble = stage.status()["trouble"]["message"].to_string();
+        let trouble = env.status()["trouble"]["message"].to_string();
         trouble.contains("does not tell of all the messages")
     });
-    assert_held(&stage, &told);
+    assert_held(&env, &told);
     let new = odd.mail("new");
     told.push(new.clone());
     mails.push(new);
-    eventually("new mail goes on", || held(&stage).len() == 5);
+    eventually("new mail goes on", || held(&env).len() == 5);
     always.store(0, Ordering::SeqCst);
-    eventually("it is told of at last", || held(&stage).len() == 6);
-    eventually("all is well", || stage.status()["trouble"].is_null());
+    eventually("it is told of at last", || held(&env).len() == 6);
+    eventually("all is well", || env.status()["trouble"].is_null());
     running.end();
-    assert_held(&stage, &mails);
+    assert_held(&env, &mails);
 }
 
 /// Its server knows no SEARCH: what is older than wanted is told from the rest by the messages' own dates.
@@ -140,22 +140,22 @@ fn what_a_list_left_out_is_found_without_a_search() {
         odd.put(uid, &mail, DATE);
         mails.push(mail);
     }
-    let mut stage = from(&odd);
-    stage.set("since", "2020-01-01");
+    let mut env = from(&odd);
+    env.set("since", "2020-01-01");
     let mut told = mails.clone();
     told.remove(2);
     // Three lists lack it in each of three looks: nobody waits for it any longer.
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("what is told of is delivered", || held(&stage).len() == 29);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("what is told of is delivered", || held(&env).len() == 29);
     eventually("its history is done with", || {
-        stage.one::<bool>("SELECT history_done FROM mailbox")
+        env.one::<bool>("SELECT history_done FROM mailbox")
     });
     running.end();
-    assert_held(&stage, &told);
+    assert_held(&env, &told);
     always.store(0, Ordering::SeqCst);
-    stage.run_until_done(1);
+    env.run_until_done(1);
     assert!(odd.heard("UID SEARCH") > 0);
-    assert_held(&stage, &mails);
+    assert_held(&env, &mails);
 }
 
 /// So often, answers to FETCHes of more than one message leave this one out.
@@ -196,21 +196,21 @@ fn a_message_that_pushes_others_up_is_delivered_and_none_of_them_twice() {
         let pushed = named(&name("pushed"), "was here before");
         let mut mails = vec![odd.mail("one"), pushed.clone()];
         odd.put(2, &pushed, DATE);
-        let stage = from(&odd);
-        let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-        eventually("both are delivered", || held(&stage).len() == 2);
+        let env = from(&odd);
+        let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+        eventually("both are delivered", || held(&env).len() == 2);
         let new = named(
             &name("new"),
             "comes with an earlier name and has more of a text",
         );
         odd.put_together(&[(2, &new, "15-Nov-2023 01:02:03 +0000"), (3, &pushed, DATE)]);
         mails.push(new);
-        eventually("it is delivered", || held(&stage).len() == 3);
+        eventually("it is delivered", || held(&env).len() == 3);
         let charged: i64 =
-            stage.one("SELECT count(*) FROM message WHERE last_error IS NOT NULL OR attempt > 1");
-        assert_eq!(charged, 0, "{}", stage.dump());
+            env.one("SELECT count(*) FROM message WHERE last_error IS NOT NULL OR attempt > 1");
+        assert_eq!(charged, 0, "{}", env.dump());
         running.end();
-        assert_held(&stage, &mails);
+        assert_held(&env, &mails);
     }
 }
 
@@ -220,26 +220,26 @@ fn a_message_that_pushes_others_up_is_delivered_and_none_of_them_twice() {
 fn mail_that_waits_while_its_mailbox_is_away_is_delivered_when_it_is_back() {
     let odd = Oddity::plain();
     let mails: Vec<Vec<u8>> = (1..4).map(|n| odd.mail(&format!("text {n}"))).collect();
-    let mut stage = from(&odd);
-    let pass = stage.target.password().to_string();
-    stage.set("target_pass", "wrong");
-    assert_eq!(stage.run().status, 4);
+    let mut env = from(&odd);
+    let pass = env.target.password().to_string();
+    env.set("target_pass", "wrong");
+    assert_eq!(env.run().status, 4);
     let before = odd.take_all();
     odd.validity("2");
     assert_eq!(
-        stage.run().status,
+        env.run().status,
         4,
         "there is nothing to send, and no way in"
     );
-    let gone: i64 = stage.one("SELECT count(*) FROM message WHERE status = 'gone'");
-    assert_eq!(gone, 3, "{}", stage.dump());
+    let gone: i64 = env.one("SELECT count(*) FROM message WHERE status = 'gone'");
+    assert_eq!(gone, 3, "{}", env.dump());
     odd.give_back(before);
     odd.validity("1");
-    stage.set("target_pass", pass);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
-    let rows: i64 = stage.one("SELECT count(*) FROM message");
-    assert_eq!(rows, 3, "{}", stage.dump());
+    env.set("target_pass", pass);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
+    let rows: i64 = env.one("SELECT count(*) FROM message");
+    assert_eq!(rows, 3, "{}", env.dump());
 }
 
 /// The mailbox was moved to another server, which has other dates and sizes for the same messages.
@@ -247,8 +247,8 @@ fn mail_that_waits_while_its_mailbox_is_away_is_delivered_when_it_is_back() {
 fn what_is_known_by_name_is_not_sent_again_from_another_server() {
     let odd = Oddity::plain();
     let mails: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
-    let stage = from(&odd);
-    stage.run_until_done(1);
+    let env = from(&odd);
+    env.run_until_done(1);
     let bodies = || odd.heard("UID FETCH");
     let before = bodies();
     odd.take_all();
@@ -260,8 +260,8 @@ fn what_is_known_by_name_is_not_sent_again_from_another_server() {
             "01-Feb-2024 00:00:00 +0000",
         );
     }
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
     assert!(bodies() - before <= 2, "names alone are asked for");
 }
 
@@ -291,12 +291,12 @@ fn a_mailbox_with_other_uids_each_time_does_not_grow_and_is_said_once() {
         odd.put(mails.len() as u32 + 1, &nameless, DATE);
         mails.push(nameless);
     }
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("all is delivered", || held(&stage).len() == mails.len());
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("all is delivered", || held(&env).len() == mails.len());
     eventually("it is known", || {
-        let unstable: i64 = stage.one("SELECT max(seen_once) FROM mailbox");
-        let open: i64 = stage.one("SELECT count(*) FROM message WHERE status <> 'delivered'");
+        let unstable: i64 = env.one("SELECT max(seen_once) FROM mailbox");
+        let open: i64 = env.one("SELECT count(*) FROM message WHERE status <> 'delivered'");
         unstable >= 3 && open == 0
     });
     let bodies = || odd.heard_of("BODY.PEEK[])");
@@ -307,22 +307,20 @@ fn a_mailbox_with_other_uids_each_time_does_not_grow_and_is_said_once() {
     assert_eq!(bodies(), before, "nothing is fetched again");
     for n in 0..3 {
         mails.push(odd.mail(&format!("new {n}")));
-        eventually("new mail is delivered", || {
-            held(&stage).len() == mails.len()
-        });
+        eventually("new mail is delivered", || held(&env).len() == mails.len());
     }
     eventually("nothing is open", || {
-        let open: i64 = stage.one("SELECT count(*) FROM message WHERE status <> 'delivered'");
+        let open: i64 = env.one("SELECT count(*) FROM message WHERE status <> 'delivered'");
         open == 0
     });
-    let rows: i64 = stage.one("SELECT count(*) FROM message");
-    assert_eq!(rows as usize, mails.len(), "{}", stage.dump());
-    let mailboxes: i64 = stage.one("SELECT count(*) FROM mailbox");
+    let rows: i64 = env.one("SELECT count(*) FROM message");
+    assert_eq!(rows as usize, mails.len(), "{}", env.dump());
+    let mailboxes: i64 = env.one("SELECT count(*) FROM mailbox");
     assert!(mailboxes <= 4, "{mailboxes}");
     let log = running.end();
     let said = log.matches("other UIDs each time").count();
     assert_eq!(said, 1, "{log}");
-    assert_held(&stage, &mails);
+    assert_held(&env, &mails);
 }
 
 /// INTERNALDATE in every form, and none: what can be read is kept, else the Date header serves, for `since` too.
@@ -364,11 +362,11 @@ fn dates_that_make_no_sense_neither_lose_mail_nor_open_the_past() {
     {
         mail(30 + n as u32, old, date);
     }
-    let mut stage = from(&odd);
-    stage.set("since", "2023-01-01");
-    stage.run_until_done(1);
-    assert_held(&stage, &wanted);
-    for message in stage.target.messages() {
+    let mut env = from(&odd);
+    env.set("since", "2023-01-01");
+    env.run_until_done(1);
+    assert_held(&env, &wanted);
+    for message in env.target.messages() {
         assert_eq!(
             message.internal_date.timestamp(),
             1_700_000_000,
@@ -399,22 +397,22 @@ fn a_header_that_is_not_told_is_no_other_message() {
                 asked
             });
             let mut mails: Vec<Vec<u8>> = (1..4).map(|n| odd.mail(&format!("text {n}"))).collect();
-            let stage = from(&odd);
+            let env = from(&odd);
             // The one whose name is not told is there already.
-            stage.target.add(Mail::new(&mails[1]));
+            env.target.add(Mail::new(&mails[1]));
             lies.store(true, Ordering::SeqCst);
-            stage.run_until_done(1);
-            assert_held(&stage, &mails);
+            env.run_until_done(1);
+            assert_held(&env, &mails);
             lies.store(true, Ordering::SeqCst);
             mails.push(odd.mail("new"));
-            stage.run_until_done(1);
-            assert_held(&stage, &mails);
-            let incarnations: i64 = stage.one("SELECT count(*) FROM mailbox");
+            env.run_until_done(1);
+            assert_held(&env, &mails);
+            let incarnations: i64 = env.one("SELECT count(*) FROM mailbox");
             assert_eq!(
                 incarnations,
                 1,
                 "{answer:?}, always {always}: {}",
-                stage.dump()
+                env.dump()
             );
         }
     }
@@ -470,21 +468,19 @@ fn what_an_old_view_does_not_hand_over_is_asked_for_in_a_new_one_and_charged_to_
             hidden
         });
         let mut mails = vec![odd.mail("one")];
-        let stage = from(&odd);
-        let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-        eventually("the first is delivered", || held(&stage).len() == 1);
+        let env = from(&odd);
+        let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+        eventually("the first is delivered", || held(&env).len() == 1);
         for n in 0..4 {
             mails.push(odd.mail(&format!("new {n}")));
-            eventually("new mail is delivered", || {
-                held(&stage).len() == mails.len()
-            });
+            eventually("new mail is delivered", || held(&env).len() == mails.len());
         }
         let charged: i64 =
-            stage.one("SELECT count(*) FROM message WHERE last_error IS NOT NULL OR attempt > 1");
-        assert_eq!(charged, 0, "{}", stage.dump());
+            env.one("SELECT count(*) FROM message WHERE last_error IS NOT NULL OR attempt > 1");
+        assert_eq!(charged, 0, "{}", env.dump());
         let log = running.end();
         assert!(!log.contains("does not hand it over"), "{log}");
-        assert_held(&stage, &mails);
+        assert_held(&env, &mails);
     }
 }
 
@@ -507,27 +503,25 @@ fn a_server_that_refuses_idle_is_looked_at_in_intervals() {
             idle
         });
         let mut mails = vec![odd.mail("one")];
-        let stage = from(&odd);
-        let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-        eventually("the first is delivered", || held(&stage).len() == 1);
+        let env = from(&odd);
+        let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+        eventually("the first is delivered", || held(&env).len() == 1);
         eventually("three IDLEs were tried at most", || {
             odd.heard("EXAMINE") > 8
         });
         for n in 0..2 {
             mails.push(odd.mail(&format!("new {n}")));
-            eventually("new mail is delivered", || {
-                held(&stage).len() == mails.len()
-            });
+            eventually("new mail is delivered", || held(&env).len() == mails.len());
         }
         assert!(
-            stage.status()["trouble"].is_null(),
+            env.status()["trouble"].is_null(),
             "{answer}: {}",
-            stage.status()
+            env.status()
         );
         let log = running.end();
         assert_eq!(log.matches("IDLE").count(), 1, "{answer}: {log}");
         assert!(odd.heard("IDLE") <= 3, "{answer}: {}", odd.heard("IDLE"));
-        assert_held(&stage, &mails);
+        assert_held(&env, &mails);
     }
 }
 
@@ -535,25 +529,25 @@ fn a_server_that_refuses_idle_is_looked_at_in_intervals() {
 #[test]
 fn so_is_new_mail_that_waits_while_its_mailbox_is_away() {
     let odd = Oddity::plain();
-    let mut stage = from(&odd);
-    stage.run_until_done(1);
+    let mut env = from(&odd);
+    env.run_until_done(1);
     let mails: Vec<Vec<u8>> = (1..40).map(|n| odd.mail(&format!("text {n}"))).collect();
-    let pass = stage.target.password().to_string();
-    stage.set("target_pass", "wrong");
-    assert_eq!(stage.run().status, 4);
+    let pass = env.target.password().to_string();
+    env.set("target_pass", "wrong");
+    assert_eq!(env.run().status, 4);
     let before = odd.take_all();
     odd.validity("2");
     assert_eq!(
-        stage.run().status,
+        env.run().status,
         4,
         "there is nothing to send, and no way in"
     );
     odd.give_back(before);
     odd.validity("1");
-    stage.set("target_pass", pass);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
-    assert_eq!(stage.one::<i64>("SELECT count(*) FROM message"), 39);
+    env.set("target_pass", pass);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
+    assert_eq!(env.one::<i64>("SELECT count(*) FROM message"), 39);
 }
 
 /// The store is away for a moment and UIDVALIDITY stays: what was there before `since` is no new mail when it is back.
@@ -564,15 +558,15 @@ fn a_mailbox_that_is_empty_for_a_moment_opens_no_past() {
         odd.mail_of(&format!("old {n}"), "14-Nov-2019 22:13:20 +0000");
     }
     let mails = vec![odd.mail("one"), odd.mail("another")];
-    let mut stage = from(&odd);
-    stage.set("since", "2023-01-01");
-    stage.run_until_done(1);
+    let mut env = from(&odd);
+    env.set("since", "2023-01-01");
+    env.run_until_done(1);
     let before = odd.take_all();
-    assert_eq!(stage.run().status, 0);
+    assert_eq!(env.run().status, 0);
     odd.give_back(before);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
-    assert_eq!(stage.one::<i64>("SELECT count(*) FROM mailbox"), 1);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
+    assert_eq!(env.one::<i64>("SELECT count(*) FROM mailbox"), 1);
 }
 
 /// A list that always leaves out a message, and then new UIDs: what is told of goes on.
@@ -582,14 +576,14 @@ fn new_uids_and_a_message_that_is_never_told_of_hold_up_no_other() {
     let odd = Oddity::new(leaves_out(3, &always));
     let mut told: Vec<Vec<u8>> = (1..6).map(|n| odd.mail(&format!("text {n}"))).collect();
     told.remove(2);
-    let stage = from(&odd);
-    let running = Running::new(stage.spawn_for_good(&["--poll-interval", "1"]));
-    eventually("what is told of is delivered", || held(&stage).len() == 4);
+    let env = from(&odd);
+    let running = Running::new(env.spawn_for_good(&["--poll-interval", "1"]));
+    eventually("what is told of is delivered", || held(&env).len() == 4);
     odd.validity("2");
     told.push(odd.mail("new"));
-    eventually("new mail goes on", || held(&stage).len() == 5);
+    eventually("new mail goes on", || held(&env).len() == 5);
     running.end();
-    assert_held(&stage, &told);
+    assert_held(&env, &told);
 }
 
 /// A message went before it was fetched; the source comes from a backup, and another one has its UID.
@@ -598,24 +592,24 @@ fn a_message_that_is_gone_hides_no_other_under_its_uid() {
     let odd = Oddity::plain();
     let mut mails = vec![odd.mail("one")];
     odd.mail("went");
-    let mut stage = from(&odd);
-    let pass = stage.target.password().to_string();
-    stage.set("target_pass", "wrong");
-    assert_eq!(stage.run().status, 4);
+    let mut env = from(&odd);
+    let pass = env.target.password().to_string();
+    env.set("target_pass", "wrong");
+    assert_eq!(env.run().status, 4);
     let mut left = odd.take_all();
     left.truncate(1);
     odd.give_back(left);
-    stage.set("target_pass", pass);
-    stage.run_until_done(1);
+    env.set("target_pass", pass);
+    env.run_until_done(1);
     assert_eq!(
-        stage.one::<i64>("SELECT count(*) FROM message WHERE status = 'gone'"),
+        env.one::<i64>("SELECT count(*) FROM message WHERE status = 'gone'"),
         1
     );
     let other = named("other", "under the number of one that went");
     odd.put(2, &other, DATE);
     mails.push(other);
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
 }
 
 /// UIDNEXT stays behind in a mailbox that held nothing at the first look.
@@ -631,9 +625,9 @@ fn mail_is_found_though_uidnext_never_moves() {
         }
         examine
     });
-    let stage = from(&odd);
-    stage.run_until_done(1);
+    let env = from(&odd);
+    env.run_until_done(1);
     let mails = vec![odd.mail("one"), odd.mail("another")];
-    stage.run_until_done(1);
-    assert_held(&stage, &mails);
+    env.run_until_done(1);
+    assert_held(&env, &mails);
 }

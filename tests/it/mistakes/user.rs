@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use gmail_stand_in::{Gmail, Mail, Options};
 
+use crate::testkit::env::SOURCE;
+
 const HOME: &str = "/home/ann/mail";
 
 /// A mistake and the screen that it led to.
@@ -30,7 +32,7 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn new() -> User {
-        let mut source = Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN");
+        let mut source = Options::plain(SOURCE);
         source.account = "ann@example.org".into();
         source.password = "green tea".into();
         let target = Options {

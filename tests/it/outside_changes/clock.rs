@@ -28,12 +28,12 @@ const MOMENTS: &[(&str, &[&str])] = &[
 ];
 
 /// As if the clock had been set by this since the last run: `-1 day` for back.
-fn set_clock(stage: &TestEnv, by: &str) {
+fn set_clock(env: &TestEnv, by: &str) {
     let back = match by.strip_prefix('-') {
         Some(by) => format!("+{by}"),
         None => format!("-{}", by.trim_start_matches('+')),
     };
-    let db = stage.sql();
+    let db = env.sql();
     for (table, columns) in MOMENTS {
         for column in *columns {
             db.execute(
@@ -63,107 +63,106 @@ impl Drop for Running {
 
 /// Six messages: delivered, waiting untried, waiting after a charge, and one in flight that arrived.
 fn in_every_state() -> TestEnv {
-    let mut stage = TestEnv::new();
-    stage.set("connections", 1);
-    stage.mails(2);
-    stage.run_until_done(1);
-    stage.mail("<charged@x>", "refused for a while");
+    let mut env = TestEnv::new();
+    env.set("connections", 1);
+    env.mails(2);
+    env.run_until_done(1);
+    env.mail("<charged@x>", "refused for a while");
     let refused = On::nth(1, "APPEND").message_with("refused");
     let no = Fault::Answer("NO not now".into());
-    stage.target.fault(refused, no);
-    assert_eq!(stage.run().status, 3);
-    stage.mail("<open@x>", "the end of this one is not seen");
-    stage.mail("<untried@x>", "not reached");
+    env.target.fault(refused, no);
+    assert_eq!(env.run().status, 3);
+    env.mail("<open@x>", "the end of this one is not seen");
+    env.mail("<untried@x>", "not reached");
     let stored = true;
-    stage.target.clear_faults();
-    stage
-        .target
+    env.target.clear_faults();
+    env.target
         .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
     let no = "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)";
     let locked = On::nth(2, "AUTHENTICATE").times(99);
-    stage.target.fault(locked, Fault::Answer(no.into()));
-    assert_eq!(stage.run().status, 4);
-    let states: String = stage
+    env.target.fault(locked, Fault::Answer(no.into()));
+    assert_eq!(env.run().status, 4);
+    let states: String = env
         .one("SELECT group_concat(status, ' ') FROM (SELECT status FROM message ORDER BY status)");
     assert_eq!(states, "delivered delivered in_flight pending pending");
-    stage.target.clear_faults();
-    stage
+    env.target.clear_faults();
+    env
 }
 
 #[test]
 fn set_back_or_forward_nothing_is_lost_or_sent_twice_or_held_up() {
     for by in ["-1 day", "+1 day", "-40 days", "+1 hour"] {
-        let stage = in_every_state();
+        let env = in_every_state();
         // The one that waits for its next try has hours to wait, as after many of them.
-        stage
+        env
             .sql()
             .execute_batch("UPDATE message SET next_attempt_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '+1 hour') WHERE first_failed_at IS NOT NULL")
             .unwrap();
-        set_clock(&stage, by);
-        let running = Running(stage.spawn_for_good(&[]));
-        eventually(by, || stage.status()["delivered"] == 5);
-        stage.mail("<new@x>", "comes after the clock was set");
-        eventually(by, || stage.status()["delivered"] == 6);
+        set_clock(&env, by);
+        let running = Running(env.spawn_for_good(&[]));
+        eventually(by, || env.status()["delivered"] == 5);
+        env.mail("<new@x>", "comes after the clock was set");
+        eventually(by, || env.status()["delivered"] == 6);
         drop(running);
-        stage.run_until_done(1);
-        stage.assert_complete();
+        env.run_until_done(1);
+        env.assert_complete();
     }
 }
 
 #[test]
 fn set_while_it_runs() {
     for by in ["-1 day", "+1 day"] {
-        let stage = TestEnv::new();
-        stage.target.fault(
+        let env = TestEnv::new();
+        env.target.fault(
             On::each("APPEND").message_with("refused"),
             Fault::Answer("NO not now".into()),
         );
-        let _running = Running(stage.spawn_for_good(&[]));
-        stage.mail("<0@x>", "refused for a while");
+        let _running = Running(env.spawn_for_good(&[]));
+        env.mail("<0@x>", "refused for a while");
         eventually("it is charged", || {
-            stage.status_soon()["pending"] == 1
-                && stage.one::<i64>("SELECT count(first_failed_at) FROM message") == 1
+            env.status_soon()["pending"] == 1
+                && env.one::<i64>("SELECT count(first_failed_at) FROM message") == 1
         });
-        set_clock(&stage, by);
-        stage.target.clear_faults();
-        stage.mail("<1@x>", "another");
-        eventually(by, || stage.status()["delivered"] == 2);
-        stage.assert_complete();
+        set_clock(&env, by);
+        env.target.clear_faults();
+        env.mail("<1@x>", "another");
+        eventually(by, || env.status()["delivered"] == 2);
+        env.assert_complete();
     }
 }
 
 #[test]
 fn a_dead_process_is_not_alive_because_the_clock_was_set_back() {
-    let stage = TestEnv::new();
-    stage.mails(1);
-    let running = Running(stage.spawn_for_good(&[]));
-    eventually("it runs", || stage.status_soon()["running"] == true);
+    let env = TestEnv::new();
+    env.mails(1);
+    let running = Running(env.spawn_for_good(&[]));
+    eventually("it runs", || env.status_soon()["running"] == true);
     drop(running);
-    set_clock(&stage, "-1 day");
-    assert_eq!(stage.status()["running"], false);
+    set_clock(&env, "-1 day");
+    assert_eq!(env.status()["running"], false);
 }
 
 #[test]
 fn ten_days_of_outage_lose_nothing_whatever_the_mail_is_dated() {
-    let mut stage = TestEnv::new();
-    stage.set("since", "7d");
+    let mut env = TestEnv::new();
+    env.set("since", "7d");
     let ago = |days: i64| (Utc::now() - TimeDelta::days(days)).fixed_offset();
     let add = |id: &str, days: i64| {
         let bytes = mail(&format!("<{id}@x>"), DATE, id);
-        stage.source.add(Mail::new(bytes).at(ago(days)));
+        env.source.add(Mail::new(bytes).at(ago(days)));
     };
     add("too old", 9);
     add("history", 3);
-    assert_eq!(stage.run().status, 0);
-    assert_eq!(stage.held().len(), 1, "{}", stage.dump());
-    set_clock(&stage, "+10 days");
+    assert_eq!(env.run().status, 0);
+    assert_eq!(env.held().len(), 1, "{}", env.dump());
+    set_clock(&env, "+10 days");
     for day in [9, 8, 7, 1, 0] {
         add(&format!("day {day}"), day);
     }
     add("moved in from an archive", 4000);
-    stage.run_until_done(1);
-    assert_eq!(stage.held().len(), 7, "{}", stage.dump());
+    env.run_until_done(1);
+    assert_eq!(env.held().len(), 7, "{}", env.dump());
     // The start stays the date that it was.
-    let start: String = stage.one("SELECT substr(start, 1, 10) FROM mailbox");
+    let start: String = env.one("SELECT substr(start, 1, 10) FROM mailbox");
     assert_eq!(start, ago(7).format("%Y-%m-%d").to_string());
 }

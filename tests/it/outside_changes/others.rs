@@ -5,16 +5,16 @@ use std::process::Child;
 
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
 
-use crate::testkit::env::{DATE, TestEnv, mail};
+use crate::testkit::env::{DATE, SOURCE, TestEnv, mail};
 use crate::testkit::route::{Account, Route};
 
-/// Another source with a route of its own into the stage's Gmail.
-fn second_route(stage: &TestEnv, source: &Gmail) -> Route {
-    Route::between(Account::on(source), Account::on(&stage.target))
+/// Another source with a route of its own into the environment's Gmail.
+fn second_route(env: &TestEnv, source: &Gmail) -> Route {
+    Route::between(Account::on(source), Account::on(&env.target))
 }
 
 fn another_source() -> Gmail {
-    let mut options = Options::plain("IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN");
+    let mut options = Options::plain(SOURCE);
     options.account = "other@example.net".into();
     Gmail::start(options)
 }
@@ -29,21 +29,21 @@ fn ended_well(child: Child) -> String {
 #[test]
 fn two_ledgers_for_one_route_deliver_each_message_once() {
     for at_once in [false, true] {
-        let stage = TestEnv::new();
-        stage.mails(30);
-        let other = second_route(&stage, &stage.source);
+        let env = TestEnv::new();
+        env.mails(30);
+        let other = second_route(&env, &env.source);
         if at_once {
-            let (one, two) = (stage.spawn(&[]), other.spawn(&[]));
+            let (one, two) = (env.spawn(&[]), other.spawn(&[]));
             ended_well(one);
             ended_well(two);
         } else {
-            stage.run_until_done(1);
-            let appends = stage.target.transcript().commands("APPEND");
+            env.run_until_done(1);
+            let appends = env.target.transcript().commands("APPEND");
             other.run_until_done(1);
-            let after = stage.target.transcript().commands("APPEND");
+            let after = env.target.transcript().commands("APPEND");
             assert_eq!(appends, after, "the second one finds them");
         }
-        stage.assert_complete();
+        env.assert_complete();
         let proofs: i64 = other.one("SELECT count(*) FROM message WHERE status = 'delivered'");
         assert_eq!(proofs, 30, "{}", other.dump());
     }
@@ -52,52 +52,50 @@ fn two_ledgers_for_one_route_deliver_each_message_once() {
 #[test]
 fn two_routes_into_one_account_do_not_get_into_each_others_way() {
     for at_once in [false, true] {
-        let stage = TestEnv::new();
+        let env = TestEnv::new();
         let second = another_source();
-        let other = second_route(&stage, &second);
+        let other = second_route(&env, &second);
         for i in 0..20 {
             // Sent to both addresses; each has mail of its own; one list copy differs from the other.
-            let both = stage.mail(&format!("<both{i}@x>"), "for both");
+            let both = env.mail(&format!("<both{i}@x>"), "for both");
             second.add(Mail::new(both));
-            stage.mail(&format!("<one{i}@x>"), "for the one");
+            env.mail(&format!("<one{i}@x>"), "for the one");
             second.add(Mail::new(mail(
                 &format!("<two{i}@x>"),
                 DATE,
                 "for the other",
             )));
-            stage
-                .source
+            env.source
                 .add(Mail::new(mail("", DATE, &format!("nameless {i}"))));
             second.add(Mail::new(mail("", DATE, &format!("nameless too {i}"))));
         }
         // Answers are lost on the way, and each looks for its own.
         let stored = true;
         for n in [3, 9, 20] {
-            stage
-                .target
+            env.target
                 .fault(On::nth(n, "APPEND"), Fault::CutAfterLiteral { stored });
         }
         if at_once {
-            let (one, two) = (stage.spawn(&[]), other.spawn(&[]));
+            let (one, two) = (env.spawn(&[]), other.spawn(&[]));
             ended_well(one);
             ended_well(two);
         } else {
-            stage.run_until_done(1);
+            env.run_until_done(1);
             other.run_until_done(1);
         }
-        assert_eq!(stage.target.messages().len(), 100, "{at_once}");
-        for route in [&*stage, &other] {
+        assert_eq!(env.target.messages().len(), 100, "{at_once}");
+        for route in [&*env, &other] {
             let delivered: i64 =
                 route.one("SELECT count(*) FROM message WHERE status = 'delivered'");
             assert_eq!(delivered, 60, "{}", route.dump());
         }
         // What the owner deletes comes back through neither.
-        for message in stage.target.messages().iter().take(50) {
-            stage.target.delete(message.id);
+        for message in env.target.messages().iter().take(50) {
+            env.target.delete(message.id);
         }
         second.renumber("INBOX", 9);
-        stage.run_until_done(1);
+        env.run_until_done(1);
         other.run_until_done(1);
-        assert_eq!(stage.target.messages().len(), 50);
+        assert_eq!(env.target.messages().len(), 50);
     }
 }

@@ -45,9 +45,9 @@ fn with_panics() {
 }
 
 /// `run --once` in this process.
-fn run(stage: &TestEnv) -> Ended {
-    let config = Config::load(&stage.config_file(), Utc::now()).unwrap();
-    let ledger = Ledger::open_or_create(&stage.ledger_file(), true).unwrap();
+fn run(env: &TestEnv) -> Ended {
+    let config = Config::load(&env.config_file(), Utc::now()).unwrap();
+    let ledger = Ledger::open_or_create(&env.ledger_file(), true).unwrap();
     let engine = Engine::new(config, route::quick(), ledger).unwrap();
     engine.run_once().unwrap()
 }
@@ -64,28 +64,28 @@ fn it_is_found_out_and_given_up_and_the_rest_is_delivered() {
 fn break_down_over_a_message() {
     with_panics();
     for at_fetch in [true, false] {
-        let stage = TestEnv::new();
-        stage.mails(30);
+        let env = TestEnv::new();
+        env.mails(30);
         let bare = mail(POISON, DATE, "").len();
         let text = "x".repeat(if at_fetch { 10 } else { SIZE - bare });
         let poison = Mail::new(mail(POISON, DATE, &text));
         let poison = if at_fetch { poison.uid(UID) } else { poison };
-        stage.source.add(poison);
+        env.source.add(poison);
         let left = Ended::Left {
             pending: 1,
             failed: 0,
         };
-        assert_eq!(run(&stage), left, "{}", stage.dump());
-        assert_eq!(stage.held().len(), 30, "{}", stage.dump());
-        assert_eq!(others_charged(&stage, POISON), 0, "{}", stage.dump());
-        let unseen: i64 = stage.one("SELECT count(*) FROM message WHERE unseen > 0");
-        assert_eq!(unseen, 0, "{}", stage.dump());
+        assert_eq!(run(&env), left, "{}", env.dump());
+        assert_eq!(env.held().len(), 30, "{}", env.dump());
+        assert_eq!(others_charged(&env, POISON), 0, "{}", env.dump());
+        let unseen: i64 = env.one("SELECT count(*) FROM message WHERE unseen > 0");
+        assert_eq!(unseen, 0, "{}", env.dump());
         eventually("it is given up", || {
-            run(&stage);
-            stage.status()["failed"] == 1
+            run(&env);
+            env.status()["failed"] == 1
         });
-        let reason: String = stage.one("SELECT last_error FROM message WHERE status = 'failed'");
+        let reason: String = env.one("SELECT last_error FROM message WHERE status = 'failed'");
         assert!(reason.contains("itself broke down"), "{reason}");
-        assert_eq!(stage.held().len(), 30, "{}", stage.dump());
+        assert_eq!(env.held().len(), 30, "{}", env.dump());
     }
 }

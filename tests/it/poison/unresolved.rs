@@ -8,52 +8,52 @@ use crate::testkit::env::TestEnv;
 
 /// It may be a message of the target that nobody can read, and the source gives its messages new UIDs.
 fn held_up() -> (TestEnv, u64) {
-    let stage = left_in_flight(false, true);
-    let hidden = the_last(&stage);
-    stage.target.poison(hidden, Reach::Anything, Harm::Cut);
-    let (validity, _) = stage.source.uids("INBOX");
-    stage.source.renumber("INBOX", validity + 1);
-    stage.mails(3);
-    (stage, hidden)
+    let env = left_in_flight(false, true);
+    let hidden = the_last(&env);
+    env.target.poison(hidden, Reach::Anything, Harm::Cut);
+    let (validity, _) = env.source.uids("INBOX");
+    env.source.renumber("INBOX", validity + 1);
+    env.mails(3);
+    (env, hidden)
 }
 
 #[test]
 fn what_holds_up_a_route_is_said() {
-    let (stage, hidden) = held_up();
-    let ran = stage.run();
+    let (env, hidden) = held_up();
+    let ran = env.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
-    let trouble = stage.status()["trouble"].clone();
+    let trouble = env.status()["trouble"].clone();
     let message = trouble["message"].as_str().unwrap_or_default();
     assert!(message.contains("cannot be read"), "{trouble}\n{}", ran.err);
     assert!(message.contains("message 1"), "{trouble}\n{}", ran.err);
-    stage.target.cure(hidden);
-    stage.run_until_done(1);
-    assert_eq!(stage.target.messages().len(), 5);
-    assert!(stage.status()["trouble"].is_null());
+    env.target.cure(hidden);
+    env.run_until_done(1);
+    assert_eq!(env.target.messages().len(), 5);
+    assert!(env.status()["trouble"].is_null());
 }
 
 #[test]
 fn after_a_day_it_is_listed_as_failed_and_the_rest_goes_on() {
-    let (stage, hidden) = held_up();
-    assert_eq!(stage.run().status, 3);
-    assert_eq!(stage.status()["in_flight"], 1);
+    let (env, hidden) = held_up();
+    assert_eq!(env.run().status, 3);
+    assert_eq!(env.status()["in_flight"], 1);
     // The day passes while nothing runs, or in many runs.
-    stage
+    env
         .sql()
         .execute_batch("UPDATE message SET in_flight_since = '2023-11-15T00:00:00Z' WHERE status = 'in_flight'")
         .unwrap();
-    let ran = stage.run();
+    let ran = env.run();
     assert_eq!(ran.status, 3, "{}", ran.err);
-    let status = stage.status();
+    let status = env.status();
     assert_eq!(status["in_flight"], 0, "{}", ran.err);
-    assert_eq!(status["failed"], 1, "{}\n{}", ran.err, stage.dump());
-    let failed = stage.command(&["status", "--failed"]).out;
+    assert_eq!(status["failed"], 1, "{}\n{}", ran.err, env.dump());
+    let failed = env.command(&["status", "--failed"]).out;
     let failed = failed.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(failed.contains("may be there"), "{failed}");
-    assert_eq!(stage.target.messages().len(), 5, "{}", stage.dump());
-    assert!(stage.status()["trouble"].is_null(), "{status}");
+    assert_eq!(env.target.messages().len(), 5, "{}", env.dump());
+    assert!(env.status()["trouble"].is_null(), "{status}");
     // Nothing is sent blindly, also when it can be read again.
-    stage.target.cure(hidden);
-    assert_eq!(stage.run().status, 3);
-    assert_eq!(stage.target.messages().len(), 5);
+    env.target.cure(hidden);
+    assert_eq!(env.run().status, 3);
+    assert_eq!(env.target.messages().len(), 5);
 }

@@ -13,6 +13,7 @@ use super::daemon::Daemon;
 use super::report::{Report, Row};
 use super::server::Server;
 use crate::testkit::corpus;
+use crate::testkit::env::SOURCE;
 use crate::testkit::route::Route;
 
 const USER: &str = "alice";
@@ -36,9 +37,7 @@ pub(crate) const COLUMNS: [&str; 6] = [
 /// Tries one server.
 pub(crate) fn once_each(server: Box<dyn Server>) -> Report {
     let mut report = Report::default();
-    let source = Gmail::start(Options::plain(
-        "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN",
-    ));
+    let source = Gmail::start(Options::plain(SOURCE));
     let corpus = mails();
     let date = DateTime::parse_from_rfc3339("2024-01-04T10:00:00+00:00").unwrap();
     for (n, mail) in corpus.iter().enumerate() {

@@ -21,7 +21,7 @@ const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
 pub(crate) struct Route {
     pub(crate) dir: tempfile::TempDir,
     /// Given to the program.
-    pub(crate) env: Vec<(&'static str, String)>,
+    pub(crate) variables: Vec<(&'static str, String)>,
     config: Map<String, Value>,
 }
 
@@ -114,7 +114,7 @@ impl Route {
         };
         let mut route = Route {
             dir: tempfile::tempdir().unwrap(),
-            env: Vec::new(),
+            variables: Vec::new(),
             config,
         };
         let ledger = route.ledger_file();
@@ -203,7 +203,7 @@ impl Route {
         command
             .env(CHILD, json!(self.run_args(extra)).to_string())
             .env("TZ", "UTC")
-            .envs(self.env.iter().map(|(k, v)| (*k, v)))
+            .envs(self.variables.iter().map(|(k, v)| (*k, v)))
             .current_dir(self.dir.path());
         command
     }

@@ -3,13 +3,13 @@
 use imap_to_gmail::ledger;
 use serde_json::json;
 
-use super::Desk;
+use super::WorkDir;
 use super::status::everything;
 
 const CONFIG: &str = "my config.json";
 
 /// The ledger of everything, and a configuration whose name has a blank.
-fn desk() -> Desk {
+fn desk() -> WorkDir {
     let desk = everything();
     let config = json!({
         "source_server": "imap.example.org",

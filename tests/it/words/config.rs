@@ -6,7 +6,7 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use imap_to_gmail::config::{Config, Key, Since, Tls};
 use serde_json::{Value, json};
 
-use super::{Desk, Ran};
+use super::{Ran, WorkDir};
 
 pub(crate) const EXAMPLE_HINT: &str = "config.json.example shows a complete one; docs/configuration.md and `man imap-to-gmail-config` explain every key";
 const QUOTES_HINT: &str =
@@ -60,14 +60,14 @@ fn without(key: &str) -> Value {
 }
 
 /// A desk at which no run can begin, because another one has the ledger.
-pub(crate) fn desk() -> (Desk, File) {
-    let desk = Desk::new();
+pub(crate) fn desk() -> (WorkDir, File) {
+    let desk = WorkDir::new();
     let lock = File::create(desk.path("sync_state.db.lock")).unwrap();
     lock.try_lock().unwrap();
     (desk, lock)
 }
 
-pub(crate) fn run(desk: &Desk, config: impl ToString) -> Ran {
+pub(crate) fn run(desk: &WorkDir, config: impl ToString) -> Ran {
     desk.file("config.json", config.to_string());
     desk.run(&["run", "--config", "config.json", "--once"])
 }
@@ -571,7 +571,7 @@ fn the_example_lacks_nothing_but_ones_own_accounts() {
 /// They are read only when the connection is made, and are a mistake of the configuration all the same.
 #[test]
 fn a_certificate_file_without_certificates_is_wrong() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("empty.pem", "no certificate");
     for (name, what, hint) in [
         (

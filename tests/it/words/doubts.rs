@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::Desk;
+use super::WorkDir;
 use super::config::right;
 use super::status::{Book, book};
 
@@ -12,7 +12,7 @@ const STATUS: [&str; 3] = ["status", "--config", "config.json"];
 
 /// Warned of this, and shown the ledger.
 #[track_caller]
-fn warned(desk: &Desk, args: &[&str], warning: &str) {
+fn warned(desk: &WorkDir, args: &[&str], warning: &str) {
     let ran = desk.run(args);
     let plain = ran.err.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!((ran.status, &*plain), (Some(0), warning), "{ran:?}");
@@ -73,7 +73,7 @@ fn a_configuration_in_which_nothing_can_be_read_leads_to_the_usual_ledger() {
     let ran = desk.run(&["status", "--config", "confg.json"]);
     assert_eq!((ran.status, &*ran.out), (Some(2), ""), "{ran:?}");
     // Nor is anything shown where there is no ledger.
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("config.json", "{,}");
     let ran = desk.run(&STATUS);
     assert_eq!((ran.status, &*ran.out), (Some(2), ""), "{ran:?}");

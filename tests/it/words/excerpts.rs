@@ -235,7 +235,7 @@ fn what_is_not_utf_8_is_shown_up_to_there() {
 /// One character too many, too few, or another one, wherever it is: no piece of a secret is shown.
 #[test]
 fn whatever_is_wrong_no_secret_is_shown() {
-    let desk = super::Desk::new();
+    let desk = super::WorkDir::new();
     let right = concat!(
         "{\"source_server\": \"imap.example.org\", \"source_pass\": \"ABCDE FGH\",\n",
         " \"target_user\": \"you@gmail.com\", \"target_pass\": \"IJK,LMN:OPQ\", \"since\": \"7d\",\n",
@@ -280,7 +280,7 @@ fn whatever_is_wrong_no_secret_is_shown() {
 /// of its characters would take hours.
 #[test]
 fn of_a_long_line_little_is_shown() {
-    let desk = super::Desk::new();
+    let desk = super::WorkDir::new();
     let file = desk.path("config.json");
     for piece in [
         ";", "x ", "\"a ", "\"a\" ", "\u{201c}", "{", "[", "/*", "a=", ":", ",", "\u{300}",

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::ledger::make;
-use super::{Desk, config};
+use super::{WorkDir, config};
 
 const WHICH_FILE: &str = "give the path of the Python script's state file, usually sync_state.json";
 const CUT_SHORT: &str = "nothing was taken over: if the script was stopped while it wrote this file, use a copy from before";
@@ -39,7 +39,7 @@ const ALL: [&str; 3] = ["3@example.org", "<1@example.org>", "<2@example.org>"];
 
 #[test]
 fn what_was_taken_over_is_said() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("sync_state.json", STATE);
     desk.run(&["import-state", "sync_state.json"])
         .prints("3 Message-IDs taken over from sync_state.json, 0 known already\n");
@@ -60,7 +60,7 @@ fn what_was_taken_over_is_said() {
 
 #[test]
 fn the_ledger_is_found_as_by_the_other_commands() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("sync_state.json", STATE);
     let mut config = config::right();
     config["state_file"] = json!("elsewhere.db");
@@ -193,8 +193,8 @@ fn a_file_that_cannot_be_used_changes_nothing() {
             "give the script's file, usually sync_state.json; the ledger is named with --state-file or --config",
         ),
     ];
-    let bare = Desk::new();
-    let desk = Desk::new();
+    let bare = WorkDir::new();
+    let desk = WorkDir::new();
     desk.file("sync_state.json", STATE);
     desk.run(&["import-state", "sync_state.json"]).out();
     let before = fs::read(desk.path("sync_state.db")).unwrap();
@@ -215,7 +215,7 @@ fn a_file_that_cannot_be_used_changes_nothing() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.run(&["import-state", "nowhere.json"]).fails(
         2,
         "nowhere.json: cannot be read: No such file or directory (os error 2)",
@@ -239,7 +239,7 @@ fn a_file_that_cannot_be_read_is_named() {
 
 #[test]
 fn a_ledger_that_cannot_be_used_is_left_as_it_is() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("script.json", STATE);
     // Given as the ledger, the script's file is not overwritten.
     desk.run(&["import-state", "script.json", "--state-file", "script.json"])
@@ -283,7 +283,7 @@ fn an_empty_or_half_made_ledger_is_made() {
         "PRAGMA application_id = 1764910957; CREATE TABLE refinery_schema_history (
              version INT4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))",
     ] {
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         desk.file("sync_state.json", STATE);
         desk.file("sync_state.db", "");
         let db = Connection::open(desk.path("sync_state.db")).unwrap();
@@ -299,7 +299,7 @@ fn an_empty_or_half_made_ledger_is_made() {
 #[test]
 fn a_ledger_that_many_make_at_once_is_one_ledger() {
     for _ in 0..60 {
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         desk.file("sync_state.json", STATE);
         std::thread::scope(|s| {
             for _ in 0..8 {

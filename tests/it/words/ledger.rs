@@ -14,7 +14,7 @@ use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::{Desk, config};
+use super::{WorkDir, config};
 
 const RUN: [&str; 4] = ["run", "--config", "config.json", "--once"];
 const PATH_HINT: &str = "give another path with --state-file or `state_file`";
@@ -30,8 +30,8 @@ pub(crate) fn route() -> Route {
 }
 
 /// A desk with a configuration and no ledger.
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> WorkDir {
+    let desk = WorkDir::new();
     desk.file("config.json", config::right().to_string());
     desk
 }
@@ -68,7 +68,7 @@ pub(crate) fn make_of(route: &Route, path: &Path, messages: u32) -> Ledger {
 
 /// Both commands that need a ledger, and `run`, say the same of it.
 #[track_caller]
-fn all_refuse(desk: &Desk, status: i32, sentence: &str, hint: &str) {
+fn all_refuse(desk: &WorkDir, status: i32, sentence: &str, hint: &str) {
     for args in [
         &["status"][..],
         &["status", "--json"],

@@ -10,7 +10,7 @@ use imap_to_gmail::ledger;
 use imap_to_gmail::message::Time;
 use serde_json::Value;
 
-use super::Desk;
+use super::WorkDir;
 use super::status::{Book, book, day};
 use crate::testkit;
 
@@ -18,19 +18,19 @@ fn ago(seconds: i64) -> Time {
     Utc::now() - TimeDelta::seconds(seconds)
 }
 
-fn first_line(desk: &Desk) -> String {
+fn first_line(desk: &WorkDir) -> String {
     let ran = desk.run(&["status"]);
     ran.out().lines().next().unwrap().to_string()
 }
 
-fn json(desk: &Desk) -> Value {
+fn json(desk: &WorkDir) -> Value {
     let ran = desk.run(&["status", "--json"]);
     serde_json::from_str::<Value>(ran.out()).unwrap()["routes"][0].take()
 }
 
 /// The first line, and what programs read of it.
 #[track_caller]
-fn says(desk: &Desk, words: &str, state: &str, running: bool) {
+fn says(desk: &WorkDir, words: &str, state: &str, running: bool) {
     assert_eq!(
         first_line(desk),
         format!("{words}: user@example.org into you@gmail.com")
@@ -81,7 +81,7 @@ fn the_first_line_says_alone_whether_all_is_well() {
 
 #[test]
 fn the_first_line_is_one_line_however_long_the_names_are() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut ledger = ledger::Ledger::open_or_create(&desk.path("sync_state.db"), true).unwrap();
     let (source, target) = ("firstname.lastname@a-company.example", "x".repeat(64));
     let target = format!("{target}@gmail.com");
@@ -174,7 +174,7 @@ fn asking_keeps_no_run_from_beginning() {
 }
 
 fn ask_again_and_again() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let path = desk.path("sync_state.db");
     let over = AtomicBool::new(false);
     thread::scope(|s| {

@@ -7,7 +7,7 @@ use std::path::Path;
 use chrono::Utc;
 use imap_to_gmail::ledger::{self, Ledger};
 
-use super::{Desk, config};
+use super::{WorkDir, config};
 
 /// Whoever comes second, by whatever name, finds it taken.
 #[track_caller]
@@ -32,8 +32,8 @@ const WAYS: &[&str] = &[
 ];
 
 /// A desk with these ways to `data/real.db`, which is not there yet.
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> WorkDir {
+    let desk = WorkDir::new();
     fs::create_dir(desk.path("data")).unwrap();
     fs::create_dir(desk.path("etc")).unwrap();
     let real = desk.path("data/real.db");
@@ -66,7 +66,7 @@ fn a_link_to_a_ledger_that_is_not_there_yet_leads_to_the_same_lock_as_later() {
 
 #[test]
 fn a_link_that_leads_in_a_circle_or_nowhere_is_told() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     symlink("b.db", desk.path("a.db")).unwrap();
     symlink("a.db", desk.path("b.db")).unwrap();
     symlink("no/such/folder.db", desk.path("nowhere.db")).unwrap();
@@ -82,7 +82,7 @@ fn a_link_that_leads_in_a_circle_or_nowhere_is_told() {
 /// By two names of one file two runs would each have a lock of their own, and SQLite two logs.
 #[test]
 fn a_ledger_with_two_names_is_refused() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("config.json", config::nowhere(config::right()).to_string());
     drop(Ledger::open_or_create(&desk.path("sync_state.db"), true).unwrap());
     fs::hard_link(desk.path("sync_state.db"), desk.path("other.db")).unwrap();
@@ -101,7 +101,7 @@ fn a_ledger_with_two_names_is_refused() {
 #[test]
 fn a_ledger_that_is_replaced_or_removed_under_a_program_is_written_no_more() {
     for replace in [true, false] {
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         let path = desk.path("sync_state.db");
         let mut ledger = Ledger::open_or_create(&path, true).unwrap();
         ledger.run_begins(&["run"], Utc::now()).unwrap();

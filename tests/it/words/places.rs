@@ -11,13 +11,13 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::status::Book;
-use super::{Desk, config};
+use super::{WorkDir, config};
 use crate::testkit::{in_ci, mounts};
 
 /// A user who owns nothing here. Only root can become one.
 const NOBODY: u32 = 65534;
 
-fn output(command: &mut Command, desk: &Desk) -> Output {
+fn output(command: &mut Command, desk: &WorkDir) -> Output {
     command
         .current_dir(desk.path("."))
         .env("TZ", "UTC")
@@ -46,7 +46,7 @@ fn program() -> &'static Path {
 }
 
 /// Status, stdout and stderr of the program, run by this user; None where this is not root, which is said.
-pub(crate) fn as_user(desk: &Desk, user: u32, args: &[&str]) -> Option<(i32, String, String)> {
+pub(crate) fn as_user(desk: &WorkDir, user: u32, args: &[&str]) -> Option<(i32, String, String)> {
     if !rustix::process::geteuid().is_root() {
         assert!(!in_ci(), "this needs root");
         println!("not tried: only root can be somebody else");
@@ -63,7 +63,7 @@ pub(crate) fn as_user(desk: &Desk, user: u32, args: &[&str]) -> Option<(i32, Str
     ))
 }
 
-pub(crate) fn as_nobody(desk: &Desk, args: &[&str]) -> Option<(i32, String, String)> {
+pub(crate) fn as_nobody(desk: &WorkDir, args: &[&str]) -> Option<(i32, String, String)> {
     as_user(desk, NOBODY, args)
 }
 
@@ -78,7 +78,7 @@ const TOKEN_OR: &str = "give another path with --token-file";
 const RUN: [&str; 4] = ["run", "--config", "config.json", "--once"];
 
 /// `check`'s finding of this name: message and hint.
-fn finding(desk: &Desk, name: &str) -> (String, String) {
+fn finding(desk: &WorkDir, name: &str) -> (String, String) {
     let ran = desk.run(&["check", "--config", "config.json", "--json"]);
     let all: Value = serde_json::from_str(&ran.out).unwrap();
     let found = all["checks"].as_array().unwrap().iter();
@@ -89,7 +89,7 @@ fn finding(desk: &Desk, name: &str) -> (String, String) {
 
 #[test]
 fn a_missing_folder_is_named_the_same_way_by_every_command() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut config = config::right();
     config["source_server"] = json!("127.0.0.1");
     config["source_port"] = json!(1);
@@ -131,7 +131,7 @@ fn a_missing_folder_is_named_the_same_way_by_every_command() {
 
 #[test]
 fn a_folder_in_place_of_a_file_and_a_file_in_place_of_a_folder() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("config.json", config::right().to_string());
     fs::create_dir(desk.path("logs")).unwrap();
     let run = |option: &str, path: &str| desk.run(&[&RUN[..], &[option, path]].concat());
@@ -153,7 +153,7 @@ fn a_folder_in_place_of_a_file_and_a_file_in_place_of_a_folder() {
 
 #[test]
 fn what_belongs_to_another_user_is_said_so() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("config.json", config::right().to_string());
     fs::set_permissions(desk.path("config.json"), Permissions::from_mode(0o644)).unwrap();
     fs::create_dir(desk.path("logs")).unwrap();
@@ -210,7 +210,7 @@ fn what_belongs_to_another_user_is_said_so() {
 /// Each size of a file system on which a first run makes its ledger, to where there is room enough.
 #[test]
 fn a_disk_that_is_full_at_the_first_run_is_said_in_plain_words() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut config = config::right();
     config["state_file"] = json!("small/sync_state.db");
     // A run that ends before it connects, once it has its ledger.
@@ -244,7 +244,7 @@ fn a_disk_that_is_full_at_the_first_run_is_said_in_plain_words() {
 
 #[test]
 fn a_full_disk_keeps_nobody_from_reading_the_ledger() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     drop(Book::new(&desk.path("sync_state.db")));
     fs::create_dir(desk.path("small")).unwrap();
     let script = "mount -t tmpfs -o size=1m tmpfs small && cp sync_state.db small/ &&

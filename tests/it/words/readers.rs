@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Desk;
+use super::WorkDir;
 use super::places::as_nobody;
 use super::status::{Book, day};
 
@@ -15,7 +15,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// A ledger that everybody may read, with so many that wait.
-fn open_to_all(desk: &Desk, messages: u32) -> Book {
+fn open_to_all(desk: &WorkDir, messages: u32) -> Book {
     let path = desk.path("sync_state.db");
     fs::write(&path, "").unwrap();
     mode(&path, 0o644);
@@ -27,8 +27,8 @@ fn open_to_all(desk: &Desk, messages: u32) -> Book {
 }
 
 /// How many wait, by the eyes of somebody else; None where nobody else can be had.
-fn pending(desk: &Desk) -> Option<u64> {
-    let files = |desk: &Desk| {
+fn pending(desk: &WorkDir) -> Option<u64> {
+    let files = |desk: &WorkDir| {
         let stamp = |name: &String| {
             let m = fs::metadata(desk.path(name)).unwrap();
             (name.clone(), m.ino(), m.len(), m.mtime(), m.mtime_nsec())
@@ -45,7 +45,7 @@ fn pending(desk: &Desk) -> Option<u64> {
 
 #[test]
 fn who_may_only_read_the_ledger_is_told_what_stands_in_it() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut book = open_to_all(&desk, 3);
     // What a run has open, with what is still in the log beside it.
     let Some(seen) = pending(&desk) else { return };
@@ -54,7 +54,7 @@ fn who_may_only_read_the_ledger_is_told_what_stands_in_it() {
     assert_eq!(pending(&desk), Some(4));
     // As after `kill -9`.
     for (with_shm, name) in [(true, "killed"), (false, "cut")] {
-        let other = Desk::new();
+        let other = WorkDir::new();
         for suffix in ["", "-wal", "-shm"] {
             if with_shm || suffix != "-shm" {
                 let name = format!("sync_state.db{suffix}");
@@ -72,7 +72,7 @@ fn who_may_only_read_the_ledger_is_told_what_stands_in_it() {
 
 #[test]
 fn who_may_not_read_the_ledger_is_told_whose_it_is_and_what_to_type() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     drop(Book::new(&desk.path("my ledger.db")));
     let Some((status, out, err)) = as_nobody(&desk, &["status", "--state-file", "my ledger.db"])
     else {
@@ -98,7 +98,7 @@ fn who_may_not_read_the_ledger_is_told_whose_it_is_and_what_to_type() {
          hint: `sudo -u root imap-to-gmail status --state-file data/a.db` reads it\n"
     );
     // Readable itself, but not what a run keeps beside it.
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let _book = Book::new(&desk.path("sync_state.db"));
     mode(&desk.path("sync_state.db"), 0o644);
     let (_, _, err) = as_nobody(&desk, &["status"]).unwrap();

@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 
 use super::config::{EXAMPLE_HINT, nowhere, right, with};
 use super::ledger::{make, make_of};
-use super::{Desk, Ran};
+use super::{Ran, WorkDir};
 
 const MOVE: &str = "a relative path in a configuration begins at the folder of that file: move it there, or write its whole path";
 const MOVE_LEDGER: &str = "a relative path in a configuration begins at the folder of that file: move the ledger there while nothing uses it, or write its whole path as `state_file`";
 const KEEP_ONE: &str = "what only the second one knows may be sent again: keep the one that knows more (`imap-to-gmail status --state-file FILE` tells), and move the other one away";
 
 /// The current folder of the program, with the configuration in a folder below it.
-struct Place(Desk);
+struct Place(WorkDir);
 
 impl Place {
     fn new(config: &Value) -> Place {
-        let desk = Desk::new();
+        let desk = WorkDir::new();
         fs::create_dir(desk.path("etc")).unwrap();
         desk.file("etc/config.json", config.to_string());
         Place(desk)

@@ -3,13 +3,13 @@
 use imap_to_gmail::ledger::Change;
 use rusqlite::Connection;
 
-use super::Desk;
+use super::WorkDir;
 use super::status::{book, day};
 
 const HINT: &str = "`imap-to-gmail status --failed --state-file sync_state.db` lists the failed messages and their ids";
 
 /// Failed: 1, 2 and 5; gone: 3; pending: 4; and 6 failed in an older incarnation, which 5 stands for.
-fn desk() -> Desk {
+fn desk() -> WorkDir {
     let (desk, mut b) = book();
     b.failed(day(1), "no");
     b.failed(day(2), "no");
@@ -26,7 +26,7 @@ fn desk() -> Desk {
 }
 
 /// Every row's status, and what of a failure is kept.
-fn rows(desk: &Desk) -> Vec<String> {
+fn rows(desk: &WorkDir) -> Vec<String> {
     let db = Connection::open(desk.path("sync_state.db")).unwrap();
     let mut query = db
         .prepare(

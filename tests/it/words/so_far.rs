@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
 use super::ledger::route;
-use super::{Desk, config};
+use super::{WorkDir, config};
 
 const ALL: u32 = 5000;
 const SIZE: u64 = 170_020;
@@ -18,8 +18,8 @@ fn ago(minutes: i64) -> Time {
 }
 
 /// So many messages were there at the first look, and so much of the list has come.
-fn desk(progress: Progress) -> (Desk, Ledger) {
-    let desk = Desk::new();
+fn desk(progress: Progress) -> (WorkDir, Ledger) {
+    let desk = WorkDir::new();
     let mut ledger = Ledger::open_or_create(&desk.path("sync_state.db"), true).unwrap();
     let began = ago(120);
     ledger.belong_to(&route(), began).unwrap();
@@ -43,7 +43,7 @@ fn desk(progress: Progress) -> (Desk, Ledger) {
 }
 
 /// The rows of these UIDs were delivered so many minutes ago.
-fn delivered(desk: &Desk, uids: std::ops::RangeInclusive<u32>, minutes: i64) {
+fn delivered(desk: &WorkDir, uids: std::ops::RangeInclusive<u32>, minutes: i64) {
     let db = Connection::open(desk.path("sync_state.db")).unwrap();
     db.execute(
         "UPDATE message SET status = 'delivered', proof = 'appended', delivered_at = ?3 WHERE source_uid BETWEEN ?1 AND ?2",
@@ -53,14 +53,14 @@ fn delivered(desk: &Desk, uids: std::ops::RangeInclusive<u32>, minutes: i64) {
 }
 
 /// What `status` says of it, in one line; empty where nothing.
-fn said(desk: &Desk, args: &[&str]) -> String {
+fn said(desk: &WorkDir, args: &[&str]) -> String {
     let text = desk.run(&[&["status"], args].concat()).out().to_string();
     let told = text.split_once("so far: ").map_or("", |(_, rest)| rest);
     let told = told.split("\n\n").next().unwrap();
     told.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn import(desk: &Desk) -> Value {
+fn import(desk: &WorkDir) -> Value {
     let ran = desk.run(&["status", "--json"]);
     let mut all: Value = serde_json::from_str(ran.out()).unwrap();
     all["routes"][0]["import"].take()

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::ledger::route;
-use super::{Desk, Ran};
+use super::{Ran, WorkDir};
 
 /// A ledger that is filled by the program's own verbs, at times of the test's choosing.
 pub(crate) struct Book {
@@ -109,8 +109,8 @@ fn delivered(proof: Proof) -> Change {
 }
 
 /// A desk with a ledger of the usual name.
-pub(crate) fn book() -> (Desk, Book) {
-    let desk = Desk::new();
+pub(crate) fn book() -> (WorkDir, Book) {
+    let desk = WorkDir::new();
     let book = Book::new(&desk.path("sync_state.db"));
     (desk, book)
 }
@@ -120,14 +120,14 @@ fn ago(seconds: i64) -> Time {
 }
 
 /// `status --json`'s only route.
-fn json(desk: &Desk) -> Value {
+fn json(desk: &WorkDir) -> Value {
     let mut all: Value = serde_json::from_str(desk.run(&["status", "--json"]).out()).unwrap();
     all["routes"][0].take()
 }
 
 #[test]
 fn a_ledger_that_no_run_has_used() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     drop(Ledger::open_or_create(&desk.path("sync_state.db"), true).unwrap());
     desk.run(&["status"]).prints(
         "\
@@ -183,7 +183,7 @@ fn says_today(ran: &Ran, out: &str) {
 }
 
 /// One message in each state, and what an older incarnation knew, which does not count.
-pub(crate) fn everything() -> Desk {
+pub(crate) fn everything() -> WorkDir {
     let (desk, mut b) = book();
     b.ledger.run_begins(&["run"], day(1)).unwrap();
     b.settled("<1@x>", day(1), &delivered(Proof::Appended));
@@ -681,7 +681,7 @@ fn what_a_person_must_do_is_said_first() {
 
 #[test]
 fn other_files_are_looked_at_when_asked_for() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     drop(Book::new(&desk.path("elsewhere.db")));
     let config = super::config::with("state_file", "elsewhere.db");
     desk.file("config.json", config.to_string());

@@ -5,7 +5,7 @@ use imap_to_gmail::config::{Key, Secret};
 use serde_json::{Value, json};
 
 use super::config::{accepted, desk, refused, right, run, with};
-use super::{Desk, Ran};
+use super::{Ran, WorkDir};
 
 const ENCODING: &str = "in Windows' Notepad: \"Save as\", \"Encoding\", \"UTF-8\"; or `iconv -f UTF-16 -t UTF-8 OLD >NEW`, with another name for NEW";
 
@@ -139,7 +139,7 @@ fn a_host_in_other_letters_has_a_name_that_name_servers_know() {
 
 /// What `run --once` says of a token file with this in it.
 fn with_token(content: &[u8]) -> Ran {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let mut config = with("target_token_file", "token.json");
     // Where nothing listens.
     config["source_server"] = "127.0.0.1".into();
@@ -163,7 +163,7 @@ fn finding(ran: &Ran) -> String {
 
 #[test]
 fn the_other_files_of_people_are_read_alike() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     for (name, args) in [
         ("sync_state.json", &["import-state", "sync_state.json"][..]),
         ("client.json", &["auth", "--credentials", "client.json"]),

@@ -10,7 +10,7 @@ use imap_to_gmail::ledger::{Ledger, Progress, Route};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Uid, UidValidity};
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::WorkDir;
 
 const FIRST_HINT: &str = "sign in with `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it); a run that goes on picks it up by itself. An app password is often easier (2-Step Verification must be on): make one at https://myaccount.google.com/apppasswords and put it into config.json as `target_pass`, in place of `target_token_file`";
 const HINT: &str = "sign in again with `imap-to-gmail auth --credentials client_secret.json --config config.json`, where client_secret.json is the OAuth client file from Google (docs/google-client.md says how to get it); a run that goes on picks the new sign-in up by itself";
@@ -48,8 +48,8 @@ fn serve(mut stream: TcpStream) {
 }
 
 /// A desk with one message that waits to be sent.
-fn desk() -> Desk {
-    let desk = Desk::new();
+fn desk() -> WorkDir {
+    let desk = WorkDir::new();
     let config = json!({
         "source_server": "127.0.0.1",
         "source_port": source(),

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::config::{desk, nowhere, right};
-use super::{Desk, HELP_HINT};
+use super::{HELP_HINT, WorkDir};
 
 const RUNNING: &str = "sync_state.db: another imap-to-gmail is running with this ledger";
 const RUNNING_HINT: &str = "`imap-to-gmail status --state-file sync_state.db` shows what it does. One is enough: if this one is to run, end the other first (Ctrl-C in its window, or stop its service)";
@@ -12,7 +12,7 @@ const TIMES: &str = "expected a time from one second to one day, like 60 or 60s,
 
 #[test]
 fn a_command_line_that_means_nothing_is_wrong_usage() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("mail", "");
     let id = |typed: &str| format!("invalid value '{typed}' for '[ID]...': {IDS}");
     let found = |typed: &str| format!("unexpected argument '{typed}' found");
@@ -177,7 +177,7 @@ fn the_configuration_of_the_current_folder_need_not_be_named() {
 
 #[test]
 fn a_ledger_is_found_without_being_named() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file(
         "state.json",
         "{\"synced_message_ids\": [\"<a@example.org>\"]}",
@@ -235,7 +235,7 @@ fn a_ledger_is_found_without_being_named() {
 /// A run that is on says in its ledger that the configuration is not used any more: that must be seen.
 #[test]
 fn status_finds_the_ledger_of_a_configuration_that_has_become_wrong() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     fs::create_dir(desk.path("state")).unwrap();
     drop(super::ledger::make(&desk.path("state/mail.db"), 1));
     let looks = |content: &str, ledger: &str, what: &str| {

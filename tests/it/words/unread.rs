@@ -3,7 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
-use super::Desk;
+use super::WorkDir;
 use super::config::right;
 use super::places::as_user;
 
@@ -17,7 +17,7 @@ fn make(file: &str) -> String {
 
 #[test]
 fn one_that_is_not_there_is_told_how_to_make() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     let here = desk.path("").canonicalize().unwrap();
     let here = here.display();
     for args in [
@@ -55,7 +55,7 @@ fn one_that_is_not_there_is_told_how_to_make() {
 
 #[test]
 fn a_folder_is_called_one() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     fs::create_dir(desk.path("mail")).unwrap();
     desk.run(&["run", "--config", "mail"]).fails(
         2,
@@ -72,7 +72,7 @@ fn a_folder_is_called_one() {
 
 #[test]
 fn an_empty_one_is_told_what_belongs_in_it() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     for content in ["", " \n\t\n", "\u{feff}"] {
         desk.file("config.json", content);
         desk.run(&["run"]).fails(
@@ -85,7 +85,7 @@ fn an_empty_one_is_told_what_belongs_in_it() {
 
 #[test]
 fn one_without_end_is_not_read_to_its_end() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.run(&["run", "--config", "/dev/zero"]).fails(
         2,
         "/dev/zero: more than 1 MiB, expected a configuration",
@@ -101,7 +101,7 @@ fn one_without_end_is_not_read_to_its_end() {
 }
 
 /// What a run says to a user without a name; None where only root could become one.
-fn as_stranger(desk: &Desk, args: &[&str]) -> Option<String> {
+fn as_stranger(desk: &WorkDir, args: &[&str]) -> Option<String> {
     let (status, _, err) = as_user(desk, 54321, args)?;
     assert_eq!(status, 2, "{err}");
     Some(err)
@@ -109,7 +109,7 @@ fn as_stranger(desk: &Desk, args: &[&str]) -> Option<String> {
 
 #[test]
 fn one_of_another_user_is_told_whose_it_is_and_who_asks() {
-    let desk = Desk::new();
+    let desk = WorkDir::new();
     desk.file("config.json", right().to_string());
     let file = desk.path("config.json");
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();

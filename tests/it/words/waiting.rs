@@ -5,7 +5,7 @@ use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::ledger::{Change, RowId};
 use serde_json::Value;
 
-use super::Desk;
+use super::WorkDir;
 use super::status::{Book, book, day};
 
 /// A message that was refused for now and waits for its next try.
@@ -18,7 +18,7 @@ fn put_off(book: &mut Book, message_id: &str, words: &str) -> RowId {
     book.settled(message_id, day(5), &retry)
 }
 
-fn desk() -> Desk {
+fn desk() -> WorkDir {
     let (desk, mut book) = book();
     let words = "imap.gmail.com:993 refused the message: not\u{1b} now";
     put_off(&mut book, "<1@x>", words);

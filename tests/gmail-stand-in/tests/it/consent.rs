@@ -1,7 +1,5 @@
 //! The consent page, its codes with PKCE, codes for devices, and Microsoft's rotation, asked with bare HTTP requests.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

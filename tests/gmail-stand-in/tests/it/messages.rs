@@ -1,13 +1,9 @@
 //! FETCH, SEARCH, STORE, EXPUNGE, COPY and MOVE (docs/gmail.md 4).
 
-#![allow(clippy::unwrap_used)]
-
-mod client;
-
 use std::time::Duration;
 
+use crate::client::{Client, mail};
 use chrono::DateTime;
-use client::{Client, mail};
 use gmail_stand_in::{Gmail, Mail, Options};
 
 const BAD: &str = "A BAD Could not parse command";

@@ -1,13 +1,9 @@
 //! LIST, SELECT, STATUS, IDLE, and what a session sees of what others do (docs/gmail.md 1.6 to 1.8, 5).
 
-#![allow(clippy::unwrap_used)]
-
-mod client;
-
 use std::time::Duration;
 
+use crate::client::{Client, mail};
 use chrono::DateTime;
-use client::{Client, mail};
 use gmail_stand_in::{Gmail, Locale, Mail, Options, Use};
 
 fn start() -> (Gmail, Client) {

@@ -1,14 +1,10 @@
 //! Greeting, capabilities, the ways to sign in and to be refused (docs/gmail.md 1.1 to 1.5, 2), and the ends of a session.
 
-#![allow(clippy::unwrap_used)]
-
-mod client;
-
 use std::time::Duration;
 
+use crate::client::{Client, mail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use client::{Client, mail};
 use gmail_stand_in::{Fault, Gmail, On, Options, Refusal, SESSION_EXPIRED};
 
 const HOUR: Duration = Duration::from_secs(3600);

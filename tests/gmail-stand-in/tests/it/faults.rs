@@ -1,12 +1,8 @@
 //! Each scripted fault, the transcript and its round trips, and the server that is not Gmail.
 
-#![allow(clippy::unwrap_used)]
-
-mod client;
-
 use std::time::{Duration, Instant};
 
-use client::{Client, mail};
+use crate::client::{Client, mail};
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options, SYSTEM_ERROR, Side};
 
 fn start() -> (Gmail, Client) {

@@ -1,8 +1,5 @@
 //! A raw client over TLS: it sends lines and reads lines, and knows nothing more of IMAP than tags.
 
-// Every test binary uses another part of this.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
-
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,14 +10,14 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
     tags: u32,
 }
 
 impl Client {
     /// Connects, and leaves the greeting to be read.
-    pub fn connect(gmail: &Gmail) -> Client {
+    pub(crate) fn connect(gmail: &Gmail) -> Client {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_file(gmail.ca_file()).unwrap())
@@ -43,7 +40,7 @@ impl Client {
     }
 
     /// Connects and signs in with the password.
-    pub fn login(gmail: &Gmail) -> Client {
+    pub(crate) fn login(gmail: &Gmail) -> Client {
         let mut client = Client::connect(gmail);
         client.line();
         let (user, password) = (gmail.account(), gmail.password());
@@ -52,14 +49,14 @@ impl Client {
         client
     }
 
-    pub fn send(&mut self, text: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, text: impl AsRef<[u8]>) {
         // A server that has hung up shows in what is read next.
         let _ = self.stream.get_mut().write_all(text.as_ref());
         let _ = self.stream.get_mut().flush();
     }
 
     /// The next line, without its end; None when the connection is over. What a cut left of a line is one, too.
-    pub fn line_or_end(&mut self) -> Option<String> {
+    pub(crate) fn line_or_end(&mut self) -> Option<String> {
         let mut line = Vec::new();
         let read = self.stream.read_until(b'\n', &mut line);
         if read.is_err_and(|e| e.kind() == ErrorKind::WouldBlock) {
@@ -69,30 +66,30 @@ impl Client {
         (!line.is_empty()).then(|| text.trim_end_matches(['\r', '\n']).to_string())
     }
 
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         self.line_or_end().expect("the server hung up")
     }
 
     /// What is said until the end of the connection.
-    pub fn rest(&mut self) -> Vec<String> {
+    pub(crate) fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.line_or_end()).collect()
     }
 
     /// Sends a command and reads up to its tagged answer, whose tag becomes `A`.
-    pub fn run(&mut self, command: &str) -> Vec<String> {
+    pub(crate) fn run(&mut self, command: &str) -> Vec<String> {
         let tag = self.start(command);
         self.answer(&tag)
     }
 
     /// Sends a command and returns its tag.
-    pub fn start(&mut self, command: &str) -> String {
+    pub(crate) fn start(&mut self, command: &str) -> String {
         self.tags += 1;
         let tag = format!("A{}", self.tags);
         self.send(format!("{tag} {command}\r\n"));
         tag
     }
 
-    pub fn answer(&mut self, tag: &str) -> Vec<String> {
+    pub(crate) fn answer(&mut self, tag: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
             let line = self.line();
@@ -107,7 +104,7 @@ impl Client {
     }
 
     /// Appends with a literal that waits for its `+`, and returns what is said after it.
-    pub fn append(&mut self, arguments: &str, message: &str) -> Vec<String> {
+    pub(crate) fn append(&mut self, arguments: &str, message: &str) -> Vec<String> {
         let tag = self.announce(arguments, message.len());
         let go = self.line();
         if !go.starts_with('+') {
@@ -118,18 +115,18 @@ impl Client {
         self.answer(&tag)
     }
 
-    pub fn announce(&mut self, arguments: &str, len: usize) -> String {
+    pub(crate) fn announce(&mut self, arguments: &str, len: usize) -> String {
         self.start(&format!("APPEND {arguments} {{{len}}}"))
     }
 
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes).unwrap();
         bytes
     }
 
     /// Nothing is said for a moment.
-    pub fn hears_nothing(&mut self) {
+    pub(crate) fn hears_nothing(&mut self) {
         let tcp = self.stream.get_ref().sock.try_clone().unwrap();
         tcp.set_read_timeout(Some(Duration::from_millis(150)))
             .unwrap();
@@ -140,7 +137,7 @@ impl Client {
 }
 
 /// A message with this Message-ID (none if empty) and body.
-pub fn mail(id: &str, body: &str) -> String {
+pub(crate) fn mail(id: &str, body: &str) -> String {
     let id = match id {
         "" => String::new(),
         id => format!("Message-ID: <{id}>\r\n"),

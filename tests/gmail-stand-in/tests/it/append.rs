@@ -1,13 +1,9 @@
 //! APPEND (docs/gmail.md 3): refusals to the letter, de-duplication in all its variants, dates and flags, bandwidth.
 
-#![allow(clippy::unwrap_used)]
-
-mod client;
-
 use std::time::Duration;
 
+use crate::client::{Client, mail};
 use chrono::DateTime;
-use client::{Client, mail};
 use gmail_stand_in::{
     DedupeKey, ExpungeBehavior, Fault, Gmail, Mail, On, Options, OverquotaForm, Place, SameMailbox,
     UNABLE_TO_APPEND,

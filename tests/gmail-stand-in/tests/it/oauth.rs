@@ -1,7 +1,5 @@
 //! The token endpoint (docs/gmail.md 7.2 to 7.4), asked with a bare HTTP request.
 
-#![allow(clippy::unwrap_used)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};

@@ -65,7 +65,7 @@ impl Engine {
                 bytes: BATCH_BYTES,
                 once,
             };
-            let rows = match self.next_batch(claim) {
+            let rows = match self.claim_batch(claim) {
                 Ok(rows) if rows.is_empty() => break,
                 Ok(rows) => rows,
                 // The session is fine, and waits for what comes next.

@@ -1,5 +1,6 @@
 //! `run`: the engine set in motion within a service, and how it ended.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -21,15 +22,7 @@ use crate::text::{WIDTH, counted, shell_word, wrapped};
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let config_of = changed_at(&args.config);
     let config = Config::load(&args.config, Utc::now())?;
-    let chosen = match &args.state_file {
-        Some(path) => Chosen {
-            path: path.clone(),
-            notes: Vec::new(),
-        },
-        None => ledger::choose(&config.ledger.path, &config.ledger.older, || {
-            Ok(route(&config))
-        })?,
-    };
+    let chosen = chosen_ledger(args, &config)?;
     let path = chosen.path.clone();
     let bottom = if args.dry_run { None } else { Bottom::new() };
     let log = logging::start(&args.log_options(bottom.clone()))?;
@@ -49,7 +42,6 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     warn_of_places(&config.moved);
     let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
     mention_script(&ledger, args)?;
-    let target = config.target_user.clone();
     let every = times.report;
     let engine = Engine::new(config.clone(), times, ledger)?;
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
@@ -80,53 +72,90 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     };
     drop(service);
     drop(reporter);
-    // Who looks at a terminal and not at the log is told there too.
-    let aside = bottom.is_some() && !log.is_on_terminal();
-    let last = |level: Level, sentence: &str| {
+    let last = LastWords {
+        aside: bottom.is_some() && !log.is_on_terminal(),
+    };
+    last.say_summary(&engine, ended.is_err());
+    last.say_end(ended?, &engine, &config.target_user, args)
+}
+
+fn chosen_ledger(args: &RunArgs, config: &Config) -> Result<Chosen> {
+    match &args.state_file {
+        Some(path) => Ok(Chosen {
+            path: path.clone(),
+            notes: Vec::new(),
+        }),
+        None => ledger::choose(&config.ledger.path, &config.ledger.older, || {
+            Ok(route(config))
+        }),
+    }
+}
+
+/// What is said when a run is over.
+struct LastWords {
+    /// Who looks at a terminal and not at the log is told there too.
+    aside: bool,
+}
+
+impl LastWords {
+    fn say(&self, level: Level, sentence: &str) {
         log::log!(level, "{sentence}");
-        if aside {
+        if self.aside {
             say_aside(&wrapped(WIDTH, "", "  ", sentence));
         }
-    };
-    if let Ok(mut progress) = engine.progress()
-        && (ended.is_ok() || progress.counts.done().messages > 0)
-    {
-        if ended.is_err() {
+    }
+
+    fn say_summary(&self, engine: &Arc<Engine>, failed: bool) {
+        let Ok(mut progress) = engine.progress() else {
+            return;
+        };
+        if failed && progress.counts.done().messages == 0 {
+            return;
+        }
+        if failed {
             // That is said in full at the very end.
             progress.troubles.clear();
         }
         for sentence in progress::summary(&progress) {
-            last(Level::Info, &sentence);
+            self.say(Level::Info, &sentence);
         }
     }
-    Ok(match ended? {
-        Ended::Done => {
-            let done = match engine.before()?.skipped {
-                0 => format!("done: everything is in {target}"),
-                n => format!(
-                    "done: everything is in {target} but {} that you skipped",
-                    counted(n, "message")
-                ),
-            };
-            last(Level::Info, &done);
-            0
-        }
-        Ended::Stopped => {
-            last(Level::Info, "stopped; the next run goes on from here");
-            0
-        }
-        Ended::Left { pending, failed } => {
-            last(
-                Level::Warn,
-                &format!(
+
+    /// Says how the run ended. Returns its exit status.
+    fn say_end(
+        &self,
+        ended: Ended,
+        engine: &Arc<Engine>,
+        target: &str,
+        args: &RunArgs,
+    ) -> Result<u8> {
+        match ended {
+            Ended::Done => {
+                let done = match engine.before()?.skipped {
+                    0 => format!("done: everything is in {target}"),
+                    n => format!(
+                        "done: everything is in {target} but {} that you skipped",
+                        counted(n, "message")
+                    ),
+                };
+                self.say(Level::Info, &done);
+                Ok(0)
+            }
+            Ended::Stopped => {
+                self.say(Level::Info, "stopped; the next run goes on from here");
+                Ok(0)
+            }
+            Ended::Left { pending, failed } => {
+                let left = format!(
                     "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed {}` says why",
                     counted(pending, "message"),
                     ledger_option(args)
-                ),
-            );
-            3
+                );
+                self.say(Level::Warn, &left);
+                Ok(3)
+            }
         }
-    })
+    }
 }
 
 fn route(config: &Config) -> Route {

@@ -29,10 +29,11 @@ pub(super) struct Blame {
     words: String,
     /// The rows that they were said of, and whether each had been charged with something before.
     alike: HashMap<RowId, bool>,
-    /// Over what the last connection died.
+    /// What the last connection that died over a message died of.
     last: Option<Error>,
-    /// Rows wait behind the others, and why they are tried less often, if so.
+    /// Rows wait behind the others until one gets through.
     behind: bool,
+    /// Why rows that are charged with nothing wait all the same.
     held_up: Option<Error>,
 }
 
@@ -52,8 +53,8 @@ impl Blame {
         self.note_arrived()
     }
 
-    /// A message turned out to have got through, nobody knows when: not after what others met since. True when
-    /// others wait for that.
+    /// A message turned out to have got through earlier, so that says nothing of what others have met since.
+    /// True when others wait for it.
     pub(super) fn note_arrived(&mut self) -> bool {
         self.words.clear();
         self.alike.clear();
@@ -61,7 +62,7 @@ impl Blame {
         std::mem::take(&mut self.behind)
     }
 
-    /// A connection died over this row; `before`: as one did already, in this run or an earlier one.
+    /// A connection died over this row. `before`: another one had already done so, perhaps in an earlier run.
     pub(super) fn note_died(&mut self, row: RowId, before: bool, why: &Error) -> Evidence {
         self.last = Some(why.clone());
         // What got through in this run did so after what happened in an earlier one.
@@ -73,8 +74,8 @@ impl Blame {
         }
     }
 
-    /// This row was refused with an error that may be its own. When that turns out to be the account's:
-    /// what is to be said, and the rows that were charged for it.
+    /// This row was refused with an error that may be its own. Where every message is refused so, it is the
+    /// account's: then what is to be said of it, and the rows that were charged wrongly.
     pub(super) fn note_refused(
         &mut self,
         row: RowId,

@@ -7,8 +7,8 @@ use crate::error::{Error, Fault, Result};
 use crate::ledger::{Claim, Room, Row};
 use crate::text::bytes_text;
 
-/// Why a message of so many bytes is not sent, if so. `takes`: what the target takes at most; `a_day`:
-/// `upload_limit_per_day`.
+/// Why a message of so many bytes cannot be sent at all, if so. `takes`: what the target takes at most;
+/// `a_day`: `upload_limit_per_day`.
 pub(super) fn too_big(size: u64, takes: u64, a_day: Option<u64>) -> Option<Error> {
     let permanent = |why: String| Some(Error::new(Fault::Permanent, why));
     if size > takes {
@@ -38,8 +38,8 @@ pub(super) fn days(mut room: Room, messages: &[(u64, bool)]) -> u64 {
 }
 
 impl Engine {
-    /// The rows of the next batch: no more than the day's limit has room for.
-    pub(super) fn next_batch(&self, claim: Claim) -> Result<Vec<Row>> {
+    /// Claims the rows of the next batch: no more than the day's limit has room for.
+    pub(super) fn claim_batch(&self, claim: Claim) -> Result<Vec<Row>> {
         let Some(limit) = self.setup().config.upload_limit_per_day else {
             return self.ledger.step(|l| l.claim(claim, Utc::now()));
         };

@@ -23,9 +23,9 @@ use crate::target::Account;
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
 pub(super) const WATCH: &str = "watch";
-/// Not a part that works: what is wrong with the configuration since it was changed.
+/// Does no work: stands for what is wrong with the configuration since it was changed.
 pub(super) const CONFIG: &str = "config";
-/// What a part may take longer than the longest thing that it waits for.
+/// So much longer than the longest thing that it waits for may a part take before it counts as stuck.
 pub(super) const SLACK: Duration = Duration::from_secs(60);
 
 /// How to watch.
@@ -64,12 +64,7 @@ impl Engine {
     }
 
     fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
-        let mut config = ConfigFile::now(watch);
-        config.changed_at = watch.config_of;
-        let mut files = Files::new(config, self.setup());
-        let mut troubles = 0;
-        let mut renumbered = false;
-        let mut last_work = Instant::now();
+        let mut deliverer = Deliverer::new(watch, self.setup());
         while !self.stopping() {
             self.promise_step();
             let before = self.counter.progress_at();
@@ -80,57 +75,65 @@ impl Engine {
             self.adopt_in_flight(true)?;
             self.not_ended()?;
             if self.counter.progress_at() > before {
-                (troubles, last_work) = (0, Instant::now());
+                (deliverer.troubles, deliverer.last_work) = (0, Instant::now());
             }
-            let mut trouble = None;
-            let until = match pass {
-                Ok(()) => {
-                    (troubles, renumbered) = (0, false);
-                    self.record_trouble(DELIVER, None, None)?;
-                    self.next_work()?
-                }
-                Err(e) if e.scope() == Scope::Process => return Err(e),
-                // The next look begins with the new UIDs; where that helps not, it is trouble.
-                Err(e)
-                    if self.at_reader(|r| r.renumbered) == Some(true)
-                        && !std::mem::replace(&mut renumbered, true) =>
-                {
-                    debug!("{}", e.then("looking again"));
-                    Instant::now()
-                }
-                Err(e) => {
-                    // How often it was tried without mail is no reason to let the mail wait longer.
-                    if mail_might_try && !self.entrance.mail_may_try() {
-                        troubles = 0;
-                    }
-                    troubles += 1;
-                    // The watcher gives its session up with its next look.
-                    let paused = e.reaction().again == Again::AfterPause;
-                    let first = troubles == 1 && paused && e.delay.is_none();
-                    let wait = if first && self.at_reader(Reader::is_one_too_many) == Some(true) {
-                        self.times.look
-                    } else {
-                        self.wait_after(&e, troubles - 1)
-                    };
-                    self.record_trouble(DELIVER, Some(&e), Some(wait))?;
-                    trouble = Some(e);
-                    Instant::now() + wait
-                }
-            };
-            self.rest(until, trouble.as_ref(), &mut files, watch, last_work)?;
+            let (until, trouble) = self.after_pass(&mut deliverer, pass, mail_might_try)?;
+            self.rest(&mut deliverer, until, trouble.as_ref())?;
         }
         Ok(())
     }
 
-    /// Waits for work, or after trouble for its time to pass or for a file to change; where only our own
-    /// limit for a day holds us up, for new mail that fits; where only a try without mail met it, for mail.
+    /// Until when to rest after a pass, and what troubles it.
+    fn after_pass(
+        &self,
+        deliverer: &mut Deliverer<'_>,
+        pass: Result<()>,
+        mail_might_try: bool,
+    ) -> Result<(Instant, Option<Error>)> {
+        let e = match pass {
+            Ok(()) => {
+                (deliverer.troubles, deliverer.renumbered) = (0, false);
+                self.record_trouble(DELIVER, None, None)?;
+                return Ok((self.next_work()?, None));
+            }
+            Err(e) if e.scope() == Scope::Process => return Err(e),
+            Err(e) => e,
+        };
+        if self.at_reader(|r| r.renumbered) == Some(true)
+            && !std::mem::replace(&mut deliverer.renumbered, true)
+        {
+            // The next look begins with the new UIDs. Only where that does not help is it trouble.
+            debug!("{}", e.then("looking again"));
+            return Ok((Instant::now(), None));
+        }
+        // How often it was tried without mail is no reason to let the mail wait longer.
+        if mail_might_try && !self.entrance.mail_may_try() {
+            deliverer.troubles = 0;
+        }
+        deliverer.troubles += 1;
+        // A source that lets us in once at a time: the watcher gives its session up with its next look.
+        let paused = e.reaction().again == Again::AfterPause && e.delay.is_none();
+        let one_too_many = deliverer.troubles == 1
+            && paused
+            && self.at_reader(Reader::is_one_too_many) == Some(true);
+        let wait = if one_too_many {
+            self.times.look
+        } else {
+            self.wait_after(&e, deliverer.troubles - 1)
+        };
+        self.record_trouble(DELIVER, Some(&e), Some(wait))?;
+        Ok((Instant::now() + wait, Some(e)))
+    }
+
+    /// Waits until there may be something to do. After a pass that went well that is as soon as there is
+    /// work. After trouble it is when its time has passed, or a file has changed that may mend it; earlier
+    /// for new mail alone, where our own limit for a day has room for it, or where only a sign-in without
+    /// any mail has failed.
     fn rest(
         &self,
+        deliverer: &mut Deliverer<'_>,
         until: Instant,
         trouble: Option<&Error>,
-        files: &mut Files,
-        watch: &Watch,
-        last_work: Instant,
     ) -> Result<()> {
         let own_limit = trouble.is_some_and(|e| e.own_limit);
         let mail_may_try = trouble.is_some() && self.entrance.mail_may_try();
@@ -148,35 +151,46 @@ impl Engine {
             if mail_may_try && self.work_is_due()? && self.inherit()? {
                 break;
             }
-            self.let_go(last_work);
+            self.let_go_of_idle(deliverer.last_work);
             self.not_ended()?;
-            let person = self.heartbeat.needs_person();
-            let asked_again = person && files.read_at.elapsed() >= self.times.needs_user;
-            let token = files.token_changed();
-            if files.config_changed() || asked_again {
-                // What is changed while it is read is read once more.
-                let config = ConfigFile::now(watch);
-                let news = self.take_over(watch, config != files.config)?;
-                *files = Files::new(config, self.setup());
-                // Else what holds us up does so still.
-                if news {
-                    break;
-                }
-            }
-            let person = trouble.is_some_and(|e| e.reaction().needs_person);
-            let ends = self.entrance.ends().is_some();
-            if token && (person || ends) {
-                self.entrance.note_other_credentials();
-                // Another route that shares it renews it too: a pause that was asked for is kept.
-                if person || wakeable {
-                    break;
-                }
+            if self.files_changed(deliverer, trouble)? {
+                break;
             }
             if wakeable && Instant::now() < step.min(until) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Takes over what has changed in the configuration and the token files. True when that is a reason to
+    /// try again.
+    fn files_changed(
+        &self,
+        deliverer: &mut Deliverer<'_>,
+        trouble: Option<&Error>,
+    ) -> Result<bool> {
+        let files = &mut deliverer.files;
+        let asked_again =
+            self.heartbeat.needs_person() && files.read_at.elapsed() >= self.times.needs_user;
+        let token = files.token_changed();
+        if files.config_changed() || asked_again {
+            // What is changed while it is read is read once more.
+            let config = ConfigFile::now(deliverer.watch);
+            let news = self.take_over(deliverer.watch, config != files.config)?;
+            *files = Files::new(config, self.setup());
+            // Else what holds us up does so still.
+            if news {
+                return Ok(true);
+            }
+        }
+        let person = trouble.is_some_and(|e| e.reaction().needs_person);
+        if token && (person || self.entrance.ends().is_some()) {
+            self.entrance.note_other_credentials();
+            // Another route that shares it renews it too: a pause that was asked for is kept.
+            return Ok(person || trouble.is_none());
+        }
+        Ok(false)
     }
 
     /// When there will be something to deliver, as far as is known.
@@ -209,8 +223,8 @@ impl Engine {
         }
     }
 
-    /// Sessions that have waited too long are let go.
-    fn let_go(&self, last_work: Instant) {
+    /// Ends the sessions that have waited too long for work.
+    fn let_go_of_idle(&self, last_work: Instant) {
         let old = self.sessions.take_idle_for(self.times.keep);
         let idle_reader =
             last_work.elapsed() >= self.times.keep && self.at_reader(Reader::is_open) == Some(true);
@@ -231,8 +245,8 @@ impl Engine {
         });
     }
 
-    /// Reads the configuration again, the passwords that it names included. What cannot be used changes
-    /// nothing but what is told. True when there is another one now. `changed`: its file.
+    /// Reads the configuration again, and the passwords that it names. One that cannot be used is told of,
+    /// and the one before still holds. True when another one holds now. `changed`: its file has.
     fn take_over(&self, watch: &Watch, changed: bool) -> Result<bool> {
         let config = Config::load(&watch.config_file, Utc::now());
         let config = match self.usable(config, watch.ledger_given) {
@@ -317,6 +331,32 @@ impl Engine {
 fn file_at(path: &Path) -> Option<(u64, u64)> {
     let file = fs::metadata(path).ok().filter(|m| m.len() > 0)?;
     Some((file.dev(), file.ino()))
+}
+
+/// What the delivering thread has to itself.
+struct Deliverer<'a> {
+    watch: &'a Watch,
+    files: Files,
+    /// Passes in a row that ended in trouble.
+    troubles: u32,
+    /// The source had new UIDs at the last pass, and was looked at again.
+    renumbered: bool,
+    /// When a message last got anywhere.
+    last_work: Instant,
+}
+
+impl Deliverer<'_> {
+    fn new(watch: &Watch, setup: Arc<Setup>) -> Deliverer<'_> {
+        let mut config = ConfigFile::now(watch);
+        config.changed_at = watch.config_of;
+        Deliverer {
+            watch,
+            files: Files::new(config, setup),
+            troubles: 0,
+            renumbered: false,
+            last_work: Instant::now(),
+        }
+    }
 }
 
 /// The files whose change may mend a trouble, as they were when they were last read.

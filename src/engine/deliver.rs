@@ -64,7 +64,7 @@ impl Engine {
                 bytes: BATCH_BYTES,
                 once,
             };
-            let rows = match self.next_batch(claim) {
+            let rows = match self.claim_batch(claim) {
                 Ok(rows) if rows.is_empty() => break,
                 Ok(rows) => rows,
                 // No fault of the session: it is kept for when more may be sent.

@@ -213,7 +213,7 @@ impl Engine {
             once: true,
         };
         if *now {
-            match self.next_batch(claim) {
+            match self.claim_batch(claim) {
                 Err(e) if e.own_limit => *now = false,
                 end => return end,
             }

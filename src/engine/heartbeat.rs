@@ -170,7 +170,7 @@ impl Engine {
             self.give(Sign::Alive);
         }
         if !well.is_empty() {
-            // It gives no word of its own: it is in order for as long as anything is.
+            // The configuration promises nothing of its own: it is in order for as long as anything is.
             well.push(CONFIG);
         }
         self.ledger.step(|l| l.beat(&well, Utc::now()))?;

@@ -36,40 +36,28 @@ impl Engine {
 
     fn until_done(self: &Arc<Engine>) -> Result<Ended> {
         self.adopt_in_flight(false)?;
-        let mut waits = 0;
-        let mut failing_since = None;
-        let mut discovered = false;
-        let mut renumbered = 0;
+        let mut course = Course::default();
         loop {
-            let pass = self.pass(&mut discovered);
+            let pass = self.pass(&mut course.discovered);
             if self.stopping() {
                 return Ok(Ended::Stopped);
             }
             // A worker that panicked could not say what it held.
             self.adopt_in_flight(true)?;
             if self.reader().renumbered {
-                // The next look begins with the new UIDs.
-                discovered = false;
-                renumbered += 1;
-                if renumbered > RENUMBERED_MAX {
-                    return Err(Error::connection(format!(
-                        "{} of the source gives its messages other UIDs again and again",
-                        self.setup().folder.name()
-                    ))
-                    .hint(
-                        "its operator should look into it; what was delivered is not sent twice",
-                    ));
-                }
+                self.begin_anew(&mut course)?;
             }
             let pass = match pass {
+                // Nothing is left to deliver, so nothing waits until the target has had its pause.
                 Err(e)
                     if e.reaction().again == Again::AfterPause
-                        && discovered
+                        && course.discovered
                         && !self.anything_open()? =>
                 {
-                    let then = match self.counter.counts().delivered.messages {
-                        0 => "nothing waits for it",
-                        _ => "all was delivered through fewer connections",
+                    let then = if self.counter.counts().delivered.messages == 0 {
+                        "nothing waits for it"
+                    } else {
+                        "all was delivered through fewer connections"
                     };
                     warn!("{}", e.then(then));
                     Ok(())
@@ -79,46 +67,18 @@ impl Engine {
             match pass {
                 // A refusal that is no message's own passes as a lost connection does.
                 Err(e) if e.scope() <= Scope::Session => {
-                    let patience = self.times.once_patience;
-                    let progress = self.counter.progress_at();
-                    let since = failing_since
-                        .filter(|t| *t >= progress)
-                        .unwrap_or_else(Instant::now);
-                    let left = patience.saturating_sub(since.elapsed());
-                    if left.is_zero() {
-                        return Err(e);
-                    }
-                    let e = e.advised();
-                    let wait = backoff(waits, self.times.reconnect).min(patience);
-                    waits += 1;
-                    let last = Utc::now() + TimeDelta::from_std(left).unwrap_or_default();
-                    let then = format!(
-                        "trying again in {}, until {}",
-                        span(wait.as_secs()),
-                        minute(last)
-                    );
-                    // What can be done about it is said once.
-                    match failing_since.replace(since) {
-                        Some(before) if before == since => warn!("{}", e.then(&then)),
-                        _ => warn!("{}", e.in_full(&then)),
-                    }
-                    self.ledger
-                        .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
-                    let until = Instant::now() + wait;
-                    self.pause.set(Some(until));
-                    self.wait(until, false)?;
-                    self.pause.set(None);
+                    self.wait_for_another_try(&mut course, e)?;
                     continue;
                 }
                 Err(e) => return Err(e),
                 Ok(()) => {
-                    if failing_since.take().is_some() {
+                    if course.failing_since.take().is_some() {
                         self.ledger.step(|l| l.trouble(PART, None, Utc::now()))?;
                     }
-                    waits = 0;
+                    course.waits = 0;
                 }
             }
-            match self.next_step(discovered)? {
+            match self.next_step(course.discovered)? {
                 Next::Now => {}
                 Next::At(at) => self.wait(at, false)?,
                 Next::Over => break,
@@ -126,10 +86,61 @@ impl Engine {
         }
         self.reader().logout();
         let (pending, failed) = self.ledger.step(|l| l.left())?;
-        Ok(match (pending, failed) {
-            (0, 0) => Ended::Done,
-            _ => Ended::Left { pending, failed },
+        Ok(if (pending, failed) == (0, 0) {
+            Ended::Done
+        } else {
+            Ended::Left { pending, failed }
         })
+    }
+
+    /// The source has new UIDs: the next look begins with them. A few times that is no trouble.
+    fn begin_anew(&self, course: &mut Course) -> Result<()> {
+        course.discovered = false;
+        course.renumbered += 1;
+        if course.renumbered <= RENUMBERED_MAX {
+            return Ok(());
+        }
+        Err(Error::connection(format!(
+            "{} of the source gives its messages other UIDs again and again",
+            self.setup().folder.name()
+        ))
+        .hint("its operator should look into it; what was delivered is not sent twice"))
+    }
+
+    /// Waits after a trouble that may pass; an error when it has lasted too long.
+    fn wait_for_another_try(&self, course: &mut Course, e: Error) -> Result<()> {
+        let patience = self.times.once_patience;
+        let progress = self.counter.progress_at();
+        let since = course
+            .failing_since
+            .filter(|t| *t >= progress)
+            .unwrap_or_else(Instant::now);
+        let left = patience.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            return Err(e);
+        }
+        let e = e.advised();
+        let wait = backoff(course.waits, self.times.reconnect).min(patience);
+        course.waits += 1;
+        let last = Utc::now() + TimeDelta::from_std(left).unwrap_or_default();
+        let then = format!(
+            "trying again in {}, until {}",
+            span(wait.as_secs()),
+            minute(last)
+        );
+        // What can be done about it is said once.
+        if course.failing_since.replace(since) == Some(since) {
+            warn!("{}", e.then(&then));
+        } else {
+            warn!("{}", e.in_full(&then));
+        }
+        self.ledger
+            .step(|l| l.trouble(PART, Some(&e), Utc::now()))?;
+        let until = Instant::now() + wait;
+        self.pause.set(Some(until));
+        self.wait(until, false)?;
+        self.pause.set(None);
+        Ok(())
     }
 
     /// Is there a row whose message waits, is under way, or was sent and not looked at?
@@ -156,6 +167,19 @@ impl Engine {
         let next = unresolved.into_iter().chain(self.pause.next_due()).min();
         Ok(next.map_or(Next::Over, Next::At))
     }
+}
+
+/// How a run has gone so far.
+#[derive(Default)]
+struct Course {
+    /// The source was looked through for new mail.
+    discovered: bool,
+    /// How often it had new UIDs since.
+    renumbered: u32,
+    /// Waits since a pass last went well.
+    waits: u32,
+    /// No message got anywhere since then.
+    failing_since: Option<Instant>,
 }
 
 enum Next {

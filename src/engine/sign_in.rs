@@ -99,8 +99,8 @@ impl Engine {
         opened
     }
 
-    /// Is it time to try? A refusal that nobody has heard of is enough for now: servers ban whoever tries a
-    /// wrong password again and again.
+    /// Is it time to try? Not while a refusal is still to be reported: servers ban whoever tries a wrong
+    /// password again and again.
     fn sign_in_is_due(&self) -> bool {
         let known = lock(&self.entrance.known);
         if let Some(e) = &known.refused
@@ -116,8 +116,8 @@ impl Engine {
         known.open_at.is_none_or(|at| at.elapsed() >= most)
     }
 
-    /// To be done beside the look at the source, where that is waited for anyway: what it finds goes through
-    /// this session.
+    /// With `--once`: opens a session with the target while the source is looked at, which takes its time
+    /// anyway. What is found there goes through this session.
     pub(super) fn sign_in_beside(&self) -> Option<Task> {
         let once = self.once.load(Ordering::Relaxed);
         if !once || self.sessions.any_idle() || !self.sign_in_is_due() {
@@ -201,8 +201,8 @@ impl Engine {
         Ok(())
     }
 
-    /// A token that is good for an hour more says nothing of the time after it. Each `--once` would renew it
-    /// again; the next one that finds it run out will say.
+    /// Renews the token before its time: that it is good for an hour more does not say that it can be renewed
+    /// then. Not with `--once`, where each run would renew it again, and the first that finds it run out says so.
     fn renew(&self) {
         let ends = match self.setup().target.renew(Utc::now()) {
             Ok(()) => None,

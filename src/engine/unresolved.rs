@@ -1,5 +1,6 @@
-//! Rows whose APPEND ended unseen and that no worker holds: since when, why, and from when on a look for
-//! them tells something new. All of it begins anew with the process; which rows they are the ledger knows.
+//! Rows that no worker holds and that are still in flight, since nobody saw how their APPEND ended: since when
+//! that is so, why, and from when on looking for them again may tell something new. The ledger knows which
+//! rows they are; the rest begins anew with each process.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -50,7 +51,7 @@ impl Unresolved {
         self.rows().insert(row.id, Open::new(row, Some(why)));
     }
 
-    /// Rows in flight that no worker holds: the time of those that are not known yet counts from now.
+    /// Takes in the rows in flight that no worker holds. For those that were not known, time counts from now.
     pub(super) fn adopt(&self, rows: &[Row], why: Option<&Error>) {
         let mut open = self.rows();
         for row in rows {

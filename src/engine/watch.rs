@@ -13,7 +13,7 @@ use super::{Engine, history, lock};
 use crate::config::Since;
 use crate::error::{Error, Fault, Result, Scope};
 use crate::folder::Folder;
-use crate::ledger::{MailboxRow, Progress, Shared};
+use crate::ledger::{MailboxRow, Progress, Row, Shared};
 use crate::message::{Discovered, Flags, Time, Uid};
 use crate::session::{SET_MAX, View};
 use crate::text::{counted, minute};
@@ -43,7 +43,7 @@ pub(super) struct Looked {
     pub(super) new: usize,
     /// Nothing was known of the mailbox before.
     pub(super) first: bool,
-    /// The rows are still to be matched with those of older incarnations: many of the new ones are none.
+    /// The new rows are still to be matched with those of older incarnations: many are of known messages.
     pub(super) matching: bool,
     /// The source does not tell of all that it says it holds. What it tells of is recorded.
     pub(super) trouble: Option<Error>,
@@ -52,14 +52,15 @@ pub(super) struct Looked {
 impl Looked {
     /// How many messages came, where that is known.
     pub(super) fn say(&self, folder: &Folder) {
-        match (self.matching, self.first) {
-            (true, _) => {}
-            (false, true) => info!(
-                "{} to copy in {}",
-                several(self.new, "message"),
-                folder.name()
-            ),
-            (false, false) => info!("{} in {}", several(self.new, "new message"), folder.name()),
+        let name = folder.name();
+        if self.matching {
+            // Nobody knows yet how many of them are new.
+            return;
+        }
+        if self.first {
+            info!("{} to copy in {name}", several(self.new, "message"));
+        } else {
+            info!("{} in {name}", several(self.new, "new message"));
         }
     }
 }
@@ -115,7 +116,7 @@ fn discover(
     {
         view = reader.source()?.look_past_uid_next()?;
     }
-    let mut mailbox = mailbox(ledger, folder, &view, reader.reused, look)?;
+    let mut mailbox = renew_mailbox(ledger, folder, &view, reader.reused, look)?;
     reader.reused = false;
     reader.note_row(&mailbox);
     let mut out = Looked {
@@ -127,37 +128,12 @@ fn discover(
     let mut whole = true;
     let mut counted_view = view;
     if reader.settled != Some(view) {
-        let mut latest = latest(reader, ledger, &mailbox, look.now)?;
-        if latest.is_none() {
-            let view = reader.source()?.view();
-            mailbox = self::mailbox(ledger, folder, &view, true, look)?;
-            reader.note_row(&mailbox);
-            latest = self::latest(reader, ledger, &mailbox, look.now)?;
-        }
-        let Some((new, all, seen)) = latest else {
-            return Err(Error::connection(format!(
-                "{} of the source changes the meaning of its UIDs while it is looked at",
-                folder.name()
-            )));
-        };
+        let (new, all, seen) = record_latest(reader, ledger, &mut mailbox, look)?;
         out.new += new;
         whole &= all;
         counted_view = seen;
     }
-    let due = |at: Instant| at.elapsed() >= look.reconcile;
-    let again = reader.lists.again_at.is_none_or(|at| Instant::now() >= at);
-    if again && (!mailbox.history_done || reader.reconciled_at.is_none_or(due)) {
-        let (new, all) = if mailbox.history_done {
-            history::reconcile(reader, ledger, &mailbox, look.now)?
-        } else {
-            history::record_history(reader, ledger, &mailbox, look.now)?
-        };
-        out.new += new;
-        reader.note_list(all);
-        if all {
-            reader.reconciled_at = Some(Instant::now());
-        }
-    }
+    out.new += record_the_rest(reader, ledger, &mailbox, look)?;
     whole &= reader.lists.shortened == 0;
     out.matching = !mailbox.inherited;
     if whole {
@@ -178,8 +154,33 @@ fn discover(
     Ok(out)
 }
 
-/// The row of the mailbox that belongs to this view, made or renewed where needed.
-fn mailbox(
+/// Of messages that are not among the latest: history while it is not done, and now and then whatever was
+/// missed. How many rows are new.
+fn record_the_rest(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    look: Look,
+) -> Result<usize> {
+    let due = |at: Instant| at.elapsed() >= look.reconcile;
+    let again = reader.lists.again_at.is_none_or(|at| Instant::now() >= at);
+    if !again || (mailbox.history_done && !reader.reconciled_at.is_none_or(due)) {
+        return Ok(0);
+    }
+    let (new, all) = if mailbox.history_done {
+        history::reconcile(reader, ledger, mailbox, look.now)?
+    } else {
+        history::record_history(reader, ledger, mailbox, look.now)?
+    };
+    reader.note_list(all);
+    if all {
+        reader.reconciled_at = Some(Instant::now());
+    }
+    Ok(new)
+}
+
+/// Makes or renews the row of the mailbox, where needed, so that it belongs to this view. Returns it.
+fn renew_mailbox(
     ledger: &Shared,
     folder: &Folder,
     view: &View,
@@ -231,13 +232,13 @@ fn mailbox(
     })
 }
 
-/// Says UIDNEXT that messages below our cursor will get its UIDs again?
-/// An empty mailbox says nothing of that: its store may be away for a moment.
+/// Is UIDNEXT below our cursor, so that UIDs that we know will be given to other messages? An empty mailbox
+/// does not count: its store may be away for a moment.
 fn went_back(view: &View, known: &MailboxRow) -> bool {
     view.uid_next_stated && view.uid_next < known.next_uid && view.exists > 0
 }
 
-/// Once of a mailbox that has other UIDs each time.
+/// Warns of new UIDs; only once where a mailbox has others each time.
 fn say_renumbered(name: &str, old: &MailboxRow, unstable: bool, view: &View) {
     if old.is_unstable() {
         debug!(
@@ -257,7 +258,7 @@ fn say_renumbered(name: &str, old: &MailboxRow, unstable: bool, view: &View) {
     }
 }
 
-/// As it is remembered: the start is a date fixed at the first run, and moves only when this does.
+/// As the ledger remembers it. The start is a date that the first run fixes; it moves only when this text does.
 fn since_text(since: Since) -> String {
     match since {
         Since::All => "all".into(),
@@ -271,10 +272,34 @@ pub(super) type Recorded = (usize, bool);
 /// The same, and the view that was counted.
 type Latest = (usize, bool, View);
 
+/// Records the latest messages. Where UIDs turn out to name other messages than they did, a new incarnation
+/// of the mailbox begins, and they are recorded in that.
+fn record_latest(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &mut MailboxRow,
+    look: Look,
+) -> Result<Latest> {
+    if let Some(latest) = compare_and_record(reader, ledger, mailbox, look.now)? {
+        return Ok(latest);
+    }
+    let setup = reader.setup();
+    let view = reader.source()?.view();
+    *mailbox = renew_mailbox(ledger, &setup.folder, &view, true, look)?;
+    reader.note_row(mailbox);
+    let latest = compare_and_record(reader, ledger, mailbox, look.now)?;
+    latest.ok_or_else(|| {
+        Error::connection(format!(
+            "{} of the source changes the meaning of its UIDs while it is looked at",
+            setup.folder.name()
+        ))
+    })
+}
+
 /// Compares the newest rows with what bears their UIDs now, and records what stands above and between
 /// them: new mail, and mail that became visible later than mail with a higher UID. The cursor moves only
 /// past what was counted. None where a UID names another message now.
-fn latest(
+fn compare_and_record(
     reader: &mut Reader,
     ledger: &Shared,
     mailbox: &MailboxRow,
@@ -300,48 +325,65 @@ fn latest(
             return Ok(Some((new, true, view)));
         }
         let told = told_from(reader, mailbox, from, &view)?;
-        let mut suspects = Vec::new();
-        for d in told.named.iter() {
-            let known = newest.binary_search_by_key(&d.uid, |row| row.about.uid);
-            if let Ok(at) = known
-                && contradicts(d, &newest[at].about)
-            {
-                suspects.push(newest[at].about.clone());
-            }
-        }
+        let suspects = contradicted(&newest, &told.named);
         if !suspects.is_empty() && reader.name_others(&suspects)? {
             return Ok(None);
         }
-        let missing = ledger.step(|l| l.without_row(mailbox.id, told.uids))?;
-        for set in missing.chunks(SET_MAX) {
-            let mut found = told.named.clone();
-            found.retain(|d| set.binary_search(&d.uid).is_ok());
-            let rest: Vec<Uid> = set
-                .iter()
-                .copied()
-                .filter(|uid| found.iter().all(|d| d.uid != *uid))
-                .collect();
-            found.extend(described(reader, &rest)?);
-            let next = set.last().map_or(0, |last| last.0 + 1);
-            let Some(n) = record(
-                ledger,
-                mailbox,
-                found,
-                if told.whole { next } else { 0 },
-                now,
-            )?
-            else {
-                return Ok(None);
-            };
-            new += n;
-        }
-        if told.whole {
+        let whole = told.whole;
+        let Some(n) = record_told(reader, ledger, mailbox, told, now)? else {
+            return Ok(None);
+        };
+        new += n;
+        if whole {
             record(ledger, mailbox, Vec::new(), view.uid_next, now)?;
             return Ok(Some((new, true, view)));
         }
         debug!("{} was told of in part", reader.setup().folder.name());
     }
     Ok(Some((new, false, reader.source()?.view())))
+}
+
+/// The rows, in ascending order, whose UIDs are said to name messages that they cannot be.
+fn contradicted(rows: &[Row], told: &[Discovered]) -> Vec<Discovered> {
+    let mut out = Vec::new();
+    for d in told {
+        let known = rows.binary_search_by_key(&d.uid, |row| row.about.uid);
+        if let Ok(at) = known
+            && contradicts(d, &rows[at].about)
+        {
+            out.push(rows[at].about.clone());
+        }
+    }
+    out
+}
+
+/// Records what was told of and has no row. How many rows are new; None as in [`record`].
+fn record_told(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    told: Told,
+    now: Time,
+) -> Result<Option<usize>> {
+    let mut new = 0;
+    let missing = ledger.step(|l| l.without_row(mailbox.id, told.uids))?;
+    for set in missing.chunks(SET_MAX) {
+        let mut found = told.named.clone();
+        found.retain(|d| set.binary_search(&d.uid).is_ok());
+        let rest: Vec<Uid> = set
+            .iter()
+            .copied()
+            .filter(|uid| found.iter().all(|d| d.uid != *uid))
+            .collect();
+        found.extend(described(reader, &rest)?);
+        let last = set.last().filter(|_| told.whole);
+        let next = last.map_or(0, |last| last.0 + 1);
+        let Some(n) = record(ledger, mailbox, found, next, now)? else {
+            return Ok(None);
+        };
+        new += n;
+    }
+    Ok(Some(new))
 }
 
 /// What the source tells from a UID on.
@@ -355,7 +397,7 @@ struct Told {
 
 fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) -> Result<Told> {
     if view.uid_next.saturating_sub(mailbox.next_uid) <= FEW {
-        // The usual case in one flight. Where it fails, the way below finds out why.
+        // The usual case takes one round trip. Where it fails, the way below finds out why.
         match reader.source()?.metadata_from(from) {
             Ok((told, whole)) => {
                 let mut uids: Vec<Uid> = told.iter().map(|(uid, _)| *uid).collect();

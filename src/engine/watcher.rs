@@ -13,6 +13,7 @@ use super::bisect::may_be_a_messages;
 use super::daemon::{SLACK, WATCH, Watch, route};
 use super::reader::Reader;
 use super::setup::Setup;
+use super::watch::Looked;
 use crate::error::{Error, Result, Scope};
 
 /// IDLEs in a row that end too early, before the server is polled instead.
@@ -78,37 +79,14 @@ impl Engine {
                 return self.end_with(fatal);
             }
             let person = e.reaction().needs_person;
-            self.pause(wait, &watcher.setup, person.then_some(edition));
+            self.wait_unchanged(wait, &watcher.setup, person.then_some(edition));
         }
     }
 
     /// One look, what is new recorded, and one wait for more.
     fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
-        // A source that lets in one of us at a time has room for the deliverer's session alone.
-        let mut shares = watcher.shares_until.is_some_and(|at| Instant::now() < at);
-        if !shares && self.at_reader(Reader::is_one_too_many) == Some(true) {
-            warn!(
-                "the source lets us in once at a time; looking every {} s through the one session",
-                how.poll.as_secs()
-            );
-            watcher.shares_until = Some(Instant::now() + IDLE_AGAIN);
-            shares = true;
-        }
-        let looked = if shares {
-            watcher.reader.logout();
-            let mut reader = self.reader();
-            self.discover(&mut reader)?
-        } else if watcher.reader.unstable {
-            // Of what comes from now on this session is told in IDLE.
-            watcher.reader.look()?;
-            // Its UIDs hold within one view alone, so it is the deliverer's that is recorded.
-            let mut reader = self.reader();
-            let looked = self.discover(&mut reader)?;
-            watcher.reader.unstable = reader.unstable;
-            looked
-        } else {
-            self.discover(&mut watcher.reader)?
-        };
+        let shares = self.shares_a_session(watcher, how);
+        let looked = self.look(watcher, shares)?;
         watcher.looked = true;
         if looked.matching {
             self.wake();
@@ -128,22 +106,62 @@ impl Engine {
             self.announce(polls.then_some(how.poll));
         }
         if polls {
-            self.pause(how.poll, &watcher.setup, None);
-            return Ok(());
+            self.wait_unchanged(how.poll, &watcher.setup, None);
+            Ok(())
+        } else {
+            self.idle(watcher, how)
         }
+    }
+
+    /// Is there room for the deliverer's session with the source alone? Some servers let us in once at a time.
+    fn shares_a_session(&self, watcher: &mut Watcher, how: &Watch) -> bool {
+        if watcher.shares_until.is_some_and(|at| Instant::now() < at) {
+            return true;
+        }
+        if self.at_reader(Reader::is_one_too_many) != Some(true) {
+            return false;
+        }
+        warn!(
+            "the source lets us in once at a time; looking every {} s through the one session",
+            how.poll.as_secs()
+        );
+        watcher.shares_until = Some(Instant::now() + IDLE_AGAIN);
+        true
+    }
+
+    fn look(&self, watcher: &mut Watcher, shares: bool) -> Result<Looked> {
+        if shares {
+            watcher.reader.logout();
+            let mut reader = self.reader();
+            self.discover(&mut reader)
+        } else if watcher.reader.unstable {
+            // Of what comes from now on this session is told in IDLE.
+            watcher.reader.look()?;
+            // UIDs hold within one view alone here, so those of the deliverer's view are recorded.
+            let mut reader = self.reader();
+            let looked = self.discover(&mut reader)?;
+            watcher.reader.unstable = reader.unstable;
+            Ok(looked)
+        } else {
+            self.discover(&mut watcher.reader)
+        }
+    }
+
+    /// One IDLE. A server that is of no use for it is polled from then on.
+    fn idle(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
         self.promise(WATCH, self.times.look + self.times.command * 2 + SLACK);
         let begun = Instant::now();
         let source = watcher.reader.source()?;
         let end = source.idle(self.times.look);
         let usable = source.usable();
         let told = end.as_ref().is_ok_and(|told| *told);
-        match &end {
+        if let Err(e) = &end
+            && usable
+            && may_be_a_messages(e)
+        {
             // Announced and refused: the same would be said each time.
-            Err(e) if usable && may_be_a_messages(e) => {
-                watcher.poll_instead("announces IDLE and refuses it", how);
-                return Ok(());
-            }
-            _ => {}
+            watcher.poll_instead("announces IDLE and refuses it", how);
+            return Ok(());
         }
         // A server that ends each IDLE, or the session with it, is as good as one without.
         let short = match &end {
@@ -169,9 +187,9 @@ impl Engine {
         info!("watching {name} of {source} ({how})");
     }
 
-    /// Waits on a part's own thread, until the run ends or the configuration changes; or the source's
-    /// token file, where it is still of this edition that a person is waited for.
-    fn pause(&self, wait: Duration, setup: &Arc<Setup>, edition: Option<u64>) {
+    /// Waits on this thread, but not past the end of the run or a change of the configuration. With `edition`
+    /// also not past a change of the source's token file: that is what a person was to mend.
+    fn wait_unchanged(&self, wait: Duration, setup: &Arc<Setup>, edition: Option<u64>) {
         let until = Instant::now() + wait;
         while !self.stopping()
             && Arc::ptr_eq(&self.setup(), setup)
@@ -212,7 +230,7 @@ impl Watcher {
         self.idle && self.idle_again_at.is_none_or(|at| Instant::now() >= at)
     }
 
-    /// Said once: what is no different at the next try needs no other word.
+    /// From now on the mailbox is looked at in intervals, for some hours. Only the first time is it a warning.
     fn poll_instead(&mut self, why: &str, how: &Watch) {
         let every = how.poll.as_secs();
         if self.idle_again_at.is_none() {

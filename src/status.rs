@@ -1,52 +1,139 @@
-//! What `status` says of a ledger: for people, and as JSON (the contract of design 2.3). Not for
-//! finding anything out: that is `ledger`'s `summary`.
+//! What `status` says of a ledger: one report, whose fields are those of `status --json` (the contract of
+//! design 2.3), and which is rendered as JSON here and for people in `text`. Not for finding anything out: that
+//! is `ledger`'s `summary`.
 //!
-//! Times are told as spans, or by the clock of the place where it is asked beside UTC, in which the
-//! ledger has them; "today" is the day of that place, and says so. Whatever stands in the ledger as text
-//! may have been written there by anybody: it is made safe before it is shown.
+//! Whatever stands in the ledger as text may have been written there by anybody: it is [`Foreign`], which is
+//! made safe wherever it is shown.
 
+use std::fmt;
 use std::path::Path;
 
-use chrono::{Local, NaiveTime, Utc};
-use serde_json::{Value, json};
+use chrono::{Local, Utc};
+use serde::{Serialize, Serializer};
 
-use crate::error::{Result, shown_within};
-use crate::ledger::{self, FailedRow, Ledger, Part, PutOffRow, Reasons, Route, Summary, Trouble};
+use crate::error::{Error, Result, shown_within};
+use crate::ledger::{self, Ledger, Part, Summary, TroubleKind};
 use crate::message::{Time, time_text};
-use crate::text::{Page, bytes_text, counted, minute, span, thousands};
 
 mod import;
 mod life;
 #[cfg(test)]
 mod tests;
+mod text;
 
-use import::Import;
+pub use import::Import;
+pub use life::{State, is_running};
 
-pub use life::is_running;
+use life::Life;
 
 /// Reasons of failures that are told apart.
 const REASONS: usize = 5;
 
 /// The most characters of one text out of the ledger: anybody may have written into the file.
 const TEXT_MAX: usize = 2000;
-/// Of the name of an account in the first line, which is not broken into several.
-const NAME_MAX: usize = 254;
 
-/// A ledger at one moment.
+/// Ledgers at one moment.
+#[derive(Debug, Serialize)]
 pub struct Report {
-    route: Option<Route>,
-    state_file: String,
-    summary: Summary,
-    /// Whether a run holds the ledger, where that can be asked.
-    held: Option<bool>,
-    import: Option<Import>,
-    files: String,
-    reasons: Reasons,
-    /// What failed, and what is put off.
-    failed: Option<(Vec<FailedRow>, Vec<PutOffRow>)>,
-    /// When today began.
-    midnight: Time,
-    now: Time,
+    pub routes: Vec<RouteReport>,
+}
+
+/// One ledger. Keys may be added, never renamed; what is not known is null.
+#[derive(Debug, Serialize)]
+pub struct RouteReport {
+    pub source: Option<Foreign>,
+    pub target: Option<Foreign>,
+    pub state_file: Foreign,
+    /// By its signs of life alone.
+    pub running: bool,
+    /// With what is put off.
+    pub pending: u64,
+    pub in_flight: u64,
+    pub delivered: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    pub gone: u64,
+    /// When the longest-waiting message was discovered.
+    pub oldest_pending: Option<Moment>,
+    /// When the last message was sent.
+    pub last_delivered_at: Option<Moment>,
+    pub last_sign_of_life: Option<Moment>,
+    /// The gravest.
+    pub trouble: Option<Trouble>,
+    pub troubles: Vec<PartTrouble>,
+    pub state: State,
+    pub running_since: Option<Moment>,
+    pub delivered_today: u64,
+    /// When today began, by the clock of the place where it is asked.
+    pub today_since: Moment,
+    pub pending_bytes: u64,
+    /// What is put off.
+    pub backoff: u64,
+    pub next_attempt_at: Option<Moment>,
+    pub import: Option<Import>,
+    /// How many there are in all.
+    pub failure_reasons: u64,
+    /// The commonest first.
+    pub failures: Vec<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_messages: Option<Vec<FailedMessage>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub put_off_messages: Option<Vec<PutOffMessage>>,
+    #[serde(skip)]
+    life: Life,
+    #[serde(skip)]
+    asked: Moment,
+    /// What a command must be given to mean this ledger.
+    #[serde(skip)]
+    files: Foreign,
+}
+
+/// What troubles a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trouble {
+    #[serde(serialize_with = "by_name")]
+    pub kind: TroubleKind,
+    pub message: Foreign,
+    pub hint: Option<Foreign>,
+    pub since: Moment,
+}
+
+#[derive(Debug, Serialize)]
+pub struct PartTrouble {
+    #[serde(flatten)]
+    pub trouble: Trouble,
+    pub part: Foreign,
+}
+
+/// Why so many messages failed.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    pub error: Foreign,
+    pub messages: u64,
+}
+
+/// A message that was given up.
+#[derive(Debug, Serialize)]
+pub struct FailedMessage {
+    pub id: i64,
+    pub date: Moment,
+    pub size: Option<u64>,
+    pub sender: Option<Foreign>,
+    pub subject: Option<Foreign>,
+    pub message_id: Option<Foreign>,
+    pub error: Foreign,
+}
+
+/// A message that was refused and waits for its next try.
+#[derive(Debug, Serialize)]
+pub struct PutOffMessage {
+    pub id: i64,
+    pub date: Moment,
+    pub size: Option<u64>,
+    pub message_id: Option<Foreign>,
+    pub attempts: u64,
+    pub next_attempt_at: Moment,
+    pub error: Foreign,
 }
 
 /// What is asked for.
@@ -63,385 +150,133 @@ pub struct Asked<'a> {
 
 impl Report {
     pub fn new(ledger: &Ledger, asked: &Asked<'_>, now: Time) -> Result<Report> {
-        let state_file = asked.state_file;
-        let midnight = midnight(now);
-        let before = ledger::is_held(state_file);
-        let mut summary = ledger.summary(midnight, now)?;
-        // In this order: a run that has just begun is not taken for one that was killed, ...
-        let held = ledger::is_held(state_file);
-        if before == Some(true) && held == Some(false) {
-            // ... nor one that has just ended.
-            summary = ledger.summary(midnight, now)?;
-        }
-        let parts = &summary.parts;
-        let since = running_since(parts, held, now);
-        let limit = asked.upload_limit;
         Ok(Report {
-            route: ledger.route()?,
-            import: Import::of(ledger, &summary.backlog, since, limit, now)?,
-            state_file: safe(&state_file.display().to_string()),
-            summary,
-            held,
-            reasons: ledger.reasons(REASONS)?,
-            files: safe(asked.files),
-            failed: if asked.with_failed {
-                Some((ledger.failed()?, ledger.put_off()?))
-            } else {
-                None
-            },
-            midnight,
-            now,
+            routes: vec![RouteReport::new(ledger, asked, now)?],
         })
     }
 
-    pub fn json(&self) -> Value {
-        let s = &self.summary;
-        let text = |t: &Option<String>| t.as_deref().map(safe);
-        let time = |t: Option<Time>| t.map(time_text);
-        let trouble = |t: &Trouble| {
-            json!({
-                "kind": t.kind.name(), "message": safe(&t.message), "hint": text(&t.hint), "since": time_text(t.since),
-            })
-        };
-        let mut troubles = self.troubles();
-        let mut route = json!({
-            "source": self.route.as_ref().map(|r| safe(&r.source())),
-            "target": self.route.as_ref().map(|r| safe(&r.target_user)),
-            "state_file": self.state_file,
-            "running": is_running(&self.summary.parts, None, self.now),
-            "pending": s.backlog.messages,
-            "in_flight": s.in_flight,
-            "delivered": s.delivered,
-            "failed": s.failed,
-            "skipped": s.skipped,
-            "gone": s.gone,
-            "oldest_pending": time(s.backlog.oldest),
-            "last_delivered_at": time(s.last_delivered_at),
-            "last_sign_of_life": time(self.last_sign_of_life()),
-            "trouble": troubles.next().map(|(_, t)| trouble(t)),
-            "troubles": self.troubles().map(|(part, t)| {
-                let mut one = trouble(t);
-                one["part"] = safe(&part.name).into();
-                one
-            }).collect::<Vec<_>>(),
-            "state": self.state().0.name(),
-            "running_since": time(self.running_since()),
-            "delivered_today": s.delivered_since,
-            "today_since": time_text(self.midnight),
-            "pending_bytes": s.backlog.bytes,
-            "backoff": s.backlog.later,
-            "next_attempt_at": time(s.backlog.next_attempt_at),
-            "import": self.import.as_ref().map(|i| json!({
-                "done": i.done().messages, "done_bytes": i.done().bytes,
-                "all": i.all().messages, "all_bytes": i.all().bytes,
-                "listing": i.listing, "seconds_left": i.seconds_left(),
-            })),
-            "failure_reasons": self.reasons.all,
-            "failures": self.reasons.commonest.iter().map(|(reason, n)| {
-                json!({ "error": safe(reason), "messages": n })
-            }).collect::<Vec<_>>(),
-        });
-        if let Some((failed, put_off)) = &self.failed {
-            route["failed_messages"] = failed
-                .iter()
-                .map(|f| {
-                    json!({
-                        "id": f.id.0, "date": time_text(f.internal_date), "size": f.size, "sender": text(&f.sender),
-                        "subject": text(&f.subject), "message_id": text(&f.message_id), "error": safe(&f.last_error),
-                    })
-                })
-                .collect();
-            route["put_off_messages"] = put_off
-                .iter()
-                .map(|p| {
-                    json!({
-                        "id": p.id.0, "date": time_text(p.internal_date), "size": p.size, "message_id": text(&p.message_id),
-                        "attempts": p.attempts, "next_attempt_at": time_text(p.next_attempt_at), "error": safe(&p.last_error),
-                    })
-                })
-                .collect();
-        }
-        json!({ "routes": [route] })
+    /// In one line.
+    pub fn json(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map_err(|e| Error::fatal(format!("the report cannot be written as JSON: {e}")))
     }
+}
 
-    /// In lines of so many columns, without colour.
-    pub fn text(&self, width: usize) -> String {
-        let mut out = Page::new(width);
-        // Whole, however narrow the screen is: who reads it alone reads all of it.
-        out.line(&self.first_line());
-        self.life(&mut out);
-        out.blank();
-        self.counts(&mut out);
-        if let Some(import) = &self.import {
-            out.blank();
-            out.add("  so far: ", "  ", &import.text());
-        }
-        self.failures(&mut out);
-        let several = self.troubles().nth(1).is_some();
-        for (part, trouble) in self.troubles() {
-            let part = if several {
-                format!("{}, ", safe(&part.name))
-            } else {
-                String::new()
-            };
-            out.blank();
-            out.add(
-                "",
-                "  ",
-                &format!(
-                    "trouble ({part}began {}): {}",
-                    self.when(trouble.since),
-                    safe(&trouble.message)
-                ),
-            );
-            if let Some(hint) = &trouble.hint {
-                out.add("", "  ", &format!("hint: {}", safe(hint)));
-            }
-        }
-        if let Some((failed, put_off)) = &self.failed {
-            for f in failed {
-                out.blank();
-                failure(&mut out, f);
-            }
-            for p in put_off {
-                out.blank();
-                self.put_off(&mut out, p);
-            }
-        }
-        out.text()
-    }
-
-    fn state(&self) -> (life::State, String) {
-        life::state(&self.summary, self.held, self.now)
-    }
-
-    fn first_line(&self) -> String {
-        let name = |name: &str| shown_within(name.as_bytes(), NAME_MAX);
-        let whose = match &self.route {
-            Some(r) => format!("{} into {}", name(&r.source()), name(&r.target_user)),
-            None => self.state_file.clone(),
-        };
-        format!("{}: {whose}", self.state().1)
-    }
-
-    /// What runs, since when, and what should and does not.
-    fn life(&self, out: &mut Page) {
-        let parts = &self.summary.parts;
-        let beat = self.last_sign_of_life().map(|at| self.when(at));
-        let ended = parts.iter().filter_map(|p| p.ended_at).max();
-        let goes_on = parts.iter().any(|p| p.ended_at.is_none());
-        let sentence = match (self.running_since(), beat) {
-            (Some(since), Some(beat)) => {
-                format!("running since {}, last sign of life {beat}", minute(since))
-            }
-            (None, Some(beat)) if goes_on && self.held == Some(true) => format!(
-                "a run holds this ledger, and the last sign of life came {beat}: it may hang, or it has only just begun; if it stays so, restart it: nothing is lost"
-            ),
-            _ if self.held == Some(true) => {
-                "a run holds this ledger: it has only just begun, or is just ending".into()
-            }
-            (None, Some(beat)) if goes_on => format!(
-                "the last sign of life came {beat}, and no end of the run was recorded. Was it killed? Start it again: nothing is lost"
-            ),
-            _ => match ended {
-                Some(at) => format!("the last run ended {}", self.when(at)),
-                None => "no run has used this ledger yet".into(),
-            },
-        };
-        out.add("  ", "  ", &sentence);
-        if !self.alive() {
-            return;
-        }
-        for part in parts
-            .iter()
-            .filter(|p| p.ended_at.is_none() && !life::lives(p, self.now))
-        {
-            out.add(
-                "  ",
-                "  ",
-                &format!(
-                    "but its part \"{}\" gave the last sign of life {}: it may hang; restart it, nothing is lost",
-                    safe(&part.name),
-                    self.when(part.beat_at)
-                ),
-            );
-        }
-    }
-
-    fn counts(&self, out: &mut Page) {
-        let s = &self.summary;
-        let put_off = s.backlog.later;
-        let next = s.backlog.next_attempt_at;
-        let due = match s.backlog.messages - put_off {
-            0 => None,
-            _ if self.alive() => Some("due now".to_string()),
-            1 => Some("the next run tries it".into()),
-            _ => Some("the next run tries them".into()),
-        };
-        let sent = s.last_delivered_at;
-        let files = &self.files;
-        let tell = match &self.failed {
-            None => format!("`imap-to-gmail status --failed{files}` says which"),
-            Some(_) => format!("`imap-to-gmail retry-failed{files}` tries them again"),
-        };
-        let midnight = if self.midnight.time() == NaiveTime::MIN {
-            "since midnight (UTC)".to_string()
+impl RouteReport {
+    fn new(ledger: &Ledger, asked: &Asked<'_>, now: Time) -> Result<RouteReport> {
+        let today_since = midnight(now);
+        let (s, held) = seen(ledger, asked.state_file, today_since, now)?;
+        let running_since = life::running_since(&s.parts, held, now);
+        let route = ledger.route()?;
+        let reasons = ledger.reasons(REASONS)?;
+        let (failed, put_off) = if asked.with_failed {
+            (Some(ledger.failed()?), Some(ledger.put_off()?))
         } else {
-            format!("since midnight ({} UTC)", self.midnight.format("%H:%M"))
+            (None, None)
         };
-        for (name, count, always, note) in [
-            (
-                "delivered",
-                s.delivered,
-                true,
-                sent.map(|t| format!("last sent {}", self.when(t))),
-            ),
-            (
-                "  today",
-                s.delivered_since,
-                s.delivered > 0,
-                Some(midnight),
-            ),
-            ("pending", s.backlog.messages, true, due),
-            (
-                "  put off",
-                put_off,
-                false,
-                next.map(|t| {
-                    let next = format!("next attempt {}", self.when(t));
-                    match &self.failed {
-                        None => {
-                            format!("{next}; `imap-to-gmail status --failed{files}` says why")
-                        }
-                        Some(_) => next,
-                    }
-                }),
-            ),
-            ("in flight", s.in_flight, false, None),
-            ("failed", s.failed, true, (s.failed > 0).then_some(tell)),
-            ("skipped", s.skipped, false, None),
-            ("gone", s.gone, false, None),
-        ] {
-            if count > 0 || always {
-                let row = format!("  {name:<10}{:>10}    ", thousands(count));
-                out.add(&row, &" ".repeat(row.len()), &note.unwrap_or_default());
-            }
-        }
+        let troubles: Vec<PartTrouble> = s.parts.iter().filter_map(PartTrouble::of).collect();
+        let (state, headline) = life::state(&s, held, now);
+        Ok(RouteReport {
+            source: route.as_ref().map(|r| Foreign(r.source())),
+            target: route.map(|r| Foreign(r.target_user)),
+            state_file: Foreign(asked.state_file.display().to_string()),
+            running: is_running(&s.parts, None, now),
+            pending: s.backlog.messages,
+            in_flight: s.in_flight,
+            delivered: s.delivered,
+            failed: s.failed,
+            skipped: s.skipped,
+            gone: s.gone,
+            oldest_pending: s.backlog.oldest.map(Moment),
+            last_delivered_at: s.last_delivered_at.map(Moment),
+            last_sign_of_life: s.parts.iter().map(|p| Moment(p.beat_at)).max(),
+            trouble: troubles.first().map(|t| t.trouble.clone()),
+            troubles,
+            state,
+            running_since: running_since.map(Moment),
+            delivered_today: s.delivered_since,
+            today_since: Moment(today_since),
+            pending_bytes: s.backlog.bytes,
+            backoff: s.backlog.later,
+            next_attempt_at: s.backlog.next_attempt_at.map(Moment),
+            import: Import::of(ledger, &s.backlog, running_since, asked.upload_limit, now)?,
+            failure_reasons: reasons.all,
+            failures: reasons.commonest.into_iter().map(Failure::of).collect(),
+            failed_messages: failed.map(|rows| rows.into_iter().map(FailedMessage::of).collect()),
+            put_off_messages: put_off.map(|rows| rows.into_iter().map(PutOffMessage::of).collect()),
+            life: Life::of(&s.parts, headline, held, now),
+            asked: Moment(now),
+            files: Foreign(asked.files.into()),
+        })
     }
+}
 
-    /// Why messages failed, the commonest reason first.
-    fn failures(&self, out: &mut Page) {
-        let Reasons { commonest, all } = &self.reasons;
-        if commonest.is_empty() {
-            return;
-        }
-        out.blank();
-        out.add("", "", "why messages failed:");
-        let mut told = 0;
-        for (reason, n) in commonest {
-            told += n;
-            out.add(
-                &format!("{:>22}    ", thousands(*n)),
-                &" ".repeat(26),
-                &safe(reason),
-            );
-        }
-        let more = all - commonest.len() as u64;
-        if more > 0 {
-            out.add(
-                &format!(
-                    "{:>22}    ",
-                    thousands(self.summary.failed.saturating_sub(told))
-                ),
-                "",
-                &match more {
-                    1 => "for another reason".into(),
-                    n => format!("for {} other reasons", thousands(n)),
-                },
-            );
-        }
+/// Counts and signs of life, and whether a run holds the ledger, where that can be asked.
+fn seen(
+    ledger: &Ledger,
+    state_file: &Path,
+    since: Time,
+    now: Time,
+) -> Result<(Summary, Option<bool>)> {
+    let before = ledger::is_held(state_file);
+    let mut summary = ledger.summary(since, now)?;
+    // In this order: a run that has just begun is not taken for one that was killed, ...
+    let held = ledger::is_held(state_file);
+    if before == Some(true) && held == Some(false) {
+        // ... nor one that has just ended.
+        summary = ledger.summary(since, now)?;
     }
+    Ok((summary, held))
+}
 
-    fn put_off(&self, out: &mut Page, p: &PutOffRow) {
-        let size = p.size.map_or("size unknown".to_string(), bytes_text);
-        out.add(
-            "",
-            "  ",
-            &format!("id {}, {}, {size}", p.id, minute(p.internal_date)),
-        );
-        let tried = format!(
-            "next attempt {}, after {}",
-            self.when(p.next_attempt_at),
-            counted(p.attempts, "attempt")
-        );
-        let fields = [
-            ("put off", Some(&tried)),
-            ("message-id", p.message_id.as_ref()),
-            ("reason", Some(&p.last_error)),
-        ];
-        tell(out, &fields);
+impl PartTrouble {
+    fn of(part: &Part) -> Option<PartTrouble> {
+        let trouble = part.trouble.clone()?;
+        Some(PartTrouble {
+            trouble: Trouble {
+                kind: trouble.kind,
+                message: Foreign(trouble.message),
+                hint: trouble.hint.map(Foreign),
+                since: Moment(trouble.since),
+            },
+            part: Foreign(part.name.clone()),
+        })
     }
+}
 
-    fn troubles(&self) -> impl Iterator<Item = (&Part, &Trouble)> {
-        let parts = self.summary.parts.iter();
-        parts.filter_map(|p| p.trouble.as_ref().map(|t| (p, t)))
-    }
-
-    fn alive(&self) -> bool {
-        is_running(&self.summary.parts, self.held, self.now)
-    }
-
-    fn running_since(&self) -> Option<Time> {
-        running_since(&self.summary.parts, self.held, self.now)
-    }
-
-    fn last_sign_of_life(&self) -> Option<Time> {
-        self.summary.parts.iter().map(|p| p.beat_at).max()
-    }
-
-    /// `12 s ago`, `in 3 min`, or the day and time when it is further off.
-    fn when(&self, at: Time) -> String {
-        let seconds = (self.now - at).num_seconds();
-        match seconds.unsigned_abs() {
-            0 if self.now < at => "now".into(),
-            0 => "just now".into(),
-            86_400.. => minute(at),
-            n if seconds > 0 => format!("{} ago", span(n)),
-            n => format!("in {}", span(n)),
+impl Failure {
+    fn of((error, messages): (String, u64)) -> Failure {
+        Failure {
+            error: Foreign(error),
+            messages,
         }
     }
 }
 
-fn running_since(parts: &[Part], held: Option<bool>, now: Time) -> Option<Time> {
-    let parts = is_running(parts, held, now).then_some(parts)?.iter();
-    parts
-        .filter(|p| life::lives(p, now))
-        .map(|p| p.started_at)
-        .min()
+impl FailedMessage {
+    fn of(row: ledger::FailedRow) -> FailedMessage {
+        FailedMessage {
+            id: row.id.0,
+            date: Moment(row.internal_date),
+            size: row.size,
+            sender: row.sender.map(Foreign),
+            subject: row.subject.map(Foreign),
+            message_id: row.message_id.map(Foreign),
+            error: Foreign(row.last_error),
+        }
+    }
 }
 
-/// A failed message, so that a person recognises it.
-fn failure(out: &mut Page, f: &FailedRow) {
-    let size = f.size.map_or("size unknown".to_string(), bytes_text);
-    out.add(
-        "",
-        "  ",
-        &format!("id {}, {}, {size}", f.id, minute(f.internal_date)),
-    );
-    let fields = [
-        ("from", f.sender.as_ref()),
-        ("subject", f.subject.as_ref()),
-        ("message-id", f.message_id.as_ref()),
-        ("reason", Some(&f.last_error)),
-    ];
-    tell(out, &fields);
-}
-
-/// What is known of a message, a line each.
-fn tell(out: &mut Page, fields: &[(&str, Option<&String>)]) {
-    for (name, value) in fields {
-        if let Some(value) = value {
-            out.add(&format!("  {name:<11}"), &" ".repeat(13), &safe(value));
+impl PutOffMessage {
+    fn of(row: ledger::PutOffRow) -> PutOffMessage {
+        PutOffMessage {
+            id: row.id.0,
+            date: Moment(row.internal_date),
+            size: row.size,
+            message_id: row.message_id.map(Foreign),
+            attempts: row.attempts,
+            next_attempt_at: Moment(row.next_attempt_at),
+            error: Foreign(row.last_error),
         }
     }
 }
@@ -455,7 +290,39 @@ fn midnight(now: Time) -> Time {
         .map_or(now, |t| t.with_timezone(&Utc))
 }
 
-/// A text out of the ledger, which cannot move the cursor.
-fn safe(text: &str) -> String {
-    shown_within(text.as_bytes(), TEXT_MAX)
+/// A moment, which programs are told in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub Time);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, json: S) -> std::result::Result<S::Ok, S::Error> {
+        json.serialize_str(&time_text(self.0))
+    }
+}
+
+/// A text that anybody may have written: as it stands there, and shown so that it cannot move the cursor.
+#[derive(Clone, Debug)]
+pub struct Foreign(String);
+
+impl Foreign {
+    /// At most so many characters of it.
+    fn within(&self, max: usize) -> String {
+        shown_within(self.0.as_bytes(), max)
+    }
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.within(TEXT_MAX))
+    }
+}
+
+impl Serialize for Foreign {
+    fn serialize<S: Serializer>(&self, json: S) -> std::result::Result<S::Ok, S::Error> {
+        json.collect_str(self)
+    }
+}
+
+fn by_name<S: Serializer>(kind: &TroubleKind, json: S) -> std::result::Result<S::Ok, S::Error> {
+    json.serialize_str(kind.name())
 }

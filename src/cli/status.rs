@@ -54,7 +54,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
         }
     }
     if args.json {
-        say(&format!("{}\n", report.json()))
+        say(&format!("{}\n", report.json()?))
     } else {
         say(&report.text(columns()))
     }

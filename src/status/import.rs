@@ -1,9 +1,10 @@
 //! How far an import has come and how long it may still take, in words.
 
 use chrono::TimeDelta;
+use serde::Serialize;
 
 use crate::error::Result;
-use crate::ledger::{Backlog, Count, History, Ledger, Room};
+use crate::ledger::{Backlog, Count, History, Ledger};
 use crate::message::Time;
 use crate::text::{bytes_text, counted, span, thousands};
 
@@ -13,18 +14,24 @@ const WINDOW: TimeDelta = TimeDelta::minutes(10);
 const PACE_AFTER: TimeDelta = TimeDelta::seconds(30);
 const DAY: u64 = 86_400;
 
-/// An import at one moment.
-pub(super) struct Import {
-    done: Count,
+/// An import at one moment, as `status --json` has it.
+#[derive(Debug, Serialize)]
+pub struct Import {
+    pub done: u64,
+    pub done_bytes: u64,
     /// What is known of, with what is done.
-    all: Count,
-    /// What can be tried now or is being tried.
-    left: Count,
-    pub(super) listing: bool,
-    /// Done in so many seconds.
-    pace: Option<(Count, u64)>,
-    /// Of what is sent in a day, where that has a limit.
-    room: Option<Room>,
+    pub all: u64,
+    pub all_bytes: u64,
+    /// The source has not told of all of it yet.
+    pub listing: bool,
+    /// For what is known of, as far as pace and limit tell.
+    pub seconds_left: Option<u64>,
+    /// The pace is that of so many seconds.
+    #[serde(skip)]
+    window: u64,
+    /// Bytes that may be sent in a day, where it is this limit that makes it last.
+    #[serde(skip)]
+    limit: Option<u64>,
 }
 
 impl Import {
@@ -46,6 +53,7 @@ impl Import {
             under_way,
             listing,
         } = history;
+        // What can be tried now or is being tried.
         let left = Count {
             messages: waits.messages - waits.later + under_way.messages,
             bytes: waits.bytes - waits.later_bytes + under_way.bytes,
@@ -54,89 +62,75 @@ impl Import {
             // What was put off is told of as such.
             return Ok(None);
         }
-        let pace = from
-            .map(|from| now - from)
-            .filter(|time| *time >= PACE_AFTER && lately.messages > 0)
-            .map(|time| (lately, time.num_seconds().unsigned_abs()));
+        let time = from.map_or(TimeDelta::zero(), |from| now - from);
+        let window = time.num_seconds().unsigned_abs();
         let room = match limit {
             Some(limit) => Some(ledger.room(limit, now)?),
             None => None,
         };
+        // How many days the limit makes of it.
+        let days = room.map_or(0, |room| room.days(left.bytes));
         Ok(Some(Import {
-            done,
-            all: Count {
-                messages: done.messages + waits.messages + under_way.messages,
-                bytes: done.bytes + waits.bytes + under_way.bytes,
-            },
-            left,
+            done: done.messages,
+            done_bytes: done.bytes,
+            all: done.messages + waits.messages + under_way.messages,
+            all_bytes: done.bytes + waits.bytes + under_way.bytes,
             listing,
-            pace,
-            room,
+            seconds_left: (time >= PACE_AFTER)
+                .then(|| at_pace(left, lately, window))
+                .flatten()
+                .map(|seconds| seconds.max(days * DAY)),
+            window,
+            limit: limit.filter(|_| days > 0),
         }))
-    }
-
-    pub(super) fn done(&self) -> Count {
-        self.done
-    }
-
-    pub(super) fn all(&self) -> Count {
-        self.all
-    }
-
-    /// In seconds, for what is known of, as far as pace and limit tell.
-    pub(super) fn seconds_left(&self) -> Option<u64> {
-        let (done, time) = self.pace?;
-        let takes = |left: u64, done: u64| left.saturating_mul(time).checked_div(done);
-        let by_pace = takes(self.left.messages, done.messages)?
-            .max(takes(self.left.bytes, done.bytes).unwrap_or(0));
-        Some(by_pace.max(self.days() * DAY))
-    }
-
-    /// How many days the limit makes of it.
-    fn days(&self) -> u64 {
-        self.room.map_or(0, |room| room.days(self.left.bytes))
     }
 
     /// `1,234 of 5,000 messages (24 %), 120.3 of 850.1 MB; about 12 min left at the pace of the last 10 min`
     pub(super) fn text(&self) -> String {
         let (done, all) = (self.done, self.all);
+        let (done_bytes, all_bytes) = (self.done_bytes, self.all_bytes);
         let listing = "the source has not told yet of all that it has";
-        if all.messages == 0 {
+        if all == 0 {
             return format!("nothing; {listing}");
         }
         let at_least = if self.listing { "at least " } else { "" };
         let mut out = format!(
             "{} of {at_least}{}",
-            thousands(done.messages),
-            counted(all.messages, "message")
+            thousands(done),
+            counted(all, "message")
         );
         if !self.listing {
-            let percent = done.messages * 100 / all.messages.max(1);
+            let percent = done * 100 / all.max(1);
             out += &format!(" ({percent} %)");
         }
-        if all.bytes >= 50_000 {
-            let (unit, name) = match all.bytes {
+        if all_bytes >= 50_000 {
+            let (unit, name) = match all_bytes {
                 1_000_000_000.. => (1e9, "GB"),
                 _ => (1e6, "MB"),
             };
             out += &format!(
                 ", {:.1} of {at_least}{:.1} {name}",
-                done.bytes as f64 / unit,
-                all.bytes as f64 / unit
+                done_bytes as f64 / unit,
+                all_bytes as f64 / unit
             );
         }
         if self.listing {
             out += &format!("; {listing}");
         }
-        if let (Some(seconds), Some((_, time))) = (self.seconds_left(), self.pace) {
-            let how = match (self.room, self.days()) {
-                (Some(room), 1..) => {
-                    format!("under the limit of {} in 24 hours", bytes_text(room.limit))
-                }
-                _ => format!("at the pace of the last {}", span(time)),
+        if let Some(seconds) = self.seconds_left {
+            let how = match self.limit {
+                Some(limit) => format!("under the limit of {} in 24 hours", bytes_text(limit)),
+                None => format!("at the pace of the last {}", span(self.window)),
             };
             out += &format!("; {at_least}about {} left {how}", span(seconds));
         }
         out
     }
+}
+
+/// How many seconds `left` takes where `done` took so many. None where nothing was done.
+fn at_pace(left: Count, done: Count, seconds: u64) -> Option<u64> {
+    let takes = |left: u64, done: u64| left.saturating_mul(seconds).checked_div(done);
+    let by_messages = takes(left.messages, done.messages)?;
+    Some(by_messages.max(takes(left.bytes, done.bytes).unwrap_or(0)))
 }

@@ -6,7 +6,9 @@
 //! of `status --json` is the first word in small letters.
 
 use chrono::TimeDelta;
+use serde::Serialize;
 
+use super::{Foreign, Moment};
 use crate::ledger::{Part, Summary, TroubleKind};
 use crate::message::Time;
 use crate::text::counted;
@@ -21,14 +23,16 @@ pub fn is_running(parts: &[Part], held: Option<bool>, now: Time) -> bool {
 }
 
 /// Has it given a sign of life? One that came with its end is none.
-pub(super) fn lives(part: &Part, now: Time) -> bool {
+fn lives(part: &Part, now: Time) -> bool {
     // A sign from the future is of before the clock was set back.
     let lately = now - ALIVE..=now + ALIVE;
     part.ended_at.is_none() && lately.contains(&part.beat_at)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+/// Of a run; as `status --json` has it, in small letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
     Running,
     /// By a limit, which goes by itself.
     Paused,
@@ -38,17 +42,43 @@ pub(super) enum State {
     NotRunning,
 }
 
-impl State {
-    /// As `status --json` has it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Trouble => "trouble",
-            State::Starting => "starting",
-            State::NotRunning => "not_running",
+/// What people are told of a run beside its figures.
+#[derive(Debug)]
+pub(super) struct Life {
+    /// The words for its state.
+    pub(super) headline: String,
+    pub(super) alive: bool,
+    /// It certainly holds the ledger.
+    pub(super) held: bool,
+    /// A part of it has not said that it ended.
+    pub(super) goes_on: bool,
+    /// When the last part ended.
+    pub(super) ended_at: Option<Moment>,
+    /// While it is alive: parts of it that give no sign of life, and when they last did.
+    pub(super) hanging: Vec<(Foreign, Moment)>,
+}
+
+impl Life {
+    pub(super) fn of(parts: &[Part], headline: String, held: Option<bool>, now: Time) -> Life {
+        let alive = is_running(parts, held, now);
+        let hanging = parts.iter().filter(|p| alive && hangs(p, now));
+        Life {
+            headline,
+            alive,
+            held: held == Some(true),
+            goes_on: parts.iter().any(|p| p.ended_at.is_none()),
+            ended_at: parts.iter().filter_map(|p| p.ended_at).max().map(Moment),
+            hanging: hanging
+                .map(|p| (Foreign(p.name.clone()), Moment(p.beat_at)))
+                .collect(),
         }
     }
+}
+
+/// Since when a run goes on.
+pub(super) fn running_since(parts: &[Part], held: Option<bool>, now: Time) -> Option<Time> {
+    let parts = is_running(parts, held, now).then_some(parts)?.iter();
+    parts.filter(|p| lives(p, now)).map(|p| p.started_at).min()
 }
 
 /// The state, and the words for it.
@@ -62,17 +92,18 @@ pub(super) fn state(s: &Summary, held: Option<bool>, now: Time) -> (State, Strin
             _ => say(State::NotRunning, "NOT RUNNING"),
         };
     }
+    let hanging = s.parts.iter().any(|part| hangs(part, now));
     // The gravest comes first.
     let trouble = s.parts.iter().find_map(|p| p.trouble.as_ref());
     match trouble.map(|t| t.kind) {
         Some(TroubleKind::NeedsUser) => return say(State::Trouble, "TROUBLE, it needs you"),
-        Some(TroubleKind::Throttled) if !hangs(s, now) => {
+        Some(TroubleKind::Throttled) if !hanging => {
             return say(State::Paused, "PAUSED, waiting for a limit to pass");
         }
         Some(TroubleKind::Transient) => return say(State::Trouble, "TROUBLE, trying again"),
         Some(TroubleKind::Throttled) | None => {}
     }
-    if hangs(s, now) {
+    if hanging {
         return say(
             State::Trouble,
             "TROUBLE, a part of it gives no sign of life",
@@ -87,9 +118,7 @@ pub(super) fn state(s: &Summary, held: Option<bool>, now: Time) -> (State, Strin
     }
 }
 
-/// A part that should give signs of life and does not.
-fn hangs(s: &Summary, now: Time) -> bool {
-    s.parts
-        .iter()
-        .any(|part| part.ended_at.is_none() && !lives(part, now))
+/// Should this part give signs of life, and does not?
+fn hangs(part: &Part, now: Time) -> bool {
+    part.ended_at.is_none() && !lives(part, now)
 }

@@ -15,9 +15,10 @@ fn failures_that_are_tried_again_meanwhile_are_no_fault() {
         upload_limit: None,
     };
     let mut report = Report::new(&ledger, &asked, Utc::now()).unwrap();
-    report.summary.failed = 1;
-    report.reasons.commonest = vec![("refused".into(), 7)];
-    report.reasons.all = 2;
+    let route = &mut report.routes[0];
+    route.failed = 1;
+    route.failures = vec![Failure::of(("refused".into(), 7))];
+    route.failure_reasons = 2;
     let text = report.text(80);
     let told = "          7    refused\n                     0    for another reason\n";
     assert!(text.contains(told), "{text}");

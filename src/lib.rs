@@ -70,6 +70,7 @@
 //! source     the mailbox we read
 //! gmail      the account we fill
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
+//! mailboxes  what the source's mailboxes hold, and what becomes of each
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
 //! check      each setting tried for real, nothing changed
@@ -107,6 +108,8 @@ pub mod source;
 pub mod gmail;
 
 pub mod engine;
+
+pub mod mailboxes;
 
 pub mod import_state;
 

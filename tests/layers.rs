@@ -63,6 +63,18 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
+    (
+        "mailboxes",
+        &[
+            "config",
+            "credentials",
+            "error",
+            "folder",
+            "message",
+            "session",
+            "text",
+        ],
+    ),
     // `config` knows where in a JSON file something is wrong.
     (
         "import_state",
@@ -89,6 +101,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "import_state",
             "ledger",
             "logging",
+            "mailboxes",
             "message",
             "oauth",
             // `auth` proves a token by signing in with it.

@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use chrono::Utc;
 use clap::{CommandFactory as _, Parser};
 
-use crate::config::{self, Accounts, Intervals};
+use crate::config::{self, Accounts, Config, Intervals};
 use crate::error::{Error, Fault, Note, Result};
 use crate::import_state;
 use crate::ledger::{self, Ledger, Route};
+use crate::survey::Survey;
 use crate::text::{WIDTH, counted, thousands, wrapped};
 
 mod args;
@@ -27,7 +28,7 @@ mod run;
 mod status;
 mod usage;
 
-use args::{Cli, Command, ImportArgs, LedgerArgs, RetryArgs};
+use args::{Cli, Command, FoldersArgs, ImportArgs, LedgerArgs, RetryArgs};
 
 const HELP_HINT: &str =
     "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
@@ -58,6 +59,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         (None, Some(args)) | (Some(Command::Run(args)), _) => run::run(&args, times),
         (Some(Command::Auth(args)), _) => auth::auth(&args, &times),
         (Some(Command::Check(args)), _) => Ok(check::check(&args, &times)),
+        (Some(Command::Folders(args)), _) => folders(&args, &times),
         (Some(Command::Status(args)), _) => status::status(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),
@@ -145,6 +147,17 @@ fn say_notes<'n>(notes: impl IntoIterator<Item = &'n Note>) {
     for note in notes {
         say_aside(&format!("warning: {note}\n"));
     }
+}
+
+fn folders(args: &FoldersArgs, times: &Intervals) -> Result<u8> {
+    let config = Config::load(&args.config, Utc::now())?;
+    let survey = Survey::of(&config, times)?;
+    if args.json {
+        say(&format!("{}\n", survey.json()));
+    } else {
+        say(&survey.text(columns()));
+    }
+    Ok(0)
 }
 
 fn retry_failed(args: &RetryArgs) -> Result<u8> {

@@ -3,6 +3,10 @@
 
 use crate::error::shown;
 
+mod utf7;
+
+pub use utf7::{decoded, encoded};
+
 /// The mailbox that every account has (RFC 3501 5.1).
 pub const INBOX: &str = "INBOX";
 

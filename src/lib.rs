@@ -72,6 +72,7 @@
 //! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
 //! service    the process around a route: signals, and what the system is told
+//! survey     which mailboxes the source has, and what becomes of each
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
 //! check      each setting tried for real, nothing changed
@@ -113,6 +114,8 @@ pub mod target;
 pub mod engine;
 
 pub mod service;
+
+pub mod survey;
 
 pub mod import_state;
 

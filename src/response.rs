@@ -162,10 +162,16 @@ pub enum Untagged {
         uid_validity: Option<u32>,
         uid_next: Option<u32>,
     },
-    /// Attributes and name, still in modified UTF-7.
+    /// Attributes, what stands between the levels of a name (None: there are no levels), and the name as it
+    /// is on the wire.
     List {
         attributes: Vec<Vec<u8>>,
+        delimiter: Option<u8>,
         name: Vec<u8>,
+    },
+    /// NAMESPACE: what the names of our own mailboxes begin with (RFC 2342 5), of the first such namespace.
+    Namespace {
+        prefix: Vec<u8>,
     },
     /// QUOTAROOT: the names of the limits that a mailbox is under (RFC 9208 5.2).
     QuotaRoots(Vec<Vec<u8>>),
@@ -204,6 +210,10 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         b"LIST" => {
             let skip = first.len() - rest.len();
             return list(&tokens(parts, skip)?);
+        }
+        b"NAMESPACE" => {
+            let skip = first.len() - rest.len();
+            return namespace(&tokens(parts, skip)?);
         }
         b"QUOTAROOT" => {
             let skip = first.len() - rest.len();
@@ -284,7 +294,7 @@ fn counts(tokens: Vec<Token>) -> Option<Untagged> {
 }
 
 fn list(tokens: &[Token]) -> Option<Untagged> {
-    let [Token::List(attributes), _delimiter, name, ..] = tokens else {
+    let [Token::List(attributes), delimiter, name, ..] = tokens else {
         return None;
     };
     Some(Untagged::List {
@@ -292,11 +302,24 @@ fn list(tokens: &[Token]) -> Option<Untagged> {
             .iter()
             .filter_map(|t| t.bytes().map(<[u8]>::to_vec))
             .collect(),
+        delimiter: delimiter.bytes().and_then(|d| d.first().copied()),
         name: match name {
             Token::Atom(b) | Token::Text(b) => b.clone(),
             Token::List(_) => return None,
         },
     })
+}
+
+/// `(("INBOX." ".")) NIL NIL`: of one's own mailboxes, other users', shared ones.
+fn namespace(tokens: &[Token]) -> Option<Untagged> {
+    let Some(Token::List(own)) = tokens.first() else {
+        return None;
+    };
+    let Some(Token::List(first)) = own.first() else {
+        return None;
+    };
+    let prefix = first.first()?.bytes()?.to_vec();
+    Some(Untagged::Namespace { prefix })
 }
 
 fn quota_roots(tokens: &[Token]) -> Option<Untagged> {

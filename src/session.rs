@@ -19,6 +19,7 @@ mod exchange;
 mod greeted;
 mod id;
 mod listing;
+mod mailboxes;
 mod provider;
 mod quota;
 mod refusal;
@@ -30,6 +31,7 @@ pub use append::Appended;
 use exchange::{Begun, Heard};
 pub use greeted::Greeted;
 pub use listing::List;
+pub use mailboxes::Listed;
 pub use quota::{Left, Quota};
 pub use refusal::{Phase, classify};
 use told::{counts, fetched};
@@ -211,7 +213,10 @@ impl Session {
         heard.end?;
         let mut found = vec![None; uses.len()];
         for response in heard.untagged {
-            let Untagged::List { attributes, name } = response else {
+            let Untagged::List {
+                attributes, name, ..
+            } = response
+            else {
                 continue;
             };
             for (slot, wanted) in found.iter_mut().zip(uses) {

@@ -76,6 +76,11 @@ fn shown() {
 }
 
 #[test]
+fn name() {
+    saved("name", 8);
+}
+
+#[test]
 fn size() {
     saved("size", 138);
 }

@@ -49,6 +49,11 @@ pub(super) enum Command {
     /// the disk, one line each: ok, warning, problem with what to do about it, or skipped because
     /// something else is out of order. No mail is sent. May be used while `run` is running.
     Check(CheckArgs),
+    /// Show the source's mailboxes (folders), and what becomes of each
+    ///
+    /// How many messages each holds, how many of them `since` takes, and whether it is copied. Nothing
+    /// is changed. May be used while `run` is running.
+    Folders(FoldersArgs),
     /// Say what has been delivered, what waits, and what is wrong
     ///
     /// The first line says alone whether all is well. It begins with RUNNING, PAUSED (a limit is waited
@@ -120,6 +125,16 @@ impl RunArgs {
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
+    /// The configuration (JSON)
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    pub(super) config: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct FoldersArgs {
     /// The configuration (JSON)
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,

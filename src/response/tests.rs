@@ -116,16 +116,38 @@ fn nesting_and_rubbish_are_refused_not_followed() {
 
 #[test]
 fn names_come_unescaped_from_lists() {
-    let Some(Untagged::List { attributes, name }) =
-        line("* LIST (\\HasNoChildren \\ALL) NIL \"a\\\"q\\\\x\"")
+    let Some(Untagged::List {
+        attributes,
+        delimiter,
+        name,
+    }) = line("* LIST (\\HasNoChildren \\ALL) NIL \"a\\\"q\\\\x\"")
     else {
         panic!("not a LIST");
     };
     assert_eq!(name, b"a\"q\\x");
+    assert_eq!(delimiter, None);
     assert_eq!(attributes, [b"\\HasNoChildren".to_vec(), b"\\ALL".to_vec()]);
     assert!(
         matches!(line("* LIST () \"/\" NIL"), Some(Untagged::List { name, .. }) if name == b"NIL")
     );
+}
+
+#[test]
+fn what_our_mailboxes_begin_with_is_read() {
+    let prefix = |text: &str| match line(text) {
+        Some(Untagged::Namespace { prefix }) => Some(prefix),
+        _ => None,
+    };
+    for (text, told) in [
+        ("* NAMESPACE ((\"INBOX.\" \".\")) NIL NIL", Some("INBOX.")),
+        ("* NAMESPACE ((\"\" \"/\")) ((\"~\" \"/\")) NIL", Some("")),
+        ("* NAMESPACE NIL NIL NIL", None),
+        ("* NAMESPACE", None),
+        ("* NAMESPACE (NIL) NIL NIL", None),
+        ("* NAMESPACE (()) NIL NIL", None),
+    ] {
+        assert_eq!(prefix(text), told.map(|t| t.as_bytes().to_vec()), "{text}");
+    }
 }
 
 #[test]

@@ -72,6 +72,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // A route knows nothing of the process that it runs in.
     ("service", &["engine", "error"]),
+    (
+        "survey",
+        &[
+            "config",
+            "credentials",
+            "error",
+            "folder",
+            "message",
+            "session",
+            "text",
+        ],
+    ),
     // `config` knows where in a JSON file something is wrong.
     (
         "import_state",
@@ -104,6 +116,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             // `auth` proves a token by signing in with it.
             "session",
             "status",
+            "survey",
             "text",
         ],
     ),

@@ -24,7 +24,7 @@ pub(crate) struct Target {
     run: fn(&[u8]),
 }
 
-/// All of them. Modified UTF-7 has none: names of mailboxes go back to their server as they came.
+/// All of them.
 pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "session",
@@ -45,6 +45,10 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "shown",
         run: texts::shown,
+    },
+    Target {
+        name: "name",
+        run: texts::name,
     },
     Target {
         name: "size",

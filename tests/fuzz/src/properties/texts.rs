@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use imap_to_gmail::config::{Endpoint, Origin, Tls};
 use imap_to_gmail::error::{SHOWN_MAX, shown as shown_text, shown_within};
+use imap_to_gmail::folder::{decoded, encoded};
 use imap_to_gmail::message::{
     Flags, MessageId, Uid, canonical_hash, date_text, has_bare_line_end, with_crlf,
 };
@@ -269,5 +270,21 @@ fn peer() -> Peer {
         },
         user: "user@example.org".into(),
         is_gmail: false,
+    }
+}
+
+/// The name of a mailbox, from the wire and to it.
+pub(super) fn name(data: &[u8]) {
+    let both_ways = |name: &str| {
+        let wire = encoded(name);
+        assert!(wire.bytes().all(|b| (b' '..=b'~').contains(&b)), "{wire:?}");
+        assert_same("a name", decoded(wire.as_bytes()).as_deref(), Some(name));
+    };
+    if let Some(name) = decoded(data) {
+        assert!(name.len() <= 3 * data.len());
+        both_ways(&name);
+    }
+    if let Ok(name) = std::str::from_utf8(data) {
+        both_ways(name);
     }
 }

@@ -36,6 +36,7 @@ mod pause;
 mod progress;
 mod put_back;
 mod reader;
+mod record;
 mod resolve;
 mod send;
 mod sessions;

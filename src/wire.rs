@@ -316,6 +316,24 @@ impl Connection {
         }
     }
 
+    /// Takes note of what happened during an IDLE and ends it when it is time to. True when DONE was
+    /// said just now.
+    fn mind_idle(&mut self, note: impl FnOnce(&mut idle::Idle)) -> io::Result<bool> {
+        let Continuation::Idle(idle) = &mut self.current.command.continuation else {
+            return Ok(false);
+        };
+        note(idle);
+        if !(idle.begun && idle.news) || idle.done || self.goodbye {
+            return Ok(false);
+        }
+        idle.done = true;
+        let grace = idle.grace;
+        *self.stream.deadline() = Instant::now() + grace;
+        self.log("C:", b"DONE");
+        self.send(b"DONE\r\n")?;
+        Ok(true)
+    }
+
     /// The server wants to hear more. True when it is credentials.
     fn continue_request(&mut self) -> io::Result<bool> {
         let continuation = &mut self.current.command.continuation;

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ledger::RowId;
 use crate::logging;
@@ -42,7 +42,7 @@ pub(super) enum Command {
     /// Shows an address, opens it in a browser where there is one, and waits 10 minutes for the
     /// sign-in. If the browser runs on another machine, it ends at an address that does not load:
     /// that address is pasted here. With --config the token is tried before it replaces the old one.
-    Auth(super::auth::AuthArgs),
+    Auth(AuthArgs),
     /// Try every setting for real, change nothing, and say what is wrong
     ///
     /// The configuration, the files it names, both servers, the sign-in at either, the ledger and
@@ -124,6 +124,44 @@ impl RunArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct AuthArgs {
+    /// The credentials of the OAuth client: Google's client_secret.json, or as --provider says
+    #[arg(long, value_name = "FILE")]
+    pub(super) credentials: PathBuf,
+    /// The token file [default: the one of the configuration, else token.json]
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Open no browser, only show the address
+    #[arg(long)]
+    pub(super) no_browser: bool,
+    /// Where the browser comes back to on 127.0.0.1 [default: a port that is free]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
+    pub(super) port: Option<u16>,
+    /// The configuration, for the account and its token file; the token is tried there [default:
+    /// config.json, where there is one]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Whose account it is
+    #[arg(long, value_enum, default_value = "google")]
+    pub(super) provider: ProviderName,
+    /// Show a code to enter on another device, where the provider has that (Microsoft)
+    #[arg(long, conflicts_with_all = ["no_browser", "port"])]
+    pub(super) device: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ProviderName {
+    /// Gmail; --credentials is the JSON of a client of type "Desktop app"
+    Google,
+    /// Outlook.com, Microsoft 365; --credentials is {"client_id": "..."} of an app of your own, with
+    /// `tenant` and `client_secret` where it has them
+    Microsoft,
+    /// Any other; --credentials is {"auth_uri", "token_uri", "client_id", "scope"}, with
+    /// `client_secret`, `device_uri` and `redirect_uri` where the provider has them
+    Other,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct CheckArgs {
     /// The configuration (JSON)
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
@@ -194,7 +232,7 @@ fn message_id(typed: &str) -> std::result::Result<RowId, &'static str> {
 }
 
 /// What `auth --port` takes.
-pub(super) fn port(typed: &str) -> std::result::Result<u16, &'static str> {
+fn port(typed: &str) -> std::result::Result<u16, &'static str> {
     let port = typed.parse().ok().filter(|port| *port > 0);
     port.ok_or("expected a port, a number from 1 to 65535")
 }

@@ -9,56 +9,17 @@ use std::thread;
 use std::time::Duration;
 
 use chrono::Utc;
-use clap::{Args, ValueEnum};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::port;
+use super::args::{AuthArgs, ProviderName};
 use super::{say, say_notes, usual_config};
 use crate::config::{self, Account, Intervals};
 use crate::error::{Again, Error, Fault, Result};
 use crate::oauth::{Client, Consent, Device, Grant, PUBLISH, Provider, TESTING_LIFE, TokenPlace};
 use crate::session::{Login, Session};
 use crate::text::counted;
-
-#[derive(Args, Debug)]
-pub(super) struct AuthArgs {
-    /// The credentials of the OAuth client: Google's client_secret.json, or as --provider says
-    #[arg(long, value_name = "FILE")]
-    credentials: PathBuf,
-    /// The token file [default: the one of the configuration, else token.json]
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-    /// Open no browser, only show the address
-    #[arg(long)]
-    no_browser: bool,
-    /// Where the browser comes back to on 127.0.0.1 [default: a port that is free]
-    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
-    port: Option<u16>,
-    /// The configuration, for the account and its token file; the token is tried there [default:
-    /// config.json, where there is one]
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Whose account it is
-    #[arg(long, value_enum, default_value = "google")]
-    provider: ProviderName,
-    /// Show a code to enter on another device, where the provider has that (Microsoft)
-    #[arg(long, conflicts_with_all = ["no_browser", "port"])]
-    device: bool,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProviderName {
-    /// Gmail; --credentials is the JSON of a client of type "Desktop app"
-    Google,
-    /// Outlook.com, Microsoft 365; --credentials is {"client_id": "..."} of an app of your own, with
-    /// `tenant` and `client_secret` where it has them
-    Microsoft,
-    /// Any other; --credentials is {"auth_uri", "token_uri", "client_id", "scope"}, with
-    /// `client_secret`, `device_uri` and `redirect_uri` where the provider has them
-    Other,
-}
 
 impl From<ProviderName> for Provider {
     fn from(name: ProviderName) -> Provider {

@@ -8,7 +8,7 @@ use std::sync::MutexGuard;
 
 use chrono::Utc;
 
-use super::settle::Outcome;
+use super::settle::{Evidence, Outcome};
 use super::{BROKE_DOWN, Engine, lock};
 use crate::error::{Charge, Error, Fault, Result};
 use crate::ledger::{Change, Row, RowId};
@@ -35,15 +35,6 @@ pub(super) struct Blame {
     behind: bool,
     /// Why rows that are charged with nothing wait all the same.
     held_up: Option<Error>,
-}
-
-/// What is known beside how a row's attempt ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Evidence {
-    /// Another message got through since a connection first died over this one.
-    pub(super) another_got_through: bool,
-    /// The target refuses whatever it is offered.
-    pub(super) all_refused: bool,
 }
 
 impl Blame {

@@ -8,7 +8,7 @@ use log::{debug, warn};
 
 use super::bisect::may_be_a_messages;
 use super::reader::Reader;
-use super::watch::{LISTS_MAX, Recorded, described, record};
+use super::record::{LISTS_MAX, Recorded, described, record};
 use crate::error::{Error, Result};
 use crate::ledger::{MailboxRow, Progress, Shared};
 use crate::message::{Time, Uid};

@@ -10,7 +10,6 @@ use log::{debug, warn};
 
 use super::Engine;
 use super::bisect::{Brought, Got, Way, bisect, may_be_a_messages};
-use super::put_back::is_behind;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::ledger::{IndexMailbox, Mark, Place};
@@ -26,6 +25,9 @@ const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
 /// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
 type Standing = Option<(UidValidity, u32)>;
+
+/// UIDVALIDITY of a mailbox, and the first UID above all that are known to be given.
+pub(super) type Given = Option<(UidValidity, u32)>;
 
 /// What a mailbox holds from a UID on, in a view of this moment.
 pub(super) struct Since {
@@ -402,6 +404,14 @@ impl<'a> TargetIndex<'a> {
     pub(super) fn reopen(&mut self) -> Result<()> {
         reopen(self.account, self.engine)
     }
+}
+
+/// Does this view say that fewer UIDs have been given than were before? A UIDNEXT that the server does not state
+/// proves nothing: it falls when the last message goes.
+pub(super) fn is_behind(view: &View, given: Given) -> bool {
+    view.uid_next_stated
+        && given
+            .is_some_and(|(validity, next)| validity == view.uid_validity && view.uid_next < next)
 }
 
 /// The UID at which the index of a mailbox begins that is looked at for the first time.

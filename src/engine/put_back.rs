@@ -10,17 +10,14 @@ use std::collections::{BTreeMap, HashMap};
 use log::{debug, warn};
 
 use super::bisect::may_be_a_messages;
-use super::index::{TargetIndex, begin_at};
+use super::index::{Given, TargetIndex, begin_at, is_behind};
 use crate::error::Result;
 use crate::ledger::{IndexMailbox, Witness};
-use crate::message::{Discovered, Uid, UidValidity};
+use crate::message::{Discovered, Uid};
 use crate::session::{SET_MAX, View};
 
 /// How many messages, of those that came last, are asked whether they are what they were.
 const ASKED: usize = 10;
-
-/// UIDVALIDITY of a mailbox, and the first UID above all that are known to be given.
-pub(super) type Given = Option<(UidValidity, u32)>;
 
 impl TargetIndex<'_> {
     /// Which UIDs are known to be given in a mailbox. A view that is compared with it must be taken afterwards, since
@@ -117,14 +114,6 @@ impl TargetIndex<'_> {
             }
         }
     }
-}
-
-/// Does this view say that fewer UIDs have been given than were before? A UIDNEXT that the server does not state
-/// proves nothing: it falls when the last message goes.
-pub(super) fn is_behind(view: &View, given: Given) -> bool {
-    view.uid_next_stated
-        && given
-            .is_some_and(|(validity, next)| validity == view.uid_validity && view.uid_next < next)
 }
 
 /// In ascending order, each once.

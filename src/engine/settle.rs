@@ -4,7 +4,6 @@
 
 use chrono::TimeDelta;
 
-use super::blame::Evidence;
 use crate::config::Intervals;
 use crate::error::{Charge, Error, Fault, Scope};
 use crate::ledger::{Change, Place, Proof, Row, RowId};
@@ -44,6 +43,15 @@ pub(super) enum Outcome {
     Absent { second: bool },
     /// A row of an older incarnation of the mailbox has the same bytes: this one takes its place.
     KnownBefore { row: RowId },
+}
+
+/// What is known beside how a row's attempt ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Evidence {
+    /// Another message got through since a connection first died over this one.
+    pub(super) another_got_through: bool,
+    /// The target refuses whatever it is offered.
+    pub(super) all_refused: bool,
 }
 
 /// What the ledger is to write. A message is charged for a lost connection only when another one got

@@ -9,19 +9,18 @@ use chrono::Utc;
 use log::{debug, info, warn};
 
 use super::reader::{Reader, contradicts};
+use super::record::{LISTS_MAX, described, record};
 use super::{Engine, history, lock};
 use crate::config::Since;
 use crate::error::{Error, Fault, Result, Scope};
 use crate::folder::Folder;
-use crate::ledger::{MailboxRow, Progress, Row, Shared};
-use crate::message::{Discovered, Flags, Time, Uid};
+use crate::ledger::{MailboxRow, Row, Shared};
+use crate::message::{Discovered, Time, Uid};
 use crate::session::{SET_MAX, View};
 use crate::text::{counted, minute};
 
 /// So many UIDs may have come for them to be described without being listed first.
 const FEW: u32 = 200;
-/// How often a list that leaves out messages is asked for anew before it is a trouble.
-pub(super) const LISTS_MAX: u32 = 3;
 
 /// The right to look through the source for new mail. A route has one, so that no two looks record the same
 /// mail at a time.
@@ -267,8 +266,6 @@ fn since_text(since: Since) -> String {
     }
 }
 
-/// How many rows are new, and whether the source told of all that it says it holds.
-pub(super) type Recorded = (usize, bool);
 /// The same, and the view that was counted.
 type Latest = (usize, bool, View);
 
@@ -427,54 +424,4 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
         .collect();
     let named = reader.metadata(&known)?.found;
     Ok(Told { uids, named, whole })
-}
-
-/// Writes down what was told. Of mail that was there at the first look only what is wanted. None where a
-/// UID was another message's that is gone: then all of them may mean something else.
-pub(super) fn record(
-    ledger: &Shared,
-    mailbox: &MailboxRow,
-    found: Vec<Discovered>,
-    next: u32,
-    now: Time,
-) -> Result<Option<usize>> {
-    ledger.step(|l| {
-        let mut wanted = Vec::with_capacity(found.len());
-        for d in found {
-            if d.uid.0 >= mailbox.history_below
-                || d.came_at().is_none_or(|t| t >= mailbox.start)
-                || l.known_before(mailbox, &d)?
-            {
-                wanted.push(d);
-            }
-        }
-        let new = l.record(mailbox.id, &wanted, Progress::NextUid(next), now)?;
-        if new == wanted.len() {
-            return Ok(Some(new));
-        }
-        let mut named: Vec<Uid> = wanted
-            .iter()
-            .filter(|d| d.size.is_some())
-            .map(|d| d.uid)
-            .collect();
-        named.sort_unstable();
-        let another = !l.without_row(mailbox.id, named)?.is_empty();
-        Ok((!another).then_some(new))
-    })
-}
-
-/// What the source tells of these messages. One whose metadata cannot be had is still there: its
-/// row says nothing but its UID.
-pub(super) fn described(reader: &mut Reader, uids: &[Uid]) -> Result<Vec<Discovered>> {
-    let got = reader.metadata(uids)?;
-    let nameless = got.poison.into_iter().map(|(uid, _)| Discovered {
-        uid,
-        message_id: None,
-        date: None,
-        internal_date: None,
-        size: None,
-        flags: Flags::default(),
-        gm_msgid: None,
-    });
-    Ok(got.found.into_iter().chain(nameless).collect())
 }

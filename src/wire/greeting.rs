@@ -39,12 +39,15 @@ impl Connection {
         let mut greeting = None;
         let stream = match (endpoint.tls, tls) {
             (Tls::Implicit, Some(tls)) => {
-                Stream::Tls(Box::new(tls.handshake(socket, endpoint, &masks)?))
+                let answers = |socket: &mut Socket| stranger::await_tls(socket, endpoint, &masks);
+                Stream::Tls(Box::new(tls.handshake(socket, endpoint, answers)?))
             }
             (Tls::StartTls, Some(tls)) => {
                 let first = greeting.insert(starttls::starttls(&mut socket, endpoint, &masks)?);
                 match first.status {
-                    Status::Ok => Stream::Tls(Box::new(tls.handshake(socket, endpoint, &masks)?)),
+                    Status::Ok => {
+                        Stream::Tls(Box::new(tls.handshake(socket, endpoint, |_| Ok(()))?))
+                    }
                     // It has not begun TLS: `session` says why and goes no further.
                     _ => Stream::Plain(socket),
                 }
@@ -72,12 +75,6 @@ impl Connection {
             }
         };
         self.log("S:", &line);
-        read(&line, &endpoint, &self.masks)
+        stranger::read_greeting(&line, &endpoint, &self.masks)
     }
-}
-
-pub(super) fn read(line: &[u8], endpoint: &Endpoint, masks: &Masks) -> Result<StatusText> {
-    line.strip_prefix(b"* ")
-        .and_then(StatusText::parse)
-        .ok_or_else(|| stranger::greets_otherwise(endpoint, line, masks))
 }

@@ -1,10 +1,6 @@
 //! An IDLE under way (RFC 2177): what of what the server tells is news, and when to end it.
 
-use std::io;
-use std::time::{Duration, Instant};
-
-use super::Connection;
-use super::command::Continuation;
+use std::time::Duration;
 
 /// Only mail that comes is news. People who tidy up their mailbox in another program make a server tell of hundreds of
 /// flags and of messages that go; and some servers say at each IDLE how many messages there are.
@@ -59,25 +55,5 @@ pub(super) fn count(line: &[u8]) -> Option<Count> {
         "EXISTS" => Some(Count::Exists(number)),
         "EXPUNGE" => Some(Count::OneLess),
         _ => None,
-    }
-}
-
-impl Connection {
-    /// Takes note of what happened during an IDLE and ends it when it is time to. True when DONE was
-    /// said just now.
-    pub(super) fn mind_idle(&mut self, note: impl FnOnce(&mut Idle)) -> io::Result<bool> {
-        let Continuation::Idle(idle) = &mut self.current.command.continuation else {
-            return Ok(false);
-        };
-        note(idle);
-        if !(idle.begun && idle.news) || idle.done || self.goodbye {
-            return Ok(false);
-        }
-        idle.done = true;
-        let grace = idle.grace;
-        *self.stream.deadline() = Instant::now() + grace;
-        self.log("C:", b"DONE");
-        self.send(b"DONE\r\n")?;
-        Ok(true)
     }
 }

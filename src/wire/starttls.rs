@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use super::socket::Socket;
-use super::{broken, greeting};
+use super::{broken, stranger};
 use crate::config::{Endpoint, Masks};
 use crate::error::{Error, Fault, Result, shown};
 use crate::response::{Status, StatusText};
@@ -21,7 +21,7 @@ pub(super) fn starttls(
         name: &name,
     };
     let first = lines.read()?;
-    let greeting = greeting::read(&first, endpoint, masks)?;
+    let greeting = stranger::read_greeting(&first, endpoint, masks)?;
     if greeting.status != Status::Ok {
         return Ok(greeting);
     }

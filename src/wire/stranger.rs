@@ -10,6 +10,7 @@ use super::socket::Socket;
 use super::tls;
 use crate::config::{Endpoint, Masks, Tls};
 use crate::error::{Error, Result, shown};
+use crate::response::StatusText;
 use crate::text::span;
 
 /// How long the rest of a first line is waited for.
@@ -46,6 +47,13 @@ pub(super) fn await_greeting(
         Some(true) => Err(wants_tls(endpoint)),
         Some(false) | None => Err(silent(endpoint, waited)),
     }
+}
+
+/// The first line of an IMAP server (RFC 3501 7.1), or whose it is.
+pub(super) fn read_greeting(line: &[u8], endpoint: &Endpoint, masks: &Masks) -> Result<StatusText> {
+    line.strip_prefix(b"* ")
+        .and_then(StatusText::parse)
+        .ok_or_else(|| greets_otherwise(endpoint, line, masks))
 }
 
 /// Waits for the first bytes of a server that we have said TLS's hello to.
@@ -166,7 +174,7 @@ fn in_clear(endpoint: &Endpoint, line: &[u8], masks: &Masks) -> Error {
 }
 
 /// Its greeting is none of IMAP.
-pub(super) fn greets_otherwise(endpoint: &Endpoint, line: &[u8], masks: &Masks) -> Error {
+fn greets_otherwise(endpoint: &Endpoint, line: &[u8], masks: &Masks) -> Error {
     let words = masks.apply(&shown(line));
     another(endpoint, kind(line), &words)
 }

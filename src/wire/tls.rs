@@ -13,8 +13,8 @@ use rustls::{
 };
 
 use super::socket::Socket;
-use super::{certificate, stranger, unreachable};
-use crate::config::{Endpoint, Masks, Tls};
+use super::{certificate, unreachable};
+use crate::config::Endpoint;
 use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 
@@ -85,12 +85,12 @@ impl Client {
     }
 
     /// Shakes hands until the connection is protected, so that a refused certificate is told from
-    /// a refused password.
+    /// a refused password. `await_answer` is called when our hello is out.
     pub(super) fn handshake(
         self,
         mut socket: Socket,
         endpoint: &Endpoint,
-        masks: &Masks,
+        await_answer: impl FnOnce(&mut Socket) -> Result<()>,
     ) -> Result<Protected> {
         let mut tls = ClientConnection::new(self.config, self.name)
             .map_err(|e| Error::fatal(format!("TLS cannot be set up: {e}")))?;
@@ -101,9 +101,7 @@ impl Client {
         while tls.wants_write() {
             tls.write_tls(&mut socket).map_err(refused)?;
         }
-        if endpoint.tls == Tls::Implicit {
-            stranger::await_tls(&mut socket, endpoint, masks)?;
-        }
+        await_answer(&mut socket)?;
         while tls.is_handshaking() {
             tls.complete_io(&mut socket).map_err(refused)?;
         }

@@ -39,6 +39,7 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s V -l versio
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "run" -d 'Watch for mail and copy it'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "auth" -d 'Sign in with a browser and write the token file'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "folders" -d 'Show the source\'s mailboxes (folders), and what becomes of each'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "import-state" -d 'Take over what the Python script had copied'
@@ -67,6 +68,9 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -s h -
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -s c -l config -d 'The configuration (JSON)' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -l json -d 'As JSON'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand folders" -s c -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand folders" -l json -d 'As JSON'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand folders" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s c -l config -d 'The configuration, which says where the ledger is [default: config.json, where there is one]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l json -d 'As JSON'
@@ -79,10 +83,11 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -s c -l config -d 'The configuration, which says where the ledger is [default: config.json, where there is one]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "auth" -d 'Sign in with a browser and write the token file'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check status retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "auth" -d 'Sign in with a browser and write the token file'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "folders" -d 'Show the source\'s mailboxes (folders), and what becomes of each'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -13,18 +13,19 @@
 //! 2. *Claim.* Newest first, a batch becomes `in_flight`: never two rows of one Message-ID at a time.
 //! 3. *Recognise.* The target index, a mirror of what the target holds, says which of them are there
 //!    already; a hit is confirmed by looking at the message itself (`engine::dedup`).
-//!    What it does not have, an id that the predecessor left may vouch for (`ledger::imported`). What
-//!    follows from that is one pure rule, which the dry run asks as well (`engine::decide`).
+//!    For what it does not have, a Message-ID imported from the old script may prove that it was copied
+//!    (`ledger::imported`). What follows is one pure rule, which the dry run asks as well (`engine::decide`).
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
 //!    stands) are on disk before the first APPEND.
 //! 5. *Append.* Message by message, with the source's INTERNALDATE and flags (`engine::send`).
 //! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
 //! 7. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
-//!    looked for at and above its mark, and only when it is not there and a late commit is past
-//!    believing does the row go back to be sent (`engine::resolve`). Whose copy a message of the target
-//!    is, is one rule for all three looks (`engine::whose`). Where the target was put back to an earlier
-//!    state, no place that it gave since means anything, and each look minds that (`engine::put_back`).
+//!    looked for at and above its mark. Only when it is not there, and the server has had so long that it
+//!    will not store it any more, does the row go back to be sent (`engine::resolve`). Whose copy a message
+//!    of the target is, is one rule for all three looks (`engine::whose`). Where the target was put back to
+//!    an earlier state, no place that it gave since means anything, and each look minds that
+//!    (`engine::put_back`).
 //!
 //! # What never happens
 //!
@@ -41,18 +42,19 @@
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
 //! - One message's fault holds up and charges no other; a connection's or an account's fault charges
 //!   none (`engine::bisect` finds out whose it is).
-//! - A target that lets us in no more does not wait for mail to show it (`engine::sign_in`).
+//! - When the target stops letting us in, that is found out without waiting for mail (`engine::sign_in`).
 //! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
 //!
 //! Deliberately absent: async, an event bus, traits with one implementation, mocks, a clock trait.
-//! Threads and blocking I/O: a supervisor that only coordinates, a watcher and a reader with a session
-//! each with the source, and up to `connections` workers, each with a session of its own with the
-//! target. Watching and delivering do not wait for each other (`engine::daemon`; `engine::once` ends
-//! when everything has been tried).
+//! Threads and blocking I/O: a supervisor that only coordinates, a watcher with a session of its own with
+//! the source, and up to `connections` workers, each with a session of its own with the target, which
+//! share a second session with the source (the reader, behind a lock). Watching and delivering do not wait
+//! for each other (`engine::daemon`; `engine::once` ends when everything has been tried).
+//! docs/ARCHITECTURE.md shows threads, locks, the states of a row, and this way function by function.
 //!
 //! # Reading order
 //!
-//! Each module imports only what stands above it; `tests/it/layers.rs` holds them to that.
+//! Each module imports only modules that are listed before it; `tests/it/layers.rs` holds them to that.
 //! ```text
 //! text       counts and moments for people; what editors make of a text file
 //! mount      is a file mounted by itself?

@@ -14,6 +14,7 @@ mod citations;
 mod copy;
 mod crash;
 mod daemon;
+mod folders;
 mod gmail;
 mod hostile_routes;
 mod hostile_servers;

@@ -2,6 +2,7 @@
 //! queries run on a real ledger; tables name every key, option, status and proof there is, with the program's defaults;
 //! quoted words are the program's own; links lead somewhere.
 
+mod architecture;
 mod claims;
 mod commands;
 mod links;

@@ -236,7 +236,7 @@ fn the_units_hand_over_files_by_their_names() {
         let handed: Vec<&str> = lines
             .filter_map(|l| l.strip_prefix("LoadCredential="))
             .collect();
-        assert_eq!(handed.len(), 4, "{handed:?}");
+        assert_eq!(handed.len(), 5, "{handed:?}");
         for line in handed {
             let (name, file) = line.split_once(':').unwrap();
             assert_eq!(Some(name), file.rsplit('/').next(), "{line}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use crate::config::{Config, Intervals};
-use crate::error::{Error, Result, Scope};
+use crate::error::{Charge, Error, Result};
 use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::target::Policy;
 
@@ -189,7 +189,8 @@ impl Engine {
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.
-        if looked.as_ref().is_err_and(|e| e.scope() != Scope::Message) {
+        let in_part = |e: &Error| e.reaction().charge == Charge::Attempt;
+        if looked.as_ref().is_err_and(|e| !in_part(e)) {
             return looked;
         }
         resolved?;

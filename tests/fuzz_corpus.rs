@@ -77,7 +77,7 @@ fn shown() {
 
 #[test]
 fn name() {
-    saved("name", 8);
+    saved("name", 190);
 }
 
 #[test]

@@ -407,7 +407,7 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
                 });
             }
             // The account's affair: asking on would make it worse.
-            Err(e) if e.scope() == Scope::Account => return Err(e),
+            Err(e) if e.scope() >= Scope::Account => return Err(e),
             // What loses a session without a goodbye may have taken minutes.
             Err(e) if e.scope() == Scope::Session && !e.goodbye => {
                 warn!("{}", e.then("listing the messages first"));

@@ -296,12 +296,13 @@ impl Ledger {
 }
 
 fn index_row(r: &SqlRow<'_>) -> rusqlite::Result<IndexMailbox> {
-    let covered = time(r, "covered_since")?;
+    // The index is a mirror, and filled again where it is not known how far back it reaches.
+    let covered = time(r, "covered_since").ok();
     Ok(IndexMailbox {
         id: r.get("id")?,
         name: r.get("name")?,
         uid_validity: r.get("uid_validity")?,
         next_uid: r.get("next_uid")?,
-        covered_since: Some(covered).filter(|t| time_text(*t) != NOTHING_COVERED),
+        covered_since: covered.filter(|t| time_text(*t) != NOTHING_COVERED),
     })
 }

@@ -21,7 +21,9 @@ pub(super) fn damaged(path: &Path, what: &str) -> Error {
 pub(super) fn explain(e: &rusqlite::Error, at: &Path) -> Error {
     let path = at.display();
     if let rusqlite::Error::FromSqlConversionFailure(_, _, what) = e {
-        return damaged(at, &what.to_string());
+        return damaged(at, &what.to_string()).hint(
+            "keep a copy of it; another program wrote that value: put back a backup of the ledger, or correct the value with `sqlite3` (a new ledger would send mail without a Message-ID again)",
+        );
     }
     match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(at, &e.to_string()),

@@ -25,9 +25,9 @@ fn what_is_named_of_the_program_is_there() {
         let folder = format!("src/{}", module.replace("::", "/"));
         let source = fs::read_to_string(format!("{folder}.rs")).unwrap_or_default();
         let declared = ["fn", "struct", "enum"].iter().any(|kind| {
-            let behind = source.split(&format!("{kind} {item}")).skip(1);
-            let mut next = behind.map(|rest| rest.chars().next());
-            next.any(|c| c.is_some_and(|c| !c.is_alphanumeric() && c != '_'))
+            let declaration = format!("{kind} {item}");
+            let mut behind = source.split(&declaration).skip(1);
+            behind.any(|rest| rest.starts_with(|c: char| !c.is_alphanumeric() && c != '_'))
         });
         let is_file = Path::new(&format!("{folder}/{item}.rs")).exists();
         assert!(declared || is_file, "there is no `{name}`");

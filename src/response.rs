@@ -169,6 +169,8 @@ pub enum Untagged {
         delimiter: Option<u8>,
         name: Vec<u8>,
     },
+    /// A LIST that cannot be read: there is a mailbox more than is told of.
+    UnreadableList,
     /// NAMESPACE: what the names of our own mailboxes begin with (RFC 2342 5), of the first such namespace.
     Namespace {
         prefix: Vec<u8>,
@@ -209,7 +211,8 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
         }
         b"LIST" => {
             let skip = first.len() - rest.len();
-            return list(&tokens(parts, skip)?);
+            let listed = tokens(parts, skip).and_then(|tokens| list(&tokens));
+            return Some(listed.unwrap_or(Untagged::UnreadableList));
         }
         b"NAMESPACE" => {
             let skip = first.len() - rest.len();
@@ -294,7 +297,10 @@ fn counts(tokens: Vec<Token>) -> Option<Untagged> {
 }
 
 fn list(tokens: &[Token]) -> Option<Untagged> {
-    let [Token::List(attributes), delimiter, name, ..] = tokens else {
+    // Behind the name there may be more in parentheses (RFC 5258 6), and nothing else.
+    let ([Token::List(attributes), delimiter, name]
+    | [Token::List(attributes), delimiter, name, Token::List(_)]) = tokens
+    else {
         return None;
     };
     Some(Untagged::List {

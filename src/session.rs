@@ -176,6 +176,7 @@ impl Session {
             }
         }
         let uid_validity = validity.ok_or_else(|| {
+            let mailbox = shown(mailbox.as_bytes());
             Error::connection(format!("{} gave no UIDVALIDITY for {mailbox}", self.name()))
         })?;
         let uid_next = match next {
@@ -188,8 +189,9 @@ impl Session {
                 // A guess would leave out what the mailbox holds, and nobody would know.
                 last.map(|n| n.saturating_add(1)).ok_or_else(|| {
                     Error::connection(format!(
-                        "{} says that {mailbox} holds {} and tells the UID of none",
+                        "{} says that {} holds {} and tells the UID of none",
                         self.name(),
+                        shown(mailbox.as_bytes()),
                         counted(exists, "message")
                     ))
                 })?

@@ -1,19 +1,23 @@
 //! What `folders` shows: the mailboxes of the source, what each holds, and what becomes of it. It looks
-//! (EXAMINE, SEARCH) and changes nothing. Not for copying (`engine`).
+//! (EXAMINE, SEARCH) and changes nothing, not even a token file. Not for copying (`engine`).
+
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use serde_json::{Value, json};
 
-use crate::config::{Config, Intervals, Since};
-use crate::credentials::Credentials;
-use crate::error::{Result, shown};
+use crate::config::{Config, Intervals, Key, Since};
+use crate::error::{Again, Error, Fault, Result, shown};
 use crate::folder::{self, INBOX};
 use crate::message::{Time, time_text};
-use crate::session::{Listed, Session};
+use crate::oauth::Tokens;
+use crate::session::{Listed, Login, Session};
 use crate::text::{Page, minute, thousands};
 
-/// So many connections in a row may be lost over one mailbox after the other.
+/// So many connections may be lost over one mailbox after the other before no more is asked.
 const LOST_MAX: u32 = 3;
+/// A person waits: what is not known by then is not asked for any more.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The source's mailboxes at one moment.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct Survey {
     since: Option<Time>,
     /// INBOX first.
     all: Vec<Mailbox>,
+    /// So many more there are, and their names cannot be read.
+    unreadable: usize,
 }
 
 #[derive(Debug)]
@@ -34,10 +40,11 @@ struct Mailbox {
     holds: Holds,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Holds {
     Messages {
         all: u64,
+        /// As the server's SEARCH tells: it goes by days, and may leave some out.
         since: u64,
     },
     /// It is a mere name above others.
@@ -50,38 +57,45 @@ impl Survey {
     /// Looks into each mailbox of the source.
     ///
     /// # Errors
-    /// The source lets us not in, or loses the connection again and again.
+    /// The source lets us not in, or does not tell of its mailboxes.
     pub fn of(config: &Config, times: &Intervals) -> Result<Survey> {
-        let origin = &config.source.origin;
-        let source = Credentials::new(
-            &config.source_user,
-            &config.source_key,
-            origin,
-            times.command,
-            &[],
-        );
-        let open = || source.enter(|login, _| Session::open(&config.source, login, times));
+        let login = login(config, times)?;
+        let open = || Session::open(&config.source, &login, times);
         let since = match config.since {
             Since::All => None,
             since => Some(since.start(Utc::now())),
         };
+        let begun = Instant::now();
         let mut session = open()?;
         let prefix = session.prefix()?;
-        let listed = session.mailboxes()?;
+        let (listed, unreadable) = session.mailboxes()?;
         let mut all = Vec::with_capacity(listed.len());
         let mut lost = 0;
+        // Why the others are not asked about any more.
+        let mut over: Option<String> = None;
         for listed in listed {
-            let holds = holds(&mut session, &listed, since);
-            let holds = match holds {
-                Ok(holds) => holds,
-                Err(e) if session.usable() => Holds::Unknown(e.message),
-                Err(e) if lost == LOST_MAX => return Err(e),
-                Err(e) => {
-                    lost += 1;
-                    session = open()?;
-                    Holds::Unknown(e.message)
-                }
+            if begun.elapsed() > PATIENCE {
+                over.get_or_insert_with(|| "not asked: it took too long".into());
+            }
+            let holds = match &over {
+                Some(why) if listed.selectable => Holds::Unknown(why.clone()),
+                _ => holds(&mut session, &listed, since).unwrap_or_else(|e| {
+                    if !session.usable() {
+                        lost += 1;
+                        match open() {
+                            Ok(another) if lost <= LOST_MAX => session = another,
+                            Ok(_) | Err(_) => over = Some(format!("not asked after: {e}")),
+                        }
+                    } else if e.reaction().again == Again::AfterPause {
+                        // Asking on would make it worse. Any other refusal is this mailbox's.
+                        over = Some(format!("not asked after: {e}"));
+                    }
+                    Holds::Unknown(shown(e.message.as_bytes()))
+                }),
             };
+            if matches!(holds, Holds::Messages { .. }) {
+                lost = 0;
+            }
             all.push(Mailbox {
                 name: name(&listed, &prefix),
                 listed,
@@ -95,6 +109,7 @@ impl Survey {
             target: config.target_user.clone(),
             since,
             all,
+            unreadable,
         })
     }
 
@@ -105,6 +120,7 @@ impl Survey {
             "target": shown(self.target.as_bytes()),
             "since": self.since.map(time_text),
             "mailboxes": mailboxes,
+            "unreadable": self.unreadable,
         })
     }
 
@@ -121,7 +137,7 @@ impl Survey {
             &format!(
                 "{} has {}. INBOX alone is copied, to {}; {since}.",
                 shown(self.source.as_bytes()),
-                match self.all.len() {
+                match self.all.len() + self.unreadable {
                     1 => "1 mailbox".into(),
                     n => format!("{} mailboxes", thousands(n as u64)),
                 },
@@ -129,7 +145,7 @@ impl Survey {
             ),
         );
         page.blank();
-        page.line("  messages   since then   becomes    mailbox");
+        page.line("  messages  about so many since   becomes    mailbox");
         for mailbox in &self.all {
             let (all, since) = match mailbox.holds {
                 Holds::Messages { all, since } => (thousands(all), thousands(since)),
@@ -142,15 +158,54 @@ impl Survey {
                 "left out"
             };
             page.line(&format!(
-                "{all:>10}   {since:>10}   {becomes:<9}  {}",
+                "{all:>10}  {since:>19}   {becomes:<9}  {}",
                 mailbox.name
             ));
             if let Holds::Unknown(why) = &mailbox.holds {
-                page.add("             ", "             ", why);
+                page.add("            ", "            ", why);
             }
+        }
+        match self.unreadable {
+            0 => {}
+            1 => page.line("and 1 whose name cannot be read"),
+            n => page.line(&format!(
+                "and {} whose names cannot be read",
+                thousands(n as u64)
+            )),
         }
         page.text()
     }
+}
+
+/// What the source is entered with. A token is not renewed where that could use up what is in its file: that is
+/// for a run, which keeps what comes.
+fn login(config: &Config, times: &Intervals) -> Result<Login> {
+    let user = config.source_user.clone();
+    let path = match &config.source_key {
+        Key::Password(password) => {
+            return Ok(Login::Password {
+                user,
+                password: password.clone(),
+            });
+        }
+        Key::TokenFile(path) => path,
+    };
+    let tokens = Tokens::new(path, times.command).named_by(&config.source.origin);
+    let proof = tokens.prove(Utc::now())?;
+    let access = proof.access.ok_or_else(|| {
+        Error::new(
+            Fault::NeedsUser,
+            format!("{}: its access token has ended", path.display()),
+        )
+        .hint(format!(
+            "a run renews it and keeps what comes: start one, then ask again. Where none gets in: {}",
+            proof.sign_in
+        ))
+    })?;
+    Ok(Login::Token {
+        user,
+        token: access.token,
+    })
 }
 
 impl Mailbox {
@@ -169,7 +224,7 @@ impl Mailbox {
             "on_the_wire": shown(&self.listed.name),
             "can_be_opened": self.listed.selectable,
             "messages": messages,
-            "messages_since": since,
+            "messages_since_about": since,
             "copied": self.is_inbox(),
             "trouble": trouble,
         })
@@ -188,7 +243,7 @@ fn holds(session: &mut Session, listed: &Listed, since: Option<Time>) -> Result<
     let view = session.examine(name)?;
     let all = u64::from(view.exists);
     let since = match since {
-        Some(since) if all > 0 => session.uids_since(&view, Some(since))?.len() as u64,
+        Some(since) if all > 0 => session.searched(since)?.len() as u64,
         Some(_) | None => all,
     };
     Ok(Holds::Messages { all, since })

@@ -351,6 +351,7 @@ impl Connection {
                 self.current.command.continuation = Continuation::Challenge(n + 1);
                 Ok(true)
             }
+            Continuation::LiteralSent => Ok(false),
             _ => Err(broken(
                 "the server asked for more where nothing was left to say",
             )),

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -237,6 +237,10 @@ pub(super) fn write(path: &Path, map: &Map<String, Value>) -> io::Result<Written
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
     file.write_all(bytes)?;
+    // Run by root, for once, it stays its owner's; nobody else may give files away.
+    if let Ok(old) = fs::metadata(path) {
+        let _ = fchown(file.as_file(), Some(old.uid()), Some(old.gid()));
+    }
     file.as_file().sync_all()?;
     file.persist(path)?;
     // So that the rename survives a power cut; some file systems cannot promise it.
@@ -312,5 +316,24 @@ fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A daemon of another user reads it afterwards. Only root can be put to this test.
+    #[test]
+    fn a_file_stays_its_owners_when_root_writes_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token.json");
+        fs::write(&path, "{}").expect("written");
+        let given = std::os::unix::fs::chown(&path, Some(65534), Some(65534));
+        write(&path, &Map::new()).expect("written anew");
+        let file = fs::metadata(&path).expect("there");
+        assert_eq!(file.mode() & 0o777, 0o600);
+        let owner = (file.uid(), file.gid());
+        assert_eq!(given.is_ok(), owner == (65534, 65534), "{owner:?}");
     }
 }

@@ -97,8 +97,6 @@ fn nesting_and_rubbish_are_refused_not_followed() {
         "* 1 FETCH (",
         "* 1 FETCH )",
         "* 1 FETCH \"",
-        "* LIST",
-        "* LIST () \"/\"",
         "* SEARCH 1 x",
         "x",
     ] {
@@ -130,6 +128,23 @@ fn names_come_unescaped_from_lists() {
     assert!(
         matches!(line("* LIST () \"/\" NIL"), Some(Untagged::List { name, .. }) if name == b"NIL")
     );
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_told_of() {
+    for text in [
+        "* LIST () \"/\" \"Important",
+        "* LIST () \"/\" My Important Mail",
+        "* LIST () \"/\"",
+        "* LIST",
+    ] {
+        assert!(
+            matches!(line(text), Some(Untagged::UnreadableList)),
+            "{text}"
+        );
+    }
+    let extended = line("* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    assert!(matches!(extended, Some(Untagged::List { .. })));
 }
 
 #[test]

@@ -20,22 +20,27 @@ pub struct Listed {
 }
 
 impl Session {
-    /// All mailboxes of the account, in the server's order.
+    /// All mailboxes of the account, in the server's order, and how many more there are of which nothing can
+    /// be read.
     ///
     /// # Errors
     /// `Connection` also where there are more than 50,000.
-    pub fn mailboxes(&mut self) -> Result<Vec<Listed>> {
+    pub fn mailboxes(&mut self) -> Result<(Vec<Listed>, usize)> {
         let heard = self.run(Phase::Fetch, "LIST \"\" \"*\"", self.times.command, 0);
         heard.end?;
-        let mut all = Vec::new();
+        let (mut all, mut unreadable) = (Vec::new(), 0);
         for response in heard.untagged {
-            let Untagged::List {
-                attributes,
-                delimiter,
-                name,
-            } = response
-            else {
-                continue;
+            let (attributes, delimiter, name) = match response {
+                Untagged::List {
+                    attributes,
+                    delimiter,
+                    name,
+                } => (attributes, delimiter, name),
+                Untagged::UnreadableList => {
+                    unreadable += 1;
+                    continue;
+                }
+                _ => continue,
             };
             if all.len() == MAILBOXES_MAX {
                 return Err(Error::connection(format!(
@@ -51,7 +56,7 @@ impl Session {
                 selectable: !(is(b"\\Noselect") || is(b"\\NonExistent")),
             });
         }
-        Ok(all)
+        Ok((all, unreadable))
     }
 
     /// What the names of all our mailboxes but INBOX begin with, such as `INBOX.`; mostly nothing.
@@ -60,7 +65,9 @@ impl Session {
             return Ok(Vec::new());
         }
         let heard = self.run(Phase::Fetch, "NAMESPACE", self.times.command, 0);
-        heard.end?;
+        if let (Err(e), false) = (heard.end, self.usable) {
+            return Err(e);
+        }
         let mut told = heard.untagged.into_iter().filter_map(|u| match u {
             Untagged::Namespace { prefix } => Some(prefix),
             _ => None,

@@ -36,6 +36,9 @@ pub(super) enum Continuation {
     Challenge(usize),
     /// A message.
     Literal(Arc<Vec<u8>>),
+    /// A message that went along with its command. Some servers ask for it all the same: what they then read
+    /// is on its way already.
+    LiteralSent,
     /// Nothing for a while: IDLE (RFC 2177).
     Idle(Idle),
 }
@@ -95,8 +98,8 @@ impl Command {
         matches!(self.continuation, Continuation::Literal(_))
     }
 
-    /// The literal that the server does not ask for first. It is there once: a server that asks for it all
-    /// the same would take it for commands.
+    /// The literal that goes along with its command. It is there once: whoever has it would take it for commands
+    /// the second time.
     pub(super) fn take_literal_at_once(&mut self) -> Option<Arc<Vec<u8>>> {
         let Continuation::Literal(body) = &self.continuation else {
             return None;
@@ -105,7 +108,7 @@ impl Command {
             return None;
         }
         let body = Arc::clone(body);
-        self.continuation = Continuation::Refuse;
+        self.continuation = Continuation::LiteralSent;
         Some(body)
     }
 }

@@ -39,7 +39,7 @@ fn rows(text: &str) -> Vec<String> {
 fn each_mailbox_of_a_gmail_is_shown_and_nothing_is_changed() {
     let mut env = gmail_as_source();
     env.set("since", "30d");
-    env.source.create("Gesch&AOQ-ft/M&APw-ller &- S&APY-hne");
+    env.source.create("Geschäft/Müller & Söhne");
     let now = chrono::Utc::now().fixed_offset();
     let old = chrono::DateTime::parse_from_rfc3339("2020-01-01T00:00:00Z").unwrap();
     for (n, date) in [now, now, old].into_iter().enumerate() {
@@ -88,7 +88,7 @@ fn as_json_it_says_the_same_with_the_names_on_the_wire() {
         inbox,
         &json!({
             "name": "INBOX", "on_the_wire": "INBOX", "can_be_opened": true, "messages": 2,
-            "messages_since": 2, "copied": true, "trouble": null,
+            "messages_since_about": 2, "copied": true, "trouble": null,
         })
     );
 }
@@ -170,4 +170,42 @@ fn a_source_that_lets_nobody_in_is_an_error_with_its_hint() {
     assert!(ran.err.starts_with("error: the source refused"), "{ran:?}");
     assert!(ran.err.contains("\n\nhint: "), "{ran:?}");
     assert_eq!(ran.out, "");
+}
+
+#[test]
+fn a_server_that_wants_less_is_asked_no_more() {
+    let env = gmail_as_source();
+    for n in 0..20 {
+        env.source.create(&format!("Folder {n:02}"));
+    }
+    let answer = Fault::Answer("NO [LIMIT] Too many requests, try again later".into());
+    env.source
+        .fault(On::each("EXAMINE").line_with("Folder 00"), answer);
+    let before = env.source.lines();
+    let ran = env.command(FOLDERS);
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    assert!(ran.out.contains("not asked after: "), "{}", ran.out);
+    let transcript = env.source.transcript().after(before);
+    let asked = transcript.client();
+    let folders = asked.iter().filter(|line| line.contains("Folder")).count();
+    assert_eq!(folders, 1, "{asked:?}");
+}
+
+/// Its refresh token may be used up by one renewal, and nobody would keep what comes.
+#[test]
+fn a_token_that_has_ended_is_left_to_a_run() {
+    let mut env = TestEnv::new();
+    let path = env.dir.path().join("source_token.json");
+    let token = json!({
+        "token": "ended", "expiry": "2020-01-01T00:00:00Z", "refresh_token": "r", "client_id": "c",
+        "token_uri": env.source.token_url(),
+    });
+    std::fs::write(&path, token.to_string()).unwrap();
+    env.set("source_pass", Value::Null)
+        .set("source_token_file", "source_token.json");
+    let ran = env.command(FOLDERS);
+    assert_eq!(ran.status, 4, "{ran:?}");
+    assert!(ran.err.contains("its access token has ended"), "{ran:?}");
+    assert_eq!(env.source.token_requests().len(), 0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), token.to_string());
 }

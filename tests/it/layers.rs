@@ -75,13 +75,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "survey",
         &[
-            "config",
-            "credentials",
-            "error",
-            "folder",
-            "message",
-            "session",
-            "text",
+            "config", "error", "folder", "message", "oauth", "session", "text",
         ],
     ),
     // `config` knows where in a JSON file something is wrong.

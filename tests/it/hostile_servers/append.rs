@@ -369,22 +369,35 @@ fn a_literal_that_went_along_may_have_been_taken_whatever_follows() {
 
 #[test]
 fn a_literal_that_went_along_is_not_sent_again_when_it_is_asked_for() {
-    let (server, mut session) = signed_in_with(
-        "IMAP4rev1 AUTH=PLAIN SASL-IR LITERAL-",
-        &short_times(),
-        |peer| {
-            peer.command("APPEND");
-            assert_eq!(peer.literal(BODY.len() + 2), [BODY, b"\r\n"].concat());
-            // To whoever has the message, what comes now is a command.
-            peer.say("+ go ahead\r\n");
-            peer.hears_nothing_more();
-        },
-    );
-    let (error, sent) = lost(append(&mut session));
-    assert_says(&error, Fault::Connection, "asked for more");
-    assert_eq!(sent, Sent::Whole);
-    drop(session);
-    server.finish();
+    for asked in [1, 2] {
+        let (server, mut session) = signed_in_with(
+            "IMAP4rev1 AUTH=PLAIN SASL-IR LITERAL-",
+            &short_times(),
+            move |peer| {
+                let tag = peer.command("APPEND");
+                assert_eq!(peer.literal(BODY.len() + 2), [BODY, b"\r\n"].concat());
+                // To whoever has the message, what comes now is a command.
+                peer.say("+ go ahead\r\n".repeat(asked));
+                if asked == 1 {
+                    peer.say(format!("{tag} OK [APPENDUID 1 2] done\r\n"));
+                    peer.next_command_works();
+                } else {
+                    peer.hears_nothing_more();
+                }
+            },
+        );
+        let outcome = append(&mut session);
+        if asked == 1 {
+            assert_eq!(done(outcome), Some((UidValidity(1), Uid(2))));
+            session.noop().unwrap();
+        } else {
+            let (error, sent) = lost(outcome);
+            assert_says(&error, Fault::Connection, "asked for more");
+            assert_eq!(sent, Sent::Whole);
+        }
+        drop(session);
+        server.finish();
+    }
 }
 
 #[test]

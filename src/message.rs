@@ -214,6 +214,19 @@ pub struct Discovered {
 }
 
 impl Discovered {
+    /// A message that is there, and of which nothing else was told.
+    pub fn nothing_told(uid: Uid) -> Discovered {
+        Discovered {
+            uid,
+            message_id: None,
+            date: None,
+            internal_date: None,
+            size: None,
+            flags: Flags::default(),
+            gm_msgid: None,
+        }
+    }
+
     /// When it came: INTERNALDATE, and where the server told none that makes sense its Date header.
     pub fn came_at(&self) -> Option<Time> {
         self.internal_date

@@ -73,6 +73,8 @@ impl Survey {
         let mut lost = 0;
         // Why the others are not asked about any more.
         let mut over: Option<String> = None;
+        let not_asked =
+            |e: &Error| Some(format!("not asked after: {}", shown(e.message.as_bytes())));
         for listed in listed {
             if begun.elapsed() > PATIENCE {
                 over.get_or_insert_with(|| "not asked: it took too long".into());
@@ -84,11 +86,11 @@ impl Survey {
                         lost += 1;
                         match open() {
                             Ok(another) if lost <= LOST_MAX => session = another,
-                            Ok(_) | Err(_) => over = Some(format!("not asked after: {e}")),
+                            Ok(_) | Err(_) => over = not_asked(&e),
                         }
                     } else if e.reaction().again == Again::AfterPause {
                         // Asking on would make it worse. Any other refusal is this mailbox's.
-                        over = Some(format!("not asked after: {e}"));
+                        over = not_asked(&e);
                     }
                     Holds::Unknown(shown(e.message.as_bytes()))
                 }),
@@ -128,7 +130,10 @@ impl Survey {
     pub fn text(&self, columns: usize) -> String {
         let mut page = Page::new(columns);
         let since = match self.since {
-            Some(since) => format!("`since` takes what came from {} on", minute(since)),
+            Some(since) => format!(
+                "`since` takes what came from {} on (counted by whole days here)",
+                minute(since)
+            ),
             None => "`since` takes all of it".into(),
         };
         page.add(
@@ -145,7 +150,7 @@ impl Survey {
             ),
         );
         page.blank();
-        page.line("  messages  about so many since   becomes    mailbox");
+        page.line("  messages   since then   becomes    mailbox");
         for mailbox in &self.all {
             let (all, since) = match mailbox.holds {
                 Holds::Messages { all, since } => (thousands(all), thousands(since)),
@@ -158,7 +163,7 @@ impl Survey {
                 "left out"
             };
             page.line(&format!(
-                "{all:>10}  {since:>19}   {becomes:<9}  {}",
+                "{all:>10}   {since:>10}   {becomes:<9}  {}",
                 mailbox.name
             ));
             if let Holds::Unknown(why) = &mailbox.holds {

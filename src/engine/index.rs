@@ -13,7 +13,7 @@ use super::bisect::{Brought, Got, Way, bisect, may_be_a_messages};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::ledger::{IndexMailbox, Mark, Place};
-use crate::message::{Discovered, Flags, Time, Uid, UidValidity};
+use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
 use crate::target::{Account, Copy};
 
@@ -261,7 +261,7 @@ impl<'a> TargetIndex<'a> {
         let (told, _) = self.account.attributes(&[uid]);
         self.reopen()?;
         let told = told.into_iter().find(|d| d.uid == uid);
-        Ok(told.unwrap_or(nothing_told(uid)))
+        Ok(told.unwrap_or(Discovered::nothing_told(uid)))
     }
 
     /// Date and size of these messages of an index mailbox; those that tell nothing are there all the same.
@@ -271,7 +271,9 @@ impl<'a> TargetIndex<'a> {
             let (found, end) = session.attributes(set);
             (found.into_iter().map(|d| (d.uid, d)).collect(), end)
         })?;
-        let silent = poison.into_iter().map(|(uid, _)| nothing_told(uid));
+        let silent = poison
+            .into_iter()
+            .map(|(uid, _)| Discovered::nothing_told(uid));
         Ok(found.into_iter().chain(silent).collect())
     }
 
@@ -429,18 +431,6 @@ pub(super) fn marks(boxes: &[IndexMailbox]) -> Vec<Mark> {
             uid_next: b.next_uid,
         })
         .collect()
-}
-
-fn nothing_told(uid: Uid) -> Discovered {
-    Discovered {
-        uid,
-        message_id: None,
-        date: None,
-        internal_date: None,
-        size: None,
-        flags: Flags::default(),
-        gm_msgid: None,
-    }
 }
 
 /// Opens the mailbox for a question about messages that are known, and for nothing else. It still counts as one at

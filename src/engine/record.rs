@@ -4,7 +4,7 @@
 use super::reader::Reader;
 use crate::error::Result;
 use crate::ledger::{MailboxRow, Progress, Shared};
-use crate::message::{Discovered, Flags, Time, Uid};
+use crate::message::{Discovered, Time, Uid};
 
 /// How often a list that leaves out messages is asked for anew before it is a trouble.
 pub(super) const LISTS_MAX: u32 = 3;
@@ -50,14 +50,7 @@ pub(super) fn record(
 /// row says nothing but its UID.
 pub(super) fn described(reader: &mut Reader, uids: &[Uid]) -> Result<Vec<Discovered>> {
     let got = reader.metadata(uids)?;
-    let nameless = got.poison.into_iter().map(|(uid, _)| Discovered {
-        uid,
-        message_id: None,
-        date: None,
-        internal_date: None,
-        size: None,
-        flags: Flags::default(),
-        gm_msgid: None,
-    });
+    let poison = got.poison.into_iter();
+    let nameless = poison.map(|(uid, _)| Discovered::nothing_told(uid));
     Ok(got.found.into_iter().chain(nameless).collect())
 }

@@ -1,7 +1,7 @@
-//! docs/ARCHITECTURE.md and CONTRIBUTING.md name functions and files that there are.
+//! docs/ARCHITECTURE.md, CONTRIBUTING.md and tests/README.md name functions, files and tests that there are.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PAGES: [&str; 2] = ["docs/ARCHITECTURE.md", "CONTRIBUTING.md"];
 
@@ -45,4 +45,45 @@ fn the_files_that_are_named_are_there() {
             assert!(!is_path || exists, "{page}: there is no {path}");
         }
     }
+}
+
+/// Every file below this folder, as a module, with what is in it.
+fn modules(root: &str) -> Vec<(String, String)> {
+    let (mut paths, mut found) = (vec![PathBuf::from(root)], Vec::new());
+    while let Some(path) = paths.pop() {
+        if let Ok(entries) = fs::read_dir(&path) {
+            paths.extend(entries.map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let name = path.strip_prefix(root).unwrap().with_extension("");
+        let name = name.to_str().unwrap().replace('/', "::");
+        found.push((name, fs::read_to_string(&path).unwrap()));
+    }
+    found
+}
+
+/// By the end of their path, the `tests` beside the code left out.
+#[test]
+fn the_tests_that_are_named_are_there() {
+    let all = [modules("src"), modules("tests/it")].concat();
+    let mut named = 0;
+    for name in code("tests/README.md") {
+        let is_one = name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_:".contains(c));
+        let Some((module, test)) = name
+            .rsplit_once("::")
+            .filter(|(_, test)| is_one && !test.is_empty())
+        else {
+            continue;
+        };
+        let beside = module.strip_suffix("::tests").unwrap_or(module);
+        let ends = |path: &str, end: &str| path == end || path.ends_with(&format!("::{end}"));
+        let there = all.iter().any(|(path, text)| {
+            (ends(path, module) || ends(path, beside)) && text.contains(&format!("fn {test}("))
+        });
+        assert!(there, "there is no test `{name}`");
+        named += 1;
+    }
+    assert!(named > 50, "{named}");
 }

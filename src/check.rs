@@ -18,6 +18,7 @@ use crate::ledger::{Route, choose};
 use crate::text::{Page, wrapped};
 
 mod files;
+mod folders;
 mod ledger;
 mod room;
 mod sample;

@@ -16,6 +16,7 @@ use crate::message::Time;
 mod command;
 mod draft;
 mod endpoint;
+mod folders;
 mod intervals;
 mod json;
 mod key;
@@ -26,6 +27,7 @@ mod value;
 
 pub use draft::Draft;
 pub use endpoint::{Endpoint, Origin, Side, Tls};
+pub use folders::{Mapping, Named, Rules, Why};
 pub use intervals::Intervals;
 pub use json::{json_place, plain_json_error};
 pub use key::{Key, Secret};
@@ -70,6 +72,7 @@ pub struct Config {
     pub target_user: String,
     pub target_key: Key,
     pub since: Since,
+    pub rules: Rules,
     /// Sessions with the target at most.
     pub connections: usize,
     /// Bytes sent in any 24 hours at most.
@@ -97,6 +100,10 @@ const KEYS: &[&str] = &[
     "target_port",
     "target_tls",
     "target_ca_file",
+    "folders",
+    "exclude",
+    "label",
+    "skip_inbox",
     "since",
     "connections",
     "upload_limit_per_day",
@@ -173,6 +180,7 @@ impl Reader<'_> {
             target_user: self.user("target_user")?,
             target_key: self.target_key()?,
             since: self.since(now)?,
+            rules: self.rules(now)?,
             connections: self.connections()?,
             upload_limit_per_day: self.upload_limit()?,
             ledger: self.ledger()?,
@@ -194,45 +202,16 @@ impl Reader<'_> {
     }
 
     fn known_keys(&self) -> Result<()> {
-        for key in self.map.keys() {
-            if !KEYS.contains(&key.as_str()) {
-                let name = shown(key.as_bytes());
-                let error = Error::usage(format!("{}: unknown key `{name}`", self.path.display()));
-                let near = KEYS
-                    .iter()
-                    // Comparing takes longer the longer the key is.
-                    .filter(|_| key.len() <= KEY_MAX)
-                    .map(|k| (strsim::damerau_levenshtein(k, key), k))
-                    .min()
-                    // In a short word, so many typing errors would make another word.
-                    .filter(|(distance, _)| distance * 3 <= key.chars().count());
-                return Err(error.hint(match near {
-                    Some((_, k)) => format!("did you mean `{k}`?"),
-                    None => format!("the keys are {}", KEYS.join(", ")),
-                }));
-            }
-        }
-        Ok(())
+        known(self.map, KEYS, "the keys are", &|what| {
+            Error::usage(format!("{}: {what}", self.path.display()))
+        })
     }
 
     fn text(&self, key: &str) -> Result<Option<String>> {
-        match self.map.get(key) {
-            None => Ok(None),
-            Some(Value::String(s)) if s.trim().is_empty() => {
-                Err(self.error(key, "got empty text, expected some"))
-            }
-            Some(Value::String(s)) if s.contains(['\0', '\r', '\n']) => Err(self
-                .error(
-                    key,
-                    "got text with a line break or NUL in it, expected one line",
-                )
-                .hint(BACKSLASH_HINT)),
-            Some(Value::String(s)) => Ok(Some(s.clone())),
-            Some(Value::Null) => Err(self.error(key, "got null, expected text").hint(NULL_HINT)),
-            Some(other) => Err(self
-                .error(key, format!("got {}, expected text", kind(other)))
-                .hint(QUOTES_HINT)),
-        }
+        let value = self.map.get(key);
+        value
+            .map(|value| text_of(value, &|what| self.error(key, what)))
+            .transpose()
     }
 
     /// Who copies an address often copies a blank with it.
@@ -360,6 +339,49 @@ impl Reader<'_> {
             ca_file,
             origin: self.origin(side),
         })
+    }
+}
+
+/// Each key is one of `keys`, or the error says which one was probably meant.
+fn known(
+    map: &Map<String, Value>,
+    keys: &[&str],
+    are: &str,
+    error: &dyn Fn(String) -> Error,
+) -> Result<()> {
+    for key in map.keys() {
+        if !keys.contains(&key.as_str()) {
+            let error = error(format!("unknown key `{}`", shown(key.as_bytes())));
+            let near = keys
+                .iter()
+                // Comparing takes longer the longer the key is.
+                .filter(|_| key.len() <= KEY_MAX)
+                .map(|k| (strsim::damerau_levenshtein(k, key), k))
+                .min()
+                // In a short word, so many typing errors would make another word.
+                .filter(|(distance, _)| distance * 3 <= key.chars().count());
+            return Err(error.hint(match near {
+                Some((_, k)) => format!("did you mean `{k}`?"),
+                None => format!("{are} {}", keys.join(", ")),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Text on one line, and some.
+fn text_of(value: &Value, error: &dyn Fn(String) -> Error) -> Result<String> {
+    match value {
+        Value::String(s) if s.trim().is_empty() => {
+            Err(error("got empty text, expected some".into()))
+        }
+        Value::String(s) if s.contains(['\0', '\r', '\n']) => Err(error(
+            "got text with a line break or NUL in it, expected one line".into(),
+        )
+        .hint(BACKSLASH_HINT)),
+        Value::String(s) => Ok(s.clone()),
+        Value::Null => Err(error("got null, expected text".into()).hint(NULL_HINT)),
+        other => Err(error(format!("got {}, expected text", kind(other))).hint(QUOTES_HINT)),
     }
 }
 

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockEr
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use log::info;
 
 use crate::config::{Config, Intervals};
 use crate::error::{Charge, Error, Result};
+use crate::folder::{Folder, FolderId};
 use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::target::Policy;
 
@@ -25,11 +27,14 @@ mod dedup;
 mod deliver;
 mod fetch;
 mod fidelity;
+mod folders;
 mod forecast;
 mod heartbeat;
 mod history;
 mod index;
 mod known_target;
+mod labels;
+mod look;
 mod once;
 mod overlap;
 mod pause;
@@ -54,6 +59,7 @@ use absent::Absent;
 use blame::Blame;
 pub use daemon::{Watch, changed_at};
 use fidelity::Fidelity;
+use folders::Folders;
 pub use forecast::{Forecast, Plan, Planned};
 pub use heartbeat::Sign;
 use heartbeat::{Heartbeat, Listener};
@@ -114,6 +120,9 @@ pub struct Engine {
     discovery: Mutex<Discovery>,
     /// Held while the target index is brought up to date and used.
     index: Mutex<Turn>,
+    folders: Folders,
+    /// Mail has come that is not to wait for what has been there longer.
+    new_mail: AtomicBool,
     sessions: Sessions,
     entrance: Entrance,
     known_target: KnownTarget,
@@ -141,7 +150,7 @@ impl Engine {
             &config.target.host,
         );
         ledger.belong_to(&route, Utc::now())?;
-        let setup = Setup::new(config, ledger.folder()?, &times, None);
+        let setup = Setup::new(config, ledger.first_folder()?, &times, None);
         Ok(Arc::new(Engine {
             setup: RwLock::new(Arc::clone(&setup)),
             once: AtomicBool::new(true),
@@ -154,6 +163,8 @@ impl Engine {
             listener: OnceLock::new(),
             discovery: Mutex::default(),
             index: Mutex::default(),
+            folders: Folders::default(),
+            new_mail: AtomicBool::new(false),
             sessions: Sessions::default(),
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),
@@ -176,8 +187,16 @@ impl Engine {
         let mut looked = Ok(());
         if !*discovered {
             let look: Task = Box::new(|e: &Engine| {
-                let looked = e.discover(&mut e.reader())?;
-                looked.say(&e.setup().folder);
+                let mut reader = e.reader();
+                let looked = e.discover(&mut reader)?;
+                if looked.is_nothing_new() {
+                    let others = if e.folders.are_several() {
+                        " and others"
+                    } else {
+                        ""
+                    };
+                    info!("no new messages in {}{others}", reader.name());
+                }
                 looked.trouble.map_or(Ok(()), Err)
             });
             let beside = if resolved.is_ok() {
@@ -199,7 +218,8 @@ impl Engine {
             return looked;
         }
         let unverified = !self.ledger.step(|l| l.unverified())?.is_empty();
-        if !inherited || !(unverified || self.work_is_due()?) {
+        let owes = self.ledger.step(|l| l.owes_labels())?;
+        if !inherited || !(unverified || owes || self.work_is_due()?) {
             return self.sign_in().and(looked);
         }
         self.take_refusal()?;
@@ -246,10 +266,18 @@ impl Engine {
         }
     }
 
-    /// Takes over, step by step, what older incarnations know. False where that has to wait, also
-    /// before the first look: there is nothing to deliver then.
+    /// Takes over, step by step, what older incarnations of each folder know. False where that has to wait for
+    /// all of them, also before the first look: there is nothing to deliver then.
     fn inherit(&self) -> Result<bool> {
-        let folder = self.setup().folder.id;
+        let mut any = false;
+        for folder in self.ledger.step(|l| l.all_folders())? {
+            any |= self.inherit_in(folder.id)?;
+        }
+        Ok(any && !self.stopping())
+    }
+
+    /// The same for one folder.
+    fn inherit_in(&self, folder: FolderId) -> Result<bool> {
         loop {
             match self.ledger.step(|l| l.inherit(folder))? {
                 Inherited::NotYet => return Ok(false),
@@ -289,6 +317,20 @@ impl Engine {
 
     fn reader(&self) -> MutexGuard<'_, Reader> {
         lock(&self.reader)
+    }
+
+    /// The reader, which is asked about this folder from now on.
+    fn reader_at(&self, folder: &Folder) -> MutexGuard<'_, Reader> {
+        let mut reader = self.reader();
+        reader.turn_to(folder);
+        reader
+    }
+
+    /// It goes before what has been there longer, also before what is claimed already. A run that ends by itself
+    /// has no time for that.
+    fn note_new_mail(&self) {
+        let once = self.once.load(Ordering::Relaxed);
+        self.new_mail.store(!once, Ordering::Relaxed);
     }
 }
 

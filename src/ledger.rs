@@ -15,10 +15,12 @@
 //! route      whose it is
 //! budget     what was sent in 24 hours, and what a daily limit leaves
 //! intent     what is about to be sent, and where resolution would begin to look
+//! folders    which mailboxes are copied, and where their mail goes
 //! discover   a row for each message, and how far the source has been looked at
 //! imported   the ids that the predecessor left
 //! inherit    rows move with their messages when UIDs change their meaning
 //! claim      what is delivered next
+//! labels     what copies are still to get besides
 //! settle     what became of it
 //! index      what the target holds
 //! matching   whose copy is it
@@ -48,6 +50,8 @@ mod budget;
 
 mod intent;
 
+mod folders;
+
 mod discover;
 
 mod imported;
@@ -55,6 +59,8 @@ mod imported;
 mod inherit;
 
 mod claim;
+
+mod labels;
 
 mod settle;
 
@@ -79,15 +85,17 @@ pub use choose::{Chosen, choose};
 pub use claim::{Claim, Claimed};
 pub use discover::{MailboxRow, Progress};
 pub use file::{beside, may_write, owner_alone_reads};
+pub use folders::{FolderNews, Mapped};
 pub use heartbeat::{Part, Trouble, TroubleKind};
 pub use imported::Imported;
 pub use index::{IndexMailbox, Witness};
 pub use inherit::Inherited;
 pub use inspect::{Inspection, inspect, read};
 pub use intent::{Intent, Mark};
+pub use labels::Debt;
 pub use lock::{Lock, is_held, lock};
 pub use matching::{Twin, Verdict, Verification};
-pub use open::{Ledger, Shared, migrations};
+pub use open::{Ledger, Reach, Shared, migrations};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
 pub use report::{Backlog, FailedRow, PutOffRow, Reasons, Summary};

@@ -7,8 +7,8 @@
 //!
 //! # One message's life
 //!
-//! 1. *Watch.* The source's INBOX is EXAMINEd; every message gets a row before anything is done with
-//!    it. New mail is everything from the cursor on, whatever its date; history is what was there at
+//! 1. *Watch.* INBOX, or each mailbox that the configuration wants (`engine::folders`), is EXAMINEd; every message
+//!    gets a row before anything is done with it, which says where it is to go. New mail is everything from the cursor on, whatever its date; history is what was there at
 //!    the first look and came since the configured start (`engine::watch`).
 //! 2. *Claim.* Newest first, a batch becomes `in_flight`: never two rows of one Message-ID at a time.
 //! 3. *Recognise.* The target index, a mirror of what the target holds, says which of them are there
@@ -18,7 +18,8 @@
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
 //!    stands) are on disk before the first APPEND.
-//! 5. *Append.* Message by message, with the source's INTERNALDATE and flags (`engine::send`).
+//! 5. *Append.* Message by message, into the mailbox of the target that the row says, with the source's INTERNALDATE
+//!    and flags (`engine::send`).
 //! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
 //! 7. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
 //!    looked for at and above its mark. Only when it is not there, and the server has had so long that it
@@ -39,6 +40,8 @@
 //!   connection or a "temporary" NO after the literal is unknown, never failed.
 //! - Absence counts only in a view of this moment.
 //! - Message-ID helps to recognise a message, never to drop one.
+//! - Labels that a message is to get besides are in the ledger with its delivery, until they are there
+//!   (`engine::labels`).
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
 //! - One message's fault holds up and charges no other; a connection's or an account's fault charges
 //!   none (`engine::bisect` finds out whose it is).

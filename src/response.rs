@@ -156,14 +156,15 @@ pub enum Untagged {
     Expunge,
     Fetch(Box<Fetched>),
     Search(Vec<Uid>),
-    /// STATUS: the mailbox's name, UIDVALIDITY and UIDNEXT.
+    /// STATUS: the mailbox's name, how many messages it has, UIDVALIDITY and UIDNEXT.
     Counts {
         name: Vec<u8>,
+        messages: Option<u32>,
         uid_validity: Option<u32>,
         uid_next: Option<u32>,
     },
-    /// Attributes, what stands between the levels of a name (None: there are no levels), and the name as it
-    /// is on the wire.
+    /// LIST or XLIST: attributes, what stands between the levels of a name (None: there are no levels), and the
+    /// name as it is on the wire.
     List {
         attributes: Vec<Vec<u8>>,
         delimiter: Option<u8>,
@@ -171,9 +172,11 @@ pub enum Untagged {
     },
     /// A LIST that cannot be read: there is a mailbox more than is told of.
     UnreadableList,
-    /// NAMESPACE: what the names of our own mailboxes begin with (RFC 2342 5), of the first such namespace.
+    /// NAMESPACE: what the names of our own mailboxes begin with (RFC 2342 5), of the first such namespace; and
+    /// what those of other people's and shared ones begin with.
     Namespace {
         prefix: Vec<u8>,
+        others: Vec<Vec<u8>>,
     },
     /// QUOTAROOT: the names of the limits that a mailbox is under (RFC 9208 5.2).
     QuotaRoots(Vec<Vec<u8>>),
@@ -209,7 +212,7 @@ pub fn untagged(parts: Vec<Part>) -> Option<Untagged> {
             let skip = first.len() - rest.len();
             return counts(tokens(parts, skip)?);
         }
-        b"LIST" => {
+        b"LIST" | b"XLIST" => {
             let skip = first.len() - rest.len();
             let listed = tokens(parts, skip).and_then(|tokens| list(&tokens));
             return Some(listed.unwrap_or(Untagged::UnreadableList));
@@ -279,18 +282,20 @@ fn counts(tokens: Vec<Token>) -> Option<Untagged> {
     else {
         return None;
     };
-    let (mut uid_validity, mut uid_next) = (None, None);
+    let (mut messages, mut uid_validity, mut uid_next) = (None, None, None);
     for pair in items.chunks_exact(2) {
         match pair[0].bytes()?.to_ascii_uppercase().as_slice() {
             b"UIDVALIDITY" => {
                 uid_validity = pair[1].bytes().and_then(UidValidity::parse).map(|v| v.0)
             }
             b"UIDNEXT" => uid_next = pair[1].number(),
+            b"MESSAGES" => messages = pair[1].number(),
             _ => {}
         }
     }
     Some(Untagged::Counts {
         name,
+        messages,
         uid_validity,
         uid_next,
     })
@@ -318,14 +323,21 @@ fn list(tokens: &[Token]) -> Option<Untagged> {
 
 /// `(("INBOX." ".")) NIL NIL`: of one's own mailboxes, other users', shared ones.
 fn namespace(tokens: &[Token]) -> Option<Untagged> {
-    let Some(Token::List(own)) = tokens.first() else {
-        return None;
+    let prefixes = |kind: &Token| -> Vec<Vec<u8>> {
+        let Token::List(all) = kind else {
+            return Vec::new();
+        };
+        let prefix = |one: &Token| match one {
+            Token::List(parts) => parts.first()?.bytes().map(<[u8]>::to_vec),
+            _ => None,
+        };
+        all.iter().filter_map(prefix).collect()
     };
-    let Some(Token::List(first)) = own.first() else {
-        return None;
-    };
-    let prefix = first.first()?.bytes()?.to_vec();
-    Some(Untagged::Namespace { prefix })
+    let (own, others) = tokens.split_first()?;
+    Some(Untagged::Namespace {
+        prefix: prefixes(own).into_iter().next()?,
+        others: others.iter().flat_map(prefixes).collect(),
+    })
 }
 
 fn quota_roots(tokens: &[Token]) -> Option<Untagged> {

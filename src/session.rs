@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use log::debug;
+
 use crate::config::{Endpoint, Intervals, Secret};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::UidValidity;
@@ -14,6 +16,7 @@ use crate::text::counted;
 use crate::wire::{Command, Connection};
 
 mod append;
+mod change;
 mod door;
 mod exchange;
 mod greeted;
@@ -31,7 +34,8 @@ pub use append::Appended;
 use exchange::{Begun, Heard};
 pub use greeted::Greeted;
 pub use listing::List;
-pub use mailboxes::Listed;
+use mailboxes::Places;
+pub use mailboxes::{Mailboxes, Standing};
 pub use quota::{Left, Quota};
 pub use refusal::{Phase, classify};
 use told::{counts, fetched};
@@ -83,6 +87,18 @@ pub struct Look {
     pub moved: Vec<Option<(UidValidity, u32)>>,
 }
 
+impl View {
+    /// Of no mailbox.
+    pub fn of_nothing() -> View {
+        View {
+            uid_validity: UidValidity(0),
+            uid_next: 1,
+            uid_next_stated: false,
+            exists: 0,
+        }
+    }
+}
+
 pub struct Session {
     connection: Connection,
     capabilities: Vec<String>,
@@ -96,6 +112,12 @@ pub struct Session {
     /// That went out and its answer is still to be heard.
     told: Option<Begun>,
     handed_over: u64,
+    /// Where its mailboxes lie, once it was asked.
+    places: Option<Places>,
+    /// The server tells of other mailboxes than the open one (NOTIFY, RFC 5465).
+    notifies: bool,
+    /// It has told of one since that was asked last.
+    told_elsewhere: bool,
     times: Intervals,
 }
 
@@ -330,18 +352,45 @@ impl Session {
     pub fn idle(&mut self, limit: Duration) -> Result<bool> {
         self.in_step()?;
         let seen = self.selected.as_ref().map_or(0, |(_, view)| view.exists);
-        if self.exists > seen {
+        if self.exists > seen || std::mem::take(&mut self.told_elsewhere) {
             return Ok(true);
         }
         self.tell_who_we_are()?;
         // A server that is there answers DONE at once: with the look every 90 s one that is not is
         // noticed within two minutes.
         let grace = self.times.command.min(Duration::from_secs(30));
-        let idle = Command::idle(limit, grace, self.exists);
+        let idle = Command::idle(limit, grace, self.exists, self.notifies);
         let idle = self.begin(Phase::Fetch, idle)?;
         let heard = self.hear(idle);
-        let told = heard.exists();
+        let told = heard.exists() || std::mem::take(&mut self.told_elsewhere);
         heard.end.map(|_| told)
+    }
+
+    /// Has the server tell of mail that comes to any of our mailboxes, while it is waited for and before (RFC 5465).
+    /// False where it does not.
+    pub fn notify(&mut self) -> Result<bool> {
+        if !self.offers("NOTIFY") {
+            return Ok(false);
+        }
+        // Delayed: numbers of messages must not change while they are asked about.
+        let command = "NOTIFY SET (selected-delayed (MessageNew MessageExpunge)) (personal (MessageNew MessageExpunge))";
+        let heard = self.run(Phase::Change, command, self.times.command, 0);
+        match heard.end {
+            Err(e) if !self.usable => Err(e),
+            Err(e) => {
+                debug!("{}", e.then("asking about each mailbox"));
+                Ok(false)
+            }
+            Ok(_) => {
+                self.notifies = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Does it tell of other mailboxes than the open one?
+    pub fn notifies(&self) -> bool {
+        self.notifies
     }
 
     /// As [`uid_fetch`](Self::uid_fetch), in a view that is brought up to now first: NOOP goes ahead
@@ -389,7 +438,10 @@ impl Session {
 }
 
 /// A mailbox name as a quoted string.
-fn quoted(name: &str) -> Result<String> {
+///
+/// # Errors
+/// `Usage`: a name with line breaks in it.
+pub fn quoted(name: &str) -> Result<String> {
     if name.contains(['\r', '\n', '\0']) {
         return Err(Error::usage("a mailbox name cannot hold line breaks"));
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::config::{Endpoint, Intervals};
 use crate::error::Result;
+use crate::folder::Listed;
 use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::response::{Fetched, header_value};
-use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
+use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, Standing, View};
 
 /// All of a message.
 const BODY: &str = "BODY.PEEK[]";
@@ -23,38 +24,59 @@ const NOTICE: &[u8] = b"Retrieval using the IMAP4 protocol failed for the follow
 
 pub struct Source {
     mailbox: Mailbox,
-    name: String,
+    /// The mailbox that is open. None: the last one did not open.
+    name: Option<String>,
     view: View,
     /// A message had fewer bytes than its size said, twice the same ones: the sizes of this server are estimates.
     estimates: bool,
 }
 
 impl Source {
-    /// Signs in and opens the mailbox.
-    pub fn open(
-        endpoint: &Endpoint,
-        name: &str,
-        login: &Login,
-        times: &Intervals,
-    ) -> Result<Source> {
-        let mut session = Session::open(endpoint, login, times)?;
-        let view = session.examine(name)?;
+    /// Signs in. No mailbox is open then.
+    pub fn enter(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Source> {
+        let session = Session::open(endpoint, login, times)?;
         Ok(Source {
             mailbox: Mailbox::new(session, "FLAGS INTERNALDATE"),
-            name: name.into(),
-            view,
+            name: None,
+            view: View::of_nothing(),
             estimates: false,
         })
     }
 
-    /// The mailbox as it was when it was last opened.
+    /// The mailboxes that it has.
+    pub fn folders(&mut self) -> Result<Vec<Listed>> {
+        self.mailbox.session.folders().map(|(listed, _)| listed)
+    }
+
+    /// Where each of these mailboxes stands, as far as it tells, in few flights.
+    pub fn standings(&mut self, names: &[String]) -> Result<Vec<Option<Standing>>> {
+        self.mailbox.session.standings(names)
+    }
+
+    /// Has the server tell of mail in all mailboxes, where it can.
+    pub fn notify(&mut self) -> Result<bool> {
+        self.mailbox.session.notify()
+    }
+
+    pub fn notifies(&self) -> bool {
+        self.mailbox.session.notifies()
+    }
+
+    /// Is this the mailbox that is open?
+    pub fn has_open(&self, name: &str) -> bool {
+        self.name.as_deref() == Some(name)
+    }
+
+    /// The open mailbox as it was when it was last opened.
     pub fn view(&self) -> View {
         self.view
     }
 
-    /// Opens the mailbox again, for a view of this moment.
-    pub fn look_again(&mut self) -> Result<View> {
-        self.view = self.mailbox.session.examine(&self.name)?;
+    /// Opens a mailbox, also one that is open, for a view of this moment.
+    pub fn look_at(&mut self, name: &str) -> Result<View> {
+        self.name = None;
+        self.view = self.mailbox.session.examine(name)?;
+        self.name = Some(name.into());
         Ok(self.view)
     }
 

@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
+use crate::folder::{INBOX, Spot};
 use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Flags, HeaderHash, Time, Uid, UidValidity, header_hash, uid_set};
 use crate::response::Fetched;
-use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, View};
+use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, Mailboxes, SET_MAX, Session, View};
 
+mod labels;
+mod mailboxes;
 mod policy;
 mod road;
 
+pub use labels::Labelled;
 pub use policy::{Policy, Takes};
 pub use road::Road;
 
@@ -34,8 +38,6 @@ pub const COPIES: [&str; 3] = ["\\All", "\\Junk", "\\Trash"];
 /// How to open an account.
 pub struct Entry<'a> {
     pub config: &'a Config,
-    /// The mailbox in which messages are delivered.
-    pub delivery: &'a str,
     pub login: &'a Login,
     /// When the token of this login is to be replaced: Gmail ends a session with its token
     /// (docs/gmail.md 6).
@@ -57,10 +59,15 @@ pub enum Shut {
 pub struct Account {
     mailbox: Mailbox,
     renew_at: Option<Time>,
-    /// The mailbox in which messages are delivered.
+    /// Where messages go, and the mailbox that this is.
+    spot: Spot,
     delivery: String,
-    /// The mailboxes in which a copy of a message may lie: All Mail first, or the delivery mailbox.
-    index: Vec<String>,
+    /// Gmail's, where it is to be had.
+    all_mail: Option<String>,
+    /// Gmail's mailboxes besides in which a copy of a message may lie.
+    besides: Vec<String>,
+    /// As they were listed last.
+    mailboxes: Option<Mailboxes>,
     policy: Policy,
     open_limit: Duration,
     shut: Option<(String, Shut)>,
@@ -93,24 +100,23 @@ impl Account {
     pub fn open(entry: &Entry<'_>) -> Result<Account> {
         let mut session = Session::open(&entry.config.target, entry.login, entry.times)?;
         let policy = Policy::of(&session, entry.times);
-        let mut index = Vec::new();
+        let (mut all_mail, mut besides) = (None, Vec::new());
         if policy.labels {
             let found = session.special_use(&COPIES)?.into_iter();
             let mut found = found.map(|name| name.filter(|name| !entry.without.contains(name)));
-            // Without All Mail, hidden or out of order, the delivery mailbox must do.
-            let all_mail = found.next().flatten();
-            index.push(all_mail.unwrap_or_else(|| entry.delivery.into()));
-            index.extend(found.flatten());
-        } else {
-            index.push(entry.delivery.into());
+            all_mail = found.next().flatten();
+            besides.extend(found.flatten());
         }
         // Whatever is asked of a message, its number is asked for as well.
         let always = if policy.labels { "X-GM-MSGID" } else { "" };
         Ok(Account {
             mailbox: Mailbox::new(session, always),
             renew_at: entry.renew_at,
-            delivery: entry.delivery.into(),
-            index,
+            spot: Spot::Inbox,
+            delivery: INBOX.into(),
+            all_mail,
+            besides,
+            mailboxes: None,
             policy,
             open_limit: entry.times.all_mail,
             shut: None,
@@ -146,11 +152,7 @@ impl Account {
 
     /// Is it a Gmail whose All Mail cannot be looked into?
     pub fn lacks_all_mail(&self) -> bool {
-        self.policy.labels
-            && self
-                .index
-                .first()
-                .is_some_and(|name| *name == self.delivery)
+        self.policy.labels && self.all_mail.is_none()
     }
 
     /// The mailbox of copies that did not open in this session.
@@ -164,7 +166,9 @@ impl Account {
 
     /// The mailboxes in which a copy of a message may lie, the one with the arrivals first.
     pub fn index_mailboxes(&self) -> Vec<String> {
-        self.index.clone()
+        // Without All Mail, hidden or out of order, the delivery mailbox must do.
+        let first = self.all_mail.as_ref().unwrap_or(&self.delivery);
+        [first].into_iter().chain(&self.besides).cloned().collect()
     }
 
     /// A view of a mailbox: the open one, or a new one of this moment with `fresh`.
@@ -337,12 +341,12 @@ impl Account {
         (told.collect(), end)
     }
 
-    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that
-    /// are no longer there are left out. `uids` must ascend.
-    pub fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
+    /// UIDVALIDITY of a mailbox, and what is known of these messages of it now. Those that are no longer there are
+    /// left out. `uids` must ascend.
+    pub fn delivered(&mut self, mailbox: &str, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
         let items = self.mailbox.items(KEPT);
         let session = &mut self.mailbox.session;
-        let look = session.look(&self.delivery, &uid_set(uids), &items, headers(uids), &[])?;
+        let look = session.look(mailbox, &uid_set(uids), &items, headers(uids), &[])?;
         Ok((
             look.view.uid_validity,
             look.found.iter().filter_map(copy).collect(),

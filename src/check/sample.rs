@@ -31,6 +31,17 @@ pub(super) struct Sample {
     pub(super) newest: Vec<Discovered>,
 }
 
+impl Sample {
+    /// Both together. As few Message-IDs as of one mailbox are enough.
+    pub(super) fn and(mut self, other: Sample) -> Sample {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        let room = NEWEST.saturating_sub(self.newest.len());
+        self.newest.extend(other.newest.into_iter().take(room));
+        self
+    }
+}
+
 impl Wanted {
     pub(super) fn of(session: &mut Session, view: &View, since: Since) -> Result<Wanted> {
         if since == Since::All {

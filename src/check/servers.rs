@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 
+use super::folders;
 use super::ledger::Before;
 use super::sample::{self, Sample, Wanted};
 use super::{ASK_THE_OPERATOR, Access, Finding};
@@ -37,21 +38,32 @@ pub(super) fn source(
 ) -> Option<Sample> {
     let (user, key) = (draft.source_user.as_ref(), draft.source_key.as_ref());
     let endpoint = draft.source.as_ref();
+    // Where nobody wrote anything of mailboxes, there is nothing to find out about them.
+    let rules = draft.rules.as_ref().filter(|rules| !rules.is_default());
     let session = enter("source", endpoint, user, key, times, access, tell);
     let Ok(mut session) = session else {
-        for name in ["source_mailbox", "source_idle"] {
+        let ours = rules.map(|_| folders::NAME);
+        for name in ["source_mailbox", "source_idle"].into_iter().chain(ours) {
             tell(Finding::skipped(name, "there is no sign-in"));
         }
         return None;
     };
-    let (finding, wanted) = mailbox(&mut session, draft.since, before);
+    let since = folders::since_of_inbox(draft.rules.as_ref(), draft.since);
+    let (finding, wanted) = mailbox(&mut session, since, before);
     tell(finding);
     tell(if session.usable() {
         idle(&mut session)
     } else {
         Finding::skipped("source_idle", "the connection was lost")
     });
-    let sample = wanted.and_then(|wanted| sample::taken(&mut session, &wanted).ok());
+    let mut sample = wanted.and_then(|wanted| sample::taken(&mut session, &wanted).ok());
+    if let Some(rules) = rules {
+        if session.usable() {
+            sample = folders::findings(&mut session, rules, draft.since, before, sample, tell);
+        } else {
+            tell(Finding::skipped(folders::NAME, "the connection was lost"));
+        }
+    }
     session.logout();
     sample
 }

@@ -9,7 +9,8 @@ use super::room::{self, Coming};
 use super::sample::Sample;
 use super::servers::{enter, holds};
 use super::{ASK_THE_OPERATOR, Access, Finding};
-use crate::config::{Draft, Intervals};
+use crate::config::{Draft, Intervals, Rules};
+use crate::error::Error;
 use crate::folder::INBOX;
 use crate::ledger::Overlap;
 use crate::session::Session;
@@ -47,6 +48,10 @@ pub(super) fn findings(
         return;
     };
     let policy = Policy::of(&session, times);
+    let labels = draft.rules.as_ref().and_then(Rules::gmail_only);
+    if let Some(key) = labels.filter(|_| !policy.labels) {
+        tell(no_labels(key));
+    }
     tell(match session.examine(INBOX) {
         Ok(view) => Finding::ok(rest[0], holds(&view)),
         Err(e) => Finding::problem(rest[0], &e, ASK_THE_OPERATOR),
@@ -162,6 +167,16 @@ fn shown_copies(name: &str, found: &[Option<String>]) -> Finding {
             "in Gmail's settings, under Labels, tick \"Show in IMAP\" for it",
         ),
     }
+}
+
+/// `key` puts labels on messages.
+fn no_labels(key: &str) -> Finding {
+    let e = Error::usage(format!(
+        "`{key}` of the configuration needs Gmail: this server knows no labels (X-GM-EXT-1)"
+    ));
+    let hint =
+        "delete it; a mailbox of its own for what is copied is given with `target` in `folders`";
+    Finding::problem("target_labels", &e, hint)
 }
 
 fn uidplus(name: &str, session: &Session) -> Finding {

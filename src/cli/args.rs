@@ -51,8 +51,9 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Show the source's mailboxes (folders), and what becomes of each
     ///
-    /// How many messages each holds, about how many of them `since` takes, and whether it is copied.
-    /// Nothing is changed. May be used while `run` is running.
+    /// How many messages each holds, about how many of them `since` takes, where it is copied to, and
+    /// which item of `folders` or `exclude` in the configuration decides; names as they are to be
+    /// written there. Nothing is changed. May be used while `run` is running.
     Folders(FoldersArgs),
     /// Say what has been delivered, what waits, and what is wrong
     ///

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Endpoint, Key, LedgerPlace, Reader, Since, read_object};
+use super::{Endpoint, Key, LedgerPlace, Reader, Rules, Since, read_object};
 use crate::error::{Error, Note, Result};
 use crate::message::Time;
 
@@ -18,6 +18,7 @@ pub struct Draft {
     pub target_user: Option<String>,
     pub target_key: Option<Key>,
     pub since: Option<Since>,
+    pub rules: Option<Rules>,
     pub ledger: Option<LedgerPlace>,
     /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
@@ -44,6 +45,7 @@ impl Draft {
             target_user: right(read.user("target_user"), m),
             target_key: right(read.target_key(), m),
             since: right(read.since(now), m),
+            rules: right(read.rules(now), m),
             ledger: right(read.ledger(), m),
             moved: read.moved(""),
             secret_files: secret_files(&read),

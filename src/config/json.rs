@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::str;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -157,7 +157,7 @@ pub fn plain_json_error(e: &serde_json::Error) -> String {
     }
 }
 
-/// An object in which no key is there twice.
+/// An object in which no key is there twice, nor in any object within it.
 struct Object(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Object {
@@ -175,14 +175,81 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Object, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format!("{TWICE}{key}")));
-            }
-            map.insert(key, entries.next_value()?);
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> std::result::Result<Object, A::Error> {
+        whole(entries).map(Object)
+    }
+}
+
+/// All entries, if no key is there twice.
+fn whole<'de, A: MapAccess<'de>>(
+    mut entries: A,
+) -> std::result::Result<Map<String, Value>, A::Error> {
+    let mut map = Map::new();
+    while let Some(key) = entries.next_key::<String>()? {
+        if map.contains_key(&key) {
+            return Err(A::Error::custom(format!("{TWICE}{key}")));
         }
-        Ok(Object(map))
+        let Inner(value) = entries.next_value()?;
+        map.insert(key, value);
+    }
+    Ok(map)
+}
+
+/// A value within an object.
+struct Inner(Value);
+
+impl<'de> Deserialize<'de> for Inner {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> std::result::Result<Inner, D::Error> {
+        json.deserialize_any(InnerVisitor).map(Inner)
+    }
+}
+
+struct InnerVisitor;
+
+impl<'de> Visitor<'de> for InnerVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> std::result::Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Inner(value)) = items.next_element()? {
+            all.push(value);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> std::result::Result<Value, A::Error> {
+        whole(entries).map(Value::Object)
     }
 }

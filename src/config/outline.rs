@@ -49,6 +49,7 @@ impl Outline {
             right(read.one_of(forms), m);
         }
         right(read.since(now), m);
+        right(read.rules(now), m);
         right(read.connections(), m);
         right(read.ledger(), m);
         Outline {

@@ -3,8 +3,8 @@
 use chrono::{Datelike as _, NaiveDate};
 use serde_json::Value;
 
-use super::{Reader, Since, kind};
-use crate::error::{Result, shown};
+use super::{Reader, Since, kind, text_of};
+use crate::error::{Error, Result, shown};
 use crate::message::Time;
 
 const SINCE: &str = "days like \"30d\" (at most 36500), a date like \"2024-01-31\", or \"all\"";
@@ -12,49 +12,10 @@ const SINCE_HINT: &str = "without `since` the first run copies the last 7 days";
 
 impl Reader<'_> {
     pub(super) fn since(&self, now: Time) -> Result<Since> {
-        if let Some(Value::Number(days)) = self.map.get("since") {
-            return Err(self
-                .error("since", format!("got the number {days}, expected {SINCE}"))
-                .hint(format!("for so many days write \"{days}d\"")));
+        match self.map.get("since") {
+            None => Ok(Since::Days(7)),
+            Some(value) => since_of(value, now, SINCE_HINT, &|what| self.error("since", what)),
         }
-        let Some(text) = self.text("since")? else {
-            return Ok(Since::Days(7));
-        };
-        let wrong = |got: &str| {
-            self.error(
-                "since",
-                format!("got `{}`, expected {SINCE}", shown(got.as_bytes())),
-            )
-            .hint(match got.trim().parse::<u32>() {
-                Ok(days) => format!("for so many days write \"{days}d\""),
-                Err(_) => SINCE_HINT.into(),
-            })
-        };
-        if text == "all" {
-            return Ok(Since::All);
-        }
-        if let Some(days) = text.strip_suffix('d') {
-            return match days.parse::<u32>() {
-                Ok(n) if n <= 36_500 && days.bytes().all(|b| b.is_ascii_digit()) => {
-                    Ok(Since::Days(n))
-                }
-                _ => Err(wrong(&text)),
-            };
-        }
-        let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d")
-            .ok()
-            // IMAP cannot name a day before that (RFC 3501 9, date-year).
-            .filter(|date| date.year() > 0)
-            .ok_or_else(|| wrong(&text))?;
-        if date > now.date_naive() {
-            return Err(self
-                .error(
-                    "since",
-                    format!("got {date}, which lies in the future, expected a day that has begun"),
-                )
-                .hint(SINCE_HINT));
-        }
-        Ok(Since::Date(date))
     }
 
     pub(super) fn upload_limit(&self) -> Result<Option<u64>> {
@@ -96,6 +57,48 @@ impl Reader<'_> {
             },
         }
     }
+}
+
+/// How far back something reaches. `hint`: what holds without it.
+pub(super) fn since_of(
+    value: &Value,
+    now: Time,
+    hint: &str,
+    error: &dyn Fn(String) -> Error,
+) -> Result<Since> {
+    if let Value::Number(days) = value {
+        return Err(error(format!("got the number {days}, expected {SINCE}"))
+            .hint(format!("for so many days write \"{days}d\"")));
+    }
+    let text = text_of(value, error)?;
+    let wrong = |got: &str| {
+        let got_it = format!("got `{}`, expected {SINCE}", shown(got.as_bytes()));
+        error(got_it).hint(match got.trim().parse::<u32>() {
+            Ok(days) => format!("for so many days write \"{days}d\""),
+            Err(_) => hint.into(),
+        })
+    };
+    if text == "all" {
+        return Ok(Since::All);
+    }
+    if let Some(days) = text.strip_suffix('d') {
+        return match days.parse::<u32>() {
+            Ok(n) if n <= 36_500 && days.bytes().all(|b| b.is_ascii_digit()) => Ok(Since::Days(n)),
+            _ => Err(wrong(&text)),
+        };
+    }
+    let date = NaiveDate::parse_from_str(&text, "%Y-%m-%d")
+        .ok()
+        // IMAP cannot name a day before that (RFC 3501 9, date-year).
+        .filter(|date| date.year() > 0)
+        .ok_or_else(|| wrong(&text))?;
+    if date > now.date_naive() {
+        return Err(error(format!(
+            "got {date}, which lies in the future, expected a day that has begun"
+        ))
+        .hint(hint));
+    }
+    Ok(Since::Date(date))
 }
 
 /// `100K`, `10M`, `1G` (powers of 1024) or bare bytes.

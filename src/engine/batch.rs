@@ -95,16 +95,17 @@ fn tell(message: &str, change: &Change) {
 impl Engine {
     /// A message in the log, so that a person recognises it: no subject, no sender.
     pub(super) fn named(&self, row: &Row) -> String {
+        let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id));
+        let folder = folder.map_or_else(|_| "?".into(), |folder| folder.shown());
         let id = row
             .about
             .message_id
             .as_ref()
             .map_or("no Message-ID", |m| &m.text);
         format!(
-            "the mail of {}, {} ({} UID {}, message {}, {id})",
+            "the mail of {}, {} ({folder} UID {}, message {}, {id})",
             minute(row.internal_date),
             bytes_text(row.about.size.unwrap_or(0)),
-            self.setup().folder.name(),
             row.about.uid,
             row.id
         )

@@ -1,5 +1,7 @@
 //! How much may be sent: of one message, and in a day.
 
+use std::sync::atomic::Ordering;
+
 use chrono::Utc;
 
 use super::Engine;
@@ -40,7 +42,15 @@ pub(super) fn days(mut room: Room, messages: &[(u64, bool)]) -> u64 {
 impl Engine {
     /// Claims the rows of the next batch: no more than the day's limit has room for.
     pub(super) fn claim_batch(&self, claim: Claim) -> Result<Vec<Row>> {
+        // Whoever claims next takes what has come: under a limit it goes first anyway.
+        let new_mail = self.new_mail.swap(false, Ordering::Relaxed);
         let Some(limit) = self.setup().config.upload_limit_per_day else {
+            if new_mail {
+                let new = self.ledger.step(|l| l.claim_new(claim, Utc::now()))?;
+                if !new.is_empty() {
+                    return Ok(new);
+                }
+            }
             return self.ledger.step(|l| l.claim(claim, Utc::now()));
         };
         let claimed = self

@@ -68,7 +68,7 @@ impl Engine {
         while !self.stopping() {
             self.promise_step();
             let before = self.counter.progress_at();
-            let mut discovered = self.at_reader(|r| r.renumbered) != Some(true);
+            let mut discovered = self.at_reader(Reader::renumbered) != Some(true);
             self.pause.set(None);
             let mail_might_try = self.entrance.take_mail_may_try();
             let pass = self.pass(&mut discovered);
@@ -99,7 +99,7 @@ impl Engine {
             Err(e) if e.scope() == Scope::Process => return Err(e),
             Err(e) => e,
         };
-        if self.at_reader(|r| r.renumbered) == Some(true)
+        if self.at_reader(Reader::renumbered) == Some(true)
             && !std::mem::replace(&mut deliverer.renumbered, true)
         {
             // The next look begins with the new UIDs. Only where that does not help is it trouble.
@@ -268,7 +268,7 @@ impl Engine {
         }
         info!("the configuration has changed: going on with it");
         let before = self.setup();
-        let setup = Setup::new(config, before.folder.clone(), &self.times, Some(&before));
+        let setup = Setup::new(config, before.first.clone(), &self.times, Some(&before));
         *self.reader() = Reader::new(Arc::clone(&setup), self.times.clone());
         self.replace_setup(setup);
         self.sessions.drop_idle();

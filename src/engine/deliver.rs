@@ -103,6 +103,9 @@ impl Engine {
     /// The steps of one batch.
     fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
         let mut batch = Batch { engine: self, rows };
+        if !self.open_destination(account, &mut batch)? {
+            return Ok(());
+        }
         let (boxes, copies) = self.look_for_copies(account, &batch)?;
         self.settle_without_bytes(&mut batch, &copies)?;
         let messages = self.fetch(&mut batch)?;
@@ -111,6 +114,25 @@ impl Engine {
         let end = self.send_and_verify(account, &mut batch, messages, &copies, &boxes);
         self.forget_headers(&ids);
         end
+    }
+
+    /// Has the account deliver where the rows of this batch go. False where the target does not have that: then they are
+    /// settled, and no other message is concerned.
+    fn open_destination(&self, account: &mut Account, batch: &mut Batch<'_>) -> Result<bool> {
+        let Some(destination) = batch.rows.first().map(|row| row.destination) else {
+            return Ok(false);
+        };
+        let destination = self.ledger.step(|l| l.destination(destination))?;
+        let Err(e) = account.deliver_into(&destination.spot) else {
+            return Ok(true);
+        };
+        if e.scope() > Scope::Message {
+            return Err(e);
+        }
+        for row in batch.rows.clone() {
+            batch.refuse(&row, e.clone(), b"")?;
+        }
+        Ok(false)
     }
 
     /// Brings the index up to date: where each of its mailboxes stands, and what they hold that may be a copy
@@ -154,7 +176,9 @@ impl Engine {
                     (Proof::Imported, None)
                 }
                 Decision::Refuse(error) => {
-                    let header = self.reader().envelope(row.about.uid).unwrap_or_default();
+                    let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
+                    let header = self.reader_at(&folder).envelope(row.about.uid);
+                    let header = header.unwrap_or_default();
                     batch.refuse(&row, error, &header)?;
                     continue;
                 }
@@ -185,7 +209,9 @@ impl Engine {
         if end.as_ref().is_err_and(|e| !e.own_limit) {
             return end;
         }
-        TargetIndex::through(self, account).verify()?;
+        let mut index = TargetIndex::through(self, account);
+        index.verify()?;
+        index.add_labels_owed()?;
         end
     }
 
@@ -293,11 +319,15 @@ impl Engine {
     /// bytes they have. Their messages are hashed, or their copies where the source has them no longer.
     fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
         let rivals = self.ledger.step(|l| l.unhashed_rivals(row))?;
+        if rivals.is_empty() {
+            return Ok(());
+        }
         let others = || self.ledger.step(|l| l.others_to_fetch(row.mailbox_id));
+        let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
         for (rival, place) in rivals {
             let mut body = None;
             if rival.mailbox_id == row.mailbox_id {
-                let got = self.reader().messages(
+                let got = self.reader_at(&folder).messages(
                     &[rival.about.uid],
                     rival.about.size.unwrap_or(0),
                     false,

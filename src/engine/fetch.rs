@@ -8,7 +8,8 @@ use super::batch::Batch;
 use super::bisect::Got;
 use super::reader::{Reader, same_message_id};
 use super::settle::Outcome;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result};
+use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Row};
 use crate::message::{Discovered, Message, Uid, sha256};
 use crate::session::SET_MAX;
@@ -16,20 +17,30 @@ use crate::session::SET_MAX;
 impl Engine {
     /// The messages themselves. What cannot be had, or is no longer there, is settled here.
     pub(super) fn fetch(&self, batch: &mut Batch<'_>) -> Result<Vec<(Row, Message)>> {
-        if batch.rows.is_empty() {
+        let Some(id) = batch.rows.first().map(|row| row.mailbox_id) else {
             return Ok(Vec::new());
-        }
-        let folder = self.setup().folder.id;
-        let mailbox = self.ledger.step(|l| l.present_mailbox(folder))?;
-        if batch.rows.iter().any(|r| r.mailbox_id != mailbox.id) {
+        };
+        let folder = self.ledger.step(|l| l.folder_of(id))?;
+        let mailbox = self.ledger.step(|l| l.present_mailbox(folder.id))?;
+        if mailbox.id != id {
             // Its UIDs have got another meaning since these rows were claimed.
             return Ok(Vec::new());
         }
+        let got = match self.bodies(&batch.rows, &folder, &mailbox) {
+            // Where there are others they go on.
+            Err(e) if self.folders.are_several() && self.does_not_open(&folder, &e) => {
+                for row in batch.rows.clone() {
+                    batch.settle(&row, Outcome::Unreadable(e.clone()))?;
+                }
+                return Ok(Vec::new());
+            }
+            got => got?,
+        };
         let Got {
             found,
             poison,
             left,
-        } = self.bodies(&batch.rows, &mailbox)?;
+        } = got;
         let mut messages: HashMap<Uid, Message> =
             found.into_iter().map(|m| (m.about.uid, m)).collect();
         let poison: HashMap<Uid, Error> = poison.into_iter().collect();
@@ -55,19 +66,24 @@ impl Engine {
     }
 
     /// Asks the source for the messages of these rows.
-    fn bodies(&self, rows: &[Row], mailbox: &MailboxRow) -> Result<Got<Message>> {
+    fn bodies(&self, rows: &[Row], folder: &Folder, mailbox: &MailboxRow) -> Result<Got<Message>> {
         let mut uids: Vec<Uid> = rows.iter().map(|r| r.about.uid).collect();
         uids.sort_unstable();
         let bytes = rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = rows.iter().any(|r| r.about.size.is_none());
         let others = || self.ledger.step(|l| l.others_to_fetch(mailbox.id));
         self.promise_transfer(bytes);
-        let mut reader = self.reader();
+        let mut reader = self.reader_at(folder);
         reader.expect(mailbox)?;
         if rows.iter().any(|r| self.absent.contains(r.id)) {
             reader.refresh_if_stable()?;
         }
         reader.messages(&uids, bytes, nameless, &others)
+    }
+
+    /// Did it end in this error because the source does not open the folder's mailbox, and nothing else is wrong?
+    fn does_not_open(&self, folder: &Folder, e: &Error) -> bool {
+        e.reaction().again != Again::AfterPause && self.reader_at(folder).does_not_open()
     }
 
     /// The message that came for a row, where it is the one that the row speaks of and nothing new is known of it.
@@ -98,7 +114,8 @@ impl Engine {
     /// Another message came than the row speaks of: nothing of it is sent. Either the mailbox has
     /// new UIDs, or its server names this one message in two ways.
     fn settle_another(&self, batch: &mut Batch<'_>, row: &Row, came: &Discovered) -> Result<()> {
-        let mut reader = self.reader();
+        let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
+        let mut reader = self.reader_at(&folder);
         if reader.names_another(&row.about, came)? {
             return Err(note_changed_meaning(&mut reader, row.about.uid));
         }
@@ -124,8 +141,12 @@ impl Engine {
         })?;
         twins.sort_unstable_by_key(|d| d.uid);
         twins.dedup_by_key(|d| d.uid);
+        let Some((row, _)) = messages.first() else {
+            return Ok(());
+        };
+        let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
         for set in twins.chunks(SET_MAX) {
-            let mut reader = self.reader();
+            let mut reader = self.reader_at(&folder);
             if reader.name_others(set)? {
                 return Err(note_changed_meaning(&mut reader, set[0].uid));
             }
@@ -136,9 +157,9 @@ impl Engine {
 
 /// Takes note that UIDs of the source name other messages than they did: the next look takes them for new ones.
 fn note_changed_meaning(reader: &mut Reader, uid: Uid) -> Error {
-    (reader.renumbered, reader.reused) = (true, true);
+    (reader.here.renumbered, reader.here.reused) = (true, true);
     Error::connection(format!(
         "{} UID {uid} of the source is another message now: its UIDs have changed their meaning",
-        reader.setup().folder.name()
+        reader.name()
     ))
 }

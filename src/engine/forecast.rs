@@ -14,7 +14,7 @@ use super::index::TargetIndex;
 use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row, RowId};
-use crate::message::{Time, Uid};
+use crate::message::Time;
 use crate::target::{Account, Road};
 
 /// What a run would do.
@@ -50,8 +50,8 @@ pub struct Forecast {
 
 /// What would be sent.
 struct ToSend {
-    /// Size and UID of each message.
-    messages: Vec<(u64, Uid)>,
+    /// Size of each message, and whether it came after the first look.
+    messages: Vec<(u64, bool)>,
     /// The day's limit has room for what comes next.
     now: bool,
 }
@@ -136,7 +136,9 @@ impl Engine {
         }
         account.logout();
         if let Some((sent, limit)) = forecast.uploaded {
-            forecast.days = self.days_for(to_send, Room { limit, sent })?;
+            // New mail first.
+            to_send.messages.sort_by_key(|(_, new)| !new);
+            forecast.days = days(Room { limit, sent }, &to_send.messages);
         }
         Ok(forecast)
     }
@@ -178,7 +180,8 @@ impl Engine {
             }
             Plan::Refuse(_) => forecast.over_limit += 1,
             Plan::Send | Plan::SendUnlessThere => {
-                to_send.messages.push((size, row.about.uid));
+                let new = self.ledger.step(|l| l.is_new_mail(row.id))?;
+                to_send.messages.push((size, new));
                 forecast.send.add(size);
                 forecast.unsure += u64::from(matches!(plan, Plan::SendUnlessThere));
                 if to_send.now {
@@ -190,18 +193,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// How many days pass until the last of these may go, new mail first.
-    fn days_for(&self, to_send: ToSend, room: Room) -> Result<u64> {
-        let folder = self.setup().folder.id;
-        let mailbox = self.ledger.step(|l| l.present_mailbox(folder))?;
-        let messages = to_send.messages.into_iter();
-        let mut messages: Vec<(u64, bool)> = messages
-            .map(|(size, uid)| (size, uid.0 >= mailbox.history_below))
-            .collect();
-        messages.sort_by_key(|(_, new)| !new);
-        Ok(days(room, &messages))
     }
 
     /// Claims the rows that a run would claim next; once the day's limit is reached, those that have to wait. `now`:

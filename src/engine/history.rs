@@ -44,7 +44,7 @@ pub(super) fn record_history(
     }
     // Messages that the server never tells of must not hold up the rest for good. When it tells of them at last, the
     // comparison with the rows finds them.
-    if list.whole || reader.lists.shortened + 1 >= SHORT_LISTS_MAX {
+    if list.whole || reader.here.lists.shortened + 1 >= SHORT_LISTS_MAX {
         ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
     }
     Ok((new, list.whole))
@@ -62,7 +62,7 @@ pub(super) fn reconcile(
     let uids = uids_of(&list, |uid, _| uid < below);
     let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
-    if mailbox.start >= Time::UNIX_EPOCH && old && reader.lists.shortened == 0 {
+    if mailbox.start >= Time::UNIX_EPOCH && old && reader.here.lists.shortened == 0 {
         // Most of the history may be older than what is wanted, and need not be asked for.
         match reader.source()?.searched(mailbox.start) {
             Ok(dated) => {
@@ -70,7 +70,7 @@ pub(super) fn reconcile(
                 missing.retain(|uid| uid.0 >= mailbox.history_below || dated.contains(uid));
             }
             Err(e) if may_be_a_messages(&e) => {
-                let folder = reader.setup().folder.name().to_string();
+                let folder = reader.name();
                 let instead = format!("asking each message of {folder} without a row for its date");
                 debug!("{}", e.then(&instead));
             }
@@ -84,7 +84,7 @@ pub(super) fn reconcile(
     if new > 0 {
         warn!(
             "{} holds messages that were not told of before: {new}",
-            reader.setup().folder.name()
+            reader.name()
         );
     }
     Ok((new, list.whole))
@@ -102,7 +102,7 @@ fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> 
 fn list_all(reader: &mut Reader, dated: bool) -> Result<List> {
     let mut refused = 0;
     let mut shortened = 0;
-    let most = if reader.lists.shortened > 0 {
+    let most = if reader.here.lists.shortened > 0 {
         1
     } else {
         LISTS_MAX
@@ -132,10 +132,10 @@ fn record_old(
 ) -> Result<usize> {
     let found = described(reader, uids)?;
     record(ledger, mailbox, found, 0, now)?.ok_or_else(|| {
-        reader.reused = true;
+        reader.here.reused = true;
         Error::connection(format!(
             "UIDs of {} of the source have changed their meaning",
-            reader.setup().folder.name()
+            reader.name()
         ))
     })
 }

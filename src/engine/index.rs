@@ -11,7 +11,8 @@ use log::{debug, warn};
 use super::Engine;
 use super::bisect::{Brought, Got, Way, bisect, may_be_a_messages};
 use crate::config;
-use crate::error::{Error, Result};
+use crate::error::{Again, Error, Result};
+use crate::folder::INBOX;
 use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
@@ -311,22 +312,25 @@ impl<'a> TargetIndex<'a> {
         Ok(None)
     }
 
-    /// UIDVALIDITY of the delivery mailbox, and what is known of these messages of it now. Those that are no longer
-    /// there, or not told of, are left out. `uids` must ascend.
-    pub(super) fn delivered(&mut self, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
-        match self.account.delivered(uids) {
+    /// UIDVALIDITY of a mailbox, and what is known of these messages of it now. Those that are no longer there, or not
+    /// told of, are left out; all of them where their label was taken away meanwhile. `uids` must ascend.
+    pub(super) fn delivered(
+        &mut self,
+        name: &str,
+        uids: &[Uid],
+    ) -> Result<(UidValidity, Vec<Copy>)> {
+        match self.account.delivered(name, uids) {
+            Err(e) if self.is_gone(name, &e) => return Ok((UidValidity(0), Vec::new())),
             Err(e) if may_be_a_messages(&e) => {
                 debug!(
-                    "{}: {}",
-                    self.account.delivery(),
+                    "{name}: {}",
                     e.then("looking at its messages in smaller sets")
                 );
             }
             end => return end,
         }
         self.reopen()?;
-        let name = self.account.delivery().to_string();
-        let (view, index) = self.look_afresh(&name)?;
+        let (view, index) = self.look_afresh(name)?;
         let known = || {
             self.engine
                 .ledger
@@ -351,6 +355,14 @@ impl<'a> TargetIndex<'a> {
             });
         }
         Ok((view.uid_validity, copies))
+    }
+
+    /// Is this the end of a mailbox of ours: does it not open any more, while the session goes on?
+    pub(super) fn is_gone(&self, name: &str, e: &Error) -> bool {
+        name != INBOX
+            && self.account.usable()
+            && !self.account.has_open(name)
+            && e.reaction().again != Again::AfterPause
     }
 
     /// Asks an index mailbox in such a way that no message holds up the others.
@@ -448,7 +460,9 @@ fn open_to_ask(account: &mut Account, engine: &Engine, name: &str) -> Result<Vie
 /// Another session in place of one that was lost.
 fn reopen(account: &mut Account, engine: &Engine) -> Result<()> {
     if !account.usable() {
+        let spot = account.spot().clone();
         *account = engine.open_account()?;
+        account.deliver_into(&spot)?;
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ impl Engine {
             }
             // A worker that panicked could not say what it held.
             self.adopt_in_flight(true)?;
-            if self.reader().renumbered {
+            if self.reader().renumbered() {
                 self.begin_anew(&mut course)?;
             }
             let pass = match pass {
@@ -102,7 +102,7 @@ impl Engine {
         }
         Err(Error::connection(format!(
             "{} of the source gives its messages other UIDs again and again",
-            self.setup().folder.name()
+            self.reader().name()
         ))
         .hint("its operator should look into it; what was delivered is not sent twice"))
     }

@@ -199,13 +199,13 @@ impl Engine {
     /// What it finds when it begins.
     pub fn before(&self) -> Result<Before> {
         let setup = self.setup();
-        let (source, folder) = (route(&setup.config).source(), setup.folder.id);
+        let source = route(&setup.config).source();
         let now = Utc::now();
         self.ledger.step(|l| {
             let s = l.summary(now, now)?;
             Ok(Before {
                 source: source.clone(),
-                first: l.mailbox(folder)?.is_none(),
+                first: !l.has_begun()?,
                 waiting: s.backlog.messages + s.in_flight,
                 delivered: s.delivered,
                 failed: s.failed,

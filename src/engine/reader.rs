@@ -1,8 +1,9 @@
-//! The route's one session with the source, opened again as often as it takes, and what is fetched
-//! through it. Not for what is recorded of it (`watch`, `history`).
+//! A session with the source, opened again as often as it takes, the folder that is asked about through it, and
+//! what is fetched. Not for what is recorded of it (`watch`, `history`).
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{debug, warn};
 
@@ -10,6 +11,7 @@ use super::bisect::{Got, Way, bisect};
 use super::{Setup, backoff};
 use crate::config::Intervals;
 use crate::error::{Again, Error, Result, Scope, shown};
+use crate::folder::{Folder, FolderId};
 use crate::ledger::{MailboxId, MailboxRow};
 use crate::message::{Discovered, Message, Time, Uid, UidValidity};
 use crate::session::View;
@@ -22,6 +24,20 @@ pub(super) struct Reader {
     setup: Arc<Setup>,
     times: Intervals,
     source: Option<Source>,
+    /// Waits for mail in all mailboxes: the source is asked to tell of it.
+    waits_for_all: bool,
+    /// The source lets no other session of ours in beside the one that it has.
+    one_too_many: bool,
+    /// The folder that is asked about.
+    folder: Folder,
+    /// What is known of it.
+    pub(super) here: Here,
+    others: HashMap<FolderId, Here>,
+}
+
+/// What is known of a folder's mailbox.
+#[derive(Default)]
+pub(super) struct Here {
     /// The UIDVALIDITY that our UIDs belong to, once known.
     incarnation: Option<UidValidity>,
     /// The row of the mailbox for which UIDs are asked for. The open view is not older than it.
@@ -32,8 +48,6 @@ pub(super) struct Reader {
     pub(super) reused: bool,
     /// Each time that the mailbox is opened its UIDs are other ones: they hold within one view only.
     pub(super) unstable: bool,
-    /// The source lets no other session of ours in beside the one that it has.
-    one_too_many: bool,
     /// The view in which there was nothing left to record, as long as its session lasts.
     pub(super) settled: Option<View>,
     /// When all that the mailbox holds was last compared with the rows.
@@ -50,22 +64,77 @@ pub(super) struct Lists {
     pub(super) again_at: Option<Instant>,
 }
 
+impl Here {
+    /// Is the mailbox to be compared with the rows as a whole, whatever came to it?
+    pub(super) fn is_due(&self, reconcile: Duration) -> bool {
+        self.unstable
+            || self
+                .reconciled_at
+                .is_none_or(|at| at.elapsed() >= reconcile)
+    }
+}
+
 impl Reader {
     pub(super) fn new(setup: Arc<Setup>, times: Intervals) -> Reader {
         Reader {
+            folder: setup.first.clone(),
             setup,
             times,
             source: None,
-            incarnation: None,
-            row: None,
-            renumbered: false,
-            reused: false,
-            unstable: false,
+            waits_for_all: false,
             one_too_many: false,
-            settled: None,
-            reconciled_at: None,
-            lists: Lists::default(),
+            here: Here::default(),
+            others: HashMap::new(),
         }
+    }
+
+    /// One that waits for mail, in whatever mailbox.
+    pub(super) fn that_waits(setup: Arc<Setup>, times: Intervals) -> Reader {
+        let waits_for_all = !setup.config.rules.inbox_alone();
+        Reader {
+            waits_for_all,
+            ..Reader::new(setup, times)
+        }
+    }
+
+    /// From now on this folder is asked about. Nothing is said to the source yet.
+    pub(super) fn turn_to(&mut self, folder: &Folder) {
+        if self.folder.id != folder.id {
+            let there = self.others.remove(&folder.id).unwrap_or_default();
+            let here = std::mem::replace(&mut self.here, there);
+            self.others.insert(self.folder.id, here);
+        }
+        self.folder.clone_from(folder);
+    }
+
+    /// The folder that is asked about.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// As people read its name.
+    pub(super) fn name(&self) -> String {
+        self.folder.shown()
+    }
+
+    /// What is known of another folder, or of this one.
+    pub(super) fn known_of(&self, folder: FolderId) -> Option<&Here> {
+        if folder == self.folder.id {
+            Some(&self.here)
+        } else {
+            self.others.get(&folder)
+        }
+    }
+
+    /// Has the source just refused to open the folder's mailbox, in a session that goes on?
+    pub(super) fn does_not_open(&self) -> bool {
+        let source = self.source.as_ref().filter(|s| s.usable());
+        source.is_some_and(|s| !s.has_open(&self.folder.source))
+    }
+
+    /// Has a folder been found with other UIDs than ours, and not been looked at since?
+    pub(super) fn renumbered(&self) -> bool {
+        self.here.renumbered || self.others.values().any(|there| there.renumbered)
     }
 
     pub(super) fn setup(&self) -> Arc<Setup> {
@@ -75,16 +144,16 @@ impl Reader {
     /// The mailbox as of this moment. Its UIDs are ours from now on.
     pub(super) fn look(&mut self) -> Result<View> {
         let view = self.fresh_view()?;
-        self.incarnation = Some(view.uid_validity);
-        self.renumbered = false;
+        self.here.incarnation = Some(view.uid_validity);
+        self.here.renumbered = false;
         Ok(view)
     }
 
     /// From now on UIDs of this mailbox row are asked for. The row may be newer than the open view, also under the same
     /// UIDVALIDITY, and in the old view its UIDs name other messages: then the mailbox is opened again.
     pub(super) fn expect(&mut self, mailbox: &MailboxRow) -> Result<()> {
-        self.incarnation = Some(mailbox.uid_validity);
-        let older = self.row.replace(mailbox.id) != Some(mailbox.id);
+        self.here.incarnation = Some(mailbox.uid_validity);
+        let older = self.here.row.replace(mailbox.id) != Some(mailbox.id);
         if older && self.source.as_ref().is_some_and(|s| s.usable()) {
             self.refresh_if_stable()?;
         }
@@ -93,8 +162,8 @@ impl Reader {
 
     /// This row was made of the open view.
     pub(super) fn note_row(&mut self, mailbox: &MailboxRow) {
-        self.row = Some(mailbox.id);
-        self.unstable = mailbox.is_unstable();
+        self.here.row = Some(mailbox.id);
+        self.here.unstable = mailbox.is_unstable();
     }
 
     /// Opens the mailbox again, so that what is absent is absent now.
@@ -107,50 +176,67 @@ impl Reader {
     /// invalidated - AccessTokenExpired") is opened anew: only not getting in again is trouble.
     fn fresh_view(&mut self) -> Result<View> {
         if let Some(source) = self.source.as_mut().filter(|s| s.usable()) {
-            match source.look_again() {
+            match source.look_at(&self.folder.source) {
                 Err(e) if e.scope() == Scope::Session => debug!("{}", e.then("connecting again")),
                 end => return end,
             }
         }
-        self.open().map(|source| source.view())
+        let name = self.folder.source.clone();
+        self.enter()?.look_at(&name)
     }
 
-    fn open(&mut self) -> Result<&mut Source> {
+    /// A new session, in which no mailbox is open.
+    fn enter(&mut self) -> Result<&mut Source> {
         let (setup, times) = (&self.setup, &self.times);
-        let opened = setup.source.enter(|login, _| {
-            Source::open(&setup.config.source, &setup.folder.source, login, times)
-        });
-        self.one_too_many = opened
+        let entered = setup
+            .source
+            .enter(|login, _| Source::enter(&setup.config.source, login, times));
+        self.one_too_many = entered
             .as_ref()
             .is_err_and(|e| e.reaction().again == Again::AfterPause);
-        let source = opened?;
-        self.settled = None;
+        let mut source = entered?;
+        if self.waits_for_all {
+            // Before anything is looked at: what comes from now on is told.
+            source.notify()?;
+        }
+        for known in self.others.values_mut().chain([&mut self.here]) {
+            known.settled = None;
+        }
         Ok(self.source.insert(source))
     }
 
-    /// The session, opened anew when the last one was lost.
-    pub(super) fn source(&mut self) -> Result<&mut Source> {
+    /// The session, opened anew when the last one was lost, with no matter which mailbox open.
+    pub(super) fn session(&mut self) -> Result<&mut Source> {
         if self.source.as_ref().is_none_or(|s| !s.usable()) {
-            self.open()?;
-        }
-        // Asked each time: a session that has opened another incarnation stays open until the next look, and in it
-        // our UIDs name other messages.
-        if let Some(view) = self.source.as_ref().map(Source::view) {
-            self.check_incarnation(view)?;
+            self.enter()?;
         }
         self.source
             .as_mut()
             .ok_or_else(|| Error::connection("the source was lost"))
     }
 
+    /// The session with the folder's mailbox open.
+    pub(super) fn source(&mut self) -> Result<&mut Source> {
+        let name = self.folder.source.clone();
+        let source = self.session()?;
+        if !source.has_open(&name) {
+            source.look_at(&name)?;
+        }
+        // Asked each time: a session that has opened another incarnation stays open until the next look, and in it
+        // our UIDs name other messages.
+        let view = source.view();
+        self.check_incarnation(view)?;
+        self.session()
+    }
+
     /// Fails where the mailbox is another incarnation than the one that our UIDs belong to.
     fn check_incarnation(&mut self, view: View) -> Result<()> {
-        match self.incarnation {
+        match self.here.incarnation {
             Some(ours) if ours != view.uid_validity => {
-                self.renumbered = true;
+                self.here.renumbered = true;
                 Err(Error::connection(format!(
                     "{} of the source has new UIDs (UIDVALIDITY {}, expected {ours})",
-                    self.setup.folder.name(),
+                    self.name(),
                     view.uid_validity
                 )))
             }
@@ -171,7 +257,7 @@ impl Reader {
             enough: &|_| false,
         };
         let got = bisect(self, uids, &way)?;
-        warn_of_poison(&self.setup.folder.name(), &got.poison);
+        warn_of_poison(&self.name(), &got.poison);
         Ok(got)
     }
 
@@ -200,7 +286,7 @@ impl Reader {
             },
         };
         let got = bisect(self, uids, &way)?;
-        warn_of_poison(&self.setup.folder.name(), &got.poison);
+        warn_of_poison(&self.name(), &got.poison);
         Ok(got)
     }
 
@@ -210,7 +296,7 @@ impl Reader {
 
     /// Opens the mailbox again, unless its UIDs would be other ones then.
     pub(super) fn refresh_if_stable(&mut self) -> Result<()> {
-        if self.unstable {
+        if self.here.unstable {
             Ok(())
         } else {
             self.refresh()
@@ -247,13 +333,15 @@ impl Reader {
 
     /// Takes note of a list of the whole mailbox, and whether it was whole.
     pub(super) fn note_list(&mut self, whole: bool) {
-        self.lists = if whole {
+        self.here.lists = if whole {
             Lists::default()
         } else {
             let (first, most) = self.times.reconnect;
             Lists {
-                shortened: self.lists.shortened.saturating_add(1),
-                again_at: Some(Instant::now() + backoff(self.lists.shortened, (first, most * 12))),
+                shortened: self.here.lists.shortened.saturating_add(1),
+                again_at: Some(
+                    Instant::now() + backoff(self.here.lists.shortened, (first, most * 12)),
+                ),
             }
         };
     }

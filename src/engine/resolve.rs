@@ -12,7 +12,8 @@ use super::dedup::{about, same_name, whose_copy};
 use super::index::{Body, Since, TargetIndex};
 use super::settle::Outcome;
 use super::whose::Whose;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Scope};
+use crate::folder::DestinationId;
 use crate::ledger::{IndexId, IndexMailbox, Place, Proof, Row, RowId, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
@@ -39,7 +40,8 @@ impl Engine {
         // What was answered OK is looked at first. Then it is known whose those copies are, and none of them is
         // taken for the copy of a row whose end nobody saw.
         index.verify()?;
-        self.resolve(&mut index)
+        self.resolve(&mut index)?;
+        index.add_labels_owed()
     }
 
     /// Looks for the rows of earlier attempts whose end nobody saw, as far as a look tells something new.
@@ -68,10 +70,23 @@ impl Engine {
             .iter()
             .map(|r| (r.id, self.unresolved.absence_counts(r.id, &target)))
             .collect();
-        for set in marked.chunks(SET_MAX) {
-            for one in index.look_for(set.to_vec(), Utc::now())? {
-                let absent = believed[&one.row.id];
-                self.settle_looked_for(&mut batch, one, absent)?;
+        for (destination, rows) in by_destination(marked) {
+            let destination = self.ledger.step(|l| l.destination(destination))?;
+            match index.account.deliver_into(&destination.spot) {
+                // They wait until its place is there again.
+                Err(e) if e.scope() == Scope::Message => {
+                    warn!("{}", e.then("what was sent there is not looked for now"));
+                    rows.iter()
+                        .for_each(|row| self.unresolved.note_look(row.id));
+                    continue;
+                }
+                end => end?,
+            }
+            for set in rows.chunks(SET_MAX) {
+                for one in index.look_for(set.to_vec(), Utc::now())? {
+                    let absent = believed[&one.row.id];
+                    self.settle_looked_for(&mut batch, one, absent)?;
+                }
             }
         }
         Ok(())
@@ -313,6 +328,20 @@ impl TargetIndex<'_> {
         likely.sort_by_key(|c| !ours(c));
         Ok(likely)
     }
+}
+
+fn by_destination(rows: Vec<Row>) -> Vec<(DestinationId, Vec<Row>)> {
+    let mut groups: Vec<(DestinationId, Vec<Row>)> = Vec::new();
+    for row in rows {
+        match groups
+            .iter_mut()
+            .find(|(known, _)| *known == row.destination)
+        {
+            Some((_, group)) => group.push(row),
+            None => groups.push((row.destination, vec![row])),
+        }
+    }
+    groups
 }
 
 /// Messages of an index mailbox among which a row may be, the unreadable ones too.

@@ -1,6 +1,7 @@
 //! The APPENDs of a batch: intent on disk first, then effect, and what each end of it means.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use chrono::Utc;
 use log::{debug, info, warn};
@@ -95,7 +96,16 @@ impl Engine {
         parcels: &[Parcel],
         upload: &mut Upload,
     ) -> Result<()> {
+        let row = parcels.first().map(|parcel| parcel.row.id);
+        let new = match row {
+            Some(row) => self.ledger.step(|l| l.is_new_mail(row))?,
+            None => return Ok(()),
+        };
         for parcel in parcels {
+            // What has just come goes first: the rest of this batch is claimed again behind it.
+            if !new && self.new_mail.load(Ordering::Relaxed) {
+                break;
+            }
             // A session that ends while a message is sent costs a look for that message: it is given up before.
             if self.stopping() || account.outlived(Utc::now()) {
                 break;

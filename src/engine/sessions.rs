@@ -9,6 +9,7 @@ use chrono::Utc;
 use super::setup::Setup;
 use super::{Engine, lock};
 use crate::error::Result;
+use crate::ledger::Reach;
 use crate::message::Time;
 use crate::session::Login;
 use crate::target::{Account, Entry};
@@ -100,13 +101,21 @@ impl Engine {
         let without = self.known_target.closed_now();
         let account = Account::open(&Entry {
             config: &setup.config,
-            delivery: &setup.folder.target,
             login,
             renew_at,
             without: &without,
             times: &self.times,
         })?;
         self.known_target.note_opened(&account, &without);
+        let reach = if account.policy().labels {
+            Reach::Account
+        } else {
+            Reach::Mailbox
+        };
+        self.ledger.step(|l| {
+            l.reach(reach);
+            Ok(())
+        })?;
         Ok(account)
     }
 

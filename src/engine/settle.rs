@@ -239,6 +239,7 @@ mod tests {
             due_at: now,
             sha256: None,
             canonical: None,
+            destination: crate::folder::DestinationId(1),
             mark: None,
         }
     }

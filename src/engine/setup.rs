@@ -10,7 +10,8 @@ use crate::folder::Folder;
 
 pub(super) struct Setup {
     pub(super) config: Config,
-    pub(super) folder: Folder,
+    /// A folder of the ledger: what is asked about before it is known which are copied.
+    pub(super) first: Folder,
     pub(super) source: Credentials,
     pub(super) target: Credentials,
 }
@@ -19,7 +20,7 @@ impl Setup {
     /// `before`: what held until now. Its tokens may be newer than their files.
     pub(super) fn new(
         config: Config,
-        folder: Folder,
+        first: Folder,
         times: &Intervals,
         before: Option<&Setup>,
     ) -> Arc<Setup> {
@@ -34,7 +35,7 @@ impl Setup {
         let target = Credentials::new(user, key, origin, times.command, &others);
         Arc::new(Setup {
             config,
-            folder,
+            first,
             source,
             target,
         })

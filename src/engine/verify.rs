@@ -12,7 +12,7 @@ use super::index::{Body, TargetIndex};
 use super::reader::sender_and_subject;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
-use crate::ledger::{IndexMailbox, Place, Row, RowId, Shared, Verdict, Verification};
+use crate::ledger::{IndexId, IndexMailbox, Place, Row, RowId, Shared, Verdict, Verification};
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
 use crate::target::Copy;
@@ -29,48 +29,98 @@ impl TargetIndex<'_> {
 
     /// Returns the messages whose copies turned out not to be theirs, and why.
     fn record_verdicts(&mut self, now: Time) -> Result<Vec<(Verification, String)>> {
-        let mut waiting = self.engine.ledger.step(|l| l.unverified())?;
-        let delivery = self.account.delivery().to_string();
-        if !waiting.is_empty() && self.may_be_put_back() && !self.account.has_looked_at(&delivery) {
-            // What lies there now where a copy lay before the mailbox went back is no copy of ours.
-            self.look_afresh(&delivery)?;
-            waiting = self.engine.ledger.step(|l| l.unverified())?;
-        }
+        let waiting = self.engine.ledger.step(|l| l.unverified())?;
+        let waiting = if self.look_for_put_back(&waiting)? {
+            self.engine.ledger.step(|l| l.unverified())?
+        } else {
+            waiting
+        };
         let mut refuted = Vec::new();
-        for set in waiting.chunks(SET_MAX) {
-            let (validity, found) = self.copies_of(set)?;
-            let mut verdicts: Vec<(RowId, Verdict)> = Vec::with_capacity(set.len());
-            let mut numbers = HashSet::new();
-            for w in set {
-                let copy = w
-                    .place
-                    .filter(|p| p.uid_validity == validity)
-                    .and_then(|p| found.get(&p.uid));
-                let number = copy.and_then(|c| c.gm_msgid);
-                if number.is_some_and(|number| !numbers.insert(number)) {
-                    // The same copy as one before: what was found of that one decides about this one.
-                    record(self.engine, &mut verdicts, now)?;
-                }
-                let verdict = self.verdict(w, copy)?;
-                if let Verdict::NotOurs { error, .. } = &verdict {
-                    refuted.push((w.clone(), error.message.clone()));
-                }
-                verdicts.push((w.row.id, verdict));
+        for (mailbox, sent) in by_mailbox(waiting) {
+            let name = match mailbox {
+                Some(id) => self.engine.ledger.step(|l| l.index_name(id))?,
+                None => None,
+            };
+            for set in sent.chunks(SET_MAX) {
+                refuted.extend(self.record_verdicts_of(set, name.as_deref(), now)?);
             }
-            record(self.engine, &mut verdicts, now)?;
         }
         Ok(refuted)
     }
 
-    /// What lies now where the target said that it put these, and in which incarnation of its mailbox.
-    fn copies_of(&mut self, sent: &[Verification]) -> Result<(UidValidity, HashMap<Uid, Copy>)> {
+    /// What lies now where a copy lay before its mailbox went back is no copy of ours. True where that was looked for.
+    fn look_for_put_back(&mut self, sent: &[Verification]) -> Result<bool> {
+        if !self.may_be_put_back() {
+            return Ok(false);
+        }
+        let mut looked = false;
+        let mut mailboxes: Vec<IndexId> = sent
+            .iter()
+            .filter_map(|w| w.place)
+            .map(|p| p.mailbox)
+            .collect();
+        mailboxes.sort_unstable_by_key(|id| id.0);
+        mailboxes.dedup();
+        for id in mailboxes {
+            let name = self.engine.ledger.step(|l| l.index_name(id))?;
+            let Some(name) = name.filter(|name| !self.account.has_looked_at(name)) else {
+                continue;
+            };
+            match self.look_afresh(&name) {
+                Err(e) if self.is_gone(&name, &e) => {}
+                end => {
+                    end?;
+                    looked = true;
+                }
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Those of these, which the target says it put into one mailbox.
+    fn record_verdicts_of(
+        &mut self,
+        set: &[Verification],
+        mailbox: Option<&str>,
+        now: Time,
+    ) -> Result<Vec<(Verification, String)>> {
+        let (validity, found) = self.copies_of(set, mailbox)?;
+        let mut refuted = Vec::new();
+        let mut verdicts: Vec<(RowId, Verdict)> = Vec::with_capacity(set.len());
+        let mut numbers = HashSet::new();
+        for w in set {
+            let copy = w
+                .place
+                .filter(|p| p.uid_validity == validity)
+                .and_then(|p| found.get(&p.uid));
+            let number = copy.and_then(|c| c.gm_msgid);
+            if number.is_some_and(|number| !numbers.insert(number)) {
+                // The same copy as one before: what was found of that one decides about this one.
+                record(self.engine, &mut verdicts, now)?;
+            }
+            let verdict = self.verdict(w, copy)?;
+            if let Verdict::NotOurs { error, .. } = &verdict {
+                refuted.push((w.clone(), error.message.clone()));
+            }
+            verdicts.push((w.row.id, verdict));
+        }
+        record(self.engine, &mut verdicts, now)?;
+        Ok(refuted)
+    }
+
+    /// What lies now where the target said that it put these, and in which incarnation of that mailbox.
+    fn copies_of(
+        &mut self,
+        sent: &[Verification],
+        mailbox: Option<&str>,
+    ) -> Result<(UidValidity, HashMap<Uid, Copy>)> {
         let mut uids: Vec<Uid> = sent.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
         uids.sort_unstable();
         uids.dedup();
-        if uids.is_empty() {
+        let Some(mailbox) = mailbox.filter(|_| !uids.is_empty()) else {
             return Ok((UidValidity(0), HashMap::new()));
-        }
-        let (validity, found) = self.delivered(&uids)?;
+        };
+        let (validity, found) = self.delivered(mailbox, &uids)?;
         Ok((validity, found.into_iter().map(|c| (c.uid, c)).collect()))
     }
 
@@ -98,8 +148,9 @@ impl TargetIndex<'_> {
         if !known && self.engine.take_as_kept(sent, copy) {
             return Ok(ours(self.engine.note_flags_and_date(sent, copy), false));
         }
-        let index = ledger
-            .step(|l| l.index_mailbox(self.account.delivery(), place.uid_validity, copy.uid.0))?;
+        let name = ledger.step(|l| l.index_name(place.mailbox))?;
+        let name = name.ok_or_else(|| Error::connection("a mailbox of the target is forgotten"))?;
+        let index = ledger.step(|l| l.index_mailbox(&name, place.uid_validity, copy.uid.0))?;
         let body = match self.body(&index, copy.uid)? {
             Body::Bytes(body) => body,
             Body::Gone => return Ok(ours(false, false)),
@@ -213,6 +264,19 @@ fn rivals(ledger: &Shared, row: &Row, named: bool) -> Result<Rivals> {
     } else {
         Rivals::Known
     })
+}
+
+/// Those without a place are by themselves.
+fn by_mailbox(sent: Vec<Verification>) -> Vec<(Option<IndexId>, Vec<Verification>)> {
+    let mut groups: Vec<(Option<IndexId>, Vec<Verification>)> = Vec::new();
+    for one in sent {
+        let mailbox = one.place.map(|p| p.mailbox);
+        match groups.iter_mut().find(|(known, _)| *known == mailbox) {
+            Some((_, group)) => group.push(one),
+            None => groups.push((mailbox, vec![one])),
+        }
+    }
+    groups
 }
 
 fn record(engine: &Engine, verdicts: &mut Vec<(RowId, Verdict)>, now: Time) -> Result<()> {

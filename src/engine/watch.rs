@@ -5,15 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use log::{debug, info, warn};
 
+use super::history;
 use super::reader::{Reader, contradicts};
 use super::record::{LISTS_MAX, described, record};
-use super::{Engine, history, lock};
 use crate::config::Since;
 use crate::error::{Error, Fault, Result, Scope};
-use crate::folder::Folder;
+use crate::folder::{Destination, Folder};
 use crate::ledger::{MailboxRow, Row, Shared};
 use crate::message::{Discovered, Time, Uid};
 use crate::session::{SET_MAX, View};
@@ -29,36 +28,57 @@ pub(super) struct Discovery(());
 
 /// How to look.
 #[derive(Clone, Copy)]
-struct Look {
-    since: Since,
+pub(super) struct Look {
+    pub(super) since: Since,
     /// After this time all that the mailbox holds is compared with the rows again.
-    reconcile: Duration,
-    now: Time,
+    pub(super) reconcile: Duration,
+    pub(super) now: Time,
 }
 
 /// What a look came to.
+#[derive(Default)]
 pub(super) struct Looked {
     /// Rows that wait now and did not before.
     pub(super) new: usize,
-    /// Nothing was known of the mailbox before.
+    /// Of these, in the mailbox that is open at the end.
+    pub(super) new_there: usize,
+    /// Of these, what is not among the latest.
+    pub(super) old: usize,
+    /// Nothing was known of a mailbox before.
     pub(super) first: bool,
     /// The new rows are still to be matched with those of older incarnations: many are of known messages.
     pub(super) matching: bool,
-    /// The source does not tell of all that it says it holds. What it tells of is recorded.
+    /// The source does not tell of all that it says it holds, or does not open a mailbox. What it tells of is
+    /// recorded.
     pub(super) trouble: Option<Error>,
+    /// No mailbox is copied now.
+    pub(super) nothing: bool,
 }
 
 impl Looked {
+    /// Did it show that all is as it was?
+    pub(super) fn is_nothing_new(&self) -> bool {
+        !(self.nothing || self.first || self.matching) && self.new == 0
+    }
+
+    /// Takes in what a look at one of the folders came to.
+    pub(super) fn add(&mut self, one: Looked) {
+        self.new += one.new;
+        self.new_there = one.new_there;
+        self.first |= one.first;
+        self.matching |= one.matching;
+        self.trouble = self.trouble.take().or(one.trouble);
+    }
+
     /// How many messages came, where that is known.
-    pub(super) fn say(&self, folder: &Folder) {
-        let name = folder.name();
+    pub(super) fn say(&self, name: &str) {
         if self.matching {
             // Nobody knows yet how many of them are new.
             return;
         }
         if self.first {
             info!("{} to copy in {name}", several(self.new, "message"));
-        } else {
+        } else if self.new > 0 {
             info!("{} in {name}", several(self.new, "new message"));
         }
     }
@@ -71,42 +91,14 @@ fn several(n: usize, one: &str) -> String {
     }
 }
 
-impl Engine {
-    /// Looks at the source's mailbox, one at a time.
-    pub(super) fn discover(&self, reader: &mut Reader) -> Result<Looked> {
-        let setup = self.setup();
-        let folder = &setup.folder;
-        let look = Look {
-            since: setup.config.since,
-            reconcile: self.times.reconcile,
-            now: Utc::now(),
-        };
-        let mut discovery = lock(&self.discovery);
-        let known = self.ledger.step(|l| l.mailbox(folder.id))?;
-        if known.is_some_and(|known| known.is_unstable() && known.history_done && !known.inherited)
-            && !self.inherit()?
-        {
-            // Each look would add all of the mailbox once more.
-            return Ok(Looked {
-                new: 0,
-                first: false,
-                matching: true,
-                trouble: None,
-            });
-        }
-        discover(&mut discovery, reader, &self.ledger, look)
-    }
-}
-
 /// Looks at the mailbox once and records what is new.
-fn discover(
+pub(super) fn discover(
     _alone: &mut Discovery,
     reader: &mut Reader,
     ledger: &Shared,
     look: Look,
 ) -> Result<Looked> {
-    let setup = reader.setup();
-    let folder = &setup.folder;
+    let folder = &reader.folder().clone();
     let mut view = reader.look()?;
     let known = ledger.step(|l| l.mailbox(folder.id))?;
     let first = known.is_none();
@@ -115,36 +107,35 @@ fn discover(
     {
         view = reader.source()?.look_past_uid_next()?;
     }
-    let mut mailbox = renew_mailbox(ledger, folder, &view, reader.reused, look)?;
-    reader.reused = false;
+    let mut mailbox = renew_mailbox(ledger, folder, &view, reader.here.reused, look)?;
+    reader.here.reused = false;
     reader.note_row(&mailbox);
     let mut out = Looked {
-        new: 0,
         first,
-        matching: false,
-        trouble: None,
+        ..Looked::default()
     };
     let mut whole = true;
     let mut counted_view = view;
-    if reader.settled != Some(view) {
+    if reader.here.settled != Some(view) {
         let (new, all, seen) = record_latest(reader, ledger, &mut mailbox, look)?;
         out.new += new;
         whole &= all;
         counted_view = seen;
     }
-    out.new += record_the_rest(reader, ledger, &mailbox, look)?;
-    whole &= reader.lists.shortened == 0;
+    out.old = record_the_rest(reader, ledger, &mailbox, look)?;
+    out.new += out.old;
+    whole &= reader.here.lists.shortened == 0;
     out.matching = !mailbox.inherited;
     if whole {
         // What came since is news to the next look.
-        reader.settled = Some(counted_view);
+        reader.here.settled = Some(counted_view);
     } else {
         out.trouble = Some(
             Error::new(
                 Fault::Transient,
                 format!(
                     "the source does not tell of all the messages that it says {} holds",
-                    folder.name()
+                    folder.shown()
                 ),
             )
             .hint("what it tells of is copied; its operator should look into the mailbox"),
@@ -162,8 +153,12 @@ fn record_the_rest(
     look: Look,
 ) -> Result<usize> {
     let due = |at: Instant| at.elapsed() >= look.reconcile;
-    let again = reader.lists.again_at.is_none_or(|at| Instant::now() >= at);
-    if !again || (mailbox.history_done && !reader.reconciled_at.is_none_or(due)) {
+    let again = reader
+        .here
+        .lists
+        .again_at
+        .is_none_or(|at| Instant::now() >= at);
+    if !again || (mailbox.history_done && !reader.here.reconciled_at.is_none_or(due)) {
         return Ok(0);
     }
     let (new, all) = if mailbox.history_done {
@@ -173,7 +168,7 @@ fn record_the_rest(
     };
     reader.note_list(all);
     if all {
-        reader.reconciled_at = Some(Instant::now());
+        reader.here.reconciled_at = Some(Instant::now());
     }
     Ok(new)
 }
@@ -197,8 +192,9 @@ fn renew_mailbox(
                     Since::Date(day) => format!("what came since {day}"),
                 };
                 info!(
-                    "first look at {}: {}; taking over {what}",
-                    folder.name(),
+                    "first look at {}{}: {}; taking over {what}",
+                    folder.shown(),
+                    goes_to(folder, &l.destination(folder.destination)?),
                     several(view.exists as usize, "message")
                 );
                 l.first_look(folder.id, view.uid_validity, view.uid_next, &text, start)?;
@@ -212,11 +208,11 @@ fn renew_mailbox(
                 if other && l.reopen_incarnation(&old, view.uid_validity, view.uid_next, now)? {
                     warn!(
                         "{} has the UIDs again that it had before (UIDVALIDITY {} -> {}): matching what came meanwhile",
-                        folder.name(), old.uid_validity, view.uid_validity
+                        folder.shown(), old.uid_validity, view.uid_validity
                     );
                 } else {
                     l.new_incarnation(&old, view.uid_validity, view.uid_next, now)?;
-                    say_renumbered(&folder.name(), &old, l.present_mailbox(folder.id)?.is_unstable(), view);
+                    say_renumbered(&folder.shown(), &old, l.present_mailbox(folder.id)?.is_unstable(), view);
                 }
             }
             Some(same) if same.seen_once > 0 => l.seen_again(same.id)?,
@@ -229,6 +225,15 @@ fn renew_mailbox(
         l.reconsider_start(mailbox.id, &text, start)?;
         l.present_mailbox(folder.id)
     })
+}
+
+/// Where its mail goes, where that does not go without saying.
+fn goes_to(folder: &Folder, destination: &Destination) -> String {
+    if destination.labels.is_empty() && destination.spot.text() == folder.name {
+        String::new()
+    } else {
+        format!(" (to {destination})")
+    }
 }
 
 /// Is UIDNEXT below our cursor, so that UIDs that we know will be given to other messages? An empty mailbox
@@ -280,15 +285,15 @@ fn record_latest(
     if let Some(latest) = compare_and_record(reader, ledger, mailbox, look.now)? {
         return Ok(latest);
     }
-    let setup = reader.setup();
     let view = reader.source()?.view();
-    *mailbox = renew_mailbox(ledger, &setup.folder, &view, true, look)?;
+    let folder = reader.folder().clone();
+    *mailbox = renew_mailbox(ledger, &folder, &view, true, look)?;
     reader.note_row(mailbox);
     let latest = compare_and_record(reader, ledger, mailbox, look.now)?;
     latest.ok_or_else(|| {
         Error::connection(format!(
             "{} of the source changes the meaning of its UIDs while it is looked at",
-            setup.folder.name()
+            folder.shown()
         ))
     })
 }
@@ -335,7 +340,7 @@ fn compare_and_record(
             record(ledger, mailbox, Vec::new(), view.uid_next, now)?;
             return Ok(Some((new, true, view)));
         }
-        debug!("{} was told of in part", reader.setup().folder.name());
+        debug!("{} was told of in part", reader.name());
     }
     Ok(Some((new, false, reader.source()?.view())))
 }

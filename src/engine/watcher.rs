@@ -32,7 +32,7 @@ impl Engine {
     pub(super) fn watch_for_good(&self, how: &Watch) {
         let mut watcher = Watcher {
             setup: self.setup(),
-            reader: Reader::new(self.setup(), self.times.clone()),
+            reader: Reader::that_waits(self.setup(), self.times.clone()),
             idle: how.idle,
             shares_until: None,
             idle_again_at: None,
@@ -48,14 +48,14 @@ impl Engine {
             self.promise(WATCH, self.times.batch + SLACK);
             let now = self.setup();
             if !Arc::ptr_eq(&now, &watcher.setup) {
-                watcher.reader = Reader::new(Arc::clone(&now), self.times.clone());
+                watcher.reader = Reader::that_waits(Arc::clone(&now), self.times.clone());
                 watcher.setup = now;
             }
             let edition = watcher.setup.source.edition();
             let end = catch_unwind(AssertUnwindSafe(|| self.look_and_wait(&mut watcher, how)));
             let end = end.unwrap_or_else(|_| {
                 error!("the watcher panicked: this is a defect of imap-to-gmail; it begins anew");
-                watcher.reader = Reader::new(Arc::clone(&watcher.setup), self.times.clone());
+                watcher.reader = Reader::that_waits(Arc::clone(&watcher.setup), self.times.clone());
                 Err(Error::connection("the watcher of ours broke down"))
             });
             let Err(e) = end else {
@@ -92,18 +92,21 @@ impl Engine {
             self.wake();
         } else if looked.new > 0 || looked.first {
             watcher.short_idles = 0;
-            looked.say(&self.setup().folder);
             self.wake();
-            watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
+            // Of other mailboxes than the open one nothing is told.
+            if looked.new_there > 0 || looked.first {
+                watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
+            }
             if watcher.idles() && watcher.untold >= UNTOLD_MAX {
                 watcher.poll_instead("did not tell of new mail", how);
             }
         }
         watcher.told = true;
         self.record_trouble(WATCH, looked.trouble.as_ref(), None)?;
-        let polls = shares || !watcher.idles() || !watcher.reader.source()?.can_idle();
+        let polls =
+            shares || looked.nothing || !watcher.idles() || !watcher.reader.source()?.can_idle();
         if !std::mem::replace(&mut watcher.announced, true) {
-            self.announce(polls.then_some(how.poll));
+            self.announce(&watcher.reader.name(), polls.then_some(how.poll));
         }
         if polls {
             self.wait_unchanged(how.poll, &watcher.setup, None);
@@ -134,13 +137,13 @@ impl Engine {
             watcher.reader.logout();
             let mut reader = self.reader();
             self.discover(&mut reader)
-        } else if watcher.reader.unstable {
+        } else if watcher.reader.here.unstable {
             // Of what comes from now on this session is told in IDLE.
             watcher.reader.look()?;
             // UIDs hold within one view alone here, so those of the deliverer's view are recorded.
             let mut reader = self.reader();
             let looked = self.discover(&mut reader)?;
-            watcher.reader.unstable = reader.unstable;
+            watcher.reader.here.unstable = reader.here.unstable;
             Ok(looked)
         } else {
             self.discover(&mut watcher.reader)
@@ -149,10 +152,17 @@ impl Engine {
 
     /// One IDLE. A server that is of no use for it is polled from then on.
     fn idle(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
-        self.promise(WATCH, self.times.look + self.times.command * 2 + SLACK);
+        // Where nothing is told of the others they are asked about.
+        let several = self.folders.are_several();
         let begun = Instant::now();
         let source = watcher.reader.source()?;
-        let end = source.idle(self.times.look);
+        let limit = if several && !source.notifies() {
+            self.times.look.min(how.poll)
+        } else {
+            self.times.look
+        };
+        self.promise(WATCH, limit + self.times.command * 2 + SLACK);
+        let end = source.idle(limit);
         let usable = source.usable();
         let told = end.as_ref().is_ok_and(|told| *told);
         if let Err(e) = &end
@@ -177,14 +187,18 @@ impl Engine {
     }
 
     /// Says that it watches, and how.
-    fn announce(&self, polls: Option<Duration>) {
-        let setup = self.setup();
-        let (source, name) = (route(&setup.config).source(), setup.folder.name());
+    fn announce(&self, name: &str, polls: Option<Duration>) {
+        let source = route(&self.setup().config).source();
         let how = match polls {
             Some(poll) => format!("looked for every {} s", poll.as_secs()),
             None => "new mail is told by the server".into(),
         };
-        info!("watching {name} of {source} ({how})");
+        let others = if self.folders.are_several() {
+            " and others"
+        } else {
+            ""
+        };
+        info!("watching {name}{others} of {source} ({how})");
     }
 
     /// Waits on this thread, but not past the end of the run or a change of the configuration. With `edition`

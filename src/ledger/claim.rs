@@ -30,6 +30,9 @@ pub struct Claimed {
     pub held_back: bool,
 }
 
+/// A batch is of one mailbox: so many rows of others are looked at for more of it.
+const PASSED_OVER_MAX: usize = 1000;
+
 /// Which of the rows that are due a claim looks at.
 #[derive(Clone, Copy)]
 struct Pick {
@@ -40,13 +43,28 @@ struct Pick {
 }
 
 impl Ledger {
-    /// Takes the next rows, newest first, and counts an attempt for each. Never two of one
+    /// Takes the next rows, newest first, and counts an attempt for each. They are of one mailbox and go into one.
+    /// Never two of one
     /// Message-ID in flight, nor two without one and of one size; a row whose last attempt ended
     /// unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch
     /// for, the one with the lowest UID goes first. While rows are put behind the others, one row at
     /// a time, so that they wait for no more than that.
     pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
         self.write(|t| Ok(take(t, claim, None, now)?.rows))
+    }
+
+    /// As [`claim`](Self::claim), of what came after the first look at its mailbox, whatever its date.
+    pub fn claim_new(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
+        self.write(|t| {
+            let new = Pick {
+                new: true,
+                behind: false,
+            };
+            let mut claimed = Claimed::default();
+            gather(t, claim, new, None, now, &mut in_flight(t)?, &mut claimed)?;
+            mark_claimed(t, &mut claimed.rows, now)?;
+            Ok(claimed.rows)
+        })
     }
 
     /// As [`claim`](Self::claim), no more than fits into so many bytes in 24 hours. New mail goes
@@ -186,7 +204,18 @@ fn take(
             }
         }
     }
-    for row in &mut claimed.rows {
+    mark_claimed(t, &mut claimed.rows, now)?;
+    Ok(claimed)
+}
+
+/// What may not be claimed now beside what is in flight.
+fn in_flight(t: &Transaction<'_>) -> rusqlite::Result<HashSet<Vec<u8>>> {
+    let in_flight = rows(t, "m.status = 'in_flight'", params![])?;
+    Ok(in_flight.iter().map(exclusion).collect())
+}
+
+fn mark_claimed(t: &Transaction<'_>, claimed: &mut [Row], now: Time) -> rusqlite::Result<()> {
+    for row in claimed {
         row.attempt += 1;
         t.prepare_cached(
             "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
@@ -196,7 +225,7 @@ fn take(
         t.prepare_cached("INSERT OR IGNORE INTO temp.tried (id) VALUES (?1)")?
             .execute([row.id])?;
     }
-    Ok(claimed)
+    Ok(())
 }
 
 fn gather(
@@ -212,10 +241,18 @@ fn gather(
     let mut candidates = query.query([time_text(now)])?;
     let due = due(claim.once, "o");
     let mut bytes = 0;
+    let mut passed_over = 0;
     while let Some(r) = candidates.next()? {
         let row = row(r)?;
-        if claimed.rows.len() == claim.count {
+        if claimed.rows.len() == claim.count || passed_over == PASSED_OVER_MAX {
             break;
+        }
+        let beside = claimed.rows.first().is_none_or(|first| {
+            (first.mailbox_id, first.destination) == (row.mailbox_id, row.destination)
+        });
+        if !beside {
+            passed_over += 1;
+            continue;
         }
         if another_first(t, &row, &due, now)? {
             continue;

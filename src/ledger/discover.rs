@@ -7,7 +7,7 @@ use super::open::Ledger;
 use super::row::{COLUMNS, Row, row};
 use super::value::{MailboxId, RowId, time, time_or_null};
 use crate::error::{Error, Result};
-use crate::folder::{Folder, FolderId};
+use crate::folder::{DestinationId, FolderId};
 use crate::message::{Discovered, Time, Uid, UidValidity, time_text};
 
 /// A source mailbox in its present incarnation.
@@ -56,19 +56,6 @@ pub enum Progress {
 }
 
 impl Ledger {
-    /// What is copied where.
-    pub fn folder(&self) -> Result<Folder> {
-        self.read(|db| {
-            db.query_row("SELECT id, source, target FROM folder", [], |r| {
-                Ok(Folder {
-                    id: r.get("id")?,
-                    source: r.get("source")?,
-                    target: r.get("target")?,
-                })
-            })
-        })
-    }
-
     /// The mailbox of a folder, if it has been looked at before.
     pub fn mailbox(&self, folder: FolderId) -> Result<Option<MailboxRow>> {
         self.read(|db| {
@@ -196,8 +183,8 @@ impl Ledger {
             last_id = last_id.max(highest);
             let mut insert = t.prepare_cached(
                 "INSERT INTO message (id, mailbox_id, source_uid, message_id, message_id_hash, date_header,
-                                      internal_date, size, flags, next_attempt_at, discovered_at)
-                 VALUES (?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+                                      internal_date, size, flags, next_attempt_at, discovered_at, destination_id)
+                 VALUES (?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?11)
                  ON CONFLICT (mailbox_id, source_uid) DO UPDATE
                     SET status = 'pending', next_attempt_at = excluded.next_attempt_at, message_id = excluded.message_id,
                         message_id_hash = excluded.message_id_hash, date_header = excluded.date_header,
@@ -205,6 +192,9 @@ impl Ledger {
                   WHERE status = 'gone' AND superseded_by IS NULL
                     AND (message_id_hash IS excluded.message_id_hash OR (message_id_hash IS NULL AND size IS NULL))",
             )?;
+            let goes: DestinationId = t
+                .prepare_cached("SELECT f.destination_id FROM mailbox b JOIN folder f ON f.id = b.folder_id WHERE b.id = ?1")?
+                .query_row([mailbox], |r| r.get(0))?;
             for m in found {
                 last_id.0 += 1;
                 new += insert.execute(params![
@@ -218,6 +208,7 @@ impl Ledger {
                     m.flags.to_string(),
                     time_text(now),
                     last_id,
+                    goes,
                 ])?;
             }
             match progress {

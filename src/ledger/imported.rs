@@ -39,12 +39,14 @@ impl Ledger {
     }
 
     /// Does an imported id vouch for this row? Only for the one with the lowest UID of all that bear
-    /// it, whatever became of that one; and for no new mail while there may be an older one.
+    /// it, whatever became of that one; and for no new mail while there may be an older one. The predecessor
+    /// knew INBOX alone.
     pub fn imported_vouches(&self, row: RowId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT EXISTS (SELECT 1 FROM message m
                                   JOIN mailbox b ON b.id = m.mailbox_id
+                                  JOIN folder f ON f.id = b.folder_id AND f.name = 'INBOX'
                                   JOIN imported i ON i.message_id_hash = m.message_id_hash
                                  WHERE m.id = ?1 AND i.vouched_for IS NULL
                                    AND (b.history_done = 1 OR m.source_uid < b.history_below)

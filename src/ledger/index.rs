@@ -100,6 +100,15 @@ impl Ledger {
         })
     }
 
+    /// The name of an index mailbox.
+    pub fn index_name(&self, id: IndexId) -> Result<Option<String>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT name FROM gmail_mailbox WHERE id = ?1")?
+                .query_row([id], |r| r.get(0))
+                .optional()
+        })
+    }
+
     /// The newest messages of an index mailbox that could be read, the small ones first.
     pub fn index_readable(&self, mailbox: IndexId) -> Result<Vec<Uid>> {
         self.read(|db| {

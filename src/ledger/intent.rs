@@ -1,7 +1,7 @@
 //! What is about to be sent, on disk before the first byte of it, and where resolution would begin to look.
 //! Not for what becomes of it (`settle`).
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::budget::{Room, book};
 use super::open::Ledger;
@@ -92,6 +92,11 @@ impl Ledger {
         })
     }
 
+    /// Did this message come after the first look at its mailbox?
+    pub fn is_new_mail(&self, id: RowId) -> Result<bool> {
+        self.read(|db| is_new(db, id))
+    }
+
     /// The index mailboxes as they were before the APPENDs of this mark.
     pub fn marks(&self, mark: MarkId) -> Result<Vec<Mark>> {
         self.read(|db| {
@@ -118,7 +123,7 @@ impl Ledger {
 }
 
 /// Did it come after the first look at its mailbox?
-fn is_new(t: &Transaction<'_>, id: RowId) -> rusqlite::Result<bool> {
+fn is_new(t: &Connection, id: RowId) -> rusqlite::Result<bool> {
     t.prepare_cached(
         "SELECT m.source_uid >= b.history_below FROM message m JOIN mailbox b ON b.id = m.mailbox_id WHERE m.id = ?1",
     )?

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::params;
 
 use super::intent::forget_marks;
-use super::open::Ledger;
+use super::open::{Ledger, Reach};
 use super::row::{COLUMNS, Place, Proof, Row, place_of, row};
 use super::value::{IndexId, RowId, time_or_null};
 use crate::error::{Error, Result};
@@ -20,6 +20,24 @@ const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
 /// and Date (?2) of another (?3): unless its message is known to be gone.
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
+
+/// A row `m` whose message goes into the mailbox that the message of another row goes into.
+fn same_spot(row: &str) -> String {
+    format!(
+        "m.destination_id IN (SELECT d.id FROM destination d JOIN destination o ON o.spot = d.spot
+            WHERE o.id = (SELECT destination_id FROM message WHERE id = {row}))"
+    )
+}
+
+/// A row `m` whose copy can stand for the message of another row, in a Gmail: what was put into Spam or Trash
+/// is no copy of what belongs elsewhere.
+fn not_thrown_away(row: &str) -> String {
+    const THROWN_AWAY: &str = "(SELECT id FROM destination WHERE spot IN ('\\Junk', '\\Trash'))";
+    format!(
+        "(m.destination_id NOT IN {THROWN_AWAY}
+          OR (SELECT destination_id FROM message WHERE id = {row}) IN {THROWN_AWAY})"
+    )
+}
 
 /// Another row with the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +84,33 @@ pub enum Verdict {
 }
 
 impl Ledger {
+    /// [`RIVAL`], of rows whose messages go where this one's goes if copies elsewhere are others.
+    fn rival(&self) -> String {
+        match self.reach {
+            Reach::Account => RIVAL.into(),
+            Reach::Mailbox => format!("{RIVAL} AND {}", same_spot("?3")),
+        }
+    }
+
     /// Another row with these bytes that decides what becomes of this one.
     pub fn twin(&self, id: RowId, sha256: &Sha256) -> Result<Option<Twin>> {
+        // What an older incarnation of the same folder had is this very message, wherever it went.
         const BEFORE: &str = "m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-            AND m.mailbox_id IN (SELECT id FROM mailbox WHERE retired_at IS NOT NULL)";
+            AND m.mailbox_id IN (SELECT b.id FROM mailbox b WHERE b.retired_at IS NOT NULL AND b.folder_id =
+                (SELECT n.folder_id FROM message o JOIN mailbox n ON n.id = o.mailbox_id WHERE o.id = ?2))";
+        let stands_for = match self.reach {
+            Reach::Account => not_thrown_away("?2"),
+            Reach::Mailbox => same_spot("?2"),
+        };
         self.read(|db| {
             let (before, delivered, unverified): (Option<RowId>, bool, bool) = db
                 .prepare_cached(&format!(
                     "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
                                      (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
-                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}),
+                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}
+                                       AND {stands_for}),
                             EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                                       AND m.status = 'delivered' AND m.proof = 'appended' AND m.verified_at IS NULL)"
+                                       AND m.status = 'delivered' AND m.proof = 'appended' AND m.verified_at IS NULL AND {stands_for})"
                 ))?
                 .query_row(params![sha256, id], |r| r.try_into())?;
             Ok(match before {
@@ -119,7 +152,8 @@ impl Ledger {
         };
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT EXISTS (SELECT 1 FROM message m WHERE {RIVAL})"
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE {})",
+                self.rival()
             ))?
             .query_row(params![message_id.hash, row.about.date, row.id], |r| {
                 r.get(0)
@@ -135,8 +169,9 @@ impl Ledger {
         };
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT EXISTS (SELECT 1 FROM message m WHERE {RIVAL}
-                                   AND (m.status = 'delivered' OR m.id IN (SELECT id FROM temp.tried)))"
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE {}
+                                   AND (m.status = 'delivered' OR m.id IN (SELECT id FROM temp.tried)))",
+                self.rival()
             ))?
             .query_row(params![message_id.hash, row.about.date, row.id], |r| {
                 r.get(0)
@@ -163,7 +198,8 @@ impl Ledger {
         };
         self.read(|db| {
             db.prepare_cached(&format!(
-                "SELECT EXISTS (SELECT 1 FROM message m WHERE {RIVAL} AND m.sha256 IS NULL)"
+                "SELECT EXISTS (SELECT 1 FROM message m WHERE {} AND m.sha256 IS NULL)",
+                self.rival()
             ))?
             .query_row(params![message_id.hash, row.about.date, row.id], |r| {
                 r.get(0)
@@ -180,7 +216,8 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid FROM message m
-                  WHERE {RIVAL} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id"
+                  WHERE {} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id",
+                self.rival()
             ))?
             .query_map(params![message_id.hash, of.about.date, of.id], |r| {
                 Ok((row(r)?, place_of(r)?))
@@ -290,6 +327,7 @@ impl Ledger {
                         gm_msgid = NULL, canonical = NULL, mark_id = NULL, sender = ?5, subject = ?6
                   WHERE id = ?1 AND status = 'delivered'",
             )?;
+            let mut no_labels = t.prepare_cached("DELETE FROM label_owed WHERE message_id = ?1")?;
             for (id, verdict) in looked_at {
                 match verdict {
                     Verdict::Ours { altered, merged, gm_msgid } => {
@@ -303,6 +341,7 @@ impl Ledger {
                         good.execute(params![id, time_text(now), true, gm_msgid, Proof::Found])?;
                     }
                     Verdict::NotOurs { error, sender, subject } => {
+                        no_labels.execute([id])?;
                         for (n, statement) in [&mut twins, &mut other].into_iter().enumerate() {
                             let changed = statement.execute(params![
                                 id,

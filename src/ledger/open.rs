@@ -35,6 +35,10 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
         "V3__folders",
         include_str!("../../migrations/V3__folders.sql"),
     ),
+    (
+        "V4__destinations",
+        include_str!("../../migrations/V4__destinations.sql"),
+    ),
 ];
 
 /// Name and text of each migration, in order.
@@ -55,6 +59,17 @@ pub struct Ledger {
     pub(super) matching: Option<Matching>,
     /// The highest id that this process has given to a message.
     pub(super) last_id: RowId,
+    pub(super) reach: Reach,
+}
+
+/// How far a message of the target can stand for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// There is one of it under all labels (Gmail).
+    #[default]
+    Account,
+    /// Each mailbox holds copies of its own.
+    Mailbox,
 }
 
 /// How far this process has come with taking over an older incarnation (`inherit`). Lost with the process:
@@ -171,6 +186,7 @@ impl Ledger {
             lock: None,
             matching: None,
             last_id: RowId(0),
+            reach: Reach::default(),
         };
         ledger.configure().map_err(|e| explain(&e, path))?;
         Ok(ledger)
@@ -332,6 +348,11 @@ impl Ledger {
                  CREATE TEMP TABLE put_behind (id INTEGER PRIMARY KEY) STRICT",
             )
             .map_err(|e| self.explain(&e))
+    }
+
+    /// What kind of account the target is.
+    pub fn reach(&mut self, reach: Reach) {
+        self.reach = reach;
     }
 
     /// This run's lock goes with it: a ledger whose lock is gone is written no more.

@@ -1,7 +1,7 @@
 //! How far an import has come, from the rows alone: what is done of what is known, and how fast it went
 //! of late. For `status`, which does not know the run.
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use super::open::Ledger;
 use crate::error::Result;
@@ -48,14 +48,13 @@ impl Ledger {
             // What older incarnations know of it is not taken over yet: most of what waits is there.
             let listing: Option<bool> = db
                 .prepare_cached(
-                    "SELECT history_done = 0 FROM mailbox b
+                    "SELECT max(history_done = 0) FROM mailbox b
                       WHERE b.retired_at IS NULL AND b.inherited = 1
                         AND (history_done = 0 OR EXISTS
                              (SELECT 1 FROM message m INDEXED BY message_waiting
                                WHERE m.mailbox_id = b.id AND m.status = 'pending' AND m.source_uid < b.history_below))",
                 )?
-                .query_row([], |r| r.get(0))
-                .optional()?;
+                .query_row([], |r| r.get(0))?;
             let Some(listing) = listing else {
                 return Ok(None);
             };

@@ -5,6 +5,7 @@ use rusqlite::{Connection, Params, Row as SqlRow};
 
 use super::value::{IndexId, MailboxId, MarkId, RowId, time, time_or_null};
 use crate::error::shown;
+use crate::folder::DestinationId;
 use crate::message::{CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity};
 
 /// A row, as delivery needs it.
@@ -25,6 +26,8 @@ pub struct Row {
     pub sha256: Option<Sha256>,
     pub canonical: Option<CanonicalHash>,
     pub mark: Option<MarkId>,
+    /// Where its message goes.
+    pub destination: DestinationId,
 }
 
 impl Row {
@@ -128,7 +131,7 @@ pub struct Place {
 }
 
 pub(super) const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
-    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at";
+    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at, m.destination_id";
 
 pub(super) fn rows(
     db: &Connection,
@@ -168,6 +171,7 @@ pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
         sha256: r.get("sha256")?,
         canonical: r.get("canonical")?,
         mark: r.get("mark_id")?,
+        destination: r.get("destination_id")?,
     })
 }
 

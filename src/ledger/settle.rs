@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::imported::use_up;
 use super::inherit::become_one;
+use super::labels::owe;
 use super::open::Ledger;
 use super::row::{Place, Proof, Row, Status, not_in_flight, rows};
 use super::value::{MailboxId, RowId};
@@ -116,8 +117,10 @@ impl Ledger {
                     if *proof == Proof::Imported {
                         use_up(t, id)?;
                     }
+                    // Only now is it known whether it was sent: its mark goes.
+                    owe(t, id, *proof)?;
                     t.prepare_cached(
-                        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0,
+                        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0, there_before = ?2 = 'found' AND mark_id IS NULL,
                                 gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
                                 mark_id = iif(?2 = 'appended', mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
                           WHERE id = ?1 AND status = 'in_flight'",

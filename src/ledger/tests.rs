@@ -1,6 +1,7 @@
 //! Each verb of the ledger on a file of its own: what the tests have in common.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use chrono::TimeDelta;
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 use super::refusal::damaged;
 use super::*;
 use crate::error::{Error, Fault, Result};
-use crate::folder::FolderId;
+use crate::folder::{Destination, DestinationId, FolderId, SpecialUse, Spot};
 use crate::message::{
     CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
 };

@@ -7,7 +7,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef
 use rusqlite::{Error, Row as SqlRow, RowIndex};
 
 use crate::error::shown;
-use crate::folder::FolderId;
+use crate::folder::{DestinationId, FolderId};
 use crate::message::{CanonicalHash, Sha256, Time, Uid, UidValidity, parse_time};
 
 /// A message's row: `message.id`, which people see too.
@@ -49,7 +49,7 @@ macro_rules! as_its_content {
     )*};
 }
 
-as_its_content!(RowId MailboxId IndexId MarkId FolderId Uid UidValidity Sha256 CanonicalHash);
+as_its_content!(RowId MailboxId IndexId MarkId FolderId DestinationId Uid UidValidity Sha256 CanonicalHash);
 
 /// Reads a moment. Nobody but this program writes one: a text that is none is damage.
 pub(super) fn time(r: &SqlRow<'_>, column: impl RowIndex) -> rusqlite::Result<Time> {

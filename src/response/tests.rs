@@ -145,12 +145,14 @@ fn a_list_that_cannot_be_read_is_told_of() {
     }
     let extended = line("* LIST () \"/\" a (\"CHILDINFO\" (\"SUBSCRIBED\"))");
     assert!(matches!(extended, Some(Untagged::List { .. })));
+    let older = line("* XLIST (\\HasNoChildren \\Inbox) \"/\" \"Posteingang\"");
+    assert!(matches!(older, Some(Untagged::List { .. })));
 }
 
 #[test]
 fn what_our_mailboxes_begin_with_is_read() {
     let prefix = |text: &str| match line(text) {
-        Some(Untagged::Namespace { prefix }) => Some(prefix),
+        Some(Untagged::Namespace { prefix, .. }) => Some(prefix),
         _ => None,
     };
     for (text, told) in [

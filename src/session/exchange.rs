@@ -142,6 +142,8 @@ impl Session {
             match response {
                 Untagged::Exists(n) => self.exists = *n,
                 Untagged::Expunge => self.exists = self.exists.saturating_sub(1),
+                // Where it was asked for, whoever did says so.
+                Untagged::Counts { .. } => self.told_elsewhere |= self.notifies,
                 _ => {}
             }
         }

@@ -74,6 +74,9 @@ impl Greeted {
             untold: before.iter().any(|c| c == "ID"),
             told: None,
             handed_over: 0,
+            places: None,
+            notifies: false,
+            told_elsewhere: false,
             times,
         };
         session.capabilities = match after {

@@ -24,6 +24,8 @@ pub enum Phase {
     /// FETCH, SEARCH, NOOP.
     Fetch,
     Append,
+    /// CREATE, COPY, STORE: of the target, beside its messages.
+    Change,
 }
 
 /// The fault behind `words`, which `peer` said in a NO, BAD or BYE during `phase`.
@@ -87,6 +89,10 @@ pub fn classify(phase: Phase, status: Status, peer: &Peer, words: &str) -> Error
             Fault::Transient,
             format!("{server} did not hand the message over: {words}"),
         ),
+        Phase::Change if temporary => {
+            Error::connection(format!("{server} does not do it now: {words}"))
+        }
+        Phase::Change => Error::new(Fault::Permanent, format!("{server} refuses it: {words}")),
         Phase::Append if temporary => Error::new(
             Fault::Transient,
             format!("{server} refused the message for now: {words}"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Account;
 use crate::error::{Error, Fault};
+use crate::folder::{SpecialUse, Spot};
 use crate::message::{Flags, Time};
 use crate::session::{Appended, Sent};
 
@@ -23,25 +24,45 @@ impl Account {
     }
 
     /// That the delivery mailbox is missing is believed only after a look: servers say so, in their words, of
-    /// single messages.
+    /// single messages. It is made again then, where it is one of ours to make.
     fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        let end =
-            self.mailbox
-                .session
-                .append(&self.delivery, flags.outside_drafts(), Some(date), body);
-        match end {
-            Appended::Refused(error, sent) if error.perhaps_missing => {
-                match self.mailbox.session.has(&self.delivery) {
-                    Ok(true) => Appended::Refused(error, sent),
-                    Ok(false) => Appended::Refused(delivery_missing(&error), sent),
-                    // Whether it was stored is looked for.
-                    Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
-                    // Why it was refused is not known, and no message is charged for that.
-                    Err(e) => Appended::Refused(e, sent),
-                }
-            }
-            end => end,
+        let end = self.append_once(flags, date, Arc::clone(&body));
+        let Appended::Refused(error, sent) = end else {
+            return end;
+        };
+        if !error.perhaps_missing {
+            return Appended::Refused(error, sent);
         }
+        match self.mailbox.session.has(&self.delivery) {
+            Ok(true) => Appended::Refused(error, sent),
+            Ok(false) => match &self.spot {
+                Spot::Label(name) => {
+                    let name = name.clone();
+                    match self.make(&name) {
+                        Ok(made) => {
+                            self.delivery = made;
+                            self.append_once(flags, date, body)
+                        }
+                        Err(e) => Appended::Refused(e, sent),
+                    }
+                }
+                Spot::Inbox | Spot::Use(_) => Appended::Refused(delivery_missing(&error), sent),
+            },
+            // Whether it was stored is looked for.
+            Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
+            // Why it was refused is not known, and no message is charged for that.
+            Err(e) => Appended::Refused(e, sent),
+        }
+    }
+
+    fn append_once(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
+        let flags = if self.spot == Spot::Use(SpecialUse::Drafts) {
+            flags
+        } else {
+            flags.outside_drafts()
+        };
+        let session = &mut self.mailbox.session;
+        session.append(&self.delivery, flags, Some(date), body)
     }
 
     /// Bytes of the last message that was sent, or was to be, that may have left us.

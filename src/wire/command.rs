@@ -77,10 +77,10 @@ impl Command {
     }
 
     /// IDLE: it ends when there are no longer `exists` messages, after `limit` at the latest, and `grace`
-    /// later if the server does not say so.
-    pub fn idle(limit: Duration, grace: Duration, exists: u32) -> Command {
+    /// later if the server does not say so. With `elsewhere` also when the server tells of another mailbox.
+    pub fn idle(limit: Duration, grace: Duration, exists: u32, elsewhere: bool) -> Command {
         Command {
-            continuation: Continuation::Idle(Idle::new(grace, exists)),
+            continuation: Continuation::Idle(Idle::new(grace, exists, elsewhere)),
             ..Command::new("IDLE", limit, 0)
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Only mail that comes is news. People who tidy up their mailbox in another program make a server tell of hundreds of
+/// Only mail that comes is news, and with NOTIFY (RFC 5465) what the server tells of other mailboxes. People who tidy up their mailbox in another program make a server tell of hundreds of
 /// flags and of messages that go; and some servers say at each IDLE how many messages there are.
 #[derive(Clone, Copy)]
 pub(super) struct Idle {
@@ -10,6 +10,8 @@ pub(super) struct Idle {
     pub(super) grace: Duration,
     /// How many messages there are, as far as was told.
     exists: u32,
+    /// The server was asked to tell of other mailboxes.
+    elsewhere: bool,
     /// `+` came: only now may DONE be said.
     pub(super) begun: bool,
     pub(super) news: bool,
@@ -20,13 +22,16 @@ pub(super) struct Idle {
 pub(super) enum Count {
     Exists(u32),
     OneLess,
+    /// Of another mailbox.
+    Elsewhere,
 }
 
 impl Idle {
-    pub(super) fn new(grace: Duration, exists: u32) -> Idle {
+    pub(super) fn new(grace: Duration, exists: u32, elsewhere: bool) -> Idle {
         Idle {
             grace,
             exists,
+            elsewhere,
             begun: false,
             news: false,
             done: false,
@@ -40,6 +45,7 @@ impl Idle {
                 self.exists = n;
             }
             Some(Count::OneLess) => self.exists = self.exists.saturating_sub(1),
+            Some(Count::Elsewhere) => self.news |= self.elsewhere,
             // `* OK Still here`.
             None => {}
         }
@@ -50,6 +56,9 @@ impl Idle {
 pub(super) fn count(line: &[u8]) -> Option<Count> {
     let text = std::str::from_utf8(line.get(2..)?).ok()?;
     let (number, kind) = text.split_once(' ')?;
+    if number.eq_ignore_ascii_case("STATUS") {
+        return Some(Count::Elsewhere);
+    }
     let number = number.parse().ok()?;
     match kind.trim_end().to_ascii_uppercase().as_str() {
         "EXISTS" => Some(Count::Exists(number)),

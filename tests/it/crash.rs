@@ -2,9 +2,9 @@
 //! written: at every point there is, at random moments, and at the worst ones.
 
 mod binary;
-mod broken_run;
-mod fuse;
+pub(crate) mod broken_run;
+pub(crate) mod fuse;
 mod moments;
-mod points;
+pub(crate) mod points;
 mod uplink;
 mod writes;

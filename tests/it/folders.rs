@@ -1,5 +1,8 @@
-//! `folders`: the mailboxes of the source, as people read their names, with what each holds; and nothing is changed by
-//! asking.
+//! `folders`: the mailboxes of the source, as people read their names, with what each holds and what becomes of it; and
+//! nothing is changed by asking.
+
+mod lists;
+mod rules;
 
 use gmail_stand_in::{Fault, Gmail, Mail, On, Options};
 use serde_json::{Value, json};
@@ -26,13 +29,19 @@ fn gmail_as_source() -> TestEnv {
     env
 }
 
-/// The rows of the table, without the space that aligns them.
+/// The rows of the table, without the space that aligns them, each in one line.
 fn rows(text: &str) -> Vec<String> {
-    let table = text.split_once("mailbox\n").unwrap().1;
-    let lines = table.lines();
-    lines
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect()
+    let table = text.split_once("becomes\n").unwrap().1;
+    let mut rows: Vec<String> = Vec::new();
+    for line in table.lines() {
+        let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let goes_on = line.starts_with(&" ".repeat(30)) && !rows.is_empty();
+        match rows.last_mut() {
+            Some(row) if goes_on => *row += &format!(" {words}"),
+            _ => rows.push(words),
+        }
+    }
+    rows
 }
 
 #[test]
@@ -49,15 +58,17 @@ fn each_mailbox_of_a_gmail_is_shown_and_nothing_is_changed() {
     let ran = env.command(FOLDERS);
     assert_eq!((ran.status, &*ran.err), (0, ""));
     let rows = rows(&ran.out);
-    assert_eq!(rows[0], "3 2 copied INBOX", "{}", ran.out);
+    assert_eq!(rows[0], "3 2 INBOX INBOX", "{}", ran.out);
     for row in [
-        "- - left out [Gmail]",
-        "3 2 left out [Gmail]/All Mail",
-        "0 0 left out [Gmail]/Spam",
+        "- - [Gmail] left out (holds no mail)",
+        "3 2 [Gmail]/All Mail left out (shows mail of others)",
+        "0 0 [Gmail]/Spam left out",
     ] {
         assert!(rows.iter().any(|r| r == row), "{row}: {}", ran.out);
     }
-    let shown = rows.iter().any(|r| r.ends_with(" Geschäft/Müller & Söhne"));
+    let shown = rows
+        .iter()
+        .any(|r| r.contains(" Geschäft/Müller & Söhne left"));
     assert!(shown, "{}", ran.out);
     let writes = [
         "SELECT",
@@ -87,8 +98,9 @@ fn as_json_it_says_the_same_with_the_names_on_the_wire() {
     assert_eq!(
         inbox,
         &json!({
-            "name": "INBOX", "on_the_wire": "INBOX", "can_be_opened": true, "messages": 2,
-            "messages_since_about": 2, "copied": true, "trouble": null,
+            "name": "INBOX", "on_the_wire": "INBOX", "use": null, "can_be_opened": true, "messages": 2,
+            "since": null, "messages_since_about": 2, "copied": true, "target": "INBOX", "labels": [],
+            "left_out": null, "rule": {"key": "folders", "pattern": "INBOX"}, "trouble": null,
         })
     );
 }
@@ -119,11 +131,11 @@ fn a_prefix_and_a_delimiter_of_the_servers_own_are_not_shown() {
     let ran = env.command(FOLDERS);
     assert_eq!((ran.status, &*ran.err), (0, ""));
     for row in [
-        "0 0 copied INBOX",
-        "1 1 left out Arbeit/2024/日本語",
-        "0 0 left out Entwürfe",
-        "0 0 left out R&D",
-        "0 0 left out 😀",
+        "0 0 INBOX INBOX",
+        "1 1 Arbeit/2024/日本語 left out",
+        "0 0 Entwürfe left out",
+        "0 0 R&D left out",
+        "0 0 😀 left out",
     ] {
         assert!(
             rows(&ran.out).iter().any(|r| r == row),
@@ -149,13 +161,14 @@ fn one_that_does_not_open_holds_up_none_of_the_others() {
     let after = |name: &str| {
         let at = rows
             .iter()
-            .position(|r| r == &format!("? ? left out {name}"));
-        rows[at.unwrap_or_else(|| panic!("{name}: {}", ran.out)) + 1].clone()
+            .position(|r| r == &format!("? ? {name} left out"));
+        let at = at.unwrap_or_else(|| panic!("{name}: {}", ran.out));
+        rows[at + 1..=at + 2].join(" ")
     };
     assert!(after("Refused").contains("not for you"), "{}", ran.out);
     assert!(after("Lost").contains("was lost"), "{}", ran.out);
     assert!(
-        rows.iter().any(|r| r == "0 0 left out [Gmail]/Trash"),
+        rows.iter().any(|r| r == "0 0 [Gmail]/Trash left out"),
         "{}",
         ran.out
     );

@@ -27,6 +27,7 @@ mod poison;
 mod readme;
 mod servers;
 mod testkit;
+mod tree;
 mod upgrade;
 mod words;
 

@@ -14,6 +14,7 @@ mod filling;
 mod pulse;
 mod report;
 mod server;
+mod tree;
 
 use std::thread;
 
@@ -48,6 +49,14 @@ fn every_server_takes_each_message_once() {
     let wanted = |name: &str| !["dovecot 2.3 sdbox", "courier-pop"].contains(&name);
     let report = try_each(wanted, filling::once_each);
     report.print(&filling::COLUMNS);
+    assert!(report.faults.is_empty(), "{}", report.faults.join("\n"));
+}
+
+#[test]
+#[ignore = "five servers, each with forty mailboxes: a minute"]
+fn every_mailbox_of_every_server_is_copied() {
+    let report = try_each(|name| name != "courier-pop", tree::whole);
+    report.print(&tree::COLUMNS);
     assert!(report.faults.is_empty(), "{}", report.faults.join("\n"));
 }
 

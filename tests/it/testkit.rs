@@ -11,6 +11,7 @@ pub(crate) mod env;
 
 pub(crate) mod imap;
 mod introspection;
+pub(crate) mod labels;
 pub(crate) mod maildir;
 pub(crate) mod mounts;
 pub(crate) mod proxy;
@@ -18,6 +19,8 @@ mod rawlog;
 pub(crate) mod route;
 pub(crate) mod scripted_proxy;
 pub(crate) mod terminal;
+pub(crate) mod tree;
+pub(crate) mod tree_env;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};

@@ -9,6 +9,7 @@ mod config;
 mod dist;
 mod doubts;
 mod excerpts;
+mod folders;
 mod import;
 mod ledger;
 mod life;

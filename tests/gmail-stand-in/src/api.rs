@@ -1,5 +1,7 @@
 //! What a test sees of the stand-in: start it, fill it, turn its knobs, break it, and look at what it holds.
 
+mod mailboxes;
+
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +12,12 @@ use crate::clock::{Clock, delta};
 use crate::faults::{Fault, Hits, On};
 use crate::knobs::Knobs;
 use crate::message::Place;
-use crate::names::Use;
 use crate::oauth::{self, TokenRequest, TokenTrouble};
 use crate::options::{Mail, Options, Stored};
 use crate::poison::{Harm, Reach};
 use crate::refusal::Refusal;
 use crate::server::{self, Shared};
-use crate::store::{New, Store};
+use crate::store::New;
 use crate::tokens::{CLIENT_ID, CLIENT_SECRET};
 use crate::transcript::Transcript;
 
@@ -298,58 +299,6 @@ impl Gmail {
         store.messages.get(&id).map(|m| Stored::from(&**m))
     }
 
-    /// UIDs and ids of a mailbox (by its UTF-8 name), whatever any session sees of it.
-    pub fn mailbox(&self, name: &str) -> Vec<(u32, u64)> {
-        let store = self.shared.store.lock().unwrap();
-        let index = known(&store, name);
-        let by_uid = &store.mailboxes[index].by_uid;
-        by_uid.iter().map(|(&uid, &id)| (uid, id)).collect()
-    }
-
-    /// The name of a special mailbox in the account's language, as UTF-8.
-    pub fn name_of(&self, purpose: Use) -> String {
-        let store = self.shared.store.lock().unwrap();
-        let index = store.by_purpose(purpose).expect("no such mailbox");
-        store.mailboxes[index].name.clone()
-    }
-
-    /// Makes a mailbox (a label), if there is none of this name.
-    pub fn create(&self, name: &str) {
-        self.shared.store.lock().unwrap().create(name);
-    }
-
-    /// Deletes a mailbox. Made again, it has another UIDVALIDITY.
-    pub fn delete_mailbox(&self, name: &str) {
-        let mut store = self.shared.store.lock().unwrap();
-        let index = known(&store, name);
-        store.delete_mailbox(index, 0);
-    }
-
-    /// The UIDVALIDITY and UIDNEXT of a mailbox.
-    pub fn uids(&self, name: &str) -> (u32, u32) {
-        let store = self.shared.store.lock().unwrap();
-        let mailbox = &store.mailboxes[known(&store, name)];
-        (mailbox.uid_validity, mailbox.uid_next)
-    }
-
-    /// Gives a mailbox another UIDVALIDITY, and its messages the UIDs from 1 on, as after a loss of its index. Sessions
-    /// that have it selected see nothing of it.
-    pub fn renumber(&self, name: &str, uid_validity: u32) {
-        let mut store = self.shared.store.lock().unwrap();
-        let index = known(&store, name);
-        store.renumber(index, uid_validity);
-    }
-
-    /// Sets the UIDVALIDITY and UIDNEXT of a mailbox that holds nothing yet.
-    pub fn number_from(&self, name: &str, uid_validity: u32, uid_next: u32) {
-        let mut store = self.shared.store.lock().unwrap();
-        let index = known(&store, name);
-        store.renumber(index, uid_validity);
-        let mailbox = &mut store.mailboxes[index];
-        assert!(mailbox.by_uid.is_empty(), "{name} holds messages");
-        mailbox.uid_next = uid_next;
-    }
-
     /// Deletes a message for good. False if there is none.
     pub fn delete(&self, id: u64) -> bool {
         self.shared.store.lock().unwrap().delete(id, 0)
@@ -396,13 +345,6 @@ impl Drop for Gmail {
             let _ = std::net::TcpStream::connect(("127.0.0.1", port));
         }
     }
-}
-
-#[track_caller]
-fn known(store: &Store, name: &str) -> usize {
-    store
-        .find(name)
-        .unwrap_or_else(|| panic!("there is no mailbox `{name}`"))
 }
 
 fn listen(shared: &Arc<Shared>, serve: fn(&Arc<Shared>, &TcpListener)) -> u16 {

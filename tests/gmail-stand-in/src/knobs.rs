@@ -29,6 +29,13 @@ pub struct Knobs {
     pub read_only_blocks_append: bool,
     /// IDLE tells of changes. Off: it is accepted and says nothing.
     pub idle_pushes: bool,
+    /// NOTIFY (RFC 5465) tells names in UTF-8, those that are not ASCII as literals, and a `&` as it is, whatever the
+    /// names of LIST look like: so does Dovecot (docs/servers.md 3.22). Off: as LIST has them.
+    pub notify_in_utf8: bool,
+    /// NOTIFY tells also while nothing is under way (RFC 5465 4), as Dovecot does. Off: in IDLE and with NOOP only.
+    pub notify_between: bool,
+    /// Whoever would be told of something is told instead that NOTIFY is over (RFC 5465 5.8). Off.
+    pub notify_overflows: bool,
     /// IDLE is cut without BYE after this much of the virtual clock (docs/gmail.md 6: about 10 min). None.
     pub idle_cut_after: Option<Duration>,
     /// `maxFolderSize` (docs/gmail.md 6): a mailbox shows at most so many messages, the newest. None.
@@ -89,6 +96,9 @@ impl Default for Knobs {
             own_appends_visible: true,
             read_only_blocks_append: false,
             idle_pushes: true,
+            notify_in_utf8: true,
+            notify_between: true,
+            notify_overflows: false,
             idle_cut_after: None,
             max_folder_size: None,
             auto_expunge: true,

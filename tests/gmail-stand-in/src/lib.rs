@@ -15,8 +15,8 @@
 //! assert_eq!(gmail.messages().len(), 2);
 //! ```
 //!
-//! It is not for judging clients other than ours: it has no MIME, no COMPRESS, no quota, no rules for names of labels,
-//! and no web but a consent page. It shares no code with the program that it tests.
+//! It is not for judging clients other than ours: it has no MIME, no COMPRESS, no quota, and no web but a
+//! consent page. It shares no code with the program that it tests.
 
 // A fixture that cannot go on has nothing better to do than panic.
 #![allow(clippy::unwrap_used)]
@@ -26,6 +26,7 @@ mod clock;
 mod consent;
 mod faults;
 mod knobs;
+mod labels;
 mod message;
 mod names;
 mod oauth;
@@ -51,7 +52,7 @@ pub use knobs::{Dedupe, DedupeKey, ExpungeBehavior, Knobs, OverquotaForm, SameMa
 pub use message::Place;
 pub use names::Use;
 pub use oauth::{TokenRequest, TokenTrouble};
-pub use options::{Kind, Locale, Mail, OUTLOOK_SCOPE, Options, Stored};
+pub use options::{Closed, Kind, Locale, Mail, OUTLOOK_SCOPE, Options, Stored};
 pub use poison::{Harm, Reach};
 pub use refusal::Refusal;
 pub use tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};

@@ -26,6 +26,10 @@ pub struct Options {
     pub certificate_ends: Option<NaiveDate>,
     /// What the virtual clock shows at the start. Real time.
     pub now: Option<DateTime<Utc>>,
+    /// What stands between the levels of a name on the wire. `/`; another one only where it is not Gmail.
+    pub delimiter: char,
+    /// What all names but INBOX begin with on the wire. Nothing.
+    pub prefix: String,
     /// Settings.
     pub knobs: Knobs,
 }
@@ -43,6 +47,8 @@ impl Default for Options {
                 .into(),
             certificate_ends: None,
             now: None,
+            delimiter: '/',
+            prefix: String::new(),
             knobs: Knobs::default(),
         }
     }
@@ -58,6 +64,16 @@ impl Options {
             account: "user@example.org".into(),
             password: "correct horse battery staple".into(),
             ..Options::default()
+        }
+    }
+
+    /// Names on the wire have this between their levels, and all but INBOX begin with this: `'.'` and `"INBOX."`, as
+    /// Courier has it.
+    pub fn with_names(self, delimiter: char, prefix: &str) -> Options {
+        Options {
+            delimiter,
+            prefix: prefix.to_string(),
+            ..self
         }
     }
 
@@ -88,6 +104,15 @@ pub enum Kind {
         /// As in its greeting: `IMAP4rev1 LITERAL+ UIDPLUS IDLE`.
         capabilities: String,
     },
+}
+
+/// Why a mailbox of a plain server cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// LIST shows it with `\Noselect`, and it is not there for anything else.
+    Noselect,
+    /// LIST shows it as before, and whoever opens it or asks for its STATUS is answered this: `NO [NOPERM] ...`.
+    Refused(String),
 }
 
 /// Names of the special mailboxes (docs/gmail.md 5).

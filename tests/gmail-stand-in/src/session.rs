@@ -5,8 +5,10 @@
 mod append;
 mod change;
 mod fetch;
+mod listing;
 mod login;
 mod mailboxes;
+mod notify;
 mod search;
 mod view;
 
@@ -22,7 +24,7 @@ use crate::knobs::Knobs;
 use crate::names::{decode_utf7, encode_utf7};
 use crate::server::Shared;
 use crate::store::Store;
-use crate::syntax::{Token, announced, tokens};
+use crate::syntax::{Token, announced, quote, tokens};
 use crate::wire::{Gone, Manner, Step, Wire};
 use view::View;
 
@@ -37,6 +39,8 @@ pub(crate) struct Session {
     /// After ENABLE UTF8=ACCEPT.
     utf8: bool,
     view: Option<View>,
+    /// After NOTIFY SET.
+    watch: Option<notify::Watch>,
     /// What strikes the command under way.
     fault: Option<Fault>,
     /// The line of the command under way.
@@ -90,6 +94,7 @@ impl Session {
             expires: None,
             utf8: false,
             view: None,
+            watch: None,
             fault: None,
             line: String::new(),
         };
@@ -100,7 +105,7 @@ impl Session {
     fn talk(&mut self) -> Step<std::convert::Infallible> {
         self.greet()?;
         loop {
-            let line = self.read_line()?;
+            let line = self.next_command()?;
             self.command(&line)?;
         }
     }
@@ -175,6 +180,7 @@ impl Session {
             "CAPABILITY" => self.capability(tag),
             "NOOP" | "CHECK" => {
                 self.catch_up();
+                self.tell_watched();
                 self.ok(tag, "OK Success");
             }
             "LOGOUT" => {
@@ -189,7 +195,9 @@ impl Session {
             "AUTHENTICATE" if !self.signed_in => return self.authenticate(tag, &args),
             _ if !self.signed_in => self.answer(tag, BAD),
             "NAMESPACE" => {
-                self.wire.say("* NAMESPACE ((\"\" \"/\")) NIL NIL");
+                let options = &self.shared.options;
+                let own = format!("(({} \"{}\"))", quote(&options.prefix), options.delimiter);
+                self.wire.say(&format!("* NAMESPACE {own} NIL NIL"));
                 self.ok(tag, "OK Success");
             }
             "ENABLE" => self.enable(tag, &args),
@@ -199,6 +207,8 @@ impl Session {
             "STATUS" => self.status(tag, &args),
             "CREATE" => self.create(tag, &args),
             "DELETE" => self.delete(tag, &args),
+            "RENAME" => self.rename(tag, &args),
+            "NOTIFY" if self.offers("NOTIFY") => self.notify(tag, &args),
             "SUBSCRIBE" | "UNSUBSCRIBE" => self.ok(tag, "OK Success"),
             "GETQUOTAROOT" | "GETQUOTA" => self.quota(tag, &command.name),
             "IDLE" if self.offers("IDLE") => return self.idle(tag),
@@ -272,6 +282,18 @@ impl Session {
             announcement = announced(&self.read_line()?);
         }
         Ok(())
+    }
+
+    /// While the client says nothing, what it wants to be notified of is said.
+    fn next_command(&mut self) -> Step<Vec<u8>> {
+        while !self.wire.has_line() {
+            self.expire()?;
+            let quiet = !self.wire.poll()? && self.shared.knobs.lock().unwrap().notify_between;
+            if quiet && self.tell_watched() {
+                self.flush()?;
+            }
+        }
+        self.read_line()
     }
 
     fn read_line(&mut self) -> Step<Vec<u8>> {
@@ -361,11 +383,37 @@ impl Session {
 
     /// The mailbox of this name as the client wrote it, if it is shown.
     fn find(&self, store: &Store, name: &str) -> Option<usize> {
-        let name = self.decoded(name);
+        let name = self.own_name(name)?;
         let hidden = &self.shared.knobs.lock().unwrap().hidden;
         let index = store.find(&name)?;
         let mailbox = &store.mailboxes[index];
         (mailbox.selectable() && !hidden.contains(&mailbox.purpose)).then_some(index)
+    }
+
+    /// A name of a mailbox as it is in the store, from the one on the wire. None where it lacks the prefix.
+    fn own_name(&self, name: &str) -> Option<String> {
+        let name = self.decoded(name);
+        if name.eq_ignore_ascii_case("INBOX") {
+            return Some(name);
+        }
+        let options = &self.shared.options;
+        let name = name.strip_prefix(&options.prefix)?;
+        Some(name.replace(options.delimiter, "/"))
+    }
+
+    /// The same in the other direction.
+    fn wire_name(&self, name: &str) -> String {
+        self.encoded(&self.shown_name(name))
+    }
+
+    /// As on the wire, but in UTF-8.
+    fn shown_name(&self, name: &str) -> String {
+        if name == "INBOX" {
+            return name.into();
+        }
+        let options = &self.shared.options;
+        let levels = name.replace('/', &options.delimiter.to_string());
+        format!("{}{levels}", options.prefix)
     }
 
     fn decoded(&self, name: &str) -> String {

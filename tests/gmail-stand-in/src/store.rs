@@ -4,6 +4,7 @@
 //! keeps a journal of what came, went and changed, by which a session catches up. It knows nothing of the wire.
 
 mod append;
+mod mailboxes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,11 +15,14 @@ pub(crate) use append::Append;
 
 use crate::message::{Message, Place, header};
 use crate::names::Use;
+use crate::options::Closed;
 use crate::{ExpungeBehavior, Locale};
 
 pub(crate) struct Store {
     pub(crate) gmail: bool,
     pub(crate) mailboxes: Vec<Mailbox>,
+    /// Another number after whatever was done to a mailbox or to what lies in it.
+    pub(crate) revision: u64,
     pub(crate) messages: BTreeMap<u64, Arc<Message>>,
     pub(crate) modseq: u64,
     by_message_id: HashMap<String, Vec<u64>>,
@@ -34,6 +38,12 @@ pub(crate) struct Mailbox {
     pub(crate) uid_next: u32,
     pub(crate) by_uid: BTreeMap<u32, u64>,
     pub(crate) deleted: bool,
+    /// Why it cannot be opened, if so. Not of Gmail's.
+    pub(crate) closed: Option<Closed>,
+    /// What it is for, where that is not Gmail: `\Sent`.
+    pub(crate) special: Option<String>,
+    /// The last MODSEQ of anything in it.
+    pub(crate) modseq: u64,
     /// Another number is another mailbox to those who have it selected.
     pub(crate) incarnation: u32,
     pub(crate) journal: Vec<Change>,
@@ -74,6 +84,9 @@ impl Mailbox {
             uid_next: 1,
             by_uid: BTreeMap::new(),
             deleted: false,
+            closed: None,
+            special: None,
+            modseq: 1,
             incarnation: 0,
             journal: Vec::new(),
             by_id: HashMap::new(),
@@ -81,7 +94,7 @@ impl Mailbox {
     }
 
     pub(crate) fn selectable(&self) -> bool {
-        !self.deleted && self.purpose != Use::Root
+        !self.deleted && self.purpose != Use::Root && self.closed != Some(Closed::Noselect)
     }
 
     pub(crate) fn uid_of(&self, id: u64) -> Option<u32> {
@@ -151,6 +164,7 @@ impl Store {
         Store {
             gmail,
             mailboxes: Vec::new(),
+            revision: 0,
             messages: BTreeMap::new(),
             modseq: 1,
             by_message_id: HashMap::new(),
@@ -161,45 +175,14 @@ impl Store {
 
     fn open(&mut self, name: String, purpose: Use) -> usize {
         self.last_validity += 1;
+        self.revision += 1;
         self.mailboxes
             .push(Mailbox::new(name, purpose, self.last_validity));
         self.mailboxes.len() - 1
     }
 
-    /// By name; only INBOX may be written in any case. `[Gmail]` is found, too.
-    pub(crate) fn find(&self, name: &str) -> Option<usize> {
-        self.mailboxes.iter().position(|mailbox| {
-            let inbox = mailbox.name == "INBOX" && name.eq_ignore_ascii_case("INBOX");
-            !mailbox.deleted && (mailbox.name == name || inbox)
-        })
-    }
-
     pub(crate) fn by_purpose(&self, purpose: Use) -> Option<usize> {
         self.mailboxes.iter().position(|m| m.purpose == purpose)
-    }
-
-    /// The mailbox of this name, made if there is none. A label deleted and made again has a new UIDVALIDITY (1.7).
-    pub(crate) fn create(&mut self, name: &str) -> usize {
-        self.find(name).unwrap_or_else(|| {
-            let purpose = if self.gmail { Use::Label } else { Use::Plain };
-            self.open(name.to_string(), purpose)
-        })
-    }
-
-    /// Takes the label away; the messages stay (docs/gmail.md 5). In plain mode they go with it.
-    pub(crate) fn delete_mailbox(&mut self, index: usize, by: u32) {
-        let name = self.mailboxes[index].name.clone();
-        let ids: Vec<u64> = self.mailboxes[index].by_uid.values().copied().collect();
-        for id in ids {
-            if self.gmail {
-                self.change(id, by, |message| {
-                    message.labels.remove(&name);
-                });
-            } else {
-                self.delete(id, by);
-            }
-        }
-        self.mailboxes[index].deleted = true;
     }
 
     /// Puts a message into the store and into the mailboxes that its labels say.
@@ -214,6 +197,7 @@ impl Store {
         while self.messages.contains_key(&id) {
             id += 1;
         }
+        self.revision += 1;
         let message_id = header(&new.bytes, "Message-ID").filter(|value| !value.is_empty());
         let mut message = Message {
             id,
@@ -259,6 +243,7 @@ impl Store {
             return false;
         };
         self.modseq += 1;
+        self.revision += 1;
         let message = Arc::make_mut(message);
         f(message);
         message.modseq = self.modseq;
@@ -266,6 +251,7 @@ impl Store {
         for mailbox in &mut self.mailboxes {
             if let Some(uid) = mailbox.uid_of(id) {
                 mailbox.note(uid, What::Touched, by);
+                mailbox.modseq = self.modseq;
             }
         }
         true
@@ -283,11 +269,16 @@ impl Store {
         })
     }
 
-    /// Sets the labels, making those that do not exist (docs/gmail.md 4.2); \Flagged goes with the star.
+    /// Sets the labels, making those that do not exist (docs/gmail.md 4.2), under the names they have (5.1); \Flagged goes with the star.
     pub(crate) fn set_labels(&mut self, id: u64, by: u32, labels: BTreeSet<String>) -> bool {
-        for label in labels.iter().filter(|label| !label.starts_with('\\')) {
-            self.create(label);
-        }
+        let own = |store: &mut Store, label: String| {
+            if label.starts_with('\\') {
+                return label;
+            }
+            let index = store.create(&label);
+            store.mailboxes[index].name.clone()
+        };
+        let labels: BTreeSet<String> = labels.into_iter().map(|l| own(self, l)).collect();
         self.change(id, by, |message| {
             message.labels = labels;
             if message.labels.contains("\\Starred") {
@@ -318,8 +309,13 @@ impl Store {
         {
             ids.retain(|&other| other != id);
         }
+        self.modseq += 1;
+        self.revision += 1;
         for mailbox in &mut self.mailboxes {
-            mailbox.remove(id, by);
+            if mailbox.uid_of(id).is_some() {
+                mailbox.remove(id, by);
+                mailbox.modseq = self.modseq;
+            }
         }
         true
     }
@@ -345,22 +341,6 @@ impl Store {
                 });
             }
         }
-    }
-
-    /// Gives the mailbox another UIDVALIDITY and its messages the UIDs from 1 on.
-    pub(crate) fn renumber(&mut self, index: usize, uid_validity: u32) {
-        let mailbox = &mut self.mailboxes[index];
-        let ids: Vec<u64> = mailbox.by_uid.values().copied().collect();
-        mailbox.uid_validity = uid_validity;
-        mailbox.uid_next = 1;
-        mailbox.incarnation += 1;
-        mailbox.by_uid.clear();
-        mailbox.by_id.clear();
-        mailbox.journal.clear();
-        for id in ids {
-            mailbox.add(id, 0);
-        }
-        self.last_validity = self.last_validity.max(uid_validity);
     }
 
     /// What a mailbox shows: `maxFolderSize` (docs/gmail.md 6) hides the oldest, by internal date.
@@ -389,8 +369,12 @@ impl Store {
             match (mailbox.holds(message), mailbox.uid_of(id)) {
                 (true, None) => {
                     mailbox.add(id, by);
+                    mailbox.modseq = self.modseq;
                 }
-                (false, Some(_)) => mailbox.remove(id, by),
+                (false, Some(_)) => {
+                    mailbox.remove(id, by);
+                    mailbox.modseq = self.modseq;
+                }
                 _ => {}
             }
         }

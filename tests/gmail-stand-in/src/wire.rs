@@ -188,6 +188,10 @@ impl Wire {
         }
     }
 
+    pub(crate) fn has_line(&self) -> bool {
+        self.inbox.contains(&b'\n')
+    }
+
     /// A whole line of the client, if there is one, without its end.
     pub(crate) fn take_line(&mut self) -> Option<Vec<u8>> {
         let len = self.inbox.iter().position(|&b| b == b'\n')? + 1;

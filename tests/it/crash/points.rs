@@ -17,15 +17,15 @@ use crate::testkit::proxy::Side;
 const TOLD: usize = 3;
 
 #[derive(Clone, Copy)]
-enum End {
+pub(crate) enum End {
     Source,
     Target,
 }
 
 /// What is done, and at which side's words.
-type Way = (End, Side, Deed);
+pub(crate) type Way = (End, Side, Deed);
 
-const WAYS: [Way; 11] = [
+pub(crate) const WAYS: [Way; 11] = [
     // (a) The process is killed; what it had said may be heard after its end.
     (End::Target, Side::ToServer, Deed::Hold),
     (End::Target, Side::ToClient, Deed::Hold),

@@ -94,6 +94,7 @@ fn what_readme_tells_to_type_can_be_run() {
     let all = [
         "--config",
         "check",
+        "folders",
         "import-state",
         "retry-failed",
         "run",

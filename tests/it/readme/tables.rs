@@ -73,6 +73,21 @@ fn default_of(key: &str) -> Option<Value> {
             Since::Days(n) => Some(json!(format!("{n}d"))),
             other => panic!("{other:?}"),
         },
+        "folders" | "exclude" | "skip_inbox" => {
+            let default = match key {
+                "folders" => json!(["INBOX"]),
+                "exclude" => json!([]),
+                _ => json!(false),
+            };
+            let mut with = least.clone();
+            with[key] = default.clone();
+            assert!(loaded(&with).unwrap().0.rules == c.rules, "{key}");
+            Some(default)
+        }
+        "label" => {
+            assert!(c.rules.is_default());
+            None
+        }
         "connections" => Some(json!(c.connections)),
         "upload_limit_per_day" => c.upload_limit_per_day.map(Value::from),
         "state_file" => Some(json!(config::DEFAULT_LEDGER)),

@@ -244,7 +244,7 @@ fn subject(mail: &[u8]) -> String {
 }
 
 /// Waits for what announces itself by no event; whether it came.
-fn until(mut done: impl FnMut() -> bool) -> bool {
+pub(super) fn until(mut done: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + PATIENCE;
     while !done() {
         if Instant::now() > end {

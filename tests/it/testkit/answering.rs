@@ -23,7 +23,7 @@ pub(crate) fn start(
             if let Ok(server) = TcpStream::connect(("127.0.0.1", upstream_port)) {
                 let answer = Arc::clone(&answer);
                 let (from, to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                let answered = Arc::new(Answered::default());
+                let answered = Arc::new(Answered::new());
                 let heard = Arc::clone(&answered);
                 thread::spawn(move || pass(from, to, &heard));
                 thread::spawn(move || {
@@ -36,11 +36,14 @@ pub(crate) fn start(
     port
 }
 
-/// The tag that the server answered last; none once it has hung up.
-#[derive(Default)]
+/// The tag that the server answered last, at first an empty one; none once it has hung up.
 struct Answered(Mutex<Option<String>>, Condvar);
 
 impl Answered {
+    fn new() -> Answered {
+        Answered(Mutex::new(Some(String::new())), Condvar::new())
+    }
+
     fn note(&self, tag: Option<String>) {
         *self.0.lock().unwrap() = tag;
         self.1.notify_all();

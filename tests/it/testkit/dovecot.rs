@@ -240,6 +240,23 @@ impl Dovecot {
             .plant(bytes, "", flags, internal_date_unix)
     }
 
+    /// As `plant`, into a mailbox of this name (UTF-8, `/` between its levels) that is there.
+    pub(crate) fn plant_in(
+        &self,
+        user: &str,
+        mailbox: &str,
+        bytes: &[u8],
+        flags: &str,
+        internal_date_unix: i64,
+    ) -> PathBuf {
+        let mut maildir = self.maildir(user);
+        if mailbox != "INBOX" {
+            let levels: Vec<String> = mailbox.split('/').map(imap::utf7).collect();
+            maildir.path.push(format!(".{}", levels.join(".")));
+        }
+        maildir.plant(bytes, "", flags, internal_date_unix)
+    }
+
     /// Puts a message into the user's INBOX that cannot be fetched.
     pub(crate) fn plant_poison(&self, user: &str, kind: Poison) -> PathBuf {
         self.maildir(user).plant_poison(kind)

@@ -40,6 +40,10 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    pub(crate) fn source(self, source: Options) -> Builder {
+        Builder { source, ..self }
+    }
+
     pub(crate) fn target(self, target: Options) -> Builder {
         Builder { target, ..self }
     }

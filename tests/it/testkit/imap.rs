@@ -7,6 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use chrono::DateTime;
 
 /// Begins the tag of every command of this client, so that its traffic can be told from that of the program.
@@ -326,6 +328,32 @@ pub(crate) fn literal_size(line: &[u8]) -> Option<usize> {
 /// A mailbox name or password as a quoted string.
 pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A level of a mailbox's name in modified UTF-7 (RFC 3501 5.1.3).
+pub(crate) fn utf7(name: &str) -> String {
+    let mut out = String::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        if (' '..='~').contains(&first) {
+            out.push(first);
+            if first == '&' {
+                out.push('-');
+            }
+            rest = &rest[1..];
+            continue;
+        }
+        let end = rest
+            .find(|c| (' '..='~').contains(&c))
+            .unwrap_or(rest.len());
+        let units = rest[..end].encode_utf16();
+        let bytes: Vec<u8> = units.flat_map(u16::to_be_bytes).collect();
+        // Its alphabet has a comma where that of base64 has a slash.
+        let coded = BASE64_STANDARD_NO_PAD.encode(bytes).replace('/', ",");
+        out += &format!("&{coded}-");
+        rest = &rest[end..];
+    }
+    out
 }
 
 /// The unix time of an INTERNALDATE such as ` 1-Jan-2024 00:00:00 +0000`.

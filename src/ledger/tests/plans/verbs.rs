@@ -200,7 +200,66 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.summary(now, now).unwrap();
     l.reasons(5).unwrap();
     l.backlog(now).unwrap();
-    l.folder().unwrap();
+    l.first_folder().unwrap();
+    l.folder_of(mailbox.id).unwrap();
+    l.is_new_mail(RowId(1)).unwrap();
+    let one = Claim {
+        count: 1,
+        bytes: 1 << 20,
+        once: false,
+    };
+    for row in l.claim_new(one, now).unwrap() {
+        l.settle(row.id, &Change::Released { unseen: false }, now)
+            .unwrap();
+    }
+    let mapped = |name: &str, spot: Spot| Mapped {
+        wire: name.into(),
+        name: name.into(),
+        destination: Destination {
+            spot,
+            labels: vec!["old@example.org".into()],
+            label_found: true,
+        },
+    };
+    let inbox = mapped("INBOX", Spot::Inbox);
+    let archive = mapped("Archive", Spot::Label("Archive".into()));
+    l.take_listing(&[inbox.clone(), archive], &HashSet::new(), now)
+        .unwrap();
+    let old = l.folders().unwrap()[1].id;
+    l.rename_folder(old, &mapped("Old", Spot::Use(SpecialUse::Trash)))
+        .unwrap();
+    l.take_listing(&[inbox], &HashSet::from(["Old".into()]), now)
+        .unwrap();
+    l.take_listing(&[mapped("INBOX", Spot::Inbox)], &HashSet::new(), now)
+        .unwrap();
+    l.give_up_absent(now, 10).unwrap();
+    assert!(l.folder_of(mailbox.id).unwrap().destination != DestinationId(1));
+    l.owes_labels().unwrap();
+    l.labels_owed(10).unwrap();
+    let debt = Debt {
+        row: RowId(1),
+        place: None,
+        mailbox: None,
+        gm_msgid: None,
+        labels: vec![Spot::Inbox],
+    };
+    l.settle_labels(&[debt]).unwrap();
+    for proof in [Proof::Found, Proof::Same] {
+        let row = l.claim(one, now).unwrap().remove(0);
+        l.db.execute(
+            "UPDATE message SET destination_id = 2 WHERE id = ?1",
+            [row.id],
+        )
+        .unwrap();
+        let change = Change::Delivered {
+            proof,
+            place: None,
+            altered: false,
+        };
+        l.settle(row.id, &change, now).unwrap();
+    }
+    l.index_name(all).unwrap();
+    l.index_place("All", 5).unwrap();
     l.history(now, now).unwrap();
     // All of it is listed again.
     let long_ago = now - TimeDelta::days(9000);

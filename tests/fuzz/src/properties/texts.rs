@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use imap_to_gmail::config::{Endpoint, Origin, Tls};
 use imap_to_gmail::error::{SHOWN_MAX, shown as shown_text, shown_within};
-use imap_to_gmail::folder::{decoded, encoded};
+use imap_to_gmail::folder::{LABEL_MAX, Listed, Pattern, decoded, encoded, label};
 use imap_to_gmail::message::{
     Flags, MessageId, Uid, canonical_hash, date_text, has_bare_line_end, with_crlf,
 };
@@ -286,5 +286,40 @@ pub(super) fn name(data: &[u8]) {
     }
     if let Ok(name) = std::str::from_utf8(data) {
         both_ways(name);
+        labelled(name);
+        if let Some((pattern, name)) = name.split_once('\n') {
+            matched(pattern, name);
+        }
     }
+}
+
+/// A label is one that Gmail takes, and stays as it is.
+fn labelled(name: &str) {
+    let told = label(name);
+    assert!(!told.is_empty() && told.chars().count() <= LABEL_MAX);
+    assert!(!told.contains(|c: char| c == '^' || c.is_control()));
+    assert_same("a label", &*label(&told), &*told);
+}
+
+/// A pattern that matches is its own text with something in the place of each wildcard.
+fn matched(pattern: &str, name: &str) {
+    let Some(parsed) = Pattern::of(pattern) else {
+        return;
+    };
+    let mailbox = Listed {
+        name: name.into(),
+        ..Listed::inbox()
+    };
+    if parsed.wildcards() == 0 || !parsed.matches(&mailbox) {
+        return;
+    }
+    let mut parts = parsed.parts(name).into_iter();
+    let mut built = String::new();
+    for c in pattern.chars() {
+        match c {
+            '*' | '%' => built += &parts.next().unwrap(),
+            c => built.push(c),
+        }
+    }
+    assert_same("a name", &*built, name);
 }

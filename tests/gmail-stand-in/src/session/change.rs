@@ -49,13 +49,21 @@ impl Verb {
 impl Session {
     pub(super) fn store_flags(&mut self, command: &Command, args: &[Token]) {
         let by_uid = command.name.starts_with("UID");
-        let (chosen, verb, given, unchanged_since) = match self.store_arguments(args, by_uid) {
+        let (chosen, verb, mut given, unchanged_since) = match self.store_arguments(args, by_uid) {
             Some(arguments) => arguments,
             None => return self.answer(&command.tag, BAD),
         };
         if self.view.as_ref().is_none_or(|view| view.read_only) {
             let refused = "NO [CANNOT] STORE attempt on READ-ONLY folder (Failure)";
             return self.answer(&command.tag, refused);
+        }
+        if verb.labels {
+            given = match self.known_labels(given) {
+                Ok(known) => known,
+                // What cannot be a label is none: to take it away changes nothing.
+                Err(_) if verb.sign == Some('-') => BTreeSet::new(),
+                Err(refusal) => return self.answer(&command.tag, &refusal),
+            };
         }
         let mut refused = Vec::new();
         let mut deleted = false;

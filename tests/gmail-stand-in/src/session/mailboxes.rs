@@ -1,127 +1,22 @@
-//! LIST, SELECT, STATUS and their kin (docs/gmail.md 1.6 to 1.8, 5), and IDLE.
+//! SELECT, STATUS, CREATE and their kin (docs/gmail.md 1.7, 1.8, 5), and IDLE.
 
 use std::collections::BTreeSet;
 
 use super::{BAD, Session, View, passed};
 use crate::Kind;
 use crate::faults::Fault;
+use crate::labels;
 use crate::message::Message;
 use crate::names::Use;
+use crate::options::Closed;
 use crate::store::Store;
-use crate::syntax::{Token, atom_or_quoted, quote};
+use crate::syntax::{Token, quote};
 use crate::wire::{Gone, Step};
 
 const FLAGS: &str = "\\Answered \\Flagged \\Draft \\Deleted \\Seen $NotPhishing $Phishing";
 const ODD_FLAGS: &str = " OIB-Seen-OIB/Social Networking OIB-Seen-[Gmail]/All Mail";
 
-/// A line of LIST.
-struct Listed {
-    name: String,
-    purpose: Use,
-    selectable: bool,
-}
-
 impl Session {
-    pub(super) fn list(&mut self, tag: &str, command: &str, args: &[Token]) {
-        let Some(asked) = Asked::read(args) else {
-            self.answer(tag, BAD);
-            return;
-        };
-        if asked.patterns == [""] {
-            self.wire.say("* LIST (\\Noselect) \"/\" \"/\"");
-            self.ok(tag, "OK Success");
-            return;
-        }
-        let listed = self.listed();
-        for entry in &listed {
-            let name = self.encoded(&entry.name);
-            let special = entry.purpose.attribute().is_some();
-            let matched = asked.patterns.iter().any(|p| matches(p, &name));
-            if !matched || (asked.special_only && !special) {
-                continue;
-            }
-            let line = self.list_line(command, entry, &listed);
-            self.wire.say(&line);
-            if let Some(items) = asked.status.as_ref().filter(|_| entry.selectable) {
-                let shared = std::sync::Arc::clone(&self.shared);
-                let store = shared.store.lock().unwrap();
-                if let Some(index) = store.find(&entry.name)
-                    && let Some(line) = self.status_line(&store, index, items)
-                {
-                    self.wire.say(&line);
-                }
-            }
-        }
-        self.ok(tag, "OK Success");
-    }
-
-    fn list_line(&self, command: &str, entry: &Listed, all: &[Listed]) -> String {
-        let below = format!("{}/", entry.name);
-        let children = all.iter().any(|other| other.name.starts_with(&below));
-        let mut attributes = vec![if children {
-            "\\HasChildren"
-        } else {
-            "\\HasNoChildren"
-        }];
-        attributes.extend(match command {
-            "XLIST" => entry.purpose.xlist_attribute(),
-            _ => entry.purpose.attribute(),
-        });
-        if !entry.selectable {
-            attributes.push("\\Noselect");
-        }
-        attributes.sort_unstable();
-        let name = self.encoded(&entry.name);
-        let name = if self.knobs().bare_atoms && entry.purpose == Use::Label {
-            atom_or_quoted(&name)
-        } else {
-            quote(&name)
-        };
-        format!("* {command} ({}) \"/\" {name}", attributes.join(" "))
-    }
-
-    /// INBOX, the labels with parents that exist only by their children, and what is below `[Gmail]`.
-    fn listed(&self) -> Vec<Listed> {
-        let hidden = self.knobs().hidden;
-        let store = self.shared.store.lock().unwrap();
-        let shown = |m: &&crate::store::Mailbox| !m.deleted && !hidden.contains(&m.purpose);
-        let own = |purpose| matches!(purpose, Use::Label | Use::Plain);
-        let mut labels: BTreeSet<(&str, bool)> = BTreeSet::new();
-        for mailbox in store.mailboxes.iter().filter(shown) {
-            if !own(mailbox.purpose) {
-                continue;
-            }
-            labels.insert((&mailbox.name, true));
-            for (at, _) in mailbox.name.match_indices('/') {
-                let parent = &mailbox.name[..at];
-                if store.find(parent).is_none() {
-                    labels.insert((parent, false));
-                }
-            }
-        }
-        let entry = |name: &str, purpose, selectable| Listed {
-            name: name.to_string(),
-            purpose,
-            selectable,
-        };
-        let system = |purpose| {
-            let found = store.mailboxes.iter().filter(shown);
-            found
-                .filter(move |m| m.purpose == purpose)
-                .map(|m| entry(&m.name, m.purpose, m.selectable()))
-        };
-        let mut listed: Vec<Listed> = system(Use::Inbox).collect();
-        let label = if store.gmail { Use::Label } else { Use::Plain };
-        listed.extend(
-            labels
-                .into_iter()
-                .map(|(name, real)| entry(name, label, real)),
-        );
-        listed.extend(system(Use::Root));
-        listed.extend(Use::BELOW_ROOT.into_iter().flat_map(system));
-        listed
-    }
-
     pub(super) fn select(&mut self, tag: &str, args: &[Token], read_only: bool) {
         let Some(typed) = args.first().and_then(Token::text) else {
             self.answer(tag, BAD);
@@ -130,7 +25,9 @@ impl Session {
         let knobs = self.knobs();
         let shared = std::sync::Arc::clone(&self.shared);
         let store = shared.store.lock().unwrap();
-        let had_one = self.view.take().is_some();
+        let had_one = self.view.is_some();
+        self.leave_watched(&store);
+        self.view = None;
         let Some(index) = self.find(&store, &typed) else {
             // The words say what happened to the mailbox that was selected (docs/gmail.md 1.8).
             let state = if had_one {
@@ -144,6 +41,11 @@ impl Session {
             );
             return;
         };
+        if let Some(Closed::Refused(words)) = &store.mailboxes[index].closed {
+            let words = words.clone();
+            self.answer(tag, &words);
+            return;
+        }
         let view = View::new(&store, index, read_only, &knobs);
         let mailbox = &store.mailboxes[index];
         let keywords: BTreeSet<&str> = view
@@ -175,7 +77,7 @@ impl Session {
             format!("* OK [UIDNEXT {}] Predicted next UID.", mailbox.uid_next),
         ];
         if self.offers("CONDSTORE") {
-            lines.push(format!("* OK [HIGHESTMODSEQ {}]", store.modseq));
+            lines.push(format!("* OK [HIGHESTMODSEQ {}]", store.highest(index)));
         }
         drop(store);
         for line in lines {
@@ -190,6 +92,8 @@ impl Session {
         if command == "CLOSE" {
             self.expunge_deleted(None);
         }
+        let shared = std::sync::Arc::clone(&self.shared);
+        self.leave_watched(&shared.store.lock().unwrap());
         self.view = None;
         self.ok(tag, "OK Returned to authenticated state. (Success)");
     }
@@ -209,6 +113,11 @@ impl Session {
             self.answer(tag, &unknown);
             return;
         };
+        if let Some(Closed::Refused(words)) = &store.mailboxes[index].closed {
+            let words = words.clone();
+            self.answer(tag, &words);
+            return;
+        }
         match self.status_line(&store, index, items) {
             Some(line) => {
                 self.wire.say(&line);
@@ -219,7 +128,12 @@ impl Session {
     }
 
     /// Always of this moment, whatever the view of a session.
-    fn status_line(&self, store: &Store, index: usize, items: &[Token]) -> Option<String> {
+    pub(super) fn status_line(
+        &self,
+        store: &Store,
+        index: usize,
+        items: &[Token],
+    ) -> Option<String> {
         let knobs = self.knobs();
         let mailbox = &store.mailboxes[index];
         let shown = store.shown(index, knobs.max_folder_size);
@@ -233,36 +147,96 @@ impl Session {
                 "UIDNEXT" => mailbox.uid_next.into(),
                 "UIDVALIDITY" => mailbox.uid_validity.into(),
                 "UNSEEN" => shown.iter().filter(|(_, m)| unseen(m)).count() as u64,
-                "HIGHESTMODSEQ" if self.offers("CONDSTORE") => store.modseq,
+                "HIGHESTMODSEQ" if self.offers("CONDSTORE") => store.highest(index),
                 "APPENDLIMIT" if self.shared.gmail() => knobs.append_limit,
                 _ => return None,
             };
             values.push(format!("{item} {value}"));
         }
-        let name = quote(&self.encoded(&mailbox.name));
+        let name = quote(&self.wire_name(&mailbox.name));
         Some(format!("* STATUS {name} ({})", values.join(" ")))
     }
 
-    /// Simple: neither reserved names nor blanks are looked at.
     pub(super) fn create(&mut self, tag: &str, args: &[Token]) {
         let Some(typed) = args.first().and_then(Token::text) else {
             self.answer(tag, BAD);
             return;
         };
-        let name = self.decoded(typed.trim_end_matches('/'));
-        let mut store = self.shared.store.lock().unwrap();
-        let known = store.find(&name).is_some();
-        if !known {
-            store.create(&name);
+        let made = self.made_name(&typed);
+        let shared = std::sync::Arc::clone(&self.shared);
+        let mut store = shared.store.lock().unwrap();
+        match made.and_then(|name| self.free_name(&store, name, &typed)) {
+            Ok(name) => {
+                store.create(&name);
+                self.ok(tag, "OK Success");
+            }
+            Err(refusal) => self.answer(tag, &refusal),
         }
-        drop(store);
-        if known {
-            self.answer(
-                tag,
-                &format!("NO [ALREADYEXISTS] Duplicate folder name {typed} (Failure)"),
-            )
-        } else {
-            self.ok(tag, "OK Success")
+    }
+
+    /// The name of a mailbox that is to be made; a separator at its end says nothing (RFC 3501 6.3.3).
+    fn made_name(&self, typed: &str) -> Result<String, String> {
+        let typed = typed.trim_end_matches(self.shared.options.delimiter);
+        let outside = || "NO [CANNOT] This name lacks the prefix of the namespace".to_string();
+        self.own_name(typed).ok_or_else(outside)
+    }
+
+    /// This name if nothing has it, or could not have it.
+    fn free_name(&self, store: &Store, name: String, typed: &str) -> Result<String, String> {
+        if store.find(&name).is_some() {
+            return Err(format!(
+                "NO [ALREADYEXISTS] Duplicate folder name {typed} (Failure)"
+            ));
+        }
+        let refused = labels::refused(&name).filter(|_| self.shared.gmail());
+        refused.map_or(Ok(name), |refusal| Err(refusal.to_string()))
+    }
+
+    /// The labels of this command that are to be, by the names that they have; made where there are none
+    /// (docs/gmail.md 4.2). A name that could not be made refuses the command.
+    pub(super) fn known_labels(&self, given: BTreeSet<String>) -> Result<BTreeSet<String>, String> {
+        let store = self.shared.store.lock().unwrap();
+        let known = |label: String| match store.find(&label) {
+            _ if label.starts_with('\\') => Ok(label),
+            Some(index) if store.mailboxes[index].purpose == Use::Label => {
+                Ok(store.mailboxes[index].name.clone())
+            }
+            _ => labels::refused(&label).map_or(Ok(label), |refusal| Err(refusal.to_string())),
+        };
+        given.into_iter().map(known).collect()
+    }
+
+    pub(super) fn rename(&mut self, tag: &str, args: &[Token]) {
+        let [Some(old), Some(new)] = [args.first(), args.get(1)].map(|a| a.and_then(Token::text))
+        else {
+            return self.answer(tag, BAD);
+        };
+        let shared = std::sync::Arc::clone(&self.shared);
+        let mut store = shared.store.lock().unwrap();
+        let found = self.find(&store, &old);
+        let known = found.filter(|&index| is_a_persons(&store, index));
+        let known = known.map(|index| store.mailboxes[index].name.clone());
+        // What is there only for those below it can be named anew like any other.
+        let implied = self
+            .own_name(&old)
+            .filter(|name| found.is_none() && store.is_parent(name));
+        let Some(old) = known.or(implied) else {
+            let unknown = format!("NO [NONEXISTENT] Unknown folder.{old} (Failure)");
+            return self.answer(tag, &unknown);
+        };
+        let name = self.made_name(&new);
+        // Only case may change: then the name is its own duplicate.
+        let own = |name: &String| found.is_some() && store.find(name) == found;
+        let name = match name {
+            Ok(name) if own(&name) => Ok(name),
+            other => other.and_then(|name| self.free_name(&store, name, &new)),
+        };
+        match name {
+            Ok(name) => {
+                store.rename(&old, &name);
+                self.ok(tag, "OK Success");
+            }
+            Err(refusal) => self.answer(tag, &refusal),
         }
     }
 
@@ -271,11 +245,7 @@ impl Session {
         let shared = std::sync::Arc::clone(&self.shared);
         let mut store = shared.store.lock().unwrap();
         let found = self.find(&store, &typed);
-        let own = |index: &usize| {
-            let mailbox = &store.mailboxes[*index];
-            matches!(mailbox.purpose, Use::Label | Use::Plain) && mailbox.name != "INBOX"
-        };
-        match found.filter(own) {
+        match found.filter(|&index| is_a_persons(&store, index)) {
             Some(index) => {
                 store.delete_mailbox(index, 0);
                 self.ok(tag, "OK Success");
@@ -341,67 +311,20 @@ impl Session {
             if passed(began, self.shared.clock.now(), knobs.idle_cut_after) {
                 return Err(Gone);
             }
-            if knobs.idle_pushes && self.is_behind() {
+            if knobs.idle_pushes {
+                let behind = self.is_behind();
                 self.catch_up();
-                self.flush()?;
+                if self.tell_watched() || behind {
+                    self.flush()?;
+                }
             }
             self.wire.poll()?;
         }
     }
 }
 
-/// The arguments of LIST (RFC 5258, RFC 5819), as far as they change what is said.
-struct Asked<'a> {
-    patterns: Vec<String>,
-    special_only: bool,
-    status: Option<&'a [Token]>,
-}
-
-impl Asked<'_> {
-    fn read(args: &[Token]) -> Option<Asked<'_>> {
-        let (selection, args) = match args {
-            [Token::List(options), rest @ ..] => (options.as_slice(), rest),
-            _ => (&[][..], args),
-        };
-        let [reference, patterns, options @ ..] = args else {
-            return None;
-        };
-        let reference = reference.text()?;
-        let patterns = patterns
-            .members()
-            .iter()
-            .map(|pattern| Some(format!("{reference}{}", pattern.text()?)))
-            .collect::<Option<Vec<String>>>()?;
-        let mut status = None;
-        match options {
-            [] => {}
-            [word, Token::List(options)] if word.is_atom("RETURN") => {
-                let at = options.iter().position(|option| option.is_atom("STATUS"));
-                status = at.and_then(|at| options.get(at + 1)).map(Token::members);
-            }
-            _ => return None,
-        }
-        Some(Asked {
-            patterns,
-            special_only: selection.iter().any(|option| option.is_atom("SPECIAL-USE")),
-            status,
-        })
-    }
-}
-
-/// `*` stands for anything, `%` for anything but the separator; INBOX in any case.
-fn matches(pattern: &str, name: &str) -> bool {
-    if pattern.eq_ignore_ascii_case("INBOX") && name == "INBOX" {
-        return true;
-    }
-    fn rest(pattern: &[u8], name: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some((&wild @ (b'*' | b'%'), after)) => (0..=name.len())
-                .take_while(|&len| wild == b'*' || !name[..len].contains(&b'/'))
-                .any(|len| rest(after, &name[len..])),
-            Some((byte, after)) => name.first() == Some(byte) && rest(after, &name[1..]),
-        }
-    }
-    rest(pattern.as_bytes(), name.as_bytes())
+/// One that a person made, and may name anew or take away.
+fn is_a_persons(store: &Store, index: usize) -> bool {
+    let mailbox = &store.mailboxes[index];
+    matches!(mailbox.purpose, Use::Label | Use::Plain) && mailbox.name != "INBOX"
 }

@@ -72,7 +72,7 @@ impl View {
         Some(chosen)
     }
 
-    fn behind(&self, store: &Store) -> bool {
+    pub(super) fn behind(&self, store: &Store) -> bool {
         let mailbox = &store.mailboxes[self.mailbox];
         mailbox.incarnation == self.incarnation && mailbox.journal.len() > self.read
     }
@@ -149,6 +149,10 @@ fn flags_line(at: usize, row: &Row) -> String {
 impl Session {
     /// Shows the session what others have done to its mailbox.
     pub(super) fn catch_up(&mut self) {
+        // Who has asked for news of other mailboxes alone is told none of this one (RFC 5465 5).
+        if self.watch.as_ref().is_some_and(|watch| !watch.selected) {
+            return;
+        }
         let Some(view) = &mut self.view else { return };
         let limit = self.shared.knobs.lock().unwrap().max_folder_size;
         let lines = view.catch_up(&self.shared.store.lock().unwrap(), self.number, limit);

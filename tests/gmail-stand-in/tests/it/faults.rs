@@ -269,7 +269,7 @@ fn a_server_that_is_not_gmail() {
     assert_eq!(done, ["* 3 EXISTS", "A OK (Success)"]);
     assert_eq!(gmail.messages().len(), 4);
     let list = c.run("LIST \"\" *");
-    assert_eq!(list[0], "* LIST (\\HasNoChildren) \"/\" \"Archive\"");
+    assert_eq!(list[1], "* LIST (\\HasNoChildren) \"/\" \"Archive\"");
     gmail.delete(gmail.mailbox("INBOX")[0].1);
     assert_eq!(c.run("NOOP"), ["* 1 EXPUNGE", "A OK Success"]);
 }

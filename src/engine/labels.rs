@@ -1,0 +1,166 @@
+//! Labels that copies are still to get: given in one step for all that lie in one mailbox and lack the same ones. The
+//! ledger knows what is owed before anything is done about it; to give a label twice does no harm, so that whatever
+//! ends a run, the next one does it again.
+
+use std::collections::HashMap;
+
+use log::{info, warn};
+
+use super::index::TargetIndex;
+use crate::error::{Fault, Result};
+use crate::folder::Spot;
+use crate::ledger::{Debt, Place, RowId};
+use crate::message::{Uid, UidValidity};
+use crate::target::Labelled;
+
+/// Copies that are given labels with one command at most.
+const AT_ONCE: usize = 500;
+
+/// Copies in one mailbox that lack the same labels.
+struct Group {
+    mailbox: String,
+    uid_validity: UidValidity,
+    labels: Vec<Spot>,
+    debts: Vec<Debt>,
+}
+
+impl TargetIndex<'_> {
+    /// Gives all copies the labels that they lack.
+    pub(super) fn add_labels_owed(&mut self) -> Result<()> {
+        loop {
+            let owed = self.engine.ledger.step(|l| l.labels_owed(AT_ONCE))?;
+            if owed.is_empty() {
+                return Ok(());
+            }
+            let mut elsewhere = Vec::new();
+            for group in groups(owed, &mut elsewhere) {
+                elsewhere.extend(self.add_labels_to(group)?);
+            }
+            if elsewhere.is_empty() {
+                continue;
+            }
+            // Where its owner has moved it meanwhile, All Mail has it under the same number.
+            let mut lost = Vec::new();
+            for group in groups(self.found_in_all_mail(elsewhere)?, &mut lost) {
+                lost.extend(self.add_labels_to(group)?);
+            }
+            for debt in &lost {
+                info!(
+                    "the copy of message {} was taken away in the target, and gets no labels any more",
+                    debt.row
+                );
+            }
+            self.engine.ledger.step(|l| l.settle_labels(&lost))?;
+        }
+    }
+
+    /// Gives the copies of a group their labels. Returns those that are not where they were.
+    fn add_labels_to(&mut self, group: Group) -> Result<Vec<Debt>> {
+        self.reopen()?;
+        let place = |debt: &Debt| debt.place.map(|p| p.uid);
+        let mut uids: Vec<Uid> = group.debts.iter().filter_map(place).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        let there = match self.add_labels(&group, &uids, &group.labels) {
+            Err(e) if e.fault == Fault::Permanent => self.add_labels_singly(&group, &uids)?,
+            Err(e) if self.is_gone(&group.mailbox, &e) => None,
+            there => there?,
+        };
+        let there: HashMap<Uid, Option<u64>> = there.into_iter().flatten().collect();
+        let (given, elsewhere): (Vec<Debt>, Vec<Debt>) =
+            group.debts.into_iter().partition(|debt| {
+                let seen = place(debt).and_then(|uid| there.get(&uid));
+                seen.is_some_and(|number| debt.gm_msgid.is_none() || *number == debt.gm_msgid)
+            });
+        self.engine.ledger.step(|l| l.settle_labels(&given))?;
+        Ok(elsewhere)
+    }
+
+    /// One label after the other: one that is refused is done without, and that is said.
+    fn add_labels_singly(&mut self, group: &Group, uids: &[Uid]) -> Result<Option<Vec<Labelled>>> {
+        let mut there = Some(Vec::new());
+        for label in &group.labels {
+            there = match self.add_labels(group, uids, std::slice::from_ref(label)) {
+                Err(e) if e.fault == Fault::Permanent => {
+                    let rows: Vec<RowId> = group.debts.iter().map(|d| d.row).collect();
+                    warn!(
+                        "the label {label} is refused for {} (message {} is the first), which stay without it: {e}",
+                        crate::text::counted(rows.len(), "message"),
+                        rows.first().copied().unwrap_or(RowId(0)),
+                    );
+                    self.add_labels(group, uids, &[])?
+                }
+                there => there?,
+            };
+        }
+        Ok(there)
+    }
+
+    fn add_labels(
+        &mut self,
+        group: &Group,
+        uids: &[Uid],
+        labels: &[Spot],
+    ) -> Result<Option<Vec<Labelled>>> {
+        let account = &mut *self.account;
+        account.add_labels(&group.mailbox, group.uid_validity, uids, labels)
+    }
+
+    /// These debts, each with the place where All Mail has its copy now; without one where it has it no longer.
+    fn found_in_all_mail(&mut self, debts: Vec<Debt>) -> Result<Vec<Debt>> {
+        let Some(all_mail) = self.account.all_mail().map(str::to_string) else {
+            return Ok(without_places(debts));
+        };
+        self.refresh()?;
+        let mut found = Vec::with_capacity(debts.len());
+        for debt in debts {
+            let place = match debt.gm_msgid {
+                Some(number) => self
+                    .engine
+                    .ledger
+                    .step(|l| l.index_place(&all_mail, number))?,
+                None => None,
+            };
+            found.push(Debt {
+                place,
+                mailbox: place.map(|_| all_mail.clone()),
+                ..debt
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn without_places(debts: Vec<Debt>) -> Vec<Debt> {
+    let without = |debt| Debt {
+        place: None,
+        mailbox: None,
+        ..debt
+    };
+    debts.into_iter().map(without).collect()
+}
+
+/// Those that have a place, by mailbox and labels; the others are added to `elsewhere`.
+fn groups(debts: Vec<Debt>, elsewhere: &mut Vec<Debt>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for debt in debts {
+        let (Some(Place { uid_validity, .. }), Some(mailbox)) = (debt.place, debt.mailbox.clone())
+        else {
+            elsewhere.push(debt);
+            continue;
+        };
+        let same = |g: &&mut Group| {
+            g.mailbox == mailbox && g.uid_validity == uid_validity && g.labels == debt.labels
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.debts.push(debt),
+            None => groups.push(Group {
+                mailbox,
+                uid_validity,
+                labels: debt.labels.clone(),
+                debts: vec![debt],
+            }),
+        }
+    }
+    groups
+}

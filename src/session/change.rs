@@ -1,0 +1,63 @@
+//! Commands that change mailboxes of the target, or labels of its messages. Messages are added in `append`.
+
+use super::told::fetched;
+use super::{Phase, Session, View, quoted};
+use crate::error::{Fault, Result};
+use crate::response::Fetched;
+use crate::wire::Command;
+
+impl Session {
+    /// Opens a mailbox so that its messages can be changed.
+    pub fn select(&mut self, mailbox: &str) -> Result<View> {
+        self.selected = None;
+        let command = format!("SELECT {}", quoted(mailbox)?);
+        let heard = self.run(Phase::Examine, &command, self.times.command, 0);
+        self.opened(mailbox, heard)
+    }
+
+    /// Gives these messages of the open mailbox labels, as they are written in a command, and tells which of them are
+    /// there: in one flight. Neither where one of the two is refused.
+    pub fn label(&mut self, set: &str, labels: &str, items: &str) -> Result<Vec<Fetched>> {
+        let limit = self.times.command;
+        let store = Command::new(
+            format!("UID STORE {set} +X-GM-LABELS.SILENT ({labels})"),
+            limit,
+            0,
+        );
+        let fetch = Command::new(format!("UID FETCH {set} {items}"), limit, 0);
+        let store = self.begin(Phase::Change, store)?;
+        let fetch = self.begin(Phase::Fetch, fetch)?;
+        let stored = self.hear(store);
+        if !self.usable {
+            return stored.end.map(|_| Vec::new());
+        }
+        let heard = self.hear(fetch);
+        stored.end?;
+        let whole = heard.whole(Fault::Transient, &self.connection);
+        heard.end.and(whole)?;
+        Ok(fetched(heard.untagged))
+    }
+
+    /// Puts these messages of the open mailbox into another one besides.
+    pub fn copy(&mut self, set: &str, mailbox: &str) -> Result<()> {
+        self.change(&format!("UID COPY {set} {}", quoted(mailbox)?))
+    }
+
+    /// Makes a mailbox.
+    pub fn create(&mut self, mailbox: &str) -> Result<()> {
+        self.change(&format!("CREATE {}", quoted(mailbox)?))
+    }
+
+    /// Has a mailbox shown by mail programs that show no others. Where that is refused it does not matter.
+    pub fn subscribe(&mut self, mailbox: &str) -> Result<()> {
+        match self.change(&format!("SUBSCRIBE {}", quoted(mailbox)?)) {
+            Err(e) if !self.usable => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn change(&mut self, command: &str) -> Result<()> {
+        let heard = self.run(Phase::Change, command, self.times.command, 0);
+        heard.end.map(|_| ())
+    }
+}

@@ -1,0 +1,161 @@
+//! The account's own mailboxes: which there are, which of them a message goes into, and making what is missing. Not
+//! for what they hold.
+
+use log::{debug, info};
+
+use super::Account;
+use crate::error::{Error, Fault, Result, Scope, shown};
+use crate::folder::{INBOX, Listed, SpecialUse, Spot, encoded};
+use crate::session::Mailboxes;
+
+/// The mailbox that people know by this name, `/` between its levels. `any_case`: Gmail knows labels in any case of
+/// letters (docs/gmail.md 5).
+fn called(mailboxes: &Mailboxes, name: &str, any_case: bool) -> Option<String> {
+    let same =
+        |other: &str| other == name || (any_case && other.to_lowercase() == name.to_lowercase());
+    let mut found = mailboxes.listed.iter().filter(|l| l.selectable);
+    found.find(|l| same(&l.name)).map(|l| l.wire.clone())
+}
+
+/// How a mailbox of this name would be called on the wire. What stands for the end of a level there cannot stand
+/// within one.
+fn wire(mailboxes: &Mailboxes, name: &str) -> String {
+    let delimiter = mailboxes.delimiter.unwrap_or('/');
+    let levels: Vec<String> = name
+        .split('/')
+        .map(|level| match delimiter {
+            '/' => level.into(),
+            other => level.replace(other, "_"),
+        })
+        .collect();
+    let name = encoded(&levels.join(&delimiter.to_string()));
+    format!("{}{name}", mailboxes.prefix)
+}
+
+impl Account {
+    /// From now on messages go here. A mailbox that is missing is made.
+    ///
+    /// # Errors
+    /// `Transient`: the target does not have this, and does not make it. No other spot is concerned.
+    pub fn deliver_into(&mut self, spot: &Spot) -> Result<()> {
+        if *spot != self.spot {
+            self.delivery = self.mailbox_of(spot)?;
+            self.spot = spot.clone();
+        }
+        Ok(())
+    }
+
+    /// Where messages go now.
+    pub fn spot(&self) -> &Spot {
+        &self.spot
+    }
+
+    /// The mailbox on the wire, made where it is missing.
+    pub(super) fn mailbox_of(&mut self, spot: &Spot) -> Result<String> {
+        let labels = self.policy.labels;
+        let name = match spot {
+            Spot::Inbox => return Ok(INBOX.into()),
+            Spot::Use(SpecialUse::Archive) if labels => {
+                return self.all_mail.clone().ok_or_else(|| hidden("All Mail"));
+            }
+            Spot::Use(special) => {
+                let mut listed = self.mailboxes()?.listed.iter();
+                if let Some(own) = listed.find(|l| l.special == Some(*special)) {
+                    return Ok(own.wire.clone());
+                }
+                if labels {
+                    return Err(hidden(&special.name()[1..]));
+                }
+                &special.name()[1..]
+            }
+            Spot::Label(name) => name,
+        };
+        if let Some(known) = called(self.mailboxes()?, name, labels) {
+            return Ok(known);
+        }
+        self.make(name)
+    }
+
+    fn mailboxes(&mut self) -> Result<&Mailboxes> {
+        if self.mailboxes.is_none() {
+            self.mailboxes = Some(self.mailbox.session.mailboxes()?);
+        }
+        Ok(self.mailboxes.get_or_insert_default())
+    }
+
+    /// Makes a mailbox, and those above it where the target lets us: what stands above may be a name that it keeps for
+    /// itself (docs/gmail.md 5), and then is no mailbox. Others may make them at the same time.
+    pub(super) fn make(&mut self, name: &str) -> Result<String> {
+        // As of now: what was listed before may be gone.
+        self.mailboxes = None;
+        let labels = self.policy.labels;
+        let mailboxes = self.mailboxes()?;
+        if let Some(known) = called(mailboxes, name, labels) {
+            return Ok(known);
+        }
+        let ends = name.match_indices('/').map(|(at, _)| at);
+        let missing: Vec<(String, String)> = ends
+            .map(|end| &name[..end])
+            .filter(|above| called(mailboxes, above, labels).is_none())
+            .chain([name])
+            .map(|level| (level.to_string(), wire(mailboxes, level)))
+            .collect();
+        for (level, wire) in missing {
+            match self.make_one(&level, &wire) {
+                Ok(()) => {
+                    let made = Listed {
+                        wire,
+                        name: level,
+                        special: None,
+                        is_virtual: false,
+                        selectable: true,
+                    };
+                    self.mailboxes.get_or_insert_default().listed.push(made);
+                }
+                Err(e) if e.scope() >= Scope::Session || !self.usable() => return Err(e),
+                Err(e) if level == name => return Err(not_made(name, &e)),
+                Err(e) => debug!("{}", e.then("going on with what is below it")),
+            }
+        }
+        let made = called(self.mailboxes()?, name, labels);
+        made.ok_or_else(|| Error::connection("a mailbox that was made is gone"))
+    }
+
+    fn make_one(&mut self, name: &str, wire: &str) -> Result<()> {
+        let labels = self.policy.labels;
+        let session = &mut self.mailbox.session;
+        match session.create(wire) {
+            Ok(()) => {
+                info!("made {} in the target", shown(name.as_bytes()));
+                if labels {
+                    return Ok(());
+                }
+                // Many mail programs show no others.
+                session.subscribe(wire)
+            }
+            Err(e) if e.scope() == Scope::Message && session.has(wire)? => {
+                debug!("{}", e.then("it is there already"));
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn hidden(what: &str) -> Error {
+    Error::new(
+        Fault::Transient,
+        format!("Gmail's mailbox for {what} is hidden from IMAP, and messages are to go there"),
+    )
+    .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for it")
+}
+
+fn not_made(name: &str, e: &Error) -> Error {
+    Error::new(
+        Fault::Transient,
+        format!("the target does not make {}: {e}", shown(name.as_bytes())),
+    )
+    .hint(
+        "give it another name with `target` in the configuration; or make it in the target by hand",
+    )
+}

@@ -38,6 +38,7 @@ mod look;
 mod once;
 mod overlap;
 mod pause;
+mod pipeline;
 mod progress;
 mod put_back;
 mod reader;
@@ -123,6 +124,8 @@ pub struct Engine {
     folders: Folders,
     /// Mail has come that is not to wait for what has been there longer.
     new_mail: AtomicBool,
+    /// Why labels that are owed were not given in this pass.
+    refused_labels: Mutex<Option<Error>>,
     sessions: Sessions,
     entrance: Entrance,
     known_target: KnownTarget,
@@ -165,6 +168,7 @@ impl Engine {
             index: Mutex::default(),
             folders: Folders::default(),
             new_mail: AtomicBool::new(false),
+            refused_labels: Mutex::default(),
             sessions: Sessions::default(),
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),

@@ -18,8 +18,8 @@
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
 //!    stands) are on disk before the first APPEND.
-//! 5. *Append.* Message by message, into the mailbox of the target that the row says, with the source's INTERNALDATE
-//!    and flags (`engine::send`).
+//! 5. *Append.* Into the mailbox of the target that the row says, with the source's INTERNALDATE and flags
+//!    (`engine::send`); several are on their way through a session at a time (`engine::pipeline`).
 //! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
 //! 7. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
 //!    looked for at and above its mark. Only when it is not there, and the server has had so long that it

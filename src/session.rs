@@ -30,7 +30,7 @@ mod sign_in;
 mod told;
 
 pub use crate::wire::{Peer, Sent};
-pub use append::Appended;
+pub use append::{Appended, Appending};
 use exchange::{Begun, Heard};
 pub use greeted::Greeted;
 pub use listing::List;

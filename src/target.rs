@@ -22,7 +22,7 @@ mod road;
 
 pub use labels::Labelled;
 pub use policy::{Policy, Takes};
-pub use road::Road;
+pub use road::{OnItsWay, Road};
 
 /// What is asked of a message that was delivered, to see whether it is as it was sent.
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";

@@ -74,6 +74,10 @@ pub struct Connection {
     begun: VecDeque<UnderWay>,
     /// A literal is out and not answered: the connection is not to outlive us.
     literal_out: bool,
+    /// Does the server ask for literals that went along with their commands? None: it has not been seen yet.
+    asks_in_vain: Option<bool>,
+    /// It has asked for the literal of the command behind the current one, before it answered that.
+    asked_early: bool,
     /// Why the connection cannot go on. Whoever has lost his place could take a line of a mail for
     /// a verdict, so nothing is read or sent any more.
     over: Option<String>,
@@ -101,6 +105,8 @@ impl Connection {
             current: UnderWay::none(Tag::NONE),
             begun: VecDeque::new(),
             literal_out: false,
+            asks_in_vain: None,
+            asked_early: false,
             over: None,
             goodbye: false,
             warned: Vec::new(),
@@ -140,6 +146,9 @@ impl Connection {
             if is_next {
                 connection.send_begun()?;
             }
+            if is_next && std::mem::take(&mut connection.asked_early) {
+                connection.continue_request()?;
+            }
             connection.listen()
         })
     }
@@ -151,6 +160,16 @@ impl Connection {
             connection.send(credentials)?;
             Ok(false)
         });
+    }
+
+    /// Is no command under way?
+    pub fn is_idle(&self) -> bool {
+        self.begun.is_empty()
+    }
+
+    /// Nothing more is said or heard. What was begun has got no further than it has.
+    pub fn give_up(&mut self, why: &str) {
+        self.over.get_or_insert_with(|| why.into());
     }
 
     /// The next command signs this user in.
@@ -234,28 +253,54 @@ impl Connection {
         self.literal_budget = command.literals.saturating_add(LITERAL_SLACK);
         self.text_bytes = 0;
         self.goodbye = false;
-        let out = self.take_unsent();
-        match self.current.command.take_literal_at_once() {
-            Some(literal) => self.send_body(&out, &literal),
-            None if out.is_empty() => Ok(()),
-            None => self.send(&out),
-        }
+        self.send_ahead(Vec::new(), 0)
     }
 
-    /// The lines that may go out now: behind the announcement of a literal nothing else may come.
-    fn take_unsent(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for next in std::iter::once(&mut self.current).chain(&mut self.begun) {
+    /// Sends this, and what else may go out now, from this one of the commands under way on (0: the current one):
+    /// lines, and literals that go along with them. Behind a literal that the server has to ask for nothing else may
+    /// come; nor behind the first one of a connection that went along, since a server may ask for it all the same, and it
+    /// is to be clear for which one it does.
+    fn send_ahead(&mut self, mut out: Vec<u8>, first: usize) -> io::Result<()> {
+        for at in first.. {
+            let Some(next) = self.under_way(at) else {
+                break;
+            };
             if !std::mem::replace(&mut next.is_out, true) {
-                out.extend_from_slice(format!("{} ", next.tag).as_bytes());
-                out.extend_from_slice(&next.command.line);
-                out.extend_from_slice(b"\r\n");
+                let line = [
+                    format!("{} ", next.tag).as_bytes(),
+                    &next.command.line,
+                    b"\r\n",
+                ]
+                .concat();
+                out.extend(line);
             }
-            if next.command.announces_a_literal() {
+            let literal = next.command.take_literal_at_once();
+            if let Some(literal) = literal {
+                out = self.send_body(at, out, &literal)?;
+            }
+            let goes_along = self
+                .under_way(at)
+                .is_some_and(|u| u.command.literal_went_along());
+            let waits = self
+                .under_way(at)
+                .is_some_and(|u| u.command.announces_a_literal());
+            if waits || (goes_along && self.asks_in_vain != Some(false)) {
                 break;
             }
         }
-        out
+        if out.is_empty() {
+            Ok(())
+        } else {
+            self.send(&out)
+        }
+    }
+
+    /// The commands under way, the current one first.
+    fn under_way(&mut self, at: usize) -> Option<&mut UnderWay> {
+        match at {
+            0 => Some(&mut self.current),
+            behind => self.begun.get_mut(behind - 1),
+        }
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -342,16 +387,28 @@ impl Connection {
             self.mind_idle(|idle| idle.begun = true)?;
             return Ok(false);
         }
-        match std::mem::replace(continuation, Continuation::Refuse) {
+        let continuation = std::mem::replace(continuation, Continuation::Refuse);
+        let next = self.begun.front();
+        let next_waits = next.is_some_and(|next| next.is_out && next.command.announces_a_literal());
+        match continuation {
             Continuation::Literal(literal) => {
-                self.send_body(b"", &literal)?;
+                // The next command goes out with it.
+                let out = self.send_body(0, Vec::new(), &literal)?;
+                self.send_ahead(out, 1)?;
                 Ok(false)
             }
             Continuation::Challenge(n) if n < CHALLENGES_MAX => {
                 self.current.command.continuation = Continuation::Challenge(n + 1);
                 Ok(true)
             }
-            Continuation::LiteralSent => Ok(false),
+            _ if next_waits && !self.asked_early => {
+                self.asked_early = true;
+                Ok(false)
+            }
+            Continuation::LiteralSent => {
+                self.asks_in_vain = Some(true);
+                Ok(false)
+            }
             _ => Err(broken(
                 "the server asked for more where nothing was left to say",
             )),
@@ -369,7 +426,11 @@ impl Connection {
             .filter(|s| matches!(s.status, Status::Ok | Status::No | Status::Bad))
             .ok_or_else(|| broken("the server's answer is neither OK nor NO nor BAD"))?;
         self.current.answer.tagged = Some(status);
-        self.current.command.continuation = Continuation::Refuse;
+        let before =
+            std::mem::replace(&mut self.current.command.continuation, Continuation::Refuse);
+        if let Continuation::LiteralSent = before {
+            self.asks_in_vain.get_or_insert(false);
+        }
         self.literal_is_answered();
         Ok(())
     }

@@ -22,21 +22,35 @@ pub(super) struct Batch<'a> {
 
 impl Batch<'_> {
     pub(super) fn settle(&mut self, row: &Row, outcome: Outcome) -> Result<()> {
-        let now = Utc::now();
-        let evidence = self.engine.note_outcome(row, &outcome);
-        let change = settle(outcome, row, evidence, now, &self.engine.times);
-        tell(&self.engine.named(row), &change);
-        if let Change::Later { .. } = change {
-            self.engine
-                .wake_row_at(row.id, Instant::now() + self.engine.times.second_look);
+        self.settle_all(vec![(row, outcome)])
+    }
+
+    /// Several together, in one step of the ledger.
+    pub(super) fn settle_all(&mut self, ended: Vec<(&Row, Outcome)>) -> Result<()> {
+        let (now, engine) = (Utc::now(), self.engine);
+        let mut rows = Vec::with_capacity(ended.len());
+        let mut changes = Vec::with_capacity(ended.len());
+        for (row, outcome) in ended {
+            let evidence = engine.note_outcome(row, &outcome);
+            // Of a mailbox that does not open the look tells, once for all its messages.
+            let shut = matches!(outcome, Outcome::Shut);
+            let change = settle(outcome, row, evidence, now, &engine.times);
+            if !shut {
+                tell(&engine.named(row), &change);
+                if let Change::Later { .. } = change {
+                    engine.wake_row_at(row.id, Instant::now() + engine.times.second_look);
+                }
+            }
+            // Taken out first: where the ledger cannot be written the row stays in flight, since its message may be in
+            // the target, and only a look may release it.
+            self.rows.retain(|r| r.id != row.id);
+            rows.push(row);
+            changes.push((row.id, change));
         }
-        // Taken out first: where the ledger cannot be written the row stays in flight, since its message may be in
-        // the target, and only a look may release it.
-        self.rows.retain(|r| r.id != row.id);
-        self.engine
-            .ledger
-            .step(|l| l.settle(row.id, &change, now))?;
-        self.engine.note_settled(row, &change);
+        engine.ledger.step(|l| l.settle_all(&changes, now))?;
+        for (row, (_, change)) in rows.into_iter().zip(&changes) {
+            engine.note_settled(row, change);
+        }
         Ok(())
     }
 

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use chrono::Utc;
 use log::{debug, info, warn};
 
-use super::Engine;
 use super::batch::Batch;
 use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
@@ -19,6 +18,7 @@ use super::reader::same_message_id;
 use super::send::Parcel;
 use super::settle::Outcome;
 use super::whose::Whose;
+use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
 use crate::message::{Message, canonical_hash, sha256};
@@ -27,6 +27,9 @@ use crate::target::{Account, Policy};
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
+
+/// Where each index mailbox stands, and what may be copies.
+type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
@@ -78,6 +81,11 @@ impl Engine {
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
         }
+        if end.is_ok()
+            && let Some(e) = lock(&self.refused_labels).take()
+        {
+            end = Err(e);
+        }
         self.note_shut(&account);
         if once || !account.usable() {
             account.logout()
@@ -106,7 +114,9 @@ impl Engine {
         if !self.open_destination(account, &mut batch)? {
             return Ok(());
         }
-        let (boxes, copies) = self.look_for_copies(account, &batch)?;
+        let Some((boxes, copies)) = self.look_where_it_goes(account, &mut batch)? else {
+            return Ok(());
+        };
         self.settle_without_bytes(&mut batch, &copies)?;
         let messages = self.fetch(&mut batch)?;
         self.check_renumbering(&messages)?;
@@ -135,13 +145,39 @@ impl Engine {
         Ok(false)
     }
 
-    /// Brings the index up to date: where each of its mailboxes stands, and what they hold that may be a copy
-    /// of a row of this batch.
-    fn look_for_copies(
+    /// As [`look_for_copies`](Self::look_for_copies). A mailbox that somebody has deleted meanwhile is made again. None
+    /// where it does not open all the same: then the rows are settled, and no other message is concerned.
+    fn look_where_it_goes(
         &self,
         account: &mut Account,
-        batch: &Batch<'_>,
-    ) -> Result<(Vec<IndexMailbox>, HashMap<RowId, Copies>)> {
+        batch: &mut Batch<'_>,
+    ) -> Result<Option<Looked>> {
+        let refused = |account: &mut Account, e: &Error| {
+            TargetIndex::through(self, account).place_is_refused(e)
+        };
+        match self.look_for_copies(account, batch) {
+            Err(e) if refused(account, &e) => debug!("{}", e.then("looking for it anew")),
+            end => return end.map(Some),
+        }
+        account.forget_mailboxes();
+        if !self.open_destination(account, batch)? {
+            return Ok(None);
+        }
+        match self.look_for_copies(account, batch) {
+            Err(e) if refused(account, &e) => {
+                let e = e.with_fault(Fault::Transient);
+                for row in batch.rows.clone() {
+                    batch.refuse(&row, e.clone(), b"")?;
+                }
+                Ok(None)
+            }
+            end => end.map(Some),
+        }
+    }
+
+    /// Brings the index up to date: where each of its mailboxes stands, and what they hold that may be a copy
+    /// of a row of this batch.
+    fn look_for_copies(&self, account: &mut Account, batch: &Batch<'_>) -> Result<Looked> {
         let mut index = TargetIndex::through(self, account);
         let mut boxes = index.refresh()?;
         let copies = index.find_copies(&mut boxes, &batch.rows, Utc::now())?;
@@ -211,7 +247,7 @@ impl Engine {
         }
         let mut index = TargetIndex::through(self, account);
         index.verify()?;
-        index.add_labels_owed()?;
+        index.add_labels_for_now()?;
         end
     }
 

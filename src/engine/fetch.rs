@@ -8,11 +8,20 @@ use super::batch::Batch;
 use super::bisect::Got;
 use super::reader::{Reader, same_message_id};
 use super::settle::Outcome;
-use crate::error::{Again, Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Row};
 use crate::message::{Discovered, Message, Uid, sha256};
 use crate::session::SET_MAX;
+
+/// How long the trouble of one folder may last.
+#[derive(Clone, Copy)]
+enum ItsOwn {
+    /// It is looked into again and again.
+    ForNow,
+    /// Nobody looks into it any more.
+    ForGood,
+}
 
 impl Engine {
     /// The messages themselves. What cannot be had, or is no longer there, is settled here.
@@ -26,15 +35,20 @@ impl Engine {
             // Its UIDs have got another meaning since these rows were claimed.
             return Ok(Vec::new());
         }
-        let got = match self.bodies(&batch.rows, &folder, &mailbox) {
+        let (got, its_own) = self.bodies(&batch.rows, &folder, &mailbox)?;
+        let got = match (got, its_own) {
             // Where there are others they go on.
-            Err(e) if self.folders.are_several() && self.does_not_open(&folder, &e) => {
+            (Err(e), Some(own)) => {
                 for row in batch.rows.clone() {
-                    batch.settle(&row, Outcome::Unreadable(e.clone()))?;
+                    let outcome = match own {
+                        ItsOwn::ForNow => Outcome::Shut,
+                        ItsOwn::ForGood => Outcome::Unreadable(e.clone()),
+                    };
+                    batch.settle(&row, outcome)?;
                 }
                 return Ok(Vec::new());
             }
-            got => got?,
+            (got, _) => got?,
         };
         let Got {
             found,
@@ -65,25 +79,52 @@ impl Engine {
         Ok(out)
     }
 
-    /// Asks the source for the messages of these rows.
-    fn bodies(&self, rows: &[Row], folder: &Folder, mailbox: &MailboxRow) -> Result<Got<Message>> {
+    /// Asks the source for the messages of these rows. Says where an error is the folder's own trouble, and there are
+    /// other folders, which go on: the source does not open its mailbox, or falls over it each time; or its UIDs are
+    /// other ones, and nobody looks into it any more.
+    fn bodies(
+        &self,
+        rows: &[Row],
+        folder: &Folder,
+        mailbox: &MailboxRow,
+    ) -> Result<(Result<Got<Message>>, Option<ItsOwn>)> {
+        let copied = self.ledger.step(|l| l.folders())?;
+        let left_out = copied.iter().all(|known| known.id != folder.id);
+        let mut reader = self.reader_at(folder);
+        let got = self.bodies_through(&mut reader, rows, mailbox);
+        let Err(e) = &got else {
+            return Ok((got, None));
+        };
+        // Asked before anybody else turns the reader to another folder.
+        let shut = reader.does_not_open() && e.reaction().again != Again::AfterPause;
+        let falls = e.scope() == Scope::Session && self.folders.falls_over(folder.id);
+        let lost = left_out && std::mem::take(&mut reader.here.renumbered);
+        let others = left_out || self.folders.are_several();
+        let own = if left_out {
+            ItsOwn::ForGood
+        } else {
+            ItsOwn::ForNow
+        };
+        Ok((got, Some(own).filter(|_| others && (shut || falls || lost))))
+    }
+
+    fn bodies_through(
+        &self,
+        reader: &mut Reader,
+        rows: &[Row],
+        mailbox: &MailboxRow,
+    ) -> Result<Got<Message>> {
         let mut uids: Vec<Uid> = rows.iter().map(|r| r.about.uid).collect();
         uids.sort_unstable();
         let bytes = rows.iter().filter_map(|r| r.about.size).sum();
         let nameless = rows.iter().any(|r| r.about.size.is_none());
         let others = || self.ledger.step(|l| l.others_to_fetch(mailbox.id));
         self.promise_transfer(bytes);
-        let mut reader = self.reader_at(folder);
         reader.expect(mailbox)?;
         if rows.iter().any(|r| self.absent.contains(r.id)) {
             reader.refresh_if_stable()?;
         }
         reader.messages(&uids, bytes, nameless, &others)
-    }
-
-    /// Did it end in this error because the source does not open the folder's mailbox, and nothing else is wrong?
-    fn does_not_open(&self, folder: &Folder, e: &Error) -> bool {
-        e.reaction().again != Again::AfterPause && self.reader_at(folder).does_not_open()
     }
 
     /// The message that came for a row, where it is the one that the row speaks of and nothing new is known of it.

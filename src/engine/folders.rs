@@ -3,15 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::reader::{Reader, contradicts, same_message_id};
 use super::setup::Setup;
-use super::{Engine, lock};
-use crate::config::{Mapping, Since};
-use crate::error::{Result, Scope, shown};
+use super::{Engine, backoff, lock};
+use crate::config::{Intervals, Mapping, Since};
+use crate::error::{Error, Result, Scope, shown};
 use crate::folder::{Folder, FolderId, INBOX, Listed};
 use crate::ledger::{FolderNews, MailboxRow, Mapped};
 use crate::message::Uid;
@@ -31,12 +32,61 @@ struct Known {
     /// How far back the first look reaches, where a rule of its own says so.
     since: HashMap<FolderId, Since>,
     several: bool,
+    falls: HashMap<FolderId, Fall>,
 }
+
+/// The server ended the session over a mailbox.
+struct Fall {
+    /// So often in a row.
+    times: u32,
+    error: Error,
+    /// It is not looked into before that.
+    again_at: Instant,
+}
+
+/// So many falls in a row are the mailbox's own trouble. Once may be chance.
+const FALLS: u32 = 2;
 
 impl Folders {
     /// Is more than one mailbox copied?
     pub(super) fn are_several(&self) -> bool {
         lock(&self.0).several
+    }
+
+    /// Does the server fall over this folder's mailbox each time?
+    pub(super) fn falls_over(&self, folder: FolderId) -> bool {
+        self.falls(folder) >= FALLS
+    }
+
+    /// How often in a row the server has ended the session over this folder's mailbox.
+    pub(super) fn falls(&self, folder: FolderId) -> u32 {
+        lock(&self.0)
+            .falls
+            .get(&folder)
+            .map_or(0, |fall| fall.times)
+    }
+
+    /// Why this folder's mailbox is not looked into now, if so.
+    pub(super) fn spared(&self, folder: FolderId) -> Option<Error> {
+        let known = lock(&self.0);
+        let fall = known.falls.get(&folder).filter(|f| f.times >= FALLS)?;
+        (Instant::now() < fall.again_at).then(|| fall.error.clone())
+    }
+
+    pub(super) fn note_fall(&self, folder: FolderId, error: &Error, times: &Intervals) {
+        let mut known = lock(&self.0);
+        let before = known.falls.get(&folder).map_or(0, |fall| fall.times);
+        let most = times.reconnect.1;
+        let fall = Fall {
+            times: before.saturating_add(1),
+            error: error.clone(),
+            again_at: Instant::now() + backoff(before, (most, most * 12)),
+        };
+        known.falls.insert(folder, fall);
+    }
+
+    pub(super) fn note_open(&self, folder: FolderId) {
+        lock(&self.0).falls.remove(&folder);
     }
 
     /// From when on this folder's mail is wanted.
@@ -90,6 +140,10 @@ impl Engine {
         })?;
         for news in &news {
             self.say(news)?;
+            if let FolderNews::New(folder) = news {
+                // What was given up when it was not listed waits again.
+                reader.compare_anew(folder.id);
+            }
             if let FolderNews::New(folder) | FolderNews::Remapped(folder) = news
                 && let Some((asked, label)) = written_otherwise.get(&folder.source)
             {

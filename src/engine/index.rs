@@ -11,7 +11,7 @@ use log::{debug, warn};
 use super::Engine;
 use super::bisect::{Brought, Got, Way, bisect, may_be_a_messages};
 use crate::config;
-use crate::error::{Again, Error, Result};
+use crate::error::{Again, Error, Fault, Result};
 use crate::folder::INBOX;
 use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Time, Uid, UidValidity};
@@ -357,12 +357,24 @@ impl<'a> TargetIndex<'a> {
         Ok((view.uid_validity, copies))
     }
 
-    /// Is this the end of a mailbox of ours: does it not open any more, while the session goes on?
+    /// Is this the end of a mailbox of ours: does it not open any more, while the session goes on? Gmail says so; what
+    /// else it says in a refusal passes.
     pub(super) fn is_gone(&self, name: &str, e: &Error) -> bool {
-        name != INBOX
-            && self.account.usable()
+        let said = e.fault == Fault::NeedsUser || !self.account.policy().labels;
+        said && name != INBOX && self.does_not_open(name, e)
+    }
+
+    /// Did it end in this error because this mailbox is refused, and nothing else is wrong?
+    pub(super) fn does_not_open(&self, name: &str, e: &Error) -> bool {
+        self.account.usable()
             && !self.account.has_open(name)
             && e.reaction().again != Again::AfterPause
+    }
+
+    /// Did it end in this error because the place is refused where messages go now, and other places are not concerned?
+    pub(super) fn place_is_refused(&self, e: &Error) -> bool {
+        let name = self.account.delivery();
+        name != INBOX && !self.account.policy().labels && self.does_not_open(name, e)
     }
 
     /// Asks an index mailbox in such a way that no message holds up the others.

@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use log::{info, warn};
+use log::{debug, info, warn};
 
 use super::index::TargetIndex;
-use crate::error::{Fault, Result};
+use super::lock;
+use crate::error::{Fault, Result, Scope};
 use crate::folder::Spot;
 use crate::ledger::{Debt, Place, RowId};
 use crate::message::{Uid, UidValidity};
@@ -25,6 +26,24 @@ struct Group {
 }
 
 impl TargetIndex<'_> {
+    /// As [`add_labels_owed`](Self::add_labels_owed). What is refused for now holds up no message: it is the end of this
+    /// pass alone.
+    pub(super) fn add_labels_for_now(&mut self) -> Result<()> {
+        let end = self.add_labels_owed();
+        let mut refused = lock(&self.engine.refused_labels);
+        *refused = match end {
+            Err(e) if e.scope() <= Scope::Session && self.account.usable() => {
+                debug!("{}", e.then("labels are given later"));
+                Some(e)
+            }
+            end => {
+                end?;
+                None
+            }
+        };
+        Ok(())
+    }
+
     /// Gives all copies the labels that they lack.
     pub(super) fn add_labels_owed(&mut self) -> Result<()> {
         loop {
@@ -33,8 +52,18 @@ impl TargetIndex<'_> {
                 return Ok(());
             }
             let mut elsewhere = Vec::new();
+            let mut refused = None;
             for group in groups(owed, &mut elsewhere) {
-                elsewhere.extend(self.add_labels_to(group)?);
+                match self.add_labels_to(group) {
+                    // The others get theirs all the same.
+                    Err(e) if e.scope() <= Scope::Session && self.account.usable() => {
+                        refused = refused.or(Some(e));
+                    }
+                    end => elsewhere.extend(end?),
+                }
+            }
+            if let Some(e) = refused {
+                return Err(e);
             }
             if elsewhere.is_empty() {
                 continue;
@@ -114,15 +143,14 @@ impl TargetIndex<'_> {
         self.refresh()?;
         let mut found = Vec::with_capacity(debts.len());
         for debt in debts {
-            let place = match debt.gm_msgid {
-                Some(number) => self
-                    .engine
-                    .ledger
-                    .step(|l| l.index_place(&all_mail, number))?,
-                None => None,
-            };
+            // Its owner may have moved it before anybody looked at it: then its number is not known.
+            let place = self.engine.ledger.step(|l| match debt.gm_msgid {
+                Some(number) => l.index_place(&all_mail, number),
+                None => l.index_place_by_name(&all_mail, debt.row),
+            })?;
             found.push(Debt {
                 place,
+                gm_msgid: debt.gm_msgid.or(place.and_then(|p| p.gm_msgid)),
                 mailbox: place.map(|_| all_mail.clone()),
                 ..debt
             });

@@ -7,7 +7,7 @@ use super::daemon::{SLACK, WATCH};
 use super::reader::Reader;
 use super::watch::{Discovery, Look, Looked, discover};
 use super::{Engine, lock};
-use crate::error::{Again, Error, Fault, Result};
+use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Folder;
 
 impl Engine {
@@ -27,14 +27,39 @@ impl Engine {
         };
         let moved = self.moved(reader, &folders)?;
         let moved_others = others.iter().zip(&moved[1..]).filter(|(_, moved)| **moved);
+        let mut moved_others: Vec<&Folder> = moved_others.map(|(folder, _)| folder).collect();
+        // A mailbox over which the server ended the session keeps none of the others from its look.
+        moved_others.sort_by_key(|folder| self.folders.falls(folder.id));
         let order = moved[0].then_some(first).into_iter();
-        let order = order
-            .chain(moved_others.map(|(folder, _)| folder))
-            .chain([first]);
+        let order = order.chain(moved_others).chain([first]);
         for folder in order {
+            if let Some(e) = self
+                .folders
+                .spared(folder.id)
+                .filter(|_| folder.id != first.id)
+            {
+                looked.add(Looked {
+                    trouble: Some(does_not_open(folder, &e)),
+                    ..Looked::default()
+                });
+                continue;
+            }
             match self.discover_in(&mut discovery, reader, folder) {
-                Ok(one) => looked.add(one),
+                Ok(one) => {
+                    self.folders.note_open(folder.id);
+                    looked.add(one);
+                }
                 Err(e) if reader.does_not_open() && e.reaction().again != Again::AfterPause => {
+                    looked.add(Looked {
+                        trouble: Some(does_not_open(folder, &e)),
+                        ..Looked::default()
+                    });
+                }
+                Err(e) if e.scope() == Scope::Session && folder.id != first.id => {
+                    self.folders.note_fall(folder.id, &e, &self.times);
+                    if !self.folders.falls_over(folder.id) {
+                        return Err(e);
+                    }
                     looked.add(Looked {
                         trouble: Some(does_not_open(folder, &e)),
                         ..Looked::default()
@@ -73,7 +98,8 @@ impl Engine {
         let mut looked = discover(discovery, reader, &self.ledger, look)?;
         looked.new_there = looked.new;
         looked.say(&folder.shown());
-        if !looked.matching && looked.new > looked.old {
+        // Also what was there before the first look at a mailbox may be newer than what is under way.
+        if !looked.matching && looked.new > 0 {
             self.note_new_mail();
         }
         Ok(looked)

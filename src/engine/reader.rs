@@ -126,6 +126,18 @@ impl Reader {
         }
     }
 
+    /// All that this folder's mailbox holds is compared with the rows at the next look.
+    pub(super) fn compare_anew(&mut self, folder: FolderId) {
+        let there = if folder == self.folder.id {
+            Some(&mut self.here)
+        } else {
+            self.others.get_mut(&folder)
+        };
+        if let Some(there) = there {
+            (there.settled, there.reconciled_at) = (None, None);
+        }
+    }
+
     /// Has the source just refused to open the folder's mailbox, in a session that goes on?
     pub(super) fn does_not_open(&self) -> bool {
         let source = self.source.as_ref().filter(|s| s.usable());

@@ -13,7 +13,7 @@ use super::index::{Body, Since, TargetIndex};
 use super::settle::Outcome;
 use super::whose::Whose;
 use crate::error::{Error, Result, Scope};
-use crate::folder::DestinationId;
+use crate::folder::{DestinationId, Spot};
 use crate::ledger::{IndexId, IndexMailbox, Place, Proof, Row, RowId, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
@@ -41,7 +41,7 @@ impl Engine {
         // taken for the copy of a row whose end nobody saw.
         index.verify()?;
         self.resolve(&mut index)?;
-        index.add_labels_owed()
+        index.add_labels_for_now()
     }
 
     /// Looks for the rows of earlier attempts whose end nobody saw, as far as a look tells something new.
@@ -72,18 +72,18 @@ impl Engine {
             .collect();
         for (destination, rows) in by_destination(marked) {
             let destination = self.ledger.step(|l| l.destination(destination))?;
-            match index.account.deliver_into(&destination.spot) {
-                // They wait until its place is there again.
-                Err(e) if e.scope() == Scope::Message => {
-                    warn!("{}", e.then("what was sent there is not looked for now"));
-                    rows.iter()
-                        .for_each(|row| self.unresolved.note_look(row.id));
-                    continue;
-                }
-                end => end?,
-            }
             for set in rows.chunks(SET_MAX) {
-                for one in index.look_for(set.to_vec(), Utc::now())? {
+                let looked_for = match index.look_where_it_went(&destination.spot, set) {
+                    // They wait until its place is there again.
+                    Err(e) if e.scope() == Scope::Message || index.place_is_refused(&e) => {
+                        warn!("{}", e.then("what was sent there is not looked for now"));
+                        rows.iter()
+                            .for_each(|row| self.unresolved.note_look(row.id));
+                        break;
+                    }
+                    end => end?,
+                };
+                for one in looked_for {
                     let absent = believed[&one.row.id];
                     self.settle_looked_for(&mut batch, one, absent)?;
                 }
@@ -159,6 +159,19 @@ impl Engine {
 }
 
 impl TargetIndex<'_> {
+    /// As [`look_for`](Self::look_for), of rows that went to this place. One that somebody has deleted meanwhile is made
+    /// again: nothing lies there then.
+    fn look_where_it_went(&mut self, spot: &Spot, rows: &[Row]) -> Result<Vec<LookedFor>> {
+        self.account.deliver_into(spot)?;
+        match self.look_for(rows.to_vec(), Utc::now()) {
+            Err(e) if self.place_is_refused(&e) => debug!("{}", e.then("looking for it anew")),
+            end => return end,
+        }
+        self.account.forget_mailboxes();
+        self.account.deliver_into(spot)?;
+        self.look_for(rows.to_vec(), Utc::now())
+    }
+
     /// Looks for rows whose APPEND ended unseen, at and above their marks in a view of this moment.
     /// No message of the target is taken for two rows.
     fn look_for(&mut self, rows: Vec<Row>, now: Time) -> Result<Vec<LookedFor>> {

@@ -39,6 +39,8 @@ pub(super) enum Outcome {
     NeverSeen,
     /// Nothing was sent of it.
     NotBegun,
+    /// The source does not open its mailbox now.
+    Shut,
     /// The source no longer has it; with `second` that was seen twice, in views a minute apart.
     Absent { second: bool },
     /// A row of an older incarnation of the mailbox has the same bytes: this one takes its place.
@@ -119,6 +121,9 @@ pub(super) fn settle(
         },
         Outcome::NeverSeen => failed(never_seen()),
         Outcome::NotBegun => Change::Released { unseen: false },
+        Outcome::Shut => Change::Later {
+            at: now + delta(times.needs_user),
+        },
         Outcome::Absent { second: false } => Change::Later {
             at: now + delta(times.second_look),
         },

@@ -42,8 +42,6 @@ pub(super) struct Looked {
     pub(super) new: usize,
     /// Of these, in the mailbox that is open at the end.
     pub(super) new_there: usize,
-    /// Of these, what is not among the latest.
-    pub(super) old: usize,
     /// Nothing was known of a mailbox before.
     pub(super) first: bool,
     /// The new rows are still to be matched with those of older incarnations: many are of known messages.
@@ -122,8 +120,7 @@ pub(super) fn discover(
         whole &= all;
         counted_view = seen;
     }
-    out.old = record_the_rest(reader, ledger, &mailbox, look)?;
-    out.new += out.old;
+    out.new += record_the_rest(reader, ledger, &mailbox, look)?;
     whole &= reader.here.lists.shortened == 0;
     out.matching = !mailbox.inherited;
     if whole {

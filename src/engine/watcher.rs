@@ -94,7 +94,7 @@ impl Engine {
             watcher.short_idles = 0;
             self.wake();
             // Of other mailboxes than the open one nothing is told.
-            if looked.new_there > 0 || looked.first {
+            if looked.new_there > 0 && !looked.first {
                 watcher.untold = if watcher.told { 0 } else { watcher.untold + 1 };
             }
             if watcher.idles() && watcher.untold >= UNTOLD_MAX {

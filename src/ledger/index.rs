@@ -17,7 +17,7 @@ use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, time_text};
 const NOTHING_COVERED: &str = "9999-12-31T23:59:59Z";
 
 /// A message `g` of a mailbox `b` that vouches for no row, where it lies or under another label.
-const FREE: &str = "NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = g.mailbox_id AND m.gmail_uid = g.uid
+pub(super) const FREE: &str = "NOT EXISTS (SELECT 1 FROM message m WHERE m.gmail_mailbox = g.mailbox_id AND m.gmail_uid = g.uid
                                    AND m.gmail_uid_validity = b.uid_validity AND m.superseded_by IS NULL)
                 AND NOT EXISTS (SELECT 1 FROM message m WHERE m.gm_msgid = g.gm_msgid AND m.superseded_by IS NULL)";
 

@@ -4,6 +4,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::folders::destination;
+use super::index::FREE;
 use super::open::Ledger;
 use super::row::{Place, Proof, place_of};
 use super::value::RowId;
@@ -77,6 +78,28 @@ impl Ledger {
         })
     }
 
+    /// Where the index has seen a message last in a mailbox that has this row's Message-ID and Date and vouches for no
+    /// row.
+    pub fn index_place_by_name(&self, mailbox: &str, row: RowId) -> Result<Option<Place>> {
+        self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT g.mailbox_id, b.uid_validity, g.uid, g.gm_msgid FROM message r
+                   JOIN gmail_message g ON g.message_id_hash = r.message_id_hash AND g.date_header IS r.date_header
+                   JOIN gmail_mailbox b ON b.id = g.mailbox_id
+                  WHERE r.id = ?2 AND b.name = ?1 AND {FREE} ORDER BY g.uid DESC LIMIT 1",
+            ))?
+            .query_row(params![mailbox, row], |r| {
+                Ok(Place {
+                    mailbox: r.get(0)?,
+                    uid_validity: r.get::<_, UidValidity>(1)?,
+                    uid: r.get(2)?,
+                    gm_msgid: r.get(3)?,
+                })
+            })
+            .optional()
+        })
+    }
+
     /// Where the index has seen this message last in a mailbox, by its X-GM-MSGID.
     pub fn index_place(&self, mailbox: &str, gm_msgid: u64) -> Result<Option<Place>> {
         self.read(|db| {
@@ -104,7 +127,9 @@ impl Ledger {
 /// copied by the predecessor, is left as it is unless its rule says otherwise.
 pub(super) fn owe(t: &Transaction<'_>, id: RowId, proof: Proof) -> rusqlite::Result<()> {
     let (own, sent): (Option<DestinationId>, bool) = t
-        .prepare_cached("SELECT destination_id, mark_id IS NOT NULL FROM message WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT destination_id, mark_id IS NOT NULL OR unseen > 0 FROM message WHERE id = ?1",
+        )?
         .query_row([id], |r| r.try_into())?;
     let Some(own) = own else {
         return Ok(());
@@ -125,6 +150,8 @@ pub(super) fn owe(t: &Transaction<'_>, id: RowId, proof: Proof) -> rusqlite::Res
             if found && !own.label_found {
                 return Ok(());
             }
+            // Of a copy that was there before nobody knows what it has: to give a label twice does no harm.
+            let theirs = theirs.filter(|_| !found);
             let has = theirs.map(|theirs| all(&theirs)).unwrap_or_default();
             let mut lacks = all(&own);
             lacks.retain(|label| !has.contains(label));

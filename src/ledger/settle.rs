@@ -3,7 +3,7 @@
 //! Every verb that changes a row names the status that it leaves: a row that is not in it is a
 //! fault of ours and stops the run before anything worse.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::imported::use_up;
 use super::inherit::become_one;
@@ -107,75 +107,16 @@ impl Ledger {
     /// Ends a row's flight. An imported id that vouches for it is used up with that.
     pub fn settle(&mut self, id: RowId, change: &Change, now: Time) -> Result<()> {
         let now = time_text(now);
+        self.write(|t| end_flight(t, id, change, &now))
+    }
+
+    /// The same for several rows, together.
+    pub fn settle_all(&mut self, ended: &[(RowId, Change)], now: Time) -> Result<()> {
+        let now = time_text(now);
         self.write(|t| {
-            t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?.execute([id])?;
-            if let Change::Released { unseen: true } | Change::PutOff { .. } = change {
-                t.execute("INSERT INTO temp.put_behind (id) VALUES (?1)", [id])?;
-            }
-            let changed = match change {
-                Change::Delivered { proof, place, altered } => {
-                    if *proof == Proof::Imported {
-                        use_up(t, id)?;
-                    }
-                    // Only now is it known whether it was sent: its mark goes.
-                    owe(t, id, *proof)?;
-                    t.prepare_cached(
-                        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0, there_before = ?2 = 'found' AND mark_id IS NULL,
-                                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
-                                mark_id = iif(?2 = 'appended', mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
-                          WHERE id = ?1 AND status = 'in_flight'",
-                    )?
-                    .execute(params![
-                        id,
-                        proof,
-                        now,
-                        altered,
-                        place.map(|p| p.mailbox),
-                        place.map(|p| p.uid_validity),
-                        place.map(|p| p.uid),
-                        place.and_then(|p| p.gm_msgid)
-                    ])?
-                }
-                Change::Retry { error, first, at } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = ?3,
-                            fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
-                      WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at), time_text(*first), error.fault.name(), error.message],
-                )?,
-                Change::Failed { error, sender, subject } => t.execute(
-                    "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
-                            last_error = ?4, sender = ?5, subject = ?6, unseen = 0, mark_id = NULL
-                      WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, now, error.fault.name(), error.message, sender, subject],
-                )?,
-                Change::Released { unseen } => {
-                    t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
-                    // The wait after a charge ended with this try, however early it came: what was left of it
-                    // never counts as time for which the message has been tried.
-                    t.execute(
-                        "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL,
-                                next_attempt_at = iif(?2 AND unseen = 0, min(next_attempt_at, ?3), next_attempt_at)
-                          WHERE id = ?1 AND status = 'in_flight'",
-                        params![id, unseen, now],
-                    )?
-                }
-                Change::PutOff { at, first, unseen } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3,
-                            first_failed_at = coalesce(?4, first_failed_at), mark_id = NULL
-                      WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at), unseen, first.map(time_text)],
-                )?,
-                Change::Later { at } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at)],
-                )?,
-                Change::Gone => t.execute(
-                    "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
-                    [id],
-                )?,
-                Change::AsBefore { row } => become_one(t, *row, id, Status::InFlight)?,
-            };
-            if changed == 1 { Ok(()) } else { Err(not_in_flight()) }
+            ended
+                .iter()
+                .try_for_each(|(id, change)| end_flight(t, *id, change, &now))
         })
     }
 
@@ -261,5 +202,83 @@ impl Ledger {
             }
             Ok(changed)
         })
+    }
+}
+
+/// Ends the flight of one row.
+fn end_flight(t: &Transaction<'_>, id: RowId, change: &Change, now: &str) -> rusqlite::Result<()> {
+    t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?
+        .execute([id])?;
+    if let Change::Released { unseen: true } | Change::PutOff { .. } = change {
+        t.execute("INSERT INTO temp.put_behind (id) VALUES (?1)", [id])?;
+    }
+    let changed = match change {
+                Change::Delivered { proof, place, altered } => {
+                    if *proof == Proof::Imported {
+                        use_up(t, id)?;
+                    }
+                    // Only now is it known whether it was sent: its mark goes. One whose end was not seen may have come when
+            // nobody expected it any more.
+                    owe(t, id, *proof)?;
+                    t.prepare_cached(
+                        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0, there_before = ?2 = 'found' AND mark_id IS NULL AND unseen = 0,
+                                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
+                                mark_id = iif(?2 = 'appended', mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
+                          WHERE id = ?1 AND status = 'in_flight'",
+                    )?
+                    .execute(params![
+                        id,
+                        proof,
+                        now,
+                        altered,
+                        place.map(|p| p.mailbox),
+                        place.map(|p| p.uid_validity),
+                        place.map(|p| p.uid),
+                        place.and_then(|p| p.gm_msgid)
+                    ])?
+                }
+                Change::Retry { error, first, at } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = ?3,
+                            fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
+                      WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, time_text(*at), time_text(*first), error.fault.name(), error.message],
+                )?,
+                Change::Failed { error, sender, subject } => t.execute(
+                    "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
+                            last_error = ?4, sender = ?5, subject = ?6, unseen = 0, mark_id = NULL
+                      WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, now, error.fault.name(), error.message, sender, subject],
+                )?,
+                Change::Released { unseen } => {
+                    t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+                    // The wait after a charge ended with this try, however early it came: what was left of it
+                    // never counts as time for which the message has been tried.
+                    t.execute(
+                        "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL,
+                                next_attempt_at = iif(?2 AND unseen = 0, min(next_attempt_at, ?3), next_attempt_at)
+                          WHERE id = ?1 AND status = 'in_flight'",
+                        params![id, unseen, now],
+                    )?
+                }
+                Change::PutOff { at, first, unseen } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3,
+                            first_failed_at = coalesce(?4, first_failed_at), mark_id = NULL
+                      WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, time_text(*at), unseen, first.map(time_text)],
+                )?,
+                Change::Later { at } => t.execute(
+                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+                    params![id, time_text(*at)],
+                )?,
+                Change::Gone => t.execute(
+                    "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+                    [id],
+                )?,
+                Change::AsBefore { row } => become_one(t, *row, id, Status::InFlight)?,
+            };
+    if changed == 1 {
+        Ok(())
+    } else {
+        Err(not_in_flight())
     }
 }

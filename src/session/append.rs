@@ -23,8 +23,14 @@ pub enum Appended {
     Lost(Error, Sent),
 }
 
+/// An APPEND that was begun, and the closing of the open mailbox ahead of it, if that is not heard yet.
+pub struct Appending {
+    close: Option<Begun>,
+    append: Begun,
+}
+
 impl Session {
-    /// Adds a message to a mailbox.
+    /// Adds one message to a mailbox, while no other is on its way.
     pub fn append(
         &mut self,
         mailbox: &str,
@@ -33,32 +39,59 @@ impl Session {
         body: Arc<Vec<u8>>,
     ) -> Appended {
         self.handed_over = 0;
-        if let Err(e) = self.in_step() {
-            return Appended::Lost(e, Sent::Nothing);
+        match self.begin_append(mailbox, flags, date, body) {
+            Ok(appending) => self.hear_append(appending),
+            Err(e) => Appended::Lost(e, Sent::Nothing),
         }
+    }
+
+    /// Begins to add a message to a mailbox. Several may be under way, and are heard in the order in which they were begun
+    /// ([`hear_append`](Self::hear_append)): small ones go out together (LITERAL-, RFC 7888), and of others the command of the
+    /// next goes out with the message before it.
+    ///
+    /// # Errors
+    /// Nothing of it was sent.
+    pub fn begin_append(
+        &mut self,
+        mailbox: &str,
+        flags: Flags,
+        date: Option<Time>,
+        body: Arc<Vec<u8>>,
+    ) -> Result<Appending> {
+        self.in_step()?;
         let size = body.len();
         let at_once =
             size <= LITERAL_MINUS_MAX && self.offers("LITERAL-") || self.offers("LITERAL+");
         let date = date.map_or_else(String::new, |t| {
             format!("\"{}\" ", t.format("%d-%b-%Y %H:%M:%S +0000"))
         });
-        let name = match quoted(mailbox) {
-            Ok(name) => name,
-            Err(e) => return Appended::Lost(e, Sent::Nothing),
-        };
+        let name = quoted(mailbox)?;
         let line = format!("APPEND {name} ({flags}) {date}");
         let command = Command::new(line, self.times.append, 0).literal(body, at_once);
-        let ready = if self.view_of(mailbox).is_some() {
-            self.begin_behind_close(command, at_once)
+        if self.view_of(mailbox).is_some() {
+            return self.begin_behind_close(command, at_once);
+        }
+        if self.connection.is_idle() {
+            self.tell_who_we_are()?;
+        }
+        Ok(Appending {
+            close: None,
+            append: self.begin(Phase::Append, command)?,
+        })
+    }
+
+    /// Hears how the oldest of the APPENDs under way ended. Also where the session was lost meanwhile: what the server may
+    /// have of it is known all the same.
+    pub fn hear_append(&mut self, appending: Appending) -> Appended {
+        if let Some(close) = appending.close {
+            // Where it is refused the mailbox stays open, and most servers add to it all the same.
+            let _ = self.hear(close);
+        }
+        let heard = if self.usable {
+            self.hear(appending.append)
         } else {
-            self.tell_who_we_are()
-                .and_then(|()| self.begin(Phase::Append, command))
+            self.hear_no_more(appending.append)
         };
-        let begun = match ready {
-            Ok(begun) => begun,
-            Err(e) => return Appended::Lost(e, Sent::Nothing),
-        };
-        let heard = self.hear(begun);
         let sent = heard.sent;
         self.handed_over = heard.handed_over;
         match heard.end {
@@ -98,7 +131,7 @@ impl Session {
     /// Closes the open view, and begins this APPEND behind that. Courier adds nothing to a mailbox that the
     /// session has open by EXAMINE. Nothing is expunged: CLOSE does not where a mailbox was opened by
     /// EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
-    fn begin_behind_close(&mut self, append: Command, at_once: bool) -> Result<Begun> {
+    fn begin_behind_close(&mut self, append: Command, at_once: bool) -> Result<Appending> {
         let close = if self.offers("UNSELECT") {
             "UNSELECT"
         } else {
@@ -108,21 +141,18 @@ impl Session {
         let close = Command::new(close, self.times.command, 0);
         let close = self.begin(Phase::Fetch, close)?;
         if at_once {
-            let append = self.begin(Phase::Append, append)?;
-            self.hear_closed(close)?;
-            Ok(append)
-        } else {
-            // A server may ask for a literal while it is still closing: one that it must ask for waits.
-            self.hear_closed(close)?;
-            self.begin(Phase::Append, append)
+            return Ok(Appending {
+                close: Some(close),
+                append: self.begin(Phase::Append, append)?,
+            });
         }
-    }
-
-    fn hear_closed(&mut self, close: Begun) -> Result<()> {
-        match self.hear(close).end {
-            Err(e) if !self.usable => Err(e),
-            // Where it is refused the mailbox stays open, and most servers add to it all the same.
-            _ => Ok(()),
+        // A server may ask for a literal while it is still closing: one that it must ask for waits.
+        if let (Err(e), false) = (self.hear(close).end, self.usable) {
+            return Err(e);
         }
+        Ok(Appending {
+            close: None,
+            append: self.begin(Phase::Append, append)?,
+        })
     }
 }

@@ -7,12 +7,15 @@ use crate::response::Fetched;
 use crate::wire::Command;
 
 impl Session {
-    /// Opens a mailbox so that its messages can be changed.
+    /// Opens a mailbox so that its messages can be changed. It does not count as open for reading: what is added later is
+    /// added without closing it, since CLOSE would expunge what its owner has marked (RFC 3501 6.4.2).
     pub fn select(&mut self, mailbox: &str) -> Result<View> {
         self.selected = None;
         let command = format!("SELECT {}", quoted(mailbox)?);
         let heard = self.run(Phase::Examine, &command, self.times.command, 0);
-        self.opened(mailbox, heard)
+        let view = self.opened(mailbox, heard);
+        self.selected = None;
+        view
     }
 
     /// Gives these messages of the open mailbox labels, as they are written in a command, and tells which of them are

@@ -115,6 +115,13 @@ impl Session {
         self.listen(begun)
     }
 
+    /// What became of a command that was begun in a session which is of no use any more: how much of it the server may
+    /// have.
+    pub(super) fn hear_no_more(&mut self, begun: Begun) -> Heard {
+        self.connection.give_up("the session is out of step");
+        self.listen(begun)
+    }
+
     /// Of a session in an unknown state nothing more is asked: the next answer might be to the last
     /// question.
     pub(super) fn in_step(&self) -> Result<()> {

@@ -45,6 +45,12 @@ impl Account {
         Ok(())
     }
 
+    /// What is known of the account's mailboxes may not hold any more: the next place is looked for anew.
+    pub fn forget_mailboxes(&mut self) {
+        self.mailboxes = None;
+        (self.spot, self.delivery) = (Spot::Inbox, INBOX.into());
+    }
+
     /// Where messages go now.
     pub fn spot(&self) -> &Spot {
         &self.spot

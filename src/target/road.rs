@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::Account;
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Result};
 use crate::folder::{SpecialUse, Spot};
 use crate::message::{Flags, Time};
-use crate::session::{Appended, Sent};
+use crate::session::{Appended, Appending, Sent};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Road {
@@ -15,54 +15,82 @@ pub enum Road {
     Append,
 }
 
+/// A message that is on its way.
+pub enum OnItsWay {
+    Append(Appending),
+}
+
 impl Account {
-    /// Sends a message into the delivery mailbox.
-    pub fn send(&mut self, road: Road, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        match road {
-            Road::Append => self.append(flags, date, body),
-        }
+    /// Begins to send a message to where messages go now. Several may be on their way; they are heard of in the order in
+    /// which they were sent ([`hear`](Self::hear)), and nothing else is asked of the account meanwhile.
+    ///
+    /// # Errors
+    /// Nothing of it was sent.
+    pub fn send(
+        &mut self,
+        road: Road,
+        flags: Flags,
+        date: Time,
+        body: Arc<Vec<u8>>,
+    ) -> Result<OnItsWay> {
+        let Road::Append = road;
+        let flags = self.flags_there(flags);
+        let session = &mut self.mailbox.session;
+        let appending = session.begin_append(&self.delivery, flags, Some(date), body)?;
+        Ok(OnItsWay::Append(appending))
     }
 
-    /// That the delivery mailbox is missing is believed only after a look: servers say so, in their words, of
-    /// single messages. It is made again then, where it is one of ours to make.
-    fn append(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        let end = self.append_once(flags, date, Arc::clone(&body));
-        let Appended::Refused(error, sent) = end else {
-            return end;
-        };
-        if !error.perhaps_missing {
-            return Appended::Refused(error, sent);
-        }
-        match self.mailbox.session.has(&self.delivery) {
-            Ok(true) => Appended::Refused(error, sent),
-            Ok(false) => match &self.spot {
-                Spot::Label(name) => {
-                    let name = name.clone();
-                    match self.make(&name) {
-                        Ok(made) => {
-                            self.delivery = made;
-                            self.append_once(flags, date, body)
-                        }
-                        Err(e) => Appended::Refused(e, sent),
-                    }
-                }
-                Spot::Inbox | Spot::Use(_) => Appended::Refused(delivery_missing(&error), sent),
-            },
-            // Whether it was stored is looked for.
-            Err(e) if sent == Sent::Whole => Appended::Lost(e, sent),
-            // Why it was refused is not known, and no message is charged for that.
-            Err(e) => Appended::Refused(e, sent),
-        }
+    /// Sends one message, while no other is on its way, and hears of it.
+    pub fn send_alone(
+        &mut self,
+        road: Road,
+        flags: Flags,
+        date: Time,
+        body: Arc<Vec<u8>>,
+    ) -> Appended {
+        let Road::Append = road;
+        let flags = self.flags_there(flags);
+        let session = &mut self.mailbox.session;
+        session.append(&self.delivery, flags, Some(date), body)
     }
 
-    fn append_once(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
-        let flags = if self.spot == Spot::Use(SpecialUse::Drafts) {
+    fn flags_there(&self, flags: Flags) -> Flags {
+        if self.spot == Spot::Use(SpecialUse::Drafts) {
             flags
         } else {
             flags.outside_drafts()
-        };
-        let session = &mut self.mailbox.session;
-        session.append(&self.delivery, flags, Some(date), body)
+        }
+    }
+
+    /// Hears what became of the oldest message that is on its way.
+    pub fn hear(&mut self, sent: OnItsWay) -> Appended {
+        let OnItsWay::Append(appending) = sent;
+        self.mailbox.session.hear_append(appending)
+    }
+
+    /// Why a message was refused, where the server's words sound as if the delivery mailbox were missing. That is believed
+    /// only after a look: servers say so of single messages. Where it is one of ours to make it is made again: None, and the
+    /// message may be sent once more. No message may be on its way.
+    pub fn why_refused(&mut self, error: Error, sent: Sent) -> Option<Appended> {
+        match self.mailbox.session.has(&self.delivery) {
+            Ok(true) => Some(Appended::Refused(error, sent)),
+            Ok(false) => match &self.spot {
+                Spot::Label(name) => match self.make(&name.clone()) {
+                    Ok(made) => {
+                        self.delivery = made;
+                        None
+                    }
+                    Err(e) => Some(Appended::Refused(e, sent)),
+                },
+                Spot::Inbox | Spot::Use(_) => {
+                    Some(Appended::Refused(delivery_missing(&error), sent))
+                }
+            },
+            // Whether it was stored is looked for.
+            Err(e) if sent == Sent::Whole => Some(Appended::Lost(e, sent)),
+            // Why it was refused is not known, and no message is charged for that.
+            Err(e) => Some(Appended::Refused(e, sent)),
+        }
     }
 
     /// Bytes of the last message that was sent, or was to be, that may have left us.

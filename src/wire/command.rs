@@ -98,6 +98,11 @@ impl Command {
         matches!(self.continuation, Continuation::Literal(_))
     }
 
+    /// It went along with its command, and the answer is still to come.
+    pub(super) fn literal_went_along(&self) -> bool {
+        matches!(self.continuation, Continuation::LiteralSent)
+    }
+
     /// The literal that goes along with its command. It is there once: whoever has it would take it for commands
     /// the second time.
     pub(super) fn take_literal_at_once(&mut self) -> Option<Arc<Vec<u8>>> {

@@ -12,6 +12,7 @@ mod outage;
 mod outlook;
 mod overlap;
 mod patience;
+mod pipeline;
 mod places;
 mod progress;
 mod reread;

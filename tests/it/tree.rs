@@ -4,12 +4,14 @@
 mod adoption;
 mod backlog;
 mod changes;
+mod corners;
 mod cost;
 mod crash;
 mod mapping;
 mod refused;
 mod since;
 mod special;
+mod trouble;
 mod whole;
 
 use chrono::{DateTime, TimeDelta, Utc};

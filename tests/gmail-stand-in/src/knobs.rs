@@ -36,6 +36,9 @@ pub struct Knobs {
     pub notify_between: bool,
     /// Whoever would be told of something is told instead that NOTIFY is over (RFC 5465 5.8). Off.
     pub notify_overflows: bool,
+    /// Names of Gmail's own are refused also as the first level of a longer one (docs/gmail.md 5.1: one program avoids
+    /// them, nobody shows a refusal). Off.
+    pub own_names_nowhere: bool,
     /// IDLE is cut without BYE after this much of the virtual clock (docs/gmail.md 6: about 10 min). None.
     pub idle_cut_after: Option<Duration>,
     /// `maxFolderSize` (docs/gmail.md 6): a mailbox shows at most so many messages, the newest. None.
@@ -99,6 +102,7 @@ impl Default for Knobs {
             notify_in_utf8: true,
             notify_between: true,
             notify_overflows: false,
+            own_names_nowhere: false,
             idle_cut_after: None,
             max_folder_size: None,
             auto_expunge: true,

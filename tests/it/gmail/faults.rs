@@ -458,6 +458,15 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+/// Messages whose end nobody saw: the one that was answered so, and the one behind it, which had gone out by then.
+fn left_open(case: &str) -> i64 {
+    match case {
+        "literal: bandwidth" => 2,
+        "APPEND: label missing" | "APPEND: bandwidth, older form" => 1,
+        _ => 0,
+    }
+}
+
 #[test]
 fn each_fault_has_its_reaction() {
     let mut wrong = String::new();
@@ -493,10 +502,7 @@ fn each_fault_has_its_reaction() {
             case.trouble,
         );
         let words = ran.err.clone() + &env.command(&["status", "--failed"]).out;
-        if got != want
-            || !words.contains(case.words)
-            || open > i64::from(case.name == "literal: bandwidth")
-        {
+        if got != want || !words.contains(case.words) || open > left_open(case.name) {
             wrong.push_str(&format!(
                 "== {}: got {got:?}, want {want:?}, words {:?}, in flight {open}\n{}\n{}\n",
                 case.name,

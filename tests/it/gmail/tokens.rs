@@ -336,8 +336,8 @@ fn sessions_are_renewed_before_their_token_ends() {
     env.write_token(&token);
     env.mails(120);
     // At most twenty messages a second: more than one token's life in all.
-    env.target
-        .knobs(|k| k.round_trip = Duration::from_millis(50));
+    let slow = Fault::Delay(Duration::from_millis(50));
+    env.target.fault(On::each("APPEND"), slow);
     env.run_until_done(1);
     env.assert_complete();
     assert!(env.target.token_requests().len() >= 2);

@@ -11,8 +11,10 @@ use crate::testkit::eventually;
 use crate::testkit::tree_env::{MANY, Running, source_with};
 
 const BACKLOG: usize = 5000;
-/// Half a second each, over three connections: four seconds.
-const BEFORE_IT: usize = 24;
+/// Half a second each, over three connections: two seconds.
+const BEFORE_IT: usize = 12;
+/// As many as are sent between two looks, which are four seconds apart in tests.
+const BETWEEN_LOOKS: usize = 24;
 
 /// How many messages are sent between the arrival of one in this mailbox and its own APPEND.
 fn sent_before(capabilities: &str, mailbox: &str, label: &str) -> usize {
@@ -67,10 +69,9 @@ fn and_in_a_mailbox_that_the_server_tells_of() {
 
 #[test]
 fn and_in_one_that_is_looked_at_in_intervals() {
-    // The interval is four seconds in tests: as many messages again.
     let sent = sent_before(MANY, "Neu", "Neu");
     assert!(
-        sent <= 2 * BEFORE_IT,
+        sent <= BETWEEN_LOOKS + BEFORE_IT,
         "{sent} messages went before the new one"
     );
 }

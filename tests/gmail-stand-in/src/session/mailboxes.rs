@@ -188,20 +188,23 @@ impl Session {
                 "NO [ALREADYEXISTS] Duplicate folder name {typed} (Failure)"
             ));
         }
-        let refused = labels::refused(&name).filter(|_| self.shared.gmail());
+        let refused =
+            labels::refused(&name, self.knobs().own_names_nowhere).filter(|_| self.shared.gmail());
         refused.map_or(Ok(name), |refusal| Err(refusal.to_string()))
     }
 
     /// The labels of this command that are to be, by the names that they have; made where there are none
     /// (docs/gmail.md 4.2). A name that could not be made refuses the command.
     pub(super) fn known_labels(&self, given: BTreeSet<String>) -> Result<BTreeSet<String>, String> {
+        let nowhere = self.knobs().own_names_nowhere;
         let store = self.shared.store.lock().unwrap();
         let known = |label: String| match store.find(&label) {
             _ if label.starts_with('\\') => Ok(label),
             Some(index) if store.mailboxes[index].purpose == Use::Label => {
                 Ok(store.mailboxes[index].name.clone())
             }
-            _ => labels::refused(&label).map_or(Ok(label), |refusal| Err(refusal.to_string())),
+            _ => labels::refused(&label, nowhere)
+                .map_or(Ok(label), |refusal| Err(refusal.to_string())),
         };
         given.into_iter().map(known).collect()
     }

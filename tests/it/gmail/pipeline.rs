@@ -1,0 +1,80 @@
+//! Several messages on their way through one session: what it saves, counted in round trips, and that each answer is one
+//! message's alone.
+
+use gmail_stand_in::{Fault, On};
+
+use crate::testkit::env::TestEnv;
+
+/// One session, so that what goes out together is seen.
+fn one_session(messages: usize, text: &str) -> TestEnv {
+    let mut env = TestEnv::new();
+    env.set("connections", 1);
+    for n in 0..messages {
+        env.mail(&format!("<{n}@example.org>"), text);
+    }
+    env
+}
+
+fn round_trips(env: &TestEnv) -> usize {
+    let ran = env.run();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    env.assert_complete();
+    env.assert_nobody_charged();
+    env.target.transcript().flights()
+}
+
+#[test]
+fn small_messages_go_out_together() {
+    let few = round_trips(&one_session(20, "small"));
+    let many = round_trips(&one_session(220, "small"));
+    let each = (many - few) as f64 / 200.0;
+    println!("{each:.2} round trips for each small message");
+    // Each was one before: what is left is the looks at each hundred, and the window.
+    assert!(each < 0.6, "{few} for 20, {many} for 220");
+}
+
+#[test]
+fn the_command_of_the_next_big_one_goes_out_with_the_one_before() {
+    let text = "big ".repeat(3000);
+    let few = round_trips(&one_session(10, &text));
+    let many = round_trips(&one_session(60, &text));
+    let each = (many - few) as f64 / 50.0;
+    println!("{each:.2} round trips for each big message");
+    // Two were needed: one until the server asked for it, one for the answer.
+    assert!(each < 1.4, "{few} for 10, {many} for 60");
+}
+
+#[test]
+fn a_refusal_in_the_middle_is_one_messages_alone() {
+    for answer in [
+        "BAD [TOOBIG] Message too large. https://support.google.com/mail/answer/6584#limit",
+        "NO [CANNOT] not this one (Failure)",
+    ] {
+        let env = one_session(40, "small");
+        env.target
+            .fault(On::nth(17, "APPEND"), Fault::Answer(answer.into()));
+        let ran = env.run();
+        assert_eq!(ran.status, 3, "{answer}: {ran:?}");
+        let failed: i64 = env.one("SELECT count(*) FROM message WHERE status = 'failed'");
+        let delivered: i64 = env.one("SELECT count(*) FROM message WHERE status = 'delivered'");
+        assert_eq!((failed, delivered), (1, 39), "{answer}: {}", env.dump());
+        assert_eq!(env.held().len(), 39, "{answer}");
+    }
+}
+
+/// The connection ends behind each message in turn, before or after it was stored, while others are on their way.
+#[test]
+fn what_is_on_its_way_when_the_session_is_lost_is_sent_once() {
+    for nth in [2, 5, 12, 21, 30] {
+        for fault in [
+            Fault::CutBefore,
+            Fault::CutAfterLiteral { stored: true },
+            Fault::CutAfterLiteral { stored: false },
+        ] {
+            let env = one_session(40, "small");
+            env.target.fault(On::nth(nth, "APPEND"), fault.clone());
+            env.run_until_done(5);
+            env.assert_complete();
+        }
+    }
+}

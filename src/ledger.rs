@@ -20,9 +20,9 @@
 //! imported   the ids that the predecessor left
 //! inherit    rows move with their messages when UIDs change their meaning
 //! claim      what is delivered next
+//! index      what the target holds
 //! labels     what copies are still to get besides
 //! settle     what became of it
-//! index      what the target holds
 //! matching   whose copy is it
 //! overlap    does the target hold already what waits
 //! pace       how far an import has come
@@ -60,11 +60,11 @@ mod inherit;
 
 mod claim;
 
+mod index;
+
 mod labels;
 
 mod settle;
-
-mod index;
 
 mod matching;
 

@@ -15,6 +15,7 @@ use crate::message::{Discovered, Flags, HeaderHash, Time, Uid, UidValidity, head
 use crate::response::Fetched;
 use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, Mailboxes, SET_MAX, Session, View};
 
+pub mod api;
 mod labels;
 mod mailboxes;
 mod policy;

@@ -86,6 +86,11 @@ fn size() {
 }
 
 #[test]
+fn api() {
+    saved("api", 30);
+}
+
+#[test]
 fn config() {
     saved("config", 304);
 }

@@ -17,6 +17,9 @@ pub struct Intervals {
     pub command: Duration,
     /// For the answer to an APPEND, counted from its last byte (docs/gmail.md 3.9).
     pub append: Duration,
+    /// For the answer of Gmail's API to a message, counted from its last byte: some seconds are usual, and whoever gives
+    /// up after less than a minute does not know what became of many (docs/gmail-import.md 5).
+    pub api: Duration,
     /// For All Mail of a Gmail account to open (docs/gmail.md 6).
     pub all_mail: Duration,
     /// How long All Mail is left alone after it did not open.
@@ -75,6 +78,7 @@ impl Default for Intervals {
             hush: s(4),
             command: s(90),
             append: s(300),
+            api: s(120),
             all_mail: s(300),
             all_mail_again: s(3600),
             throttled: (s(2), s(60)),

@@ -88,8 +88,7 @@ impl Engine {
         folder: &Folder,
         mailbox: &MailboxRow,
     ) -> Result<(Result<Got<Message>>, Option<ItsOwn>)> {
-        let copied = self.ledger.step(|l| l.folders())?;
-        let left_out = copied.iter().all(|known| known.id != folder.id);
+        let left_out = self.ledger.step(|l| l.is_left_out(folder.id))?;
         let mut reader = self.reader_at(folder);
         let got = self.bodies_through(&mut reader, rows, mailbox);
         let Err(e) = &got else {

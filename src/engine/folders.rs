@@ -121,7 +121,7 @@ impl Engine {
             vec![Listed::inbox()]
         };
         let Listing {
-            wanted,
+            mut wanted,
             mut left_out,
             since,
             written_otherwise,
@@ -132,7 +132,9 @@ impl Engine {
             let others = known.into_iter().map(|f| f.source);
             left_out.extend(others.filter(|source| source != INBOX));
         }
-        self.take_renamed(reader, &wanted, &left_out)?;
+        // What cannot be told from a renamed one now waits for another look.
+        let undecided = self.take_renamed(reader, &wanted, &left_out)?;
+        wanted.retain(|mapped| !undecided.contains(&mapped.wire));
         let now = Utc::now();
         let (news, folders) = self.ledger.step(|l| {
             let news = l.take_listing(&wanted, &left_out, now)?;
@@ -155,7 +157,7 @@ impl Engine {
                 );
             }
         }
-        self.give_up_absent()?;
+        self.give_up_absent(reader)?;
         let mut known = lock(&self.folders.0);
         known.since = folders
             .iter()
@@ -191,20 +193,33 @@ impl Engine {
         Ok(())
     }
 
-    /// What waits in mailboxes that have been gone for longer than a moment is gone with them.
-    fn give_up_absent(&self) -> Result<()> {
+    /// What waits in mailboxes that have not been listed for longer than a moment, and do not open either, is gone with
+    /// them.
+    fn give_up_absent(&self, reader: &mut Reader) -> Result<()> {
         let moment = TimeDelta::from_std(self.times.second_look).unwrap_or_default();
-        loop {
-            let gone = self
-                .ledger
-                .step(|l| l.give_up_absent(Utc::now() - moment, GIVEN_UP_AT_ONCE))?;
-            if gone > 0 {
-                info!("no longer in the source, with their mailboxes: {gone}");
+        let absent = self
+            .ledger
+            .step(|l| l.absent_folders(Utc::now() - moment))?;
+        for folder in absent {
+            reader.turn_to(&folder);
+            match reader.look() {
+                Ok(_) => continue,
+                Err(_) if reader.does_not_open() => {}
+                Err(e) => return Err(e),
             }
-            if gone < GIVEN_UP_AT_ONCE {
-                return Ok(());
+            let mut gone = 0;
+            loop {
+                let some = self
+                    .ledger
+                    .step(|l| l.give_up_folder(folder.id, GIVEN_UP_AT_ONCE))?;
+                gone += some;
+                if some < GIVEN_UP_AT_ONCE {
+                    break;
+                }
             }
+            info!("no longer in the source, with {}: {gone}", folder.shown());
         }
+        Ok(())
     }
 
     /// Mailboxes that have another name now: their messages are known, and are not sent again. One that the ledger
@@ -215,7 +230,8 @@ impl Engine {
         reader: &mut Reader,
         wanted: &[Mapped],
         left_out: &HashSet<String>,
-    ) -> Result<()> {
+    ) -> Result<HashSet<String>> {
+        let mut undecided = HashSet::new();
         let folders = self.ledger.step(|l| l.all_folders())?;
         let known: HashSet<&str> = folders.iter().map(|f| &*f.source).collect();
         let mut unknown: Vec<&Mapped> = wanted
@@ -233,22 +249,28 @@ impl Engine {
             }
         }
         if unknown.is_empty() || vanished.is_empty() {
-            return Ok(());
+            return Ok(undecided);
         }
         let names: Vec<String> = unknown.iter().map(|m| m.wire.clone()).collect();
         let standings = reader.session()?.standings(&names)?;
         for (folder, mailbox) in vanished {
+            // Not every server tells all of it (Courier has no UIDNEXT).
             let may_be = |standing: &Option<Standing>| {
-                standing.is_some_and(|s| {
+                standing.is_none_or(|s| {
                     s.uid_validity == mailbox.uid_validity && s.uid_next >= mailbox.next_uid
                 })
             };
             for at in 0..unknown.len() {
                 let to = unknown[at];
                 let place = names.iter().position(|name| *name == to.wire);
-                if place.is_some_and(|place| may_be(&standings[place]))
-                    && self.has_its_messages(reader, &folder, &mailbox, to)?
-                {
+                if !place.is_some_and(|place| may_be(&standings[place])) {
+                    continue;
+                }
+                let same = self.has_its_messages(reader, &folder, &mailbox, to)?;
+                if same.is_none() {
+                    undecided.insert(to.wire.clone());
+                }
+                if same == Some(true) {
                     self.ledger.step(|l| l.rename_folder(folder.id, to))?;
                     info!(
                         "{} of the source is called {} now: its messages are not sent again, and its mail goes where it went",
@@ -260,17 +282,18 @@ impl Engine {
                 }
             }
         }
-        Ok(())
+        Ok(undecided)
     }
 
-    /// Does the mailbox of this name hold the messages that are known of a folder? The newest are compared.
+    /// Does the mailbox of this name hold the messages that are known of a folder? The newest are compared. None: it does
+    /// not open now.
     fn has_its_messages(
         &self,
         reader: &mut Reader,
         folder: &Folder,
         mailbox: &MailboxRow,
         to: &Mapped,
-    ) -> Result<bool> {
+    ) -> Result<Option<bool>> {
         let newest = self.ledger.step(|l| l.newest(mailbox.id))?;
         let renamed = Folder {
             source: to.wire.clone(),
@@ -279,26 +302,27 @@ impl Engine {
         };
         reader.turn_to(&renamed);
         let uids: Vec<Uid> = newest.iter().map(|row| row.about.uid).collect();
-        let told = match reader.look().and_then(|_| reader.metadata(&uids)) {
-            Ok(told) => told.found,
+        match reader.look() {
+            Ok(view) if view.uid_validity != mailbox.uid_validity => return Ok(Some(false)),
+            Ok(_) => {}
             Err(e) if reader.does_not_open() => {
                 debug!("{}", e.then("not compared"));
-                return Ok(false);
+                return Ok(None);
             }
             Err(e) => return Err(e),
-        };
+        }
         let mut same = 0;
-        for told in &told {
+        for told in &reader.metadata(&uids)?.found {
             let known = newest.iter().find(|row| row.about.uid == told.uid);
             let Some(known) = known.map(|row| &row.about) else {
                 continue;
             };
             if contradicts(told, known) {
-                return Ok(false);
+                return Ok(Some(false));
             }
             same += u32::from(told.message_id.is_some() && same_message_id(told, known));
         }
-        Ok(same > 0)
+        Ok(Some(same > 0))
     }
 
     /// Which of these folders may hold something new since they were last looked at. The source is asked about all of

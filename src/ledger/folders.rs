@@ -72,6 +72,14 @@ impl Ledger {
         })
     }
 
+    /// Does the configuration leave this folder out now?
+    pub fn is_left_out(&self, folder: FolderId) -> Result<bool> {
+        self.read(|db| {
+            db.prepare_cached("SELECT copied = 0 FROM folder WHERE id = ?1")?
+                .query_row([folder], |r| r.get(0))
+        })
+    }
+
     /// The folder that an incarnation of a mailbox belongs to.
     pub fn folder_of(&self, mailbox: MailboxId) -> Result<Folder> {
         let folder = self.read(|db| {
@@ -178,16 +186,31 @@ impl Ledger {
         })
     }
 
-    /// What waits in folders that the source has not listed since this moment is gone with them: so many of
-    /// these messages at the most. Returns how many.
-    pub fn give_up_absent(&mut self, since: Time, most: usize) -> Result<usize> {
+    /// The folders that the source has not listed since this moment, and in which something waits.
+    pub fn absent_folders(&self, since: Time) -> Result<Vec<Folder>> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT f.id, f.source, f.name, f.destination_id FROM folder f
+                  WHERE f.absent_since <= ?1 AND EXISTS
+                    (SELECT 1 FROM mailbox b CROSS JOIN message m INDEXED BY message_waiting
+                         ON m.mailbox_id = b.id AND m.status = 'pending'
+                      WHERE b.folder_id = f.id)",
+            )?
+            .query_map([time_text(since)], folder_row)?
+            .collect()
+        })
+    }
+
+    /// What waits in a folder whose mailbox is no more is gone with it: so many of these messages at the most.
+    /// Returns how many.
+    pub fn give_up_folder(&mut self, folder: FolderId, most: usize) -> Result<usize> {
         self.write(|t| {
             t.execute(
                 "UPDATE message SET status = 'gone' WHERE id IN
-                    (SELECT m.id FROM folder f CROSS JOIN mailbox b ON b.folder_id = f.id
+                    (SELECT m.id FROM mailbox b
                       CROSS JOIN message m INDEXED BY message_waiting ON m.mailbox_id = b.id AND m.status = 'pending'
-                      WHERE f.absent_since <= ?1 LIMIT ?2)",
-                params![time_text(since), most as i64],
+                      WHERE b.folder_id = ?1 LIMIT ?2)",
+                params![folder, most as i64],
             )
         })
     }

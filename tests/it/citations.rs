@@ -1,11 +1,11 @@
-//! What comments cite of docs/gmail.md and docs/servers.md is there: each number has its heading. And each heading
+//! What comments cite of docs/gmail.md, docs/gmail-import.md and docs/servers.md is there: each number has its heading. And each heading
 //! has somebody who relies on it: a comment that cites it, or a file that it names.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PAGES: [&str; 2] = ["gmail", "servers"];
+const PAGES: [&str; 3] = ["gmail", "gmail-import", "servers"];
 /// Where citations may stand.
 const PLACES: [&str; 7] = [
     "src",

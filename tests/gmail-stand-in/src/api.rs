@@ -1,6 +1,7 @@
 //! What a test sees of the stand-in: start it, fill it, turn its knobs, break it, and look at what it holds.
 
 mod mailboxes;
+mod rest;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub struct Gmail {
     shared: Arc<Shared>,
     port: u16,
     token_port: u16,
+    api_port: u16,
     refresh_token: String,
     dir: tempfile::TempDir,
 }
@@ -48,10 +50,12 @@ impl Gmail {
         let refresh_token = shared.tokens.lock().unwrap().grant(&account, now);
         let port = listen(&shared, server::serve);
         let token_port = listen(&shared, oauth::serve);
+        let api_port = listen(&shared, crate::rest::serve);
         Gmail {
             shared,
             port,
             token_port,
+            api_port,
             refresh_token,
             dir,
         }
@@ -277,6 +281,7 @@ impl Gmail {
             flags: mail.flags,
             labels: mail.labels.into_iter().chain(label).collect(),
             place,
+            threaded: true,
             internal_date: mail.date.unwrap_or_else(|| now.fixed_offset()),
             indexed_at: now,
         };
@@ -341,7 +346,7 @@ impl Drop for Gmail {
         self.shared.over.store(true, Ordering::SeqCst);
         self.shared.cut_connections();
         // Wakes those who wait for connections.
-        for port in [self.port, self.token_port] {
+        for port in [self.port, self.token_port, self.api_port] {
             let _ = std::net::TcpStream::connect(("127.0.0.1", port));
         }
     }

@@ -125,7 +125,7 @@ impl On {
         On { line, ..self }
     }
 
-    /// Only where the message that is appended holds this. Such a fault strikes after the literal at the earliest.
+    /// Only where the message that is brought holds this. Such a fault strikes after the literal at the earliest.
     pub fn message_with(self, part: impl AsRef<[u8]>) -> On {
         let literal = Some(part.as_ref().to_vec());
         On { literal, ..self }
@@ -144,18 +144,25 @@ impl Hits {
 }
 
 #[derive(Debug)]
-struct Rule {
+struct Rule<F> {
     on: On,
-    fault: Fault,
+    fault: F,
     seen: usize,
     hits: Hits,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Faults(Mutex<Vec<Rule>>);
+/// Faults of one kind of server, and where each strikes.
+#[derive(Debug)]
+pub(crate) struct Faults<F>(Mutex<Vec<Rule<F>>>);
 
-impl Faults {
-    pub(crate) fn add(&self, on: On, fault: Fault) -> Hits {
+impl<F> Default for Faults<F> {
+    fn default() -> Self {
+        Faults(Mutex::default())
+    }
+}
+
+impl<F: Clone> Faults<F> {
+    pub(crate) fn add(&self, on: On, fault: F) -> Hits {
         let hits = Hits(Arc::new(AtomicUsize::new(0)));
         self.0.lock().unwrap().push(Rule {
             on,
@@ -171,7 +178,7 @@ impl Faults {
     }
 
     /// What strikes when a command line was heard.
-    pub(crate) fn at_line(&self, session: u32, command: &str, line: &str) -> Option<Fault> {
+    pub(crate) fn at_line(&self, session: u32, command: &str, line: &str) -> Option<F> {
         self.strike(|on| {
             on.literal.is_none()
                 && (on.command == "*" || on.command == command)
@@ -180,17 +187,24 @@ impl Faults {
         })
     }
 
-    /// What strikes when the message of an APPEND was heard.
-    pub(crate) fn at_message(&self, session: u32, line: &str, message: &[u8]) -> Option<Fault> {
+    /// What strikes when the message that a command brings was heard.
+    pub(crate) fn at_message(
+        &self,
+        session: u32,
+        command: &str,
+        line: &str,
+        message: &[u8],
+    ) -> Option<F> {
         self.strike(|on| {
             on.literal.as_ref().is_some_and(|part| holds(message, part))
+                && (on.command == "*" || on.command == command)
                 && on.session.is_none_or(|s| s == session)
                 && on.line.as_ref().is_none_or(|part| line.contains(part))
         })
     }
 
     /// Every rule counts what matches it; the first that is due decides.
-    fn strike(&self, matches: impl Fn(&On) -> bool) -> Option<Fault> {
+    fn strike(&self, matches: impl Fn(&On) -> bool) -> Option<F> {
         let mut due = None;
         for rule in self.0.lock().unwrap().iter_mut() {
             if !matches(&rule.on) {

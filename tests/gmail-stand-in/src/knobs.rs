@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::consent::ConsentPage;
 use crate::names::Use;
+use crate::rest::ApiKnobs;
 use crate::tokens::SCOPE;
 
 /// Settings that hold until they are changed.
@@ -85,6 +86,8 @@ pub struct Knobs {
     pub consent_page: ConsentPage,
     /// How often a device may ask, for real. 1 s.
     pub device_interval: Duration,
+    /// Those of the API.
+    pub api: ApiKnobs,
 }
 
 impl Default for Knobs {
@@ -125,6 +128,7 @@ impl Default for Knobs {
             testing: false,
             consent_page: ConsentPage::Asks,
             device_interval: Duration::from_secs(1),
+            api: ApiKnobs::default(),
         }
     }
 }

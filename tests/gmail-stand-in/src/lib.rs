@@ -1,4 +1,5 @@
-//! A stand-in for Gmail: its IMAP server, its consent page and its token endpoint, in one process, for tests, benches and a demo.
+//! A stand-in for Gmail: its IMAP server, the part of its API that imports mail, its consent page and its token
+//! endpoint, in one process, for tests, benches and a demo.
 //!
 //! It is written to `docs/gmail.md`, whose sections the comments name, and behaves by default as Gmail is believed
 //! to. What Gmail does now and then is a [`Knobs`] field, a [`Refusal`] of a login, a [`TokenTrouble`], or a
@@ -33,6 +34,7 @@ mod oauth;
 mod options;
 mod poison;
 mod refusal;
+mod rest;
 mod server;
 mod session;
 mod store;
@@ -55,5 +57,6 @@ pub use oauth::{TokenRequest, TokenTrouble};
 pub use options::{Closed, Kind, Locale, Mail, OUTLOOK_SCOPE, Options, Stored};
 pub use poison::{Harm, Reach};
 pub use refusal::Refusal;
+pub use rest::{ApiFault, ApiFilter, ApiKnobs, ApiRefusal};
 pub use tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
 pub use transcript::{Line, Side, Transcript};

@@ -76,6 +76,14 @@ fn field_name(field: &[u8]) -> Option<&str> {
     valid.then_some(name)
 }
 
+/// The values of the fields of this name, as they stand there.
+pub(crate) fn raw_header<'a>(bytes: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let named =
+        move |field: &&[u8]| field_name(field).is_some_and(|n| n.eq_ignore_ascii_case(name));
+    let fields = fields(bytes).into_iter().filter(named);
+    fields.map(|field| &field[field.iter().position(|&b| b == b':').unwrap_or(0) + 1..])
+}
+
 /// The first field of this name: unfolded, trimmed, and decoded as far as it is UTF-8.
 pub(crate) fn header(bytes: &[u8], name: &str) -> Option<String> {
     let field = fields(bytes)

@@ -16,11 +16,12 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::clock::{Clock, delta};
 use crate::consent::Consents;
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 use crate::knobs::Knobs;
 use crate::oauth::{TokenRequest, TokenTrouble};
 use crate::poison::Poisons;
 use crate::refusal::Refusal;
+use crate::rest::{ApiFault, Quota, Uploads};
 use crate::session::Session;
 use crate::store::Store;
 use crate::tokens::Tokens;
@@ -35,7 +36,10 @@ pub(crate) struct Shared {
     pub(crate) store: Mutex<Store>,
     pub(crate) tokens: Mutex<Tokens>,
     pub(crate) consents: Mutex<Consents>,
-    pub(crate) faults: Faults,
+    pub(crate) faults: Faults<Fault>,
+    pub(crate) api_faults: Faults<ApiFault>,
+    pub(crate) quota: Mutex<Quota>,
+    pub(crate) uploads: Mutex<Uploads>,
     pub(crate) poisons: Poisons,
     pub(crate) recorder: Recorder,
     pub(crate) upload: Mutex<Upload>,
@@ -46,6 +50,7 @@ pub(crate) struct Shared {
     token_troubles: Mutex<VecDeque<(TokenTrouble, usize)>>,
     signed_in: Mutex<Vec<u32>>,
     connections: Mutex<HashMap<u32, TcpStream>>,
+    api_connections: Mutex<HashMap<u32, TcpStream>>,
     last_session: AtomicU32,
     /// How many more lines are said until the connection that would say the next one is cut.
     lines_left: Mutex<Option<usize>>,
@@ -104,6 +109,9 @@ impl Shared {
             tokens: Mutex::default(),
             consents: Mutex::default(),
             faults: Faults::default(),
+            api_faults: Faults::default(),
+            quota: Mutex::default(),
+            uploads: Mutex::default(),
             poisons: Poisons::default(),
             recorder: Recorder::default(),
             upload: Mutex::default(),
@@ -113,6 +121,7 @@ impl Shared {
             token_troubles: Mutex::default(),
             signed_in: Mutex::default(),
             connections: Mutex::default(),
+            api_connections: Mutex::default(),
             last_session: AtomicU32::new(0),
             lines_left: Mutex::new(None),
             options,
@@ -145,6 +154,7 @@ impl Shared {
         self.refusals.lock().unwrap().clear();
         self.token_troubles.lock().unwrap().clear();
         self.faults.clear();
+        self.api_faults.clear();
         *self.lines_left.lock().unwrap() = None;
     }
 
@@ -189,14 +199,30 @@ impl Shared {
 
     /// Cuts every connection there is, without a word.
     pub(crate) fn cut_connections(&self) {
-        for tcp in self.connections.lock().unwrap().values() {
-            let _ = tcp.shutdown(Shutdown::Both);
+        for all in [&self.connections, &self.api_connections] {
+            for tcp in all.lock().unwrap().values() {
+                let _ = tcp.shutdown(Shutdown::Both);
+            }
         }
+    }
+
+    /// Takes note of a connection and gives it its number. `api`: it is not for IMAP.
+    pub(crate) fn arrived(&self, tcp: &TcpStream, api: bool) -> Option<u32> {
+        let handle = tcp.try_clone().ok()?;
+        let session = self.last_session.fetch_add(1, Ordering::SeqCst) + 1;
+        let all = if api {
+            &self.api_connections
+        } else {
+            &self.connections
+        };
+        all.lock().unwrap().insert(session, handle);
+        Some(session)
     }
 
     fn left(&self, session: u32) {
         self.signed_in.lock().unwrap().retain(|&s| s != session);
         self.connections.lock().unwrap().remove(&session);
+        self.api_connections.lock().unwrap().remove(&session);
     }
 }
 
@@ -218,21 +244,25 @@ pub(crate) fn serve(shared: &Arc<Shared>, listener: &TcpListener) {
             return;
         }
         let Ok(tcp) = tcp else { continue };
-        let Ok(handle) = tcp.try_clone() else {
+        let Some(session) = shared.arrived(&tcp, false) else {
             continue;
         };
         let shared = Arc::clone(shared);
-        let session = shared.last_session.fetch_add(1, Ordering::SeqCst) + 1;
-        shared.connections.lock().unwrap().insert(session, handle);
         std::thread::spawn(move || {
             // Also when a session panics, its place is given back.
-            let _leaving = Leaving(&shared, session);
+            let _leaving = Leaving::new(&shared, session);
             Session::run(Arc::clone(&shared), session, tcp);
         });
     }
 }
 
-struct Leaving<'a>(&'a Shared, u32);
+pub(crate) struct Leaving<'a>(&'a Shared, u32);
+
+impl<'a> Leaving<'a> {
+    pub(crate) fn new(shared: &'a Shared, session: u32) -> Leaving<'a> {
+        Leaving(shared, session)
+    }
+}
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {

@@ -4,6 +4,7 @@
 //! keeps a journal of what came, went and changed, by which a session catches up. It knows nothing of the wire.
 
 mod append;
+mod import;
 mod mailboxes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 
 pub(crate) use append::Append;
+pub(crate) use import::{Import, Marks};
 
 use crate::message::{Message, Place, header};
 use crate::names::Use;
@@ -71,6 +73,8 @@ pub(crate) struct New {
     pub(crate) flags: BTreeSet<String>,
     pub(crate) labels: BTreeSet<String>,
     pub(crate) place: Place,
+    /// It joins the thread of what it answers.
+    pub(crate) threaded: bool,
     pub(crate) internal_date: DateTime<FixedOffset>,
     pub(crate) indexed_at: DateTime<Utc>,
 }
@@ -199,9 +203,14 @@ impl Store {
         }
         self.revision += 1;
         let message_id = header(&new.bytes, "Message-ID").filter(|value| !value.is_empty());
+        let answered = if new.threaded {
+            self.thread_of(&new.bytes)
+        } else {
+            None
+        };
         let mut message = Message {
             id,
-            thread: self.thread_of(&new.bytes).unwrap_or(id),
+            thread: answered.unwrap_or(id),
             internal_date: new.internal_date,
             bytes: new.bytes,
             flags: new.flags,

@@ -114,6 +114,13 @@ impl Tokens {
         token
     }
 
+    /// The token, if it is good for anything now.
+    pub(crate) fn alive(&self, token: &str, user: &str, now: DateTime<Utc>) -> Option<&Access> {
+        let access = self.access.get(token)?;
+        let good = access.expires > now && access.account.eq_ignore_ascii_case(user);
+        good.then_some(access)
+    }
+
     /// The token, if it is good for IMAP now.
     pub(crate) fn check(
         &self,
@@ -122,10 +129,8 @@ impl Tokens {
         scope: &str,
         now: DateTime<Utc>,
     ) -> Option<&Access> {
-        let access = self.access.get(token)?;
-        let good = access.expires > now
-            && access.account.eq_ignore_ascii_case(user)
-            && access.scope.split(' ').any(|given| given == scope);
+        let access = self.alive(token, user, now)?;
+        let good = access.scope.split(' ').any(|given| given == scope);
         good.then_some(access)
     }
 }

@@ -86,7 +86,8 @@ fn one_among_two_hundred_holds_up_nobody() {
             "{name}: {source:?} {usual:?}"
         );
         assert!(gmail.0 <= usual.2.0, "{name}: {gmail:?} {usual:?}");
-        assert!(gmail.1 <= usual.2.1 + 12, "{name}: {gmail:?} {usual:?}");
+        // How many messages are on their way at a time depends on how fast the answers come.
+        assert!(gmail.1 <= usual.2.1 * 2, "{name}: {gmail:?} {usual:?}");
     }
 }
 

@@ -311,6 +311,7 @@ pub(crate) fn quick() -> Intervals {
         hush: ms(1_000),
         command: ms(10_000),
         append: ms(10_000),
+        api: ms(10_000),
         all_mail: ms(2_000),
         all_mail_again: ms(60_000),
         throttled: (ms(20), ms(200)),

@@ -201,6 +201,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.reasons(5).unwrap();
     l.backlog(now).unwrap();
     l.first_folder().unwrap();
+    l.is_left_out(INBOX).unwrap();
     l.folder_of(mailbox.id).unwrap();
     l.is_new_mail(RowId(1)).unwrap();
     let one = Claim {
@@ -232,7 +233,8 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
         .unwrap();
     l.take_listing(&[mapped("INBOX", Spot::Inbox)], &HashSet::new(), now)
         .unwrap();
-    l.give_up_absent(now, 10).unwrap();
+    l.absent_folders(now).unwrap();
+    l.give_up_folder(old, 10).unwrap();
     assert!(l.folder_of(mailbox.id).unwrap().destination != DestinationId(1));
     l.owes_labels().unwrap();
     l.labels_owed(10).unwrap();
@@ -260,6 +262,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     }
     l.index_name(all).unwrap();
     l.index_place("All", 5).unwrap();
+    l.index_place_by_name("All", RowId(1)).unwrap();
     l.history(now, now).unwrap();
     // All of it is listed again.
     let long_ago = now - TimeDelta::days(9000);

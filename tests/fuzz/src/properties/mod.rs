@@ -7,6 +7,7 @@ use std::fmt::Debug;
 
 use peak_alloc::PeakAlloc;
 
+mod api;
 mod files;
 mod session;
 mod texts;
@@ -53,6 +54,10 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "size",
         run: texts::size,
+    },
+    Target {
+        name: "api",
+        run: api::api,
     },
     Target {
         name: "config",

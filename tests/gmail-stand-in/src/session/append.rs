@@ -99,7 +99,7 @@ impl Session {
     /// A fault for a certain message strikes now; what would have come before its literal comes after it.
     fn strike_message(&mut self, bytes: &[u8]) {
         let faults = &self.shared.faults;
-        let Some(fault) = faults.at_message(self.number, &self.line, bytes) else {
+        let Some(fault) = faults.at_message(self.number, "APPEND", &self.line, bytes) else {
             return;
         };
         let stored = false;

@@ -271,6 +271,7 @@ impl Session {
                     flags: row.message.flags.clone(),
                     labels: label.into_iter().collect(),
                     place,
+                    threaded: true,
                     internal_date: row.message.internal_date,
                     indexed_at: row.message.indexed_at,
                 };

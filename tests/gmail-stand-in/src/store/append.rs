@@ -60,6 +60,7 @@ impl Store {
             flags,
             labels: label.into_iter().collect(),
             place,
+            threaded: true,
             internal_date: honoured(append.date, self.gmail, append.now),
             indexed_at: append.now + delta(knobs.index_lag),
         };
@@ -81,7 +82,7 @@ impl Store {
     }
 
     /// The message that this one counts as. Without a Message-ID there is none.
-    fn twin(&self, bytes: &[u8], key: DedupeKey) -> Option<u64> {
+    pub(super) fn twin(&self, bytes: &[u8], key: DedupeKey) -> Option<u64> {
         let names: &[&str] = match key {
             DedupeKey::Off => return None,
             DedupeKey::MessageIdDate | DedupeKey::WholeMessage => &["Date"],

@@ -1,0 +1,141 @@
+//! Where the API is: over https, or by http within this machine. Not for what is said there.
+
+use std::net::IpAddr;
+
+use ureq::http::Uri;
+
+use crate::error::{Error, Result, shown};
+
+/// Google's.
+pub const GOOGLE: &str = "https://gmail.googleapis.com";
+
+/// The hosts of Google's API: a resumable upload may go on at another one of them.
+const FAMILY: &str = ".googleapis.com";
+
+/// The base address of an API, to which mail and tokens may be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    scheme: &'static str,
+    /// Host and port.
+    authority: String,
+    host: String,
+}
+
+impl Address {
+    /// # Errors
+    /// `Usage`: it is neither https nor within this machine, or more than a scheme, a host and a port.
+    pub fn parse(text: &str) -> Result<Address> {
+        let (address, rest) = split(text).ok_or_else(|| wrong(text))?;
+        if rest.is_empty() || rest == "/" {
+            Ok(address)
+        } else {
+            Err(wrong(text))
+        }
+    }
+
+    /// Does everything stay on this machine?
+    pub(super) fn is_local(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
+    pub(super) fn to(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme, self.authority)
+    }
+
+    /// May a server send us on to there? Only to itself: our token and the mail go along.
+    pub(super) fn leads_to(&self, text: &str) -> bool {
+        let of_google = |host: &str| host.ends_with(FAMILY);
+        split(text).is_some_and(|(other, _)| {
+            let both_google = other.scheme == "https" && of_google(&other.host);
+            other == *self || both_google && of_google(&self.host) && other.authority == other.host
+        })
+    }
+}
+
+/// The address, and what stands behind the authority.
+fn split(text: &str) -> Option<(Address, String)> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority()?;
+    let host = authority.host().trim_matches(['[', ']']).to_lowercase();
+    let scheme = match uri.scheme_str()? {
+        "https" => "https",
+        "http" if is_loopback(&host) => "http",
+        _ => return None,
+    };
+    if host.is_empty() || authority.as_str().contains('@') {
+        return None;
+    }
+    let rest = uri.path_and_query().map_or("", |rest| rest.as_str());
+    let address = Address {
+        scheme,
+        authority: authority.as_str().to_lowercase(),
+        host,
+    };
+    Some((address, rest.to_string()))
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn wrong(text: &str) -> Error {
+    // A password may stand before an @.
+    let got = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
+    Error::usage(format!(
+        "the address of Gmail's API is `{}`, expected https:// and a host, or http:// to this machine",
+        shown(got.as_bytes())
+    ))
+    .hint(format!("leave it out: it is then {GOOGLE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mail_goes_over_https_or_stays_on_this_machine() {
+        for text in [
+            GOOGLE,
+            "https://gmail.googleapis.com/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "http://localhost",
+        ] {
+            assert!(Address::parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "http://gmail.googleapis.com",
+            "http://localhost.example.org",
+            "https://user:secret@gmail.googleapis.com",
+            "https://gmail.googleapis.com/gmail/v1",
+            "https://gmail.googleapis.com?x=y",
+            "ftp://127.0.0.1",
+            "gmail.googleapis.com",
+            "https://",
+            "",
+        ] {
+            let error = Address::parse(text).expect_err(text);
+            assert!(!error.message.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_upload_goes_on_where_it_began() {
+        let google = Address::parse(GOOGLE).expect("an address");
+        assert!(google.leads_to("https://gmail.googleapis.com/upload/x?upload_id=1"));
+        assert!(google.leads_to("https://www.googleapis.com/upload/x"));
+        for elsewhere in [
+            "https://googleapis.com.example.org/",
+            "https://evilgoogleapis.com/",
+            "https://www.googleapis.com:8443/",
+            "http://127.0.0.1/",
+            "http://gmail.googleapis.com/",
+            "https://a:b@gmail.googleapis.com/",
+            "/upload/x",
+        ] {
+            assert!(!google.leads_to(elsewhere), "{elsewhere}");
+        }
+        let local = Address::parse("http://127.0.0.1:80").expect("an address");
+        assert!(local.leads_to("http://127.0.0.1:80/x") && !local.leads_to("http://127.0.0.1:81/"));
+    }
+}

@@ -10,7 +10,7 @@ mod pattern;
 mod special;
 mod utf7;
 
-pub use label::{LABEL_MAX, label, same_label};
+pub use label::{LABEL_MAX, label, label_apart, same_label};
 pub use pattern::{PATTERN_MAX, Pattern};
 pub use special::{Attributes, give_uses};
 pub use utf7::{decoded, encoded};

@@ -425,10 +425,12 @@ impl Connection {
         let status = StatusText::parse(rest)
             .filter(|s| matches!(s.status, Status::Ok | Status::No | Status::Bad))
             .ok_or_else(|| broken("the server's answer is neither OK nor NO nor BAD"))?;
+        let taken = status.status == Status::Ok;
         self.current.answer.tagged = Some(status);
         let before =
             std::mem::replace(&mut self.current.command.continuation, Continuation::Refuse);
-        if let Continuation::LiteralSent = before {
+        // What it refuses it may refuse before it asks.
+        if let (Continuation::LiteralSent, true) = (before, taken) {
             self.asks_in_vain.get_or_insert(false);
         }
         self.literal_is_answered();

@@ -33,8 +33,9 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Watch for mail and copy it
     ///
-    /// Records every message of the source's INBOX in the ledger, copies each pending one into the
-    /// target's INBOX, and goes on doing so as mail comes, until it is ended (Ctrl-C, SIGTERM).
+    /// Records every message of the source's INBOX, or of the folders that the configuration names, in
+    /// the ledger, copies each pending one to the target, and goes on doing so as mail comes, until it
+    /// is ended (Ctrl-C, SIGTERM).
     /// With --once it ends when everything has been tried. Running it again copies nothing twice.
     Run(RunArgs),
     /// Sign in with a browser and write the token file

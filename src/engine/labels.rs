@@ -8,7 +8,7 @@ use log::{debug, info, warn};
 
 use super::index::TargetIndex;
 use super::lock;
-use crate::error::{Fault, Result, Scope};
+use crate::error::{Error, Fault, Result, Scope};
 use crate::folder::Spot;
 use crate::ledger::{Debt, Place, RowId};
 use crate::message::{Uid, UidValidity};
@@ -46,33 +46,21 @@ impl TargetIndex<'_> {
 
     /// Gives all copies the labels that they lack.
     pub(super) fn add_labels_owed(&mut self) -> Result<()> {
+        let mut after = RowId(0);
+        let mut refused = None;
         loop {
-            let owed = self.engine.ledger.step(|l| l.labels_owed(AT_ONCE))?;
-            if owed.is_empty() {
-                return Ok(());
-            }
-            let mut elsewhere = Vec::new();
-            let mut refused = None;
-            for group in groups(owed, &mut elsewhere) {
-                match self.add_labels_to(group) {
-                    // The others get theirs all the same.
-                    Err(e) if e.scope() <= Scope::Session && self.account.usable() => {
-                        refused = refused.or(Some(e));
-                    }
-                    end => elsewhere.extend(end?),
-                }
-            }
-            if let Some(e) = refused {
-                return Err(e);
-            }
+            let owed = self.engine.ledger.step(|l| l.labels_owed(AT_ONCE, after))?;
+            let Some(last) = owed.last() else {
+                return refused.map_or(Ok(()), Err);
+            };
+            after = last.row;
+            let elsewhere = self.add_labels_to_all(owed, &mut refused)?;
             if elsewhere.is_empty() {
                 continue;
             }
             // Where its owner has moved it meanwhile, All Mail has it under the same number.
-            let mut lost = Vec::new();
-            for group in groups(self.found_in_all_mail(elsewhere)?, &mut lost) {
-                lost.extend(self.add_labels_to(group)?);
-            }
+            let found = self.found_in_all_mail(elsewhere)?;
+            let lost = self.add_labels_to_all(found, &mut refused)?;
             for debt in &lost {
                 info!(
                     "the copy of message {} was taken away in the target, and gets no labels any more",
@@ -81,6 +69,25 @@ impl TargetIndex<'_> {
             }
             self.engine.ledger.step(|l| l.settle_labels(&lost))?;
         }
+    }
+
+    /// Gives these copies their labels. Returns those that are not where they were. What is refused for now is noted, and
+    /// the others get theirs all the same.
+    fn add_labels_to_all(
+        &mut self,
+        debts: Vec<Debt>,
+        refused: &mut Option<Error>,
+    ) -> Result<Vec<Debt>> {
+        let mut elsewhere = Vec::new();
+        for group in groups(debts, &mut elsewhere) {
+            match self.add_labels_to(group) {
+                Err(e) if e.scope() <= Scope::Session && self.account.usable() => {
+                    refused.get_or_insert(e);
+                }
+                end => elsewhere.extend(end?),
+            }
+        }
+        Ok(elsewhere)
     }
 
     /// Gives the copies of a group their labels. Returns those that are not where they were.

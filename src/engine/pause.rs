@@ -18,8 +18,10 @@ pub(super) struct Pause(Mutex<Waits>);
 struct Waits {
     /// After trouble: when it is tried again.
     goes_on_at: Option<Instant>,
-    /// So many answers in a row said [THROTTLED].
+    /// So many times in a row, each after the wait before it, an answer said [THROTTLED].
     throttled: u32,
+    /// The wait for the last of them ends then.
+    patient_until: Option<Instant>,
     /// Rows that may be claimed again at a time.
     rows: Vec<(Instant, RowId)>,
 }
@@ -49,21 +51,36 @@ impl Pause {
         lock(&self.0).rows.iter().map(|(at, _)| *at).min()
     }
 
-    /// So many answers in a row, this one included, asked for patience.
-    fn note_throttled(&self, throttled: bool) -> u32 {
-        let mut waits = lock(&self.0);
-        waits.throttled = if throttled { waits.throttled + 1 } else { 0 };
-        waits.throttled
+    /// Was patience asked for with the last answer?
+    pub(super) fn is_throttled(&self) -> bool {
+        lock(&self.0).throttled > 0
     }
 }
 
 impl Engine {
-    /// A server that says [THROTTLED] with its OKs is given more time from message to message.
-    pub(super) fn wait_if_throttled(&self, throttled: bool) {
-        let times = self.pause.note_throttled(throttled);
-        if times > 0 {
+    /// Takes note of whether an OK said [THROTTLED]: such a server is given more time from message to message. Those that
+    /// come within a wait ask for no longer one.
+    pub(super) fn note_throttled(&self, throttled: bool) {
+        let mut waits = lock(&self.pause.0);
+        let now = Instant::now();
+        if !throttled {
+            waits.throttled = 0;
+            waits.patient_until = None;
+        } else if waits.patient_until.is_none_or(|at| at <= now) {
             debug!("the target asks for patience");
-            thread::sleep(backoff(times - 1, self.times.throttled));
+            waits.patient_until = now.checked_add(backoff(waits.throttled, self.times.throttled));
+            waits.throttled += 1;
+        }
+    }
+
+    /// Waits as long as the target asked for.
+    pub(super) fn wait_if_throttled(&self) {
+        let until = lock(&self.pause.0).patient_until;
+        let left = until.and_then(|at| at.checked_duration_since(Instant::now()));
+        if let Some(left) = left
+            && !self.stopping()
+        {
+            thread::sleep(left);
         }
     }
 

@@ -23,6 +23,7 @@ use super::batch::Batch;
 use super::send::{Delivered, Parcel, Upload};
 use super::settle::Outcome;
 use crate::error::{Charge, Error, Result, Scope};
+use crate::ledger::Ledger;
 use crate::message::{canonical_hash, has_bare_line_end, with_crlf};
 use crate::session::Appended;
 use crate::target::{Account, OnItsWay};
@@ -66,9 +67,9 @@ struct Pipeline<'e, 'b, 'p> {
     /// Answered OK, and not in the ledger yet.
     delivered: Vec<Delivered<'p>>,
     doubtful: Vec<Doubtful<'p>>,
-    /// The session was lost over one of them.
-    lost: bool,
-    /// The first trouble that keeps others from being sent.
+    /// What the session was lost over, with the first of those that were on their way then.
+    lost: Option<Error>,
+    /// The gravest trouble that keeps others from being sent.
     end: Result<()>,
 }
 
@@ -96,18 +97,18 @@ impl Engine {
             each: WAIT_MAX / 2,
             delivered: Vec::new(),
             doubtful: Vec::new(),
-            lost: false,
+            lost: None,
             end: Ok(()),
         };
         for parcel in parcels {
+            pipeline.make_room(parcel)?;
+            if pipeline.end.is_err() || pipeline.is_mailbox_in_doubt() {
+                break;
+            }
             // What has just come goes first: the rest of this batch is claimed again behind it. And a session that ends while
             // a message is sent costs a look for that message: it is given up before.
             let give_way = !new && self.new_mail.load(Ordering::Relaxed);
             if give_way || self.stopping() || pipeline.account.outlived(Utc::now()) {
-                break;
-            }
-            pipeline.make_room(parcel)?;
-            if pipeline.end.is_err() {
                 break;
             }
             pipeline.send(parcel);
@@ -131,7 +132,20 @@ impl<'p> Pipeline<'_, '_, 'p> {
         {
             self.hear_one()?;
         }
+        // One at a time, and each after a wait.
+        if self.engine.pause.is_throttled() {
+            while !self.on_their_way.is_empty() {
+                self.hear_one()?;
+            }
+            self.settle_delivered()?;
+            self.engine.wait_if_throttled();
+        }
         Ok(())
+    }
+
+    /// Was one refused because its mailbox is missing? Then others would be, too.
+    fn is_mailbox_in_doubt(&self) -> bool {
+        self.doubtful.iter().any(|d| d.error.perhaps_missing)
     }
 
     fn at_a_time(&self) -> usize {
@@ -198,15 +212,32 @@ impl<'p> Pipeline<'_, '_, 'p> {
                 if self.each > TOGETHER || self.delivered.len() >= ON_THEIR_WAY_MAX {
                     self.settle_delivered()?;
                 }
-                self.engine.wait_if_throttled(self.account.throttled());
+                self.engine.note_throttled(self.account.throttled());
                 Ok(())
             }
             end => {
                 self.settle_delivered()?;
-                let behind = self.lost;
-                self.lost |= matches!(end, Appended::Lost(..));
+                let (end, behind) = self.note_lost(end);
                 self.settle(parcel, end, behind)
             }
+        }
+    }
+
+    /// Takes note of what the session was lost over. Those behind the first do not hear it, and where it is the
+    /// account's fault it is none of theirs.
+    fn note_lost(&mut self, end: Appended) -> (Appended, bool) {
+        let Appended::Lost(error, sent) = end else {
+            return (end, false);
+        };
+        match &self.lost {
+            None => {
+                self.lost = Some(error.clone());
+                (Appended::Lost(error, sent), false)
+            }
+            Some(first) if first.scope() != Scope::Session => {
+                (Appended::Lost(first.clone(), sent), true)
+            }
+            Some(_) => (Appended::Lost(error, sent), true),
         }
     }
 
@@ -244,15 +275,21 @@ impl<'p> Pipeline<'_, '_, 'p> {
         }
     }
 
-    /// The first trouble is the batch's.
+    /// The gravest trouble is the batch's.
     fn note(&mut self, settled: Result<()>) {
-        if self.end.is_ok() {
+        let graver = match (&settled, &self.end) {
+            (Ok(()), _) => false,
+            (Err(_), Ok(())) => true,
+            (Err(new), Err(known)) => new.gravity() > known.gravity(),
+        };
+        if graver {
             self.end = settled;
         }
     }
 
     /// Messages that were refused in words that a second try may answer, one after the other.
     fn try_once_more(&mut self) -> Result<()> {
+        let mut made_again = false;
         for Doubtful {
             parcel,
             error,
@@ -263,9 +300,20 @@ impl<'p> Pipeline<'_, '_, 'p> {
                 // It has its second try another time.
                 self.release(parcel, error, sent)?;
             } else if error.perhaps_missing {
-                let end = match self.account.why_refused(error, sent) {
+                // Where the mailbox was missing, it was for all of them.
+                let why = if made_again {
+                    None
+                } else {
+                    self.account.why_refused(error, sent)
+                };
+                made_again |= why.is_none();
+                let end = match why {
                     Some(end) => end,
-                    None => self.send_alone(parcel, Arc::clone(&parcel.body)),
+                    None => {
+                        let size = parcel.body.len() as u64;
+                        self.book(size)?;
+                        self.send_alone(parcel, Arc::clone(&parcel.body))
+                    }
                 };
                 self.settle(parcel, end, false)?;
             } else {
@@ -276,11 +324,17 @@ impl<'p> Pipeline<'_, '_, 'p> {
     }
 
     fn release(&mut self, parcel: &Parcel, error: Error, sent: Sent) -> Result<()> {
-        if sent == Sent::Whole && error.reaction().leaves_open {
-            self.settle(parcel, Appended::Refused(error, sent), true)
-        } else {
-            self.batch.settle(&parcel.row, Outcome::NotBegun)
+        if sent != Sent::Whole || !error.reaction().leaves_open {
+            return self.batch.settle(&parcel.row, Outcome::NotBegun);
         }
+        // Where its mailbox is missing that is not the message's fault: what was found to be the matter is.
+        let why = match &self.end {
+            Err(e) if error.perhaps_missing && e.reaction().charge == Charge::Nothing => e.clone(),
+            _ => return self.settle(parcel, Appended::Refused(error, sent), true),
+        };
+        self.engine.unresolved.add(&parcel.row, why);
+        self.batch.leave_in_flight(&parcel.row);
+        Ok(())
     }
 
     /// Once more, with CRLF line ends, where it was refused for the ones that it has.
@@ -294,12 +348,9 @@ impl<'p> Pipeline<'_, '_, 'p> {
         // Resolution has to know what it looks for: a lone CR has become a line end.
         let canonical = canonical_hash(&mended);
         let again = mended.len() as u64;
-        let booked_at = self.upload.booked_at;
-        self.engine.ledger.step(|l| {
-            l.set_hashes(row.id, &parcel.intent.sha256, &canonical)?;
-            l.book(again, booked_at)
-        })?;
-        self.upload.unsent += again;
+        let step = |l: &mut Ledger| l.set_hashes(row.id, &parcel.intent.sha256, &canonical);
+        self.engine.ledger.step(step)?;
+        self.book(again)?;
         match self.send_alone(parcel, Arc::new(mended)) {
             Appended::Done(place) => {
                 self.delivered.push(Delivered {
@@ -311,6 +362,14 @@ impl<'p> Pipeline<'_, '_, 'p> {
             }
             end => self.settle(parcel, end, false),
         }
+    }
+
+    /// Books bytes that are sent besides.
+    fn book(&mut self, bytes: u64) -> Result<()> {
+        let booked_at = self.upload.booked_at;
+        self.engine.ledger.step(|l| l.book(bytes, booked_at))?;
+        self.upload.unsent += bytes;
+        Ok(())
     }
 
     fn send_alone(&mut self, parcel: &Parcel, body: Arc<Vec<u8>>) -> Appended {

@@ -63,6 +63,14 @@ pub fn label(name: &str) -> String {
     label
 }
 
+/// The label that stands for one whose first level is a name of Gmail's own, where Gmail takes that not even as the first
+/// of several (whether it does is not known: docs/gmail.md 5). None: its first level is nobody's.
+pub fn label_apart(label: &str) -> Option<String> {
+    let (first, rest) = label.split_once('/')?;
+    let own = RESERVED.contains(&&*first.to_lowercase());
+    own.then(|| format!("{first}{SUBSTITUTE}/{rest}"))
+}
+
 /// One level: no blanks at either end, none doubled, and nothing that is not to be seen.
 fn level(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();

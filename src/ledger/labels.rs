@@ -38,18 +38,18 @@ impl Ledger {
         })
     }
 
-    /// Copies that lack labels, so many at the most.
-    pub fn labels_owed(&self, most: usize) -> Result<Vec<Debt>> {
+    /// Copies that lack labels, so many at the most, of the rows after this one in their order.
+    pub fn labels_owed(&self, most: usize, after: RowId) -> Result<Vec<Debt>> {
         self.read(|db| {
             let mut query = db.prepare_cached(
                 "SELECT o.message_id AS id, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid, b.name AS mailbox,
                         json_group_array(o.label) AS labels
                    FROM label_owed o CROSS JOIN message m ON m.id = o.message_id
                    LEFT JOIN gmail_mailbox b ON b.id = m.gmail_mailbox
-                  WHERE m.proof <> 'appended' OR m.verified_at IS NOT NULL
-                  GROUP BY o.message_id LIMIT ?1",
+                  WHERE o.message_id > ?2 AND (m.proof <> 'appended' OR m.verified_at IS NOT NULL)
+                  GROUP BY o.message_id ORDER BY o.message_id LIMIT ?1",
             )?;
-            let rows = query.query_map([most as i64], |r| {
+            let rows = query.query_map(params![most as i64, after], |r| {
                 let labels: String = r.get("labels")?;
                 let labels: Vec<String> = serde_json::from_str(&labels).unwrap_or_default();
                 Ok(Debt {

@@ -1,14 +1,23 @@
 //! Labels on messages that are in a Gmail already (docs/gmail.md 4.2). Not for which messages lack which.
 
 use super::Account;
-use crate::error::Result;
-use crate::folder::{SpecialUse, Spot, encoded};
+use crate::error::{Error, Fault, Result, Scope};
+use crate::folder::{SpecialUse, Spot};
 use crate::message::{Uid, UidValidity, uid_set};
 use crate::response::Fetched;
 use crate::session::quoted;
 
 /// A message that is there, and its number (X-GM-MSGID).
 pub type Labelled = (Uid, Option<u64>);
+
+/// What is refused to a label that is to be made is refused to it each time.
+fn refused_for_good(e: Error) -> Error {
+    if e.scope() == Scope::Message {
+        e.with_fault(Fault::Permanent)
+    } else {
+        e
+    }
+}
 
 impl Account {
     /// Puts labels on messages of a mailbox. Returns those of them that are there, each with its number; None where
@@ -28,7 +37,11 @@ impl Account {
         for label in labels {
             match label {
                 Spot::Inbox => names.push("\\Inbox".to_string()),
-                Spot::Label(name) => names.push(quoted(&encoded(name))?),
+                // Made like those that mail goes into, with those above it.
+                Spot::Label(_) => {
+                    let made = self.mailbox_of(label).map_err(refused_for_good)?;
+                    names.push(quoted(&made)?);
+                }
                 // Whether its label can be given like any other is not known; a message that is put into this mailbox
                 // has it.
                 Spot::Use(SpecialUse::Sent | SpecialUse::Drafts) => copies.push(label.clone()),

@@ -5,7 +5,7 @@ use log::{debug, info};
 
 use super::Account;
 use crate::error::{Error, Fault, Result, Scope, shown};
-use crate::folder::{INBOX, Listed, SpecialUse, Spot, encoded};
+use crate::folder::{INBOX, Listed, SpecialUse, Spot, encoded, label_apart};
 use crate::session::Mailboxes;
 
 /// The mailbox that people know by this name, `/` between its levels. `any_case`: Gmail knows labels in any case of
@@ -79,7 +79,23 @@ impl Account {
         if let Some(known) = called(self.mailboxes()?, name, labels) {
             return Ok(known);
         }
-        self.make(name)
+        let apart = label_apart(name).filter(|_| labels);
+        let Some(apart) = apart else {
+            return self.make(name);
+        };
+        if let Some(known) = called(self.mailboxes()?, &apart, labels) {
+            return Ok(known);
+        }
+        match self.make(name) {
+            Err(e) if e.scope() == Scope::Message => {
+                info!(
+                    "{}",
+                    e.then(&format!("calling it {} instead", shown(apart.as_bytes())))
+                );
+                self.make(&apart)
+            }
+            end => end,
+        }
     }
 
     fn mailboxes(&mut self) -> Result<&Mailboxes> {

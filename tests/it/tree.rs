@@ -36,7 +36,10 @@ fn put(source: &Gmail, name: &str, mailboxes: &[&str]) -> Vec<u8> {
 
 /// So many days ago.
 fn put_at(source: &Gmail, name: &str, mailboxes: &[&str], days: i64) -> Vec<u8> {
-    let bytes = letter(name);
+    put_bytes(source, letter(name), mailboxes, days)
+}
+
+fn put_bytes(source: &Gmail, bytes: Vec<u8>, mailboxes: &[&str], days: i64) -> Vec<u8> {
     // Whole seconds: INTERNALDATE has no others.
     let now = DateTime::from_timestamp(Utc::now().timestamp() - 60, 0).unwrap();
     let date = (now - TimeDelta::days(days)).fixed_offset();

@@ -1,5 +1,7 @@
 //! An endpoint that repeats what it was sent, in whatever form: nothing of it is shown, on no road to a token.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use gmail_stand_in::{CLIENT_ID, TokenTrouble};
@@ -129,12 +131,15 @@ fn of_the_sign_in_on_another_device() {
     file["client_secret"] = SECRET.into();
     env.write("microsoft.json", &file);
     for form in forms(SECRET) {
-        let mut signing = env.auth(device::DEVICE);
-        signing.line("enter the code ");
+        // The code is handed out as ever, and the question that follows it is answered with this.
+        env.google
+            .token_trouble(TokenTrouble::Slow(Duration::ZERO), 1);
         env.google.token_trouble(
             echo("bad_verification_code", &format!("got {form} here")),
             1,
         );
+        let mut signing = env.auth(device::DEVICE);
+        signing.line("enter the code ");
         let ended = signing.end();
         assert!(
             ended.err.contains("bad_verification_code (got "),

@@ -1,6 +1,8 @@
 //! Several messages on their way through one session: what it saves, counted in round trips, and that each answer is one
 //! message's alone.
 
+use std::time::Duration;
+
 use gmail_stand_in::{Fault, On};
 
 use crate::testkit::env::TestEnv;
@@ -77,4 +79,32 @@ fn what_is_on_its_way_when_the_session_is_lost_is_sent_once() {
             env.assert_complete();
         }
     }
+}
+
+#[test]
+fn a_server_short_of_breath_gets_one_at_a_time() {
+    let env = one_session(40, "small");
+    env.target
+        .knobs(|knobs| knobs.throttled = Some(Duration::ZERO));
+    let trips = round_trips(&env);
+    // Those are excepted that went out together before it had said so.
+    assert!(trips > 20 + 12, "{trips} round trips for 40 messages");
+}
+
+/// What is refused for the whole account while another refusal is answered for counts for more.
+#[test]
+fn the_gravest_of_several_refusals_is_what_is_acted_on() {
+    let env = one_session(20, "small");
+    for nth in 1..=5 {
+        let busy = "NO [UNAVAILABLE] Temporary System Problem (Failure)";
+        env.target
+            .fault(On::nth(nth, "APPEND"), Fault::Answer(busy.into()));
+    }
+    let full = "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)";
+    env.target
+        .fault(On::nth(6, "APPEND"), Fault::Answer(full.into()));
+    let ran = env.run();
+    assert_eq!(ran.status, 3, "{ran:?}");
+    assert!(ran.err.contains("bandwidth limits"), "{}", ran.err);
+    env.assert_nobody_charged();
 }

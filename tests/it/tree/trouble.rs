@@ -4,8 +4,8 @@
 use gmail_stand_in::{Closed, Fault, Gmail, On, SYSTEM_ERROR};
 use serde_json::{Value, json};
 
-use super::{comes_with, labels_of, put, put_at, quiet, run_well};
-use crate::testkit::env::TestEnv;
+use super::{comes_with, labels_of, put, put_at, put_bytes, quiet, run_well};
+use crate::testkit::env::{self, DATE, TestEnv};
 use crate::testkit::eventually;
 use crate::testkit::tree_env::{MANY, Running, source_with};
 
@@ -98,6 +98,37 @@ fn a_mailbox_of_the_target_that_somebody_deletes_is_made_again() {
     comes_with(&env.target, &again, &["Arbeit"]);
     let other = put(&env.source, "other", &["INBOX"]);
     comes_with(&env.target, &other, &["INBOX"]);
+}
+
+#[test]
+fn a_label_that_is_deleted_before_much_mail_comes_charges_none_of_it() {
+    let mut env = TestEnv::of_all(source_with(MANY));
+    env.set("folders", json!(["*"])).set("connections", 1);
+    put(&env.source, "first", &["Arbeit"]);
+    put(&env.source, "held", &["INBOX"]);
+    let running = Running::start(&env);
+    quiet(&env, 2);
+    env.target.delete_mailbox("Arbeit");
+    let delay = Fault::Delay(std::time::Duration::from_millis(500));
+    let hits = env.target.fault(On::nth(1, "APPEND"), delay);
+    // All the others come while this one is on its way.
+    put(&env.source, "slow", &["INBOX"]);
+    eventually("it is on its way", || hits.count() == 1);
+    let big = "big ".repeat(3000);
+    let mails: Vec<Vec<u8>> = (0..12)
+        .map(|n| {
+            let text = if n % 2 == 0 { "small" } else { &big };
+            let mail = env::mail(&format!("<next-{n}@example.org>"), DATE, text);
+            put_bytes(&env.source, mail, &["Arbeit"], 0)
+        })
+        .collect();
+    for mail in &mails {
+        comes_with(&env.target, mail, &["Arbeit"]);
+    }
+    env.assert_nobody_charged();
+    assert_eq!(env.status()["troubles"], json!([]));
+    let log = running.log();
+    assert!(!log.contains("takes no message at all"), "{log}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn of_the_program(main: &Command, commands: &[&Command]) -> Page {
         page.synopsis(&format!("{name} {}", command.get_name()), command);
     }
     page.section("Description");
-    page.text("Brings the mail of another account into Gmail: it watches the INBOX of the one over IMAP and copies each message into the other, as it is and once. Every message is a row of a ledger, by which it knows what it has copied. Without a command it does what `run` does.");
+    page.text("Brings the mail of another account into Gmail: it watches the INBOX of the one, or more of its folders, over IMAP and copies each message into the other, as it is and once. Every message is a row of a ledger, by which it knows what it has copied. Without a command it does what `run` does.");
     page.section("Commands");
     for command in commands {
         page.entry(

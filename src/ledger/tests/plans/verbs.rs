@@ -237,7 +237,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.give_up_folder(old, 10).unwrap();
     assert!(l.folder_of(mailbox.id).unwrap().destination != DestinationId(1));
     l.owes_labels().unwrap();
-    l.labels_owed(10).unwrap();
+    l.labels_owed(10, RowId(0)).unwrap();
     let debt = Debt {
         row: RowId(1),
         place: None,

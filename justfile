@@ -23,6 +23,7 @@ test-long:
 # How the ledger does at a million rows
 bench:
     cargo bench --bench ledger
+    cargo bench --bench adoption
 
 # Look for bytes that break something: `just fuzz session 600`
 fuzz target seconds="60":

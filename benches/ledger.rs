@@ -355,6 +355,7 @@ impl Bench {
                     canonical: CanonicalHash(hash_of(row.id.0, 8)),
                     size: 5000,
                     flags: Flags::default(),
+                    by_import: false,
                 })
                 .collect();
             ledger

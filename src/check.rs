@@ -17,6 +17,7 @@ use crate::error::{Error, Fault};
 use crate::ledger::{Route, choose};
 use crate::text::{Page, wrapped};
 
+mod delivery;
 mod files;
 mod folders;
 mod ledger;
@@ -250,6 +251,8 @@ fn tokens(
                 tell(finding);
             }
         });
+        // The sign-in takes the first, Gmail's API the second.
+        let _ = access.send(tried.clone());
         let _ = access.send(tried);
     }
     if asked && !told {

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Note, Result, shown};
 use crate::message::Time;
 
+mod address;
 mod command;
 mod draft;
 mod endpoint;
@@ -25,6 +26,7 @@ mod outline;
 mod place;
 mod value;
 
+pub use address::Address;
 pub use draft::Draft;
 pub use endpoint::{Endpoint, Origin, Side, Tls};
 pub use folders::{Mapping, Named, Rules, Why};
@@ -71,6 +73,8 @@ pub struct Config {
     pub target: Endpoint,
     pub target_user: String,
     pub target_key: Key,
+    /// The base address of Gmail's API, where it is not Google's.
+    pub gmail_api: Option<Address>,
     pub since: Since,
     pub rules: Rules,
     /// Sessions with the target at most.
@@ -100,10 +104,13 @@ const KEYS: &[&str] = &[
     "target_port",
     "target_tls",
     "target_ca_file",
+    "gmail_api",
     "folders",
     "exclude",
     "label",
     "skip_inbox",
+    "delivery",
+    "never_mark_spam",
     "since",
     "connections",
     "upload_limit_per_day",
@@ -179,6 +186,7 @@ impl Reader<'_> {
             target: self.target()?,
             target_user: self.user("target_user")?,
             target_key: self.target_key()?,
+            gmail_api: self.gmail_api()?,
             since: self.since(now)?,
             rules: self.rules(now)?,
             connections: self.connections()?,
@@ -195,6 +203,13 @@ impl Reader<'_> {
     fn target(&self) -> Result<Endpoint> {
         let host = self.text("target_server")?;
         self.endpoint("target", host.unwrap_or_else(|| GMAIL.into()))
+    }
+
+    fn gmail_api(&self) -> Result<Option<Address>> {
+        let text = self.text("gmail_api")?;
+        let address =
+            |text: String| Address::parse(&text).map_err(|what| self.error("gmail_api", what));
+        text.map(address).transpose()
     }
 
     fn error(&self, key: &str, what: impl fmt::Display) -> Error {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use crate::config::{Key, Origin, Secret};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::message::Time;
 use crate::oauth::{Access, Tokens};
 use crate::session::Login;
@@ -71,20 +71,32 @@ impl Credentials {
             }
             Means::Tokens(tokens) => tokens,
         };
-        let with = |access: &Access| {
+        with_access(tokens, |access| {
             let login = Login::Token {
                 user: self.user.clone(),
                 token: access.token.clone(),
             };
             open(&login, access.renew_at)
-        };
-        let access = tokens.access(Utc::now())?;
-        match with(&access) {
-            Err(e) if e.credentials_refused && !access.fresh => {
-                with(&tokens.instead_of(&access, Utc::now())?)
-            }
-            end => end,
+        })
+    }
+
+    /// The same for one exchange with the API of the account.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter); `NeedsUser` where there is only a password.
+    pub fn ask<T>(&self, ask: impl Fn(&Secret<String>) -> Result<T>) -> Result<T> {
+        match &self.means {
+            Means::Tokens(tokens) => with_access(tokens, |access| ask(&access.token)),
+            Means::Password(_) => Err(Error::new(
+                Fault::NeedsUser,
+                "Gmail's API takes no password, but a Google sign-in",
+            )),
         }
+    }
+
+    /// Does it sign in with a token?
+    pub fn has_token(&self) -> bool {
+        self.tokens().is_some()
     }
 
     /// Can the tokens still be renewed, where that is our task? It is tried by renewing a token early.
@@ -117,5 +129,16 @@ impl Credentials {
             Means::Password(_) => None,
             Means::Tokens(tokens) => Some(tokens),
         }
+    }
+}
+
+/// With a token that is good now. One that is refused is renewed, once.
+fn with_access<T>(tokens: &Tokens, with: impl Fn(&Access) -> Result<T>) -> Result<T> {
+    let access = tokens.access(Utc::now())?;
+    match with(&access) {
+        Err(e) if e.credentials_refused && !access.fresh => {
+            with(&tokens.instead_of(&access, Utc::now())?)
+        }
+        end => end,
     }
 }

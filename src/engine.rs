@@ -21,6 +21,7 @@ mod batch;
 mod bisect;
 mod blame;
 mod budget;
+mod by_import;
 mod daemon;
 mod decide;
 mod dedup;
@@ -31,6 +32,7 @@ mod folders;
 mod forecast;
 mod heartbeat;
 mod history;
+mod imports;
 mod index;
 mod known_target;
 mod labels;
@@ -44,6 +46,7 @@ mod put_back;
 mod reader;
 mod record;
 mod resolve;
+mod road;
 mod send;
 mod sessions;
 mod settle;
@@ -64,6 +67,7 @@ use folders::Folders;
 pub use forecast::{Forecast, Plan, Planned};
 pub use heartbeat::Sign;
 use heartbeat::{Heartbeat, Listener};
+use imports::Imports;
 use index::Turn;
 use known_target::KnownTarget;
 use pause::Pause;
@@ -133,6 +137,7 @@ pub struct Engine {
     compared: AtomicBool,
     fidelity: Mutex<Fidelity>,
     unresolved: Unresolved,
+    imports: Imports,
     absent: Absent,
     blame: Mutex<Blame>,
     pause: Pause,
@@ -173,6 +178,7 @@ impl Engine {
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),
             fidelity: Mutex::default(),
+            imports: Imports::default(),
             absent: Absent::default(),
             blame: Mutex::default(),
             pause: Pause::default(),

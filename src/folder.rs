@@ -134,6 +134,19 @@ impl Destination {
     }
 }
 
+/// By which road new mail of a folder gets into the target. What was there before goes by APPEND.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// IMAP APPEND: bytes, date and flags stay what they are.
+    #[default]
+    Append,
+    /// Gmail's API, which scans and sorts it as mail that came.
+    Import {
+        /// Gmail's spam filter is asked to leave it alone.
+        never_mark_spam: bool,
+    },
+}
+
 /// A mailbox of the source that is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
@@ -144,6 +157,7 @@ pub struct Folder {
     pub name: String,
     /// Where the mail goes that is recorded from now on.
     pub destination: DestinationId,
+    pub delivery: Delivery,
 }
 
 impl Folder {

@@ -21,6 +21,7 @@
 //! inherit    rows move with their messages when UIDs change their meaning
 //! claim      what is delivered next
 //! index      what the target holds
+//! by_import  the road through Gmail's API: whether it rests, what of it is spam
 //! labels     what copies are still to get besides
 //! settle     what became of it
 //! matching   whose copy is it
@@ -61,6 +62,8 @@ mod inherit;
 mod claim;
 
 mod index;
+
+mod by_import;
 
 mod labels;
 

@@ -297,6 +297,23 @@ pub fn canonical_hash(body: &[u8]) -> CanonicalHash {
     CanonicalHash(hash.finalize().into())
 }
 
+/// What may have been a message before somebody put fields in front of its header: the rest of it from each field on, but
+/// the first; of so many fields.
+pub fn without_first_fields(message: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const FIELDS_MAX: usize = 64;
+    let mut at = 0;
+    let lines = message.split_inclusive(|&b| b == b'\n');
+    let header = lines.take_while(|line| !matches!(line, [b'\n'] | [b'\r', b'\n']));
+    let rests = header.filter_map(move |line| {
+        let begin = at;
+        at += line.len();
+        // A folded line goes on with the field before it.
+        let is_field = !line.starts_with(b" ") && !line.starts_with(b"\t");
+        (begin > 0 && is_field).then(|| &message[begin..])
+    });
+    rests.take(FIELDS_MAX)
+}
+
 /// Of a message's header, up to its first empty line.
 pub fn header_hash(message: &[u8]) -> HeaderHash {
     let mut end = 0;

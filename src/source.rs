@@ -43,9 +43,9 @@ impl Source {
         })
     }
 
-    /// The mailboxes that it has.
-    pub fn folders(&mut self) -> Result<Vec<Listed>> {
-        self.mailbox.session.folders().map(|(listed, _)| listed)
+    /// The mailboxes that it has, and how many more there are whose names cannot be read.
+    pub fn folders(&mut self) -> Result<(Vec<Listed>, usize)> {
+        self.mailbox.session.folders()
     }
 
     /// Where each of these mailboxes stands, as far as it tells, in few flights.

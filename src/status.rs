@@ -66,6 +66,8 @@ pub struct RouteReport {
     pub delivered_today: u64,
     /// When today began, by the clock of the place where it is asked.
     pub today_since: Moment,
+    /// Of what was delivered, what was imported and lay in Gmail's Spam when that was last looked at.
+    pub in_spam: u64,
     pub pending_bytes: u64,
     /// What is put off.
     pub backoff: u64,
@@ -196,6 +198,7 @@ impl RouteReport {
             running_since: running_since.map(Moment),
             delivered_today: s.delivered_since,
             today_since: Moment(today_since),
+            in_spam: s.in_spam,
             pending_bytes: s.backlog.bytes,
             backoff: s.backlog.later,
             next_attempt_at: s.backlog.next_attempt_at.map(Moment),

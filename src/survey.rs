@@ -190,7 +190,7 @@ fn login(config: &Config, times: &Intervals) -> Result<Login> {
 }
 
 fn holds(session: &mut Session, listed: &Listed, since: Option<Time>) -> Result<Holds> {
-    if !listed.selectable && listed.name != INBOX {
+    if !listed.selectable {
         return Ok(Holds::Nothing);
     }
     let view = session.examine(&listed.wire)?;

@@ -23,7 +23,7 @@ mod road;
 
 pub use labels::Labelled;
 pub use policy::{Policy, Takes};
-pub use road::{OnItsWay, Road};
+pub use road::Road;
 
 /// What is asked of a message that was delivered, to see whether it is as it was sent.
 const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
@@ -67,6 +67,8 @@ pub struct Account {
     all_mail: Option<String>,
     /// Gmail's mailboxes besides in which a copy of a message may lie.
     besides: Vec<String>,
+    /// The one of them that spam is put into.
+    junk: Option<String>,
     /// As they were listed last.
     mailboxes: Option<Mailboxes>,
     policy: Policy,
@@ -101,12 +103,13 @@ impl Account {
     pub fn open(entry: &Entry<'_>) -> Result<Account> {
         let mut session = Session::open(&entry.config.target, entry.login, entry.times)?;
         let policy = Policy::of(&session, entry.times);
-        let (mut all_mail, mut besides) = (None, Vec::new());
+        let (mut all_mail, mut besides, mut junk) = (None, Vec::new(), None);
         if policy.labels {
             let found = session.special_use(&COPIES)?.into_iter();
             let mut found = found.map(|name| name.filter(|name| !entry.without.contains(name)));
             all_mail = found.next().flatten();
-            besides.extend(found.flatten());
+            junk = found.next().flatten();
+            besides.extend(junk.clone().into_iter().chain(found.flatten()));
         }
         // Whatever is asked of a message, its number is asked for as well.
         let always = if policy.labels { "X-GM-MSGID" } else { "" };
@@ -117,6 +120,7 @@ impl Account {
             delivery: INBOX.into(),
             all_mail,
             besides,
+            junk,
             mailboxes: None,
             policy,
             open_limit: entry.times.all_mail,
@@ -144,6 +148,11 @@ impl Account {
     /// Has nothing been asked of it since it waited?
     pub fn has_waited(&self) -> bool {
         self.waited
+    }
+
+    /// The mailbox that Gmail puts spam into, where it is to be had.
+    pub fn junk(&self) -> Option<&str> {
+        self.junk.as_deref()
     }
 
     /// What kind of account it is.

@@ -23,11 +23,12 @@ pub fn thousands(n: u64) -> String {
     out
 }
 
-/// `1 message`, `12,481 messages`
+/// `1 message`, `12,481 messages`, `3 mailboxes`
 pub fn counted(n: impl TryInto<u64>, one: &str) -> String {
+    let ending = if one.ends_with('x') { "es" } else { "s" };
     match n.try_into().unwrap_or(u64::MAX) {
         1 => format!("1 {one}"),
-        n => format!("{} {one}s", thousands(n)),
+        n => format!("{} {one}{ending}", thousands(n)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::ledger::Before;
 use super::sample::{self, Sample, Wanted};
 use super::{ASK_THE_OPERATOR, Finding, PATIENCE};
 use crate::config::{Mapping, Rules, Since};
-use crate::error::{Error, shown};
+use crate::error::{Again, Error, shown};
 use crate::folder::{INBOX, Listed};
 use crate::session::Session;
 use crate::text::{counted, thousands};
@@ -62,6 +62,11 @@ pub(super) fn findings(
                     (all, more) => all.or(more),
                 };
             }
+            // Asking on would make it worse.
+            Err(e) if e.reaction().again == Again::AfterPause => {
+                refused.push((mailbox, e));
+                break;
+            }
             Err(e) => refused.push((mailbox, e)),
         }
     }
@@ -71,22 +76,30 @@ pub(super) fn findings(
         n => format!("{} are copied", thousands(n as u64)),
     };
     if wanted.is_empty() {
-        let e = Error::usage(format!("none of the source's {} is copied", number(all)));
+        let e = Error::usage(format!(
+            "none of the source's {} is copied",
+            counted(all, "mailbox")
+        ));
         let hint = "`folders` names none of them, or `exclude` all that it names; `imap-to-gmail folders` shows what there is";
         tell(Finding::problem(NAME, &e, hint));
     } else {
         let not_tried = match wanted.len() - tried {
             0 => String::new(),
             n => format!(
-                " ({} not tried: it would take too long)",
-                thousands(n as u64)
+                " ({} not tried: {})",
+                thousands(n as u64),
+                if begun.elapsed() > PATIENCE {
+                    "it would take too long"
+                } else {
+                    "the server ended that"
+                }
             ),
         };
         tell(Finding::ok(
             NAME,
             format!(
                 "of {}, {copied}{not_tried}; they hold {}",
-                number(all),
+                counted(all, "mailbox"),
                 counted(messages, "message"),
             ),
         ));
@@ -127,13 +140,6 @@ pub(super) fn findings(
         tell(Finding::warning(NAME, note.message, note.hint));
     }
     sample
-}
-
-fn number(mailboxes: usize) -> String {
-    match mailboxes {
-        1 => "1 mailbox".into(),
-        n => format!("{} mailboxes", thousands(n as u64)),
-    }
 }
 
 /// How many messages it holds, and of those that a first run takes what the target's checks need to know.

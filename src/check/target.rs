@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
+use super::delivery;
 use super::ledger::Before;
 use super::room::{self, Coming};
 use super::sample::Sample;
@@ -66,6 +67,10 @@ pub(super) fn findings(
     });
     tell(uidplus(rest[2], &session));
     tell(size_limit(rest[3], &session));
+    if policy.labels {
+        let access = access.recv().ok();
+        delivery::finding(draft, times, access).map(&mut *tell);
+    }
     let all_mail = all_mail.as_deref().unwrap_or(INBOX);
     let (user, ledger) = (
         user.map_or("", |u| u),
@@ -132,7 +137,7 @@ fn room(
 /// The mailboxes in which copies are looked for, and the name of All Mail.
 fn copies(name: &str, session: &mut Session, policy: &Policy) -> (Finding, Option<String>) {
     if !policy.labels {
-        let text = format!("not Gmail: what is there already is looked for in {INBOX} alone");
+        let text = "not Gmail: what is there already is looked for only in the mailbox that a message goes into";
         return (Finding::ok(name, text), None);
     }
     match session.special_use(&COPIES) {

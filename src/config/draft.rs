@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Endpoint, Key, LedgerPlace, Reader, Rules, Since, read_object};
+use super::{Address, Endpoint, Key, LedgerPlace, Reader, Rules, Since, read_object};
 use crate::error::{Error, Note, Result};
 use crate::message::Time;
 
@@ -17,6 +17,7 @@ pub struct Draft {
     pub target: Option<Endpoint>,
     pub target_user: Option<String>,
     pub target_key: Option<Key>,
+    pub gmail_api: Option<Address>,
     pub since: Option<Since>,
     pub rules: Option<Rules>,
     pub ledger: Option<LedgerPlace>,
@@ -44,6 +45,7 @@ impl Draft {
             target: right(read.target(), m),
             target_user: right(read.user("target_user"), m),
             target_key: right(read.target_key(), m),
+            gmail_api: right(read.gmail_api(), m).flatten(),
             since: right(read.since(now), m),
             rules: right(read.rules(now), m),
             ledger: right(read.ledger(), m),

@@ -2,7 +2,9 @@
 //! finding out which mailboxes there are (`session`), nor what the target calls its own (`target`).
 
 use super::Since;
-use crate::folder::{Destination, INBOX, Listed, Pattern, SpecialUse, Spot, label, same_label};
+use crate::folder::{
+    Delivery, Destination, INBOX, Listed, Pattern, SpecialUse, Spot, label, same_label,
+};
 
 mod doubts;
 mod read;
@@ -17,6 +19,16 @@ pub struct Rules {
     /// For every message.
     label: Option<String>,
     skip_inbox: bool,
+    road: Road,
+    never_mark_spam: bool,
+}
+
+/// What `delivery` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Road {
+    #[default]
+    Append,
+    Import,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +39,9 @@ struct Rule {
     labels: Vec<String>,
     label_found: bool,
     since: Option<Since>,
+    /// None: as the whole configuration has it.
+    road: Option<Road>,
+    never_mark_spam: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +56,7 @@ enum Target {
 pub enum Mapping {
     Copied {
         destination: Destination,
+        delivery: Delivery,
         /// How far back the first look at it reaches, where its rule says so.
         since: Option<Since>,
         /// Which of `folders` decided, from 0 on.
@@ -79,6 +95,8 @@ impl Default for Rules {
             exclude: Vec::new(),
             label: None,
             skip_inbox: false,
+            road: Road::Append,
+            never_mark_spam: false,
         }
     }
 }
@@ -91,6 +109,8 @@ impl Rule {
             labels: Vec::new(),
             label_found: false,
             since: None,
+            road: None,
+            never_mark_spam: None,
         }
     }
 
@@ -147,7 +167,12 @@ impl Rules {
 
     /// Nobody wrote anything of mailboxes.
     pub fn is_default(&self) -> bool {
-        *self == Rules::default()
+        let of_roads = Rules {
+            road: self.road,
+            never_mark_spam: self.never_mark_spam,
+            ..Rules::default()
+        };
+        *self == of_roads
     }
 
     /// What becomes of this mailbox: the first rule that matches decides.
@@ -155,8 +180,7 @@ impl Rules {
         if let Some(n) = self.exclude.iter().position(|p| p.matches(mailbox)) {
             return Mapping::LeftOut(Why::Excluded(n));
         }
-        // INBOX is there, whatever a server says of it (RFC 3501 5.1).
-        if !mailbox.selectable && mailbox.name != INBOX {
+        if !mailbox.selectable {
             return Mapping::LeftOut(Why::CannotBeOpened);
         }
         let mut rules = self.folders.iter().enumerate();
@@ -191,10 +215,26 @@ impl Rules {
                 labels,
                 label_found: rule.label_found,
             },
+            delivery: self.delivery(rule),
             since: rule.since,
             rule: n,
             asked,
         }
+    }
+
+    fn delivery(&self, rule: &Rule) -> Delivery {
+        match rule.road.unwrap_or(self.road) {
+            Road::Append => Delivery::Append,
+            Road::Import => Delivery::Import {
+                never_mark_spam: rule.never_mark_spam.unwrap_or(self.never_mark_spam),
+            },
+        }
+    }
+
+    /// Does the new mail of any folder go through Gmail's API?
+    pub fn any_by_import(&self) -> bool {
+        let by_import = |rule| self.delivery(rule) != Delivery::Append;
+        self.folders.iter().any(by_import)
     }
 
     /// The pattern that decided over a mailbox, if one did.

@@ -32,8 +32,8 @@ impl Batch<'_> {
         let mut changes = Vec::with_capacity(ended.len());
         for (row, outcome) in ended {
             let evidence = engine.note_outcome(row, &outcome);
-            // Of a mailbox that does not open the look tells, once for all its messages.
-            let shut = matches!(outcome, Outcome::Shut);
+            // Of a mailbox that does not open the look tells, once for all its messages; of a road that rests its trouble.
+            let shut = matches!(outcome, Outcome::Shut | Outcome::Held { .. });
             let change = settle(outcome, row, evidence, now, &engine.times);
             if !shut {
                 tell(&engine.named(row), &change);
@@ -66,6 +66,11 @@ impl Batch<'_> {
                 subject,
             },
         )
+    }
+
+    /// It is the batch's again: the target certainly does not have it.
+    pub(super) fn take_up(&mut self, row: &Row) {
+        self.rows.push(row.clone());
     }
 
     /// Its end is not known: only a look may settle it.
@@ -102,7 +107,11 @@ fn tell(message: &str, change: &Change) {
             info!("{message} is not in the source now; looking once more later")
         }
         Change::PutOff { .. } => info!("{message} goes behind the others"),
-        Change::Delivered { .. } | Change::Released { .. } | Change::AsBefore { .. } => {}
+        Change::Delivered { .. }
+        | Change::Imported { .. }
+        | Change::Held { .. }
+        | Change::Released { .. }
+        | Change::AsBefore { .. } => {}
     }
 }
 

@@ -126,11 +126,12 @@ impl Blame {
     /// A row was settled.
     pub(super) fn note_settled(&mut self, row: &Row, change: &Change) {
         match change {
-            Change::Released { unseen: false } => {}
+            Change::Released { unseen: false } | Change::Held { .. } => {}
             Change::Released { unseen: true } => self.note_behind(false),
             Change::PutOff { .. } => self.note_behind(true),
             Change::Retry { .. } | Change::Later { .. } => self.note_charged(row.id),
             Change::Delivered { .. }
+            | Change::Imported { .. }
             | Change::Failed { .. }
             | Change::Gone
             | Change::AsBefore { .. } => self.forget(row.id),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::Utc;
 use log::{debug, info};
 
+use super::imports::IMPORT;
 use super::reader::Reader;
 use super::setup::Setup;
 use super::{Ended, Engine, Sign, backoff};
@@ -49,7 +50,7 @@ impl Engine {
     /// # Errors
     /// Only what no waiting cures: a ledger that cannot be written.
     pub fn run_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<Ended> {
-        self.begin_run(&[WATCH, DELIVER, CONFIG], false)?;
+        self.begin_run(&[WATCH, DELIVER, CONFIG, IMPORT], false)?;
         self.adopt_in_flight(false)?;
         let watcher = Arc::clone(self);
         let how = watch.clone();
@@ -184,6 +185,9 @@ impl Engine {
                 return Ok(true);
             }
         }
+        if token {
+            self.imports.try_again();
+        }
         let person = trouble.is_some_and(|e| e.reaction().needs_person);
         if token && (person || self.entrance.ends().is_some()) {
             self.entrance.note_other_credentials();
@@ -273,6 +277,7 @@ impl Engine {
         self.replace_setup(setup);
         self.sessions.drop_idle();
         self.entrance.note_other_credentials();
+        self.imports.try_again();
         Ok(true)
     }
 

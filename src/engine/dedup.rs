@@ -15,12 +15,19 @@ use super::index::TargetIndex;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::Result;
 use crate::ledger::{IndexMailbox, Place, Row, RowId, Shared};
-use crate::message::{Discovered, Sha256, Time, Uid, canonical_hash, sha256};
+use crate::message::{
+    Discovered, Sha256, Time, Uid, canonical_hash, date_header_time, sha256, without_first_fields,
+};
 
 /// Mail may be dated this much before it came.
 pub(super) const DATE_SLACK: TimeDelta = TimeDelta::days(2);
 /// Messages without a name that are compared with one row, byte by byte.
 const ALIKE_MAX: usize = 20;
+
+/// Bytes of the fields that Gmail puts in front of a message at most; some hundred are usual.
+const TRACE_MAX: u64 = 16 << 10;
+/// Bytes that are hashed of a copy to find out where our message begins in it.
+const HASHED_MAX: usize = 256 << 20;
 
 /// Messages of the target that may be copies of a row, and vouch for no other row.
 #[derive(Default)]
@@ -193,12 +200,14 @@ fn alike<'a>(
     nameless: &'a [Discovered],
     unreadable: &[Discovered],
 ) -> Vec<&'a Discovered> {
+    // What was imported has the date of its header.
+    let written = row.about.date.as_deref().and_then(date_header_time);
     let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
     let mut alike: Vec<&Discovered> = nameless
         .iter()
         .filter(|d| row.about.message_id.is_none() || silent(d))
         .filter(|d| {
-            if d.internal_date == Some(row.internal_date) {
+            if d.internal_date == Some(row.internal_date) || d.internal_date == written {
                 d.size.is_none_or(|size| about(row).contains(&size))
             } else {
                 d.size == row.about.size
@@ -272,15 +281,38 @@ pub(super) fn compared(row: &Row, body: &[u8]) -> (Bytes, Sha256) {
     let bytes = match (row.sha256, row.canonical) {
         (Some(sha), _) if sha == found => Bytes::Equal,
         (_, Some(canonical)) if canonical == canonical_hash(body) => Bytes::Like,
-        (Some(_), _) => Bytes::Other,
+        (Some(_), _) => behind_trace(row, body),
         (None, _) => Bytes::Unknown,
     };
     (bytes, found)
 }
 
+/// How a row's bytes compare with a copy that begins with fields of Gmail's own: those that it puts in front of what is
+/// imported (docs/gmail-import.md 3.1), and has put in front of what it fetched by POP.
+fn behind_trace(row: &Row, body: &[u8]) -> Bytes {
+    let may_be = |rest: &&[u8]| about(row).contains(&(rest.len() as u64));
+    let rests: Vec<&[u8]> = without_first_fields(body).filter(may_be).collect();
+    let mut whole = rests
+        .iter()
+        .filter(|rest| Some(rest.len() as u64) == row.about.size);
+    if whole.any(|rest| row.sha256 == Some(sha256(rest))) {
+        return if row.by_import {
+            Bytes::Equal
+        } else {
+            Bytes::Like
+        };
+    }
+    let mut left = HASHED_MAX;
+    let like = rests.into_iter().any(|rest| {
+        left = left.saturating_sub(rest.len());
+        left > 0 && row.canonical == Some(canonical_hash(rest))
+    });
+    if like { Bytes::Like } else { Bytes::Other }
+}
+
 /// The sizes that a copy may have: a server that turns each LF into CRLF, or drops CRs, at most
-/// doubles or halves it.
+/// doubles or halves it, and Gmail puts fields in front.
 pub(super) fn about(row: &Row) -> RangeInclusive<u64> {
     let ours = row.about.size.unwrap_or(0);
-    (ours / 2).saturating_sub(16)..=ours * 2 + 16
+    (ours / 2).saturating_sub(16)..=(ours * 2 + 16).max(ours + TRACE_MAX)
 }

@@ -15,15 +15,17 @@ use super::decide::{self, Decision, Limits, decide};
 use super::dedup::{Copies, whose_copy};
 use super::index::TargetIndex;
 use super::reader::same_message_id;
+use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
 use super::settle::Outcome;
 use super::whose::Whose;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
+use crate::folder::Delivery;
 use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
-use crate::message::{Message, canonical_hash, sha256};
+use crate::message::{Discovered, Message, Time, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
-use crate::target::{Account, Policy};
+use crate::target::{Account, Policy, Road};
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone.
 const BATCH_BYTES: u64 = 8 << 20;
@@ -117,7 +119,7 @@ impl Engine {
         let Some((boxes, copies)) = self.look_where_it_goes(account, &mut batch)? else {
             return Ok(());
         };
-        self.settle_without_bytes(&mut batch, &copies)?;
+        self.settle_without_bytes(account, &mut batch, &copies)?;
         let messages = self.fetch(&mut batch)?;
         self.check_renumbering(&messages)?;
         let ids: Vec<RowId> = messages.iter().map(|(row, _)| row.id).collect();
@@ -185,11 +187,55 @@ impl Engine {
         Ok((boxes, copies))
     }
 
+    /// Puts a message on the road that it is to take; or says until when that rests.
+    fn choose_road(&self, account: &Account, parcel: &mut Parcel) -> Result<Option<Time>> {
+        let policy = account.policy();
+        let row = &parcel.row;
+        let by_import = self.is_to_be_imported(row)?;
+        let refused_by_append = row.by_import && row.detour.is_some();
+        let about = Discovered {
+            flags: parcel.intent.flags,
+            ..row.about.clone()
+        };
+        let wish = Wish {
+            by_import,
+            refused_by_append,
+            unfit: road::unfit(&about, &parcel.body, account.spot(), Utc::now()),
+            size: parcel.intent.size,
+        };
+        let append = policy.takes(Road::Append);
+        match road::way(wish, &self.import_standing(&policy)?, append) {
+            Way::Wait(until) => return Ok(Some(until)),
+            // What APPEND said is kept.
+            Way::Import(_) if refused_by_append => parcel.take_road(true),
+            Way::Import(detour) => self.take_detour(parcel, true, detour)?,
+            Way::Append(detour) => self.take_detour(parcel, false, detour)?,
+        }
+        Ok(None)
+    }
+
+    /// Does its folder want this message imported? Mail that was there before is not mail that comes.
+    fn is_to_be_imported(&self, row: &Row) -> Result<bool> {
+        let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
+        Ok(folder.delivery != Delivery::Append && self.ledger.step(|l| l.is_new_mail(row.id))?)
+    }
+
+    /// Until when a row waits that its road does not take now: its bytes need not be fetched for that.
+    fn waits_for_its_road(&self, account: &Account, row: &Row) -> Result<Option<Time>> {
+        let Standing::Rests(until) = self.import_standing(&account.policy())? else {
+            return Ok(None);
+        };
+        let fits = road::unfit(&row.about, b"", account.spot(), Utc::now()).is_none();
+        let waits = fits && self.is_to_be_imported(row)?;
+        Ok(waits.then_some(until))
+    }
+
     /// Settles rows that need no bytes: the target has them, the predecessor had copied them, or even their
     /// source says that they are more than may be carried. What is only more than the target takes is fetched
     /// all the same: sizes may lie (docs/servers.md 3.9), and its bytes decide.
     fn settle_without_bytes(
         &self,
+        account: &Account,
         batch: &mut Batch<'_>,
         copies: &HashMap<RowId, Copies>,
     ) -> Result<()> {
@@ -218,7 +264,12 @@ impl Engine {
                     batch.refuse(&row, error, &header)?;
                     continue;
                 }
-                Decision::Fetch { .. } => continue,
+                Decision::Fetch { .. } => {
+                    if let Some(until) = self.waits_for_its_road(account, &row)? {
+                        batch.settle(&row, self.held(until))?;
+                    }
+                    continue;
+                }
             };
             batch.settle(
                 &row,
@@ -241,7 +292,11 @@ impl Engine {
         boxes: &[IndexMailbox],
     ) -> Result<()> {
         let parcels = self.prepare(account, batch, messages, copies)?;
-        let end = self.send(account, batch, parcels, boxes);
+        let (by_import, mut by_append): (Vec<Parcel>, Vec<Parcel>) = parcels
+            .into_iter()
+            .partition(|parcel| parcel.road == Road::Import);
+        by_append.extend(self.send_by_import(account, batch, by_import, boxes)?);
+        let end = self.send(account, batch, by_append, boxes);
         if end.as_ref().is_err_and(|e| !e.own_limit) {
             return end;
         }
@@ -262,14 +317,18 @@ impl Engine {
     ) -> Result<Vec<Parcel>> {
         let mut parcels = Vec::with_capacity(messages.len());
         for (row, message) in messages {
-            let parcel = Parcel::new(row, message);
-            let row = &parcel.row;
-            if let Some(outcome) = self.recognise(account, &parcel, copies.get(&row.id))? {
-                batch.settle(row, outcome)?;
+            let mut parcel = Parcel::new(row, message);
+            let copies = copies.get(&parcel.row.id);
+            if let Some(outcome) = self.recognise(account, &parcel, copies)? {
+                batch.settle(&parcel.row, outcome)?;
+                continue;
+            }
+            if let Some(until) = self.choose_road(account, &mut parcel)? {
+                batch.settle(&parcel.row, self.held(until))?;
             } else if let Some(error) = self.not_taken(&account.policy(), &parcel) {
-                batch.refuse(row, error, &parcel.body)?;
+                batch.refuse(&parcel.row, parcel.with_detour(error), &parcel.body)?;
             } else {
-                self.remember_header(row.id, &parcel.body);
+                self.remember_header(parcel.row.id, &parcel.body);
                 parcels.push(parcel);
             }
         }

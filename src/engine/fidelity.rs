@@ -68,7 +68,7 @@ impl Engine {
                 || (flags.flagged && !kept.flagged)
         });
         // Gmail replaces other dates by its own (docs/gmail.md 3.3).
-        let date = sent.row.internal_date;
+        let date = sent.row.date_there();
         let redated = (Time::UNIX_EPOCH..=Utc::now()).contains(&date)
             && copy.internal_date.is_some_and(|kept| kept != date);
         if dropped {

@@ -32,6 +32,8 @@ struct Known {
     /// How far back the first look reaches, where a rule of its own says so.
     since: HashMap<FolderId, Since>,
     several: bool,
+    /// Mailboxes whose names cannot be read.
+    unreadable: usize,
     falls: HashMap<FolderId, Fall>,
 }
 
@@ -104,7 +106,10 @@ impl Engine {
         let known = lock(&self.folders.0).setup.clone();
         let listed = if !rules.inbox_alone() {
             match reader.session()?.folders() {
-                Ok(listed) => listed,
+                Ok((listed, unreadable)) => {
+                    self.say_unreadable(unreadable);
+                    listed
+                }
                 // What was listed before is looked at all the same.
                 Err(e) if e.scope() <= Scope::Message && known.is_some() => {
                     warn!(
@@ -169,8 +174,22 @@ impl Engine {
         Ok(folders)
     }
 
+    /// Once, and again when there are others.
+    fn say_unreadable(&self, names: usize) {
+        let before = std::mem::replace(&mut lock(&self.folders.0).unreadable, names);
+        if names > 0 && names != before {
+            warn!(
+                "mailboxes of the source are left out because their names cannot be read: {names}"
+            );
+        }
+    }
+
     fn say(&self, news: &FolderNews) -> Result<()> {
         match news {
+            FolderNews::New(folder) if self.ledger.step(|l| l.mailbox(folder.id))?.is_some() => {
+                let goes = self.ledger.step(|l| l.destination(folder.destination))?;
+                info!("{} is copied again, to {goes}", folder.shown());
+            }
             FolderNews::Remapped(folder)
                 if self.ledger.step(|l| l.mailbox(folder.id))?.is_some() =>
             {
@@ -263,7 +282,9 @@ impl Engine {
             for at in 0..unknown.len() {
                 let to = unknown[at];
                 let place = names.iter().position(|name| *name == to.wire);
-                if !place.is_some_and(|place| may_be(&standings[place])) {
+                if undecided.contains(&to.wire)
+                    || !place.is_some_and(|place| may_be(&standings[place]))
+                {
                     continue;
                 }
                 let same = self.has_its_messages(reader, &folder, &mailbox, to)?;
@@ -295,6 +316,10 @@ impl Engine {
         to: &Mapped,
     ) -> Result<Option<bool>> {
         let newest = self.ledger.step(|l| l.newest(mailbox.id))?;
+        if newest.is_empty() {
+            // Nothing tells it from any other.
+            return Ok(Some(false));
+        }
         let renamed = Folder {
             source: to.wire.clone(),
             name: to.name.clone(),
@@ -367,6 +392,7 @@ impl Listing {
             match setup.config.rules.mapping(&one) {
                 Mapping::Copied {
                     destination,
+                    delivery,
                     since,
                     asked,
                     ..
@@ -380,6 +406,7 @@ impl Listing {
                         wire: one.wire,
                         name: one.name,
                         destination,
+                        delivery,
                     });
                 }
                 Mapping::LeftOut(_) => {

@@ -11,6 +11,7 @@ use super::budget::{days, too_big};
 use super::decide::{self, Decision, Limits, decide};
 use super::dedup::Copies;
 use super::index::TargetIndex;
+use super::road::Standing;
 use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row, RowId};
@@ -100,8 +101,14 @@ impl Engine {
         let mut account = self.open_account()?;
         let target = account.policy();
         forecast.uploads_per_day = target.uploads_per_day;
+        // What is too big for one road takes the other.
+        let roads = match self.import_standing(&target)? {
+            Standing::None => vec![Road::Append],
+            _ => vec![Road::Append, Road::Import],
+        };
+        let largest = roads.into_iter().map(|road| target.takes(road).largest);
         let limits = Limits {
-            takes: target.takes(Road::Append).largest,
+            takes: largest.max().unwrap_or_default(),
             a_day,
         };
         let mut nameless = self.ledger.step(|l| l.delivered_nameless())?;

@@ -9,6 +9,7 @@ use chrono::{TimeDelta, Utc};
 use log::{debug, error, info, warn};
 
 use super::daemon::{CONFIG, DELIVER, SLACK, WATCH};
+use super::imports::IMPORT;
 use super::{Engine, FOR_EVER, lock};
 use crate::error::{Error, Fault, Result};
 use crate::text::{minute, span};
@@ -155,7 +156,10 @@ impl Engine {
     /// A run of these parts begins. The configuration does no work, so it gives no sign of life.
     pub(super) fn begin_run(&self, parts: &[&'static str], once: bool) -> Result<()> {
         self.once.store(once, Ordering::Relaxed);
-        let work = parts.iter().copied().filter(|p| *p != CONFIG);
+        let work = parts
+            .iter()
+            .copied()
+            .filter(|p| ![CONFIG, IMPORT].contains(p));
         self.heartbeat.begin(work);
         self.ledger.step(|l| l.run_begins(parts, Utc::now()))
     }
@@ -170,8 +174,8 @@ impl Engine {
             self.give(Sign::Alive);
         }
         if !well.is_empty() {
-            // The configuration promises nothing of its own: it is in order for as long as anything is.
-            well.push(CONFIG);
+            // These promise nothing of their own: they live for as long as anything does.
+            well.extend([CONFIG, IMPORT]);
         }
         self.ledger.step(|l| l.beat(&well, Utc::now()))?;
         // Somebody may have given failed messages another try, beside this run.
@@ -285,6 +289,7 @@ fn named(part: &str) -> &str {
         WATCH => "watching",
         DELIVER => "delivering",
         CONFIG => "the configuration",
+        IMPORT => "importing",
         other => other,
     }
 }

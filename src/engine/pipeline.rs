@@ -25,8 +25,8 @@ use super::settle::Outcome;
 use crate::error::{Charge, Error, Result, Scope};
 use crate::ledger::Ledger;
 use crate::message::{canonical_hash, has_bare_line_end, with_crlf};
-use crate::session::Appended;
-use crate::target::{Account, OnItsWay};
+use crate::session::{Appended, Appending};
+use crate::target::Account;
 use crate::wire::Sent;
 
 /// Messages on their way through one session at most: so many have to be looked for when it is lost.
@@ -43,7 +43,7 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// A message on its way.
 struct Sending<'p> {
     parcel: &'p Parcel,
-    way: OnItsWay,
+    way: Appending,
 }
 
 /// A message that was refused and may be sent once more.
@@ -162,9 +162,7 @@ impl<'p> Pipeline<'_, '_, 'p> {
     fn send(&mut self, parcel: &'p Parcel) {
         let (row, flags) = (&parcel.row, parcel.intent.flags);
         let body = Arc::clone(&parcel.body);
-        let sent = self
-            .account
-            .send(parcel.road, flags, row.internal_date, body);
+        let sent = self.account.send(flags, row.internal_date, body);
         match sent {
             Ok(way) => {
                 // From now on it may be in the target.
@@ -375,7 +373,7 @@ impl<'p> Pipeline<'_, '_, 'p> {
     fn send_alone(&mut self, parcel: &Parcel, body: Arc<Vec<u8>>) -> Appended {
         self.engine.promise_transfer(body.len() as u64);
         let (date, flags) = (parcel.row.internal_date, parcel.intent.flags);
-        let end = self.account.send_alone(parcel.road, flags, date, body);
+        let end = self.account.send_alone(flags, date, body);
         self.count_handed_over();
         end
     }

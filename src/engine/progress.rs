@@ -58,7 +58,8 @@ impl Counts {
     fn add_settled(&mut self, row: &Row, change: &Change) {
         let bytes = row.about.size.unwrap_or(0);
         match change {
-            Change::Delivered {
+            Change::Imported { .. }
+            | Change::Delivered {
                 proof: Proof::Appended,
                 ..
             } => self.delivered.add(bytes),
@@ -67,6 +68,7 @@ impl Counts {
             Change::Gone => self.gone.add(bytes),
             Change::Retry { .. }
             | Change::Later { .. }
+            | Change::Held { .. }
             | Change::Released { .. }
             | Change::PutOff { .. } => {}
         }
@@ -126,7 +128,10 @@ impl Counter {
 
     fn note_settled(&self, row: &Row, change: &Change) {
         let mut counting = lock(&self.0);
-        if !matches!(change, Change::Released { .. } | Change::PutOff { .. }) {
+        if !matches!(
+            change,
+            Change::Released { .. } | Change::Held { .. } | Change::PutOff { .. }
+        ) {
             counting.progress_at = Instant::now();
         }
         counting.counts.add_settled(row, change);

@@ -18,6 +18,7 @@ use crate::ledger::{IndexId, IndexMailbox, Place, Proof, Row, RowId, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
 use crate::target::Account;
+use crate::target::api::Asked;
 
 /// How long a message is looked for that may be one of the target which cannot be read.
 const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
@@ -62,6 +63,7 @@ impl Engine {
             engine: self,
             rows: Vec::new(),
         };
+        let marked = self.ask_for_imports(&mut batch, marked)?;
         for row in unmarked {
             self.settle_unmarked(&mut batch, &row)?;
         }
@@ -90,6 +92,36 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Asks the API what became of messages that were sent to it by a resumable upload. Returns the rows of which it does
+    /// not say that they arrived.
+    fn ask_for_imports(&self, batch: &mut Batch<'_>, rows: Vec<Row>) -> Result<Vec<Row>> {
+        let mut left = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some(upload) = self.unresolved.upload(row.id) else {
+                left.push(row);
+                continue;
+            };
+            match self.ask_api(|api, token| Ok(api.ask(token, &upload))) {
+                Ok(Asked::Done(receipt)) => {
+                    self.unresolved.remove(row.id);
+                    info!("{} did arrive", self.named(&row));
+                    self.note_arrived()?;
+                    let gm_msgid = receipt.msgid;
+                    batch.settle(&row, Outcome::Imported { gm_msgid })?;
+                }
+                Ok(Asked::Part(bytes)) => {
+                    debug!("{}: {bytes} bytes of it are there", self.named(&row));
+                    left.push(row);
+                }
+                Ok(Asked::Unknown(e)) | Err(e) => {
+                    debug!("{}: {}", self.named(&row), e.then("looking for it"));
+                    left.push(row);
+                }
+            }
+        }
+        Ok(left)
     }
 
     /// No mark: not a byte of it was sent. Where a worker panicked it goes alone next time, so that the message over
@@ -325,12 +357,13 @@ impl TargetIndex<'_> {
             .into_iter()
             .map(|d| (d.uid, d.internal_date))
             .collect();
-        let ours = |c: &Discovered| dates.get(&c.uid) == Some(&Some(row.internal_date));
+        let given = row.date_there();
+        let ours = |c: &Discovered| dates.get(&c.uid) == Some(&Some(given));
         let mut likely: Vec<&Discovered> = all
             .into_iter()
             .filter(|c| match dates.get(&c.uid) {
                 Some(Some(date)) => {
-                    *date == row.internal_date || sent_at.is_none_or(|at| *date >= at - CLOCK_SLACK)
+                    *date == given || sent_at.is_none_or(|at| *date >= at - CLOCK_SLACK)
                 }
                 // It does not tell its date.
                 Some(None) => true,
@@ -380,15 +413,16 @@ fn from_outside(candidate: &Discovered, outside: &Discovered, row: &Row, now: Ti
         return Seen::NotOurs;
     }
     let ours = Seen::Ours {
-        altered: outside.size != row.about.size,
+        altered: !row.by_import && outside.size != row.about.size,
     };
     if same_name(candidate, &row.about) {
         return ours;
     }
-    // Gmail replaces other dates by its own (docs/gmail.md 3.3).
-    let honoured = (Time::UNIX_EPOCH..=now).contains(&row.internal_date);
+    // Gmail replaces other dates by its own (docs/gmail.md 3.3), and reads the Date header of what is imported as it likes.
+    let given = row.date_there();
+    let honoured = !row.by_import && (Time::UNIX_EPOCH..=now).contains(&given);
     match outside.internal_date {
-        Some(date) if date == row.internal_date => ours,
+        Some(date) if date == given => ours,
         Some(_) if honoured => Seen::NotOurs,
         _ => Seen::NobodyCanTell,
     }

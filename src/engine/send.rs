@@ -1,4 +1,5 @@
-//! The APPENDs of a batch: intent on disk first, then effect, and what each end of it means.
+//! The APPENDs of a batch: intent on disk first, then effect, and what each end of it means. Not for what takes the
+//! other road (`by_import`).
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use log::{info, warn};
 
 use super::batch::Batch;
 use super::budget::limit_reached;
+use super::road::Standing;
 use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Charge, Error, Result, Scope};
@@ -34,12 +36,36 @@ impl Parcel {
             canonical,
             size: message.body.len() as u64,
             flags: message.about.flags,
+            by_import: false,
         };
         Parcel {
             row,
             road: Road::Append,
             body: Arc::new(message.body),
             intent,
+        }
+    }
+}
+
+impl Parcel {
+    pub(super) fn take_road(&mut self, by_import: bool) {
+        self.road = if by_import {
+            Road::Import
+        } else {
+            Road::Append
+        };
+        self.intent.by_import = by_import;
+        self.row.by_import = by_import;
+    }
+
+    /// What it is refused with on this road, with what the other road said of it.
+    pub(super) fn with_detour(&self, error: Error) -> Error {
+        match &self.row.detour {
+            Some(why) => Error {
+                message: format!("{} ({why})", error.message),
+                ..error
+            },
+            None => error,
         }
     }
 }
@@ -86,7 +112,7 @@ impl Engine {
         let end = self.send_marked(account, batch, &parcels[..marked], &mut upload);
         if upload.unsent > 0 {
             self.ledger
-                .step(|l| l.give_back(upload.unsent, upload.booked_at))?;
+                .step(|l| l.give_back(false, upload.unsent, upload.booked_at))?;
         }
         end?;
         match limit {
@@ -196,12 +222,23 @@ impl Engine {
     }
 
     fn settle_refused(&self, batch: &mut Batch<'_>, parcel: &Parcel, error: Error) -> Result<()> {
+        if is_about_size(&error)
+            && parcel.row.detour.is_none()
+            && self.import_standing(&self.known_target.policy())? != Standing::None
+        {
+            // Gmail's API takes bigger ones.
+            let why = format!("refused by APPEND: {}", error.message);
+            warn!("{}: {why}", self.named(&parcel.row));
+            self.ledger
+                .step(|l| l.note_detour(parcel.row.id, true, Some(&why)))?;
+            return batch.settle(&parcel.row, Outcome::NotBegun);
+        }
         let of_all = match error.reaction().charge {
             Charge::Attempt => self.note_refused(&parcel.row, &error),
             Charge::Failure => Ok(()),
             Charge::Nothing => Err(error.clone()),
         };
-        batch.refuse(&parcel.row, error, &parcel.body)?;
+        batch.refuse(&parcel.row, parcel.with_detour(error), &parcel.body)?;
         of_all
     }
 
@@ -225,4 +262,9 @@ impl Engine {
         }
         Err(error)
     }
+}
+
+/// A refusal that names the size of the message (RFC 7889).
+fn is_about_size(error: &Error) -> bool {
+    error.message.to_lowercase().contains("[toobig]")
 }

@@ -18,6 +18,10 @@ pub(super) enum Outcome {
         place: Option<Place>,
         altered: bool,
     },
+    /// Gmail's API took it, and gave this number.
+    Imported { gm_msgid: u64 },
+    /// Its road is not to be taken before this moment.
+    Held { until: Time, why: String },
     /// The target does not have it: it answered NO or BAD, but not a "temporary" NO after it had the literal. Or it was
     /// not even asked.
     Refused {
@@ -90,6 +94,8 @@ pub(super) fn settle(
             place,
             altered,
         },
+        Outcome::Imported { gm_msgid } => Change::Imported { gm_msgid },
+        Outcome::Held { until, why } => Change::Held { at: until, why },
         Outcome::Refused {
             error,
             sender,
@@ -246,6 +252,8 @@ mod tests {
             canonical: None,
             destination: crate::folder::DestinationId(1),
             mark: None,
+            by_import: false,
+            detour: None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::lock;
 use crate::error::Error;
 use crate::ledger::{Row, RowId};
 use crate::target::Policy;
+use crate::target::api::Upload;
 
 #[derive(Default)]
 pub(super) struct Unresolved {
@@ -25,6 +26,8 @@ struct Open {
     looked: bool,
     /// It may be a message of the target that cannot be read.
     hidden: bool,
+    /// The resumable upload that it was sent with: Gmail's API knows what became of it.
+    upload: Option<Upload>,
     /// It has no Message-ID or no Date: a target that merges copies would not know a second one for the same message.
     anonymous: bool,
 }
@@ -36,6 +39,7 @@ impl Open {
             why,
             looked: false,
             hidden: false,
+            upload: None,
             anonymous: row.is_anonymous(),
         }
     }
@@ -49,6 +53,20 @@ impl Unresolved {
     /// Nobody saw how this row's APPEND ended: its time counts from now.
     pub(super) fn add(&self, row: &Row, why: Error) {
         self.rows().insert(row.id, Open::new(row, Some(why)));
+    }
+
+    /// The same of a row that was sent through Gmail's API.
+    pub(super) fn add_import(&self, row: &Row, why: Error, upload: Option<Upload>) {
+        let open = Open {
+            upload,
+            ..Open::new(row, Some(why))
+        };
+        self.rows().insert(row.id, open);
+    }
+
+    /// The upload by which this row was sent.
+    pub(super) fn upload(&self, id: RowId) -> Option<Upload> {
+        self.rows().get(&id)?.upload.clone()
     }
 
     /// Takes in the rows in flight that no worker holds. For those that were not known, time counts from now.

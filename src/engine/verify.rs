@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::Engine;
@@ -35,6 +35,7 @@ impl TargetIndex<'_> {
         } else {
             waiting
         };
+        let waiting = self.place_imported(waiting, now)?;
         let mut refuted = Vec::new();
         for (mailbox, sent) in by_mailbox(waiting) {
             let name = match mailbox {
@@ -46,6 +47,59 @@ impl TargetIndex<'_> {
             }
         }
         Ok(refuted)
+    }
+
+    /// Finds out where copies of what was imported lie, of which Gmail's API gave the number alone. Those that are to be
+    /// seen soon are left for another look; one that is not there after that was moved by its owner, or lies where IMAP
+    /// does not show it.
+    fn place_imported(
+        &mut self,
+        mut waiting: Vec<Verification>,
+        now: Time,
+    ) -> Result<Vec<Verification>> {
+        let is_import = |w: &Verification| w.row.by_import && w.place.is_none();
+        if !waiting.iter().any(is_import) {
+            return Ok(waiting);
+        }
+        self.refresh()?;
+        for one in waiting.iter_mut().filter(|w| is_import(w)) {
+            if let Some(number) = one.row.about.gm_msgid {
+                one.place = self.engine.ledger.step(|l| l.place_of_number(number))?;
+            }
+        }
+        let patience = self.account.policy().late_commit(false);
+        let patience = TimeDelta::from_std(patience).unwrap_or_default();
+        let may_come = |w: &Verification| w.delivered_at.is_some_and(|at| now - at < patience);
+        waiting.retain(|w| !(is_import(w) && may_come(w)));
+        self.forget_what_left_spam()?;
+        Ok(waiting)
+    }
+
+    /// What was imported and lay in Spam may have been taken out of it by its owner.
+    fn forget_what_left_spam(&mut self) -> Result<()> {
+        let Some(junk) = self.account.junk().map(str::to_string) else {
+            return Ok(());
+        };
+        let there = self.engine.ledger.step(|l| {
+            l.note_junk(&junk)?;
+            l.imported_in_spam()
+        })?;
+        let Some(first) = there.first() else {
+            return Ok(());
+        };
+        let known = self.engine.ledger.step(|l| l.index_known(&junk))?;
+        let Some(index) = known.filter(|index| index.id == first.mailbox) else {
+            return Ok(());
+        };
+        for set in there.chunks(SET_MAX) {
+            let uids: Vec<Uid> = set.iter().map(|place| place.uid).collect();
+            let still = self.dated(&index, &uids)?;
+            let gone = set.iter().filter(|p| !still.iter().any(|d| d.uid == p.uid));
+            for place in gone {
+                self.engine.ledger.step(|l| l.index_forget(*place))?;
+            }
+        }
+        Ok(())
     }
 
     /// What lies now where a copy lay before its mailbox went back is no copy of ours. True where that was looked for.
@@ -164,6 +218,11 @@ impl TargetIndex<'_> {
         };
         let (bytes, found) = compared(row, &body);
         let other = bytes == Bytes::Other;
+        if other && row.by_import && !known {
+            // Gmail's API gave it this number, and nothing had that before.
+            self.engine.note_bytes_differ(sent, &body, false);
+            return Ok(ours(true, false));
+        }
         // What was there before it was sent was looked at then, and found to be another message.
         let named =
             other && !there_before && self.is_kept_under_its_name(&index, sent, copy.uid)?;

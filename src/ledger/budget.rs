@@ -15,6 +15,10 @@ const DAY: TimeDelta = TimeDelta::hours(24);
 /// One part in so many of a day's bytes is kept for new mail.
 const KEPT: u64 = 10;
 
+/// Where the bytes of a road are booked: Gmail counts those of its API by themselves (docs/gmail-import.md 5).
+pub(super) const BY_APPEND: &str = "upload";
+pub(super) const BY_IMPORT: &str = "upload_by_import";
+
 /// How much of a daily limit is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
@@ -43,8 +47,13 @@ impl Room {
         days.saturating_sub(1)
     }
 
-    pub(super) fn of(db: &Connection, limit: u64, now: Time) -> rusqlite::Result<Room> {
-        let sent = uploaded_in_a_day(db, now)?;
+    pub(super) fn of(
+        db: &Connection,
+        booked: &str,
+        limit: u64,
+        now: Time,
+    ) -> rusqlite::Result<Room> {
+        let sent = in_a_day(db, booked, now)?;
         Ok(Room { limit, sent })
     }
 }
@@ -52,14 +61,15 @@ impl Room {
 impl Ledger {
     /// So many bytes more are about to be sent.
     pub fn book(&mut self, bytes: u64, now: Time) -> Result<()> {
-        self.write(|t| book(t, bytes, now))
+        self.write(|t| book(t, BY_APPEND, bytes, now))
     }
 
-    /// So many of the bytes that were booked then were not sent.
-    pub fn give_back(&mut self, bytes: u64, booked: Time) -> Result<()> {
+    /// So many of the bytes that were booked then, for this road, were not sent.
+    pub fn give_back(&mut self, by_import: bool, bytes: u64, booked: Time) -> Result<()> {
         self.write(|t| {
+            let at = if by_import { BY_IMPORT } else { BY_APPEND };
             t.execute(
-                "UPDATE upload SET bytes = max(bytes - ?2, 0) WHERE hour = ?1",
+                &format!("UPDATE {at} SET bytes = max(bytes - ?2, 0) WHERE hour = ?1"),
                 params![hour_text(booked), bytes],
             )?;
             Ok(())
@@ -68,7 +78,7 @@ impl Ledger {
 
     /// How much of a daily limit is used now.
     pub fn room(&self, limit: u64, now: Time) -> Result<Room> {
-        self.read(|db| Room::of(db, limit, now))
+        self.read(|db| Room::of(db, BY_APPEND, limit, now))
     }
 
     /// Bytes sent to the target in the last 24 hours.
@@ -77,9 +87,16 @@ impl Ledger {
     }
 }
 
-pub(super) fn book(t: &Transaction<'_>, bytes: u64, now: Time) -> rusqlite::Result<()> {
+pub(super) fn book(
+    t: &Transaction<'_>,
+    booked: &str,
+    bytes: u64,
+    now: Time,
+) -> rusqlite::Result<()> {
     t.execute(
-        "INSERT INTO upload (hour, bytes) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes",
+        &format!(
+            "INSERT INTO {booked} (hour, bytes) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes"
+        ),
         params![hour_text(now), bytes],
     )?;
     Ok(())
@@ -89,11 +106,16 @@ pub(super) fn hour_text(t: Time) -> String {
     t.format("%Y-%m-%dT%H").to_string()
 }
 
-/// Bytes sent to the target in the last 24 hours; the hour in which they begin counts whole. What a
-/// clock that was set back has written of the future would count for as long as that lasts.
+/// Bytes sent to the target by APPEND in the last 24 hours.
 pub(super) fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<u64> {
+    in_a_day(db, BY_APPEND, now)
+}
+
+/// The hour in which the day begins counts whole. What a clock that was set back has written of the future would count
+/// for as long as that lasts.
+fn in_a_day(db: &Connection, booked: &str, now: Time) -> rusqlite::Result<u64> {
     db.query_row(
-        "SELECT coalesce(sum(bytes), 0) FROM upload WHERE hour BETWEEN ?1 AND ?2",
+        &format!("SELECT coalesce(sum(bytes), 0) FROM {booked} WHERE hour BETWEEN ?1 AND ?2"),
         [hour_text(now - DAY), hour_text(now)],
         |r| r.get(0),
     )

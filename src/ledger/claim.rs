@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Transaction, params};
 
-use super::budget::{Room, hour_text, uploaded_in_a_day};
+use super::budget::{BY_APPEND, Room, hour_text, uploaded_in_a_day};
 use super::imported::another_first;
 use super::open::Ledger;
 use super::row::{COLUMNS, Row, row, rows};
@@ -44,11 +44,10 @@ struct Pick {
 
 impl Ledger {
     /// Takes the next rows, newest first, and counts an attempt for each. They are of one mailbox and go into one.
-    /// Never two of one
-    /// Message-ID in flight, nor two without one and of one size; a row whose last attempt ended
-    /// unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch
-    /// for, the one with the lowest UID goes first. While rows are put behind the others, one row at
-    /// a time, so that they wait for no more than that.
+    /// Never two of one Message-ID in flight, nor two without one and of one size; a row whose last attempt
+    /// ended unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch for,
+    /// the one with the lowest UID goes first. While rows are put behind the others, one row at a time, so
+    /// that they wait for no more than that.
     pub fn claim(&mut self, claim: Claim, now: Time) -> Result<Vec<Row>> {
         self.write(|t| Ok(take(t, claim, None, now)?.rows))
     }
@@ -71,7 +70,7 @@ impl Ledger {
     /// first, whatever its date; while some waits that does not fit, nothing else does.
     pub fn claim_within(&mut self, limit: u64, claim: Claim, now: Time) -> Result<Claimed> {
         self.write(|t| {
-            let room = Room::of(t, limit, now)?;
+            let room = Room::of(t, BY_APPEND, limit, now)?;
             take(t, claim, Some(room), now)
         })
     }

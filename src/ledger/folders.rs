@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params
 use super::open::Ledger;
 use super::value::MailboxId;
 use crate::error::{Error, Result};
-use crate::folder::{Destination, DestinationId, Folder, FolderId, Spot};
+use crate::folder::{Delivery, Destination, DestinationId, Folder, FolderId, Spot};
 use crate::message::{Time, time_text};
 
 /// A mailbox that the source lists and that the configuration wants.
@@ -19,6 +19,7 @@ pub struct Mapped {
     pub wire: String,
     pub name: String,
     pub destination: Destination,
+    pub delivery: Delivery,
 }
 
 /// What a listing changed.
@@ -33,6 +34,9 @@ pub enum FolderNews {
     Absent(Folder),
 }
 
+/// What `folder_row` reads of a folder `f`.
+const FOLDER: &str = "f.id, f.source, f.name, f.destination_id, f.by_import, f.never_mark_spam";
+
 struct Known {
     folder: Folder,
     mapped: DestinationId,
@@ -45,8 +49,7 @@ impl Ledger {
     pub fn folders(&self) -> Result<Vec<Folder>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT id, source, name, destination_id FROM folder WHERE copied = 1 AND absent_since IS NULL
-                  ORDER BY name <> 'INBOX', id",
+                &format!("SELECT {FOLDER} FROM folder f WHERE copied = 1 AND absent_since IS NULL ORDER BY name <> 'INBOX', id"),
             )?
             .query_map([], folder_row)?
             .collect()
@@ -64,9 +67,9 @@ impl Ledger {
     /// All folders that there ever were, those first that are copied.
     pub fn all_folders(&self) -> Result<Vec<Folder>> {
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT id, source, name, destination_id FROM folder ORDER BY copied = 0, name <> 'INBOX', id",
-            )?
+            db.prepare_cached(&format!(
+                "SELECT {FOLDER} FROM folder f ORDER BY copied = 0, name <> 'INBOX', id"
+            ))?
             .query_map([], folder_row)?
             .collect()
         })
@@ -83,9 +86,9 @@ impl Ledger {
     /// The folder that an incarnation of a mailbox belongs to.
     pub fn folder_of(&self, mailbox: MailboxId) -> Result<Folder> {
         let folder = self.read(|db| {
-            db.prepare_cached(
-                "SELECT f.id, f.source, f.name, f.destination_id FROM mailbox b JOIN folder f ON f.id = b.folder_id WHERE b.id = ?1",
-            )?
+            db.prepare_cached(&format!(
+                "SELECT {FOLDER} FROM mailbox b JOIN folder f ON f.id = b.folder_id WHERE b.id = ?1"
+            ))?
             .query_row([mailbox], folder_row)
             .optional()
         })?;
@@ -120,14 +123,21 @@ impl Ledger {
                     Some(before) => {
                         let moved = before.mapped != destination;
                         let goes = if moved { destination } else { before.folder.destination };
-                        if moved || !before.copied || before.absent || before.folder.name != mapped.name {
+                        let folder = Folder {
+                            name: mapped.name.clone(),
+                            destination: goes,
+                            delivery: mapped.delivery,
+                            ..before.folder.clone()
+                        };
+                        if moved || !before.copied || before.absent || before.folder != folder {
+                            let (by_import, never_mark_spam) = columns(mapped.delivery);
                             t.prepare_cached(
-                                "UPDATE folder SET name = ?2, destination_id = ?3, mapped_id = ?4, copied = 1, absent_since = NULL
+                                "UPDATE folder SET name = ?2, destination_id = ?3, mapped_id = ?4, copied = 1, absent_since = NULL,
+                                        by_import = ?5, never_mark_spam = ?6
                                   WHERE id = ?1",
                             )?
-                            .execute(params![before.folder.id, mapped.name, goes, destination])?;
+                            .execute(params![folder.id, mapped.name, goes, destination, by_import, never_mark_spam])?;
                         }
-                        let folder = Folder { name: mapped.name.clone(), destination: goes, ..before.folder };
                         if !before.copied || before.absent {
                             news.push(FolderNews::New(folder));
                         } else if moved {
@@ -135,15 +145,18 @@ impl Ledger {
                         }
                     }
                     None => {
+                        let (by_import, never_mark_spam) = columns(mapped.delivery);
                         t.prepare_cached(
-                            "INSERT INTO folder (source, name, destination_id, mapped_id) VALUES (?1, ?2, ?3, ?3)",
+                            "INSERT INTO folder (source, name, destination_id, mapped_id, by_import, never_mark_spam)
+                             VALUES (?1, ?2, ?3, ?3, ?4, ?5)",
                         )?
-                        .execute(params![mapped.wire, mapped.name, destination])?;
+                        .execute(params![mapped.wire, mapped.name, destination, by_import, never_mark_spam])?;
                         news.push(FolderNews::New(Folder {
                             id: FolderId(t.last_insert_rowid()),
                             source: mapped.wire.clone(),
                             name: mapped.name.clone(),
                             destination,
+                            delivery: mapped.delivery,
                         }));
                     }
                 }
@@ -189,13 +202,13 @@ impl Ledger {
     /// The folders that the source has not listed since this moment, and in which something waits.
     pub fn absent_folders(&self, since: Time) -> Result<Vec<Folder>> {
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT f.id, f.source, f.name, f.destination_id FROM folder f
-                  WHERE f.absent_since <= ?1 AND EXISTS
-                    (SELECT 1 FROM mailbox b CROSS JOIN message m INDEXED BY message_waiting
-                         ON m.mailbox_id = b.id AND m.status = 'pending'
-                      WHERE b.folder_id = f.id)",
-            )?
+            db.prepare_cached(&format!(
+                "SELECT {FOLDER} FROM folder f
+                      WHERE f.absent_since <= ?1 AND EXISTS
+                        (SELECT 1 FROM mailbox b CROSS JOIN message m INDEXED BY message_waiting
+                             ON m.mailbox_id = b.id AND m.status = 'pending'
+                          WHERE b.folder_id = f.id)"
+            ))?
             .query_map([time_text(since)], folder_row)?
             .collect()
         })
@@ -217,9 +230,9 @@ impl Ledger {
 }
 
 fn known(t: &Transaction<'_>) -> rusqlite::Result<HashMap<String, Known>> {
-    t.prepare_cached(
-        "SELECT id, source, name, destination_id, mapped_id, copied, absent_since IS NOT NULL AS absent FROM folder",
-    )?
+    t.prepare_cached(&format!(
+        "SELECT {FOLDER}, f.mapped_id, f.copied, f.absent_since IS NOT NULL AS absent FROM folder f"
+    ))?
     .query_map([], |r| {
         let folder = folder_row(r)?;
         let known = Known {
@@ -267,5 +280,20 @@ fn folder_row(r: &SqlRow<'_>) -> rusqlite::Result<Folder> {
         source: r.get("source")?,
         name: r.get("name")?,
         destination: r.get("destination_id")?,
+        delivery: if r.get("by_import")? {
+            Delivery::Import {
+                never_mark_spam: r.get("never_mark_spam")?,
+            }
+        } else {
+            Delivery::Append
+        },
     })
+}
+
+/// How a road stands in the columns of a folder: `by_import`, `never_mark_spam`.
+fn columns(delivery: Delivery) -> (bool, bool) {
+    match delivery {
+        Delivery::Append => (false, false),
+        Delivery::Import { never_mark_spam } => (true, never_mark_spam),
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
 use super::open::Ledger;
-use super::row::Place;
+use super::row::{LOOKED_AT, Place};
 use super::value::{IndexId, time};
 use crate::error::Result;
 use crate::message::{Discovered, MessageId, Time, Uid, UidValidity, time_text};
@@ -160,18 +160,18 @@ impl Ledger {
         count: usize,
     ) -> Result<Vec<Witness>> {
         self.read(|db| {
-            db.prepare_cached(
+            db.prepare_cached(&format!(
                 "SELECT * FROM (SELECT uid, message_id_hash, date_header FROM gmail_message
                                  WHERE mailbox_id = ?1 AND uid < ?3 AND message_id_hash IS NOT NULL
                                  ORDER BY uid DESC LIMIT ?4)
                  UNION
-                 SELECT * FROM (SELECT gmail_uid, message_id_hash, date_header FROM message
+                 SELECT * FROM (SELECT gmail_uid, message_id_hash, date_header FROM message m
                                  WHERE gmail_mailbox = ?1 AND gmail_uid < ?3 AND gmail_uid_validity = ?2
                                    AND message_id_hash IS NOT NULL AND superseded_by IS NULL AND altered = 0
-                                   AND (proof <> 'appended' OR verified_at IS NOT NULL)
+                                   AND {LOOKED_AT}
                                  ORDER BY gmail_uid DESC LIMIT ?4)
                  ORDER BY 1 DESC",
-            )?
+            ))?
             .query_map(
                 params![index.id, index.uid_validity, below, count as u64],
                 |r| {

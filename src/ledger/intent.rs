@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::budget::{Room, book};
+use super::budget::{BY_APPEND, BY_IMPORT, Room, book};
 use super::open::Ledger;
 use super::row::not_in_flight;
 use super::value::{IndexId, MarkId, RowId, time};
@@ -19,6 +19,8 @@ pub struct Intent {
     /// In bytes; RFC822.SIZE may have lied.
     pub size: u64,
     pub flags: Flags,
+    /// It is about to be sent through Gmail's API, else by APPEND.
+    pub by_import: bool,
 }
 
 /// Where resolution begins to look, in one index mailbox.
@@ -32,8 +34,8 @@ pub struct Mark {
 impl Ledger {
     /// Puts the intent on disk before the first byte of an APPEND: what will be sent of each row,
     /// and where resolution would begin to look. With `limit` no more than so many bytes in any 24
-    /// hours: returns how many of the intents may be carried out, from the first on; their bytes
-    /// are booked.
+    /// hours by each road: returns how many of the intents may be carried out, from the first on; their bytes
+    /// are booked. All of them go by one road.
     pub fn mark(
         &mut self,
         intents: &[Intent],
@@ -53,11 +55,13 @@ impl Ledger {
                 )?;
             }
             let mut set = t.prepare_cached(
-                "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6
+                "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6, by_import = ?7
                   WHERE id = ?1 AND status = 'in_flight'",
             )?;
+            let by_import = intents.first().is_some_and(|i| i.by_import);
+            let booked = if by_import { BY_IMPORT } else { BY_APPEND };
             let room = match limit {
-                Some(limit) => Some(Room::of(t, limit, now)?),
+                Some(limit) => Some(Room::of(t, booked, limit, now)?),
                 None => None,
             };
             let mut bytes = 0;
@@ -81,14 +85,26 @@ impl Ledger {
                     i.canonical,
                     i.size,
                     i.flags.to_string(),
-                    mark
+                    mark,
+                    i.by_import
                 ])? != 1
                 {
                     return Err(not_in_flight());
                 }
             }
-            book(t, bytes, now)?;
+            book(t, booked, bytes, now)?;
             Ok(allowed)
+        })
+    }
+
+    /// The road that a message takes next, and why where it is not its folder's.
+    pub fn note_detour(&mut self, row: RowId, by_import: bool, why: Option<&str>) -> Result<()> {
+        self.write(|t| {
+            t.execute(
+                "UPDATE message SET by_import = ?2, detour = ?3 WHERE id = ?1",
+                params![row, by_import, why],
+            )?;
+            Ok(())
         })
     }
 

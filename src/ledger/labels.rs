@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::folders::destination;
 use super::index::FREE;
 use super::open::Ledger;
-use super::row::{Place, Proof, place_of};
+use super::row::{LOOKED_AT, Place, Proof, place_of};
 use super::value::RowId;
 use crate::error::Result;
 use crate::folder::{Destination, DestinationId, SpecialUse, Spot};
@@ -31,8 +31,7 @@ impl Ledger {
     pub fn owes_labels(&self) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM label_owed o CROSS JOIN message m ON m.id = o.message_id
-                  WHERE m.proof <> 'appended' OR m.verified_at IS NOT NULL)",
+                &format!("SELECT EXISTS (SELECT 1 FROM label_owed o CROSS JOIN message m ON m.id = o.message_id WHERE {LOOKED_AT})"),
             )?
             .query_row([], |r| r.get(0))
         })
@@ -41,14 +40,14 @@ impl Ledger {
     /// Copies that lack labels, so many at the most, of the rows after this one in their order.
     pub fn labels_owed(&self, most: usize, after: RowId) -> Result<Vec<Debt>> {
         self.read(|db| {
-            let mut query = db.prepare_cached(
+            let mut query = db.prepare_cached(&format!(
                 "SELECT o.message_id AS id, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.gm_msgid, b.name AS mailbox,
                         json_group_array(o.label) AS labels
                    FROM label_owed o CROSS JOIN message m ON m.id = o.message_id
                    LEFT JOIN gmail_mailbox b ON b.id = m.gmail_mailbox
-                  WHERE o.message_id > ?2 AND (m.proof <> 'appended' OR m.verified_at IS NOT NULL)
+                  WHERE o.message_id > ?2 AND {LOOKED_AT}
                   GROUP BY o.message_id ORDER BY o.message_id LIMIT ?1",
-            )?;
+            ))?;
             let rows = query.query_map(params![most as i64, after], |r| {
                 let labels: String = r.get("labels")?;
                 let labels: Vec<String> = serde_json::from_str(&labels).unwrap_or_default();
@@ -141,8 +140,9 @@ pub(super) fn owe(t: &Transaction<'_>, id: RowId, proof: Proof) -> rusqlite::Res
     match proof {
         Proof::Appended | Proof::Merged => add(t, id, &labels(&own)),
         Proof::Found if sent => add(t, id, &labels(&own)),
-        Proof::Found if own.label_found => add(t, id, &all(&own)),
-        Proof::Found | Proof::Imported => Ok(()),
+        Proof::Found if own.label_found => add(t, id, &for_found(&own)),
+        // An import gives all of them.
+        Proof::Found | Proof::Imported | Proof::ImportedByApi => Ok(()),
         Proof::Same => {
             let Some((twin, found, theirs)) = twin(t, id)? else {
                 return Ok(());
@@ -153,7 +153,7 @@ pub(super) fn owe(t: &Transaction<'_>, id: RowId, proof: Proof) -> rusqlite::Res
             // Of a copy that was there before nobody knows what it has: to give a label twice does no harm.
             let theirs = theirs.filter(|_| !found);
             let has = theirs.map(|theirs| all(&theirs)).unwrap_or_default();
-            let mut lacks = all(&own);
+            let mut lacks = if found { for_found(&own) } else { all(&own) };
             lacks.retain(|label| !has.contains(label));
             add(t, twin, &lacks)
         }
@@ -195,6 +195,13 @@ fn all(of: &Destination) -> Vec<Spot> {
             all.push(of.spot.clone());
         }
     }
+    all
+}
+
+/// Those for a copy that was there before: what its owner has archived is not put back into the inbox.
+fn for_found(of: &Destination) -> Vec<Spot> {
+    let mut all = all(of);
+    all.retain(|label| *label != Spot::Inbox);
     all
 }
 

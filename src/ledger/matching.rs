@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::intent::forget_marks;
 use super::open::{Ledger, Reach};
-use super::row::{COLUMNS, Place, Proof, Row, place_of, row};
+use super::row::{COLUMNS, Place, Proof, Row, UNVERIFIED, place_of, row};
 use super::value::{IndexId, RowId, time_or_null};
 use crate::error::{Error, Result};
 use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, time_text};
@@ -15,7 +15,8 @@ use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, time_text};
 /// A row `m` that is delivered by a proof of its own, looked at where that needs a look. One whose proof
 /// is that another row was delivered vouches for nobody: two of them could vouch for each other.
 const BY_ITSELF: &str = "m.status = 'delivered' AND m.superseded_by IS NULL
-    AND (m.proof IN ('found', 'imported', 'merged') OR (m.proof = 'appended' AND m.verified_at IS NOT NULL))";
+    AND (m.proof IN ('found', 'imported', 'merged')
+         OR (m.proof IN ('appended', 'imported_by_api') AND m.verified_at IS NOT NULL))";
 /// A row `m` that may be the one a message of the target is a copy of, when it has the Message-ID (?1)
 /// and Date (?2) of another (?3): unless its message is known to be gone.
 const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> ?3
@@ -110,7 +111,7 @@ impl Ledger {
                             EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}
                                        AND {stands_for}),
                             EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                                       AND m.status = 'delivered' AND m.proof = 'appended' AND m.verified_at IS NULL AND {stands_for})"
+                                       AND m.status = 'delivered' AND {UNVERIFIED} AND {stands_for})"
                 ))?
                 .query_row(params![sha256, id], |r| r.try_into())?;
             Ok(match before {
@@ -269,7 +270,7 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.altered, m.delivered_at
-                   FROM message m WHERE m.proof = 'appended' AND m.verified_at IS NULL",
+                   FROM message m WHERE {UNVERIFIED}",
             ))?
             .query_map([], |r| {
                 Ok(Verification {

@@ -39,6 +39,10 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
         "V4__destinations",
         include_str!("../../migrations/V4__destinations.sql"),
     ),
+    (
+        "V5__import",
+        include_str!("../../migrations/V5__import.sql"),
+    ),
 ];
 
 /// Name and text of each migration, in order.

@@ -2,9 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::by_import::IN_SPAM;
 use super::heartbeat::{Part, parts};
 use super::open::Ledger;
-use super::row::Status;
+use super::row::{Proof, Status};
 use super::value::{RowId, time, time_or_null};
 use crate::error::Result;
 use crate::message::{Time, time_text};
@@ -17,6 +18,8 @@ pub struct Summary {
     pub delivered: u64,
     /// Of these, since the moment that was asked for.
     pub delivered_since: u64,
+    /// Of what was delivered, what was imported and lies in Gmail's Spam.
+    pub in_spam: u64,
     pub failed: u64,
     pub skipped: u64,
     pub gone: u64,
@@ -90,6 +93,7 @@ impl Ledger {
                 in_flight: count("status = 'in_flight'")?,
                 delivered: count("status = 'delivered' AND superseded_by IS NULL")?,
                 failed: count("status = 'failed' AND superseded_by IS NULL")?,
+                in_spam: db.query_row(&format!("SELECT count(*) FROM {IN_SPAM}"), [], |r| r.get(0))?,
                 parts: parts(&db)?,
                 ..Summary::default()
             };
@@ -109,14 +113,17 @@ impl Ledger {
                 [time_text(since)],
                 |r| r.get(0),
             )?;
-            s.last_delivered_at = db
-                .query_row(
-                    "SELECT delivered_at FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
-                      ORDER BY delivered_at DESC LIMIT 1",
-                    [],
-                    |r| time(r, 0),
-                )
-                .optional()?;
+            for road in [Proof::Appended, Proof::ImportedByApi] {
+                let last = db
+                    .query_row(
+                        "SELECT delivered_at FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND proof = ?1
+                          ORDER BY delivered_at DESC LIMIT 1",
+                        [road],
+                        |r| time(r, 0),
+                    )
+                    .optional()?;
+                s.last_delivered_at = s.last_delivered_at.max(last);
+            }
             Ok(s)
         })
     }

@@ -6,7 +6,9 @@ use rusqlite::{Connection, Params, Row as SqlRow};
 use super::value::{IndexId, MailboxId, MarkId, RowId, time, time_or_null};
 use crate::error::shown;
 use crate::folder::DestinationId;
-use crate::message::{CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity};
+use crate::message::{
+    CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, date_header_time,
+};
 
 /// A row, as delivery needs it.
 #[derive(Clone, Debug)]
@@ -28,12 +30,25 @@ pub struct Row {
     pub mark: Option<MarkId>,
     /// Where its message goes.
     pub destination: DestinationId,
+    /// It was last sent through Gmail's API: its copy has lines of Gmail's own in front.
+    pub by_import: bool,
+    /// Why it does not take the road of its folder.
+    pub detour: Option<String>,
 }
 
 impl Row {
     /// Has it no Message-ID or no Date?
     pub fn is_anonymous(&self) -> bool {
         self.about.message_id.is_none() || self.about.date.is_none()
+    }
+
+    /// The date that the road by which it was last sent gives its copy: what is imported has that of its Date header
+    /// (docs/gmail-import.md 3).
+    pub fn date_there(&self) -> Time {
+        let header = self.about.date.as_deref().filter(|_| self.by_import);
+        header
+            .and_then(date_header_time)
+            .unwrap_or(self.internal_date)
     }
 }
 
@@ -94,6 +109,8 @@ impl ToSql for Status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     Appended,
+    /// Gmail's API said yes to our import, and gave its number.
+    ImportedByApi,
     Found,
     /// An imported Message-ID vouches for it.
     Imported,
@@ -107,6 +124,7 @@ impl Proof {
     pub fn name(self) -> &'static str {
         match self {
             Proof::Appended => "appended",
+            Proof::ImportedByApi => "imported_by_api",
             Proof::Found => "found",
             Proof::Imported => "imported",
             Proof::Same => "same",
@@ -131,7 +149,7 @@ pub struct Place {
 }
 
 pub(super) const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
-    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at, m.destination_id";
+    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at, m.destination_id, m.by_import, m.detour";
 
 pub(super) fn rows(
     db: &Connection,
@@ -144,6 +162,13 @@ pub(super) fn rows(
     .query_map(args, row)?
     .collect()
 }
+
+/// A row `m` whose copy the target said yes to, and nobody has looked at.
+pub(super) const UNVERIFIED: &str =
+    "m.proof IN ('appended', 'imported_by_api') AND m.verified_at IS NULL";
+/// A row `m` whose copy was looked at, where that is needed.
+pub(super) const LOOKED_AT: &str =
+    "(m.proof NOT IN ('appended', 'imported_by_api') OR m.verified_at IS NOT NULL)";
 
 /// From `COLUMNS`.
 pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
@@ -172,6 +197,8 @@ pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
         canonical: r.get("canonical")?,
         mark: r.get("mark_id")?,
         destination: r.get("destination_id")?,
+        by_import: r.get("by_import")?,
+        detour: r.get("detour")?,
     })
 }
 

@@ -8,10 +8,10 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::imported::use_up;
 use super::inherit::become_one;
 use super::labels::owe;
-use super::open::Ledger;
+use super::open::{Ledger, Reach};
 use super::row::{Place, Proof, Row, Status, not_in_flight, rows};
 use super::value::{MailboxId, RowId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result};
 use crate::message::{CanonicalHash, Discovered, Sha256, Time, Uid, time_text};
 use crate::text::shell_word;
 
@@ -23,6 +23,8 @@ pub enum Change {
         place: Option<Place>,
         altered: bool,
     },
+    /// Gmail's API said yes to our import, and gave the message this number (X-GM-MSGID). It has its labels.
+    Imported { gm_msgid: u64 },
     /// Charged: tried again at a time. `first`: from when on it counts as tried.
     Retry { error: Error, first: Time, at: Time },
     /// Charged for the last time. Who it was from and about what, so that a person recognises it.
@@ -36,6 +38,8 @@ pub enum Change {
     Released { unseen: bool },
     /// Not charged: pending again, but not before this time.
     Later { at: Time },
+    /// The same, because its road rests: and why.
+    Held { at: Time, why: String },
     /// Not charged, and behind the others: pending again at this time, or as soon as another message
     /// gets through. `unseen`: as above.
     /// `first`: the charges that stand count from here.
@@ -106,17 +110,17 @@ impl Ledger {
 
     /// Ends a row's flight. An imported id that vouches for it is used up with that.
     pub fn settle(&mut self, id: RowId, change: &Change, now: Time) -> Result<()> {
-        let now = time_text(now);
-        self.write(|t| end_flight(t, id, change, &now))
+        let (now, reach) = (time_text(now), self.reach);
+        self.write(|t| end_flight(t, id, change, reach, &now))
     }
 
     /// The same for several rows, together.
     pub fn settle_all(&mut self, ended: &[(RowId, Change)], now: Time) -> Result<()> {
-        let now = time_text(now);
+        let (now, reach) = (time_text(now), self.reach);
         self.write(|t| {
             ended
                 .iter()
-                .try_for_each(|(id, change)| end_flight(t, *id, change, &now))
+                .try_for_each(|(id, change)| end_flight(t, *id, change, reach, &now))
         })
     }
 
@@ -205,77 +209,108 @@ impl Ledger {
     }
 }
 
+/// A row in flight is delivered. Returns how many were.
+fn deliver(
+    t: &Transaction<'_>,
+    id: RowId,
+    proof: Proof,
+    place: Option<Place>,
+    gm_msgid: Option<u64>,
+    altered: bool,
+    now: &str,
+) -> rusqlite::Result<usize> {
+    // What is still to be looked at keeps its mark.
+    t.prepare_cached(
+        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0, there_before = ?2 = 'found' AND mark_id IS NULL AND unseen = 0,
+                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
+                mark_id = iif(?2 IN ('appended', 'imported_by_api'), mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL,
+                subject = NULL, sender = NULL
+          WHERE id = ?1 AND status = 'in_flight'",
+    )?
+    .execute(params![
+        id,
+        proof,
+        now,
+        altered,
+        place.map(|p| p.mailbox),
+        place.map(|p| p.uid_validity),
+        place.map(|p| p.uid),
+        gm_msgid
+    ])
+}
+
 /// Ends the flight of one row.
-fn end_flight(t: &Transaction<'_>, id: RowId, change: &Change, now: &str) -> rusqlite::Result<()> {
+fn end_flight(
+    t: &Transaction<'_>,
+    id: RowId,
+    change: &Change,
+    reach: Reach,
+    now: &str,
+) -> rusqlite::Result<()> {
     t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?
         .execute([id])?;
     if let Change::Released { unseen: true } | Change::PutOff { .. } = change {
         t.execute("INSERT INTO temp.put_behind (id) VALUES (?1)", [id])?;
     }
     let changed = match change {
-                Change::Delivered { proof, place, altered } => {
-                    if *proof == Proof::Imported {
-                        use_up(t, id)?;
-                    }
-                    // Only now is it known whether it was sent: its mark goes. One whose end was not seen may have come when
+        Change::Delivered { proof, place, altered } => {
+            if *proof == Proof::Imported {
+                use_up(t, id)?;
+            }
+            // Only now is it known whether it was sent: its mark goes. One whose end was not seen may have come when
             // nobody expected it any more.
-                    owe(t, id, *proof)?;
-                    t.prepare_cached(
-                        "UPDATE message SET status = 'delivered', proof = ?2, delivered_at = ?3, altered = ?4, unseen = 0, there_before = ?2 = 'found' AND mark_id IS NULL AND unseen = 0,
-                                gmail_mailbox = ?5, gmail_uid_validity = ?6, gmail_uid = ?7, gm_msgid = ?8,
-                                mark_id = iif(?2 = 'appended', mark_id, NULL), first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL
-                          WHERE id = ?1 AND status = 'in_flight'",
-                    )?
-                    .execute(params![
-                        id,
-                        proof,
-                        now,
-                        altered,
-                        place.map(|p| p.mailbox),
-                        place.map(|p| p.uid_validity),
-                        place.map(|p| p.uid),
-                        place.and_then(|p| p.gm_msgid)
-                    ])?
-                }
-                Change::Retry { error, first, at } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = ?3,
-                            fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
-                      WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at), time_text(*first), error.fault.name(), error.message],
-                )?,
-                Change::Failed { error, sender, subject } => t.execute(
-                    "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
-                            last_error = ?4, sender = ?5, subject = ?6, unseen = 0, mark_id = NULL
-                      WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, now, error.fault.name(), error.message, sender, subject],
-                )?,
-                Change::Released { unseen } => {
-                    t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
-                    // The wait after a charge ended with this try, however early it came: what was left of it
-                    // never counts as time for which the message has been tried.
-                    t.execute(
-                        "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL,
-                                next_attempt_at = iif(?2 AND unseen = 0, min(next_attempt_at, ?3), next_attempt_at)
-                          WHERE id = ?1 AND status = 'in_flight'",
-                        params![id, unseen, now],
-                    )?
-                }
-                Change::PutOff { at, first, unseen } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3,
-                            first_failed_at = coalesce(?4, first_failed_at), mark_id = NULL
-                      WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at), unseen, first.map(time_text)],
-                )?,
-                Change::Later { at } => t.execute(
-                    "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
-                    params![id, time_text(*at)],
-                )?,
-                Change::Gone => t.execute(
-                    "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
-                    [id],
-                )?,
-                Change::AsBefore { row } => become_one(t, *row, id, Status::InFlight)?,
-            };
+            if reach == Reach::Account {
+                owe(t, id, *proof)?;
+            }
+            deliver(t, id, *proof, *place, place.and_then(|p| p.gm_msgid), *altered, now)?
+        }
+        Change::Imported { gm_msgid } => {
+            deliver(t, id, Proof::ImportedByApi, None, Some(*gm_msgid), false, now)?
+        }
+        Change::Retry { error, first, at } => t.execute(
+            "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = ?3,
+                    fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
+              WHERE id = ?1 AND status = 'in_flight'",
+            params![id, time_text(*at), time_text(*first), error.fault.name(), error.message],
+        )?,
+        Change::Failed { error, sender, subject } => t.execute(
+            "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
+                    last_error = ?4, sender = ?5, subject = ?6, unseen = 0, mark_id = NULL
+              WHERE id = ?1 AND status = 'in_flight'",
+            params![id, now, error.fault.name(), error.message, sender, subject],
+        )?,
+        Change::Released { unseen } => {
+            t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+            // The wait after a charge ended with this try, however early it came: what was left of it
+            // never counts as time for which the message has been tried.
+            t.execute(
+                "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL,
+                        next_attempt_at = iif(?2 AND unseen = 0, min(next_attempt_at, ?3), next_attempt_at)
+                  WHERE id = ?1 AND status = 'in_flight'",
+                params![id, unseen, now],
+            )?
+        }
+        Change::PutOff { at, first, unseen } => t.execute(
+            "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3,
+                    first_failed_at = coalesce(?4, first_failed_at), mark_id = NULL
+              WHERE id = ?1 AND status = 'in_flight'",
+            params![id, time_text(*at), unseen, first.map(time_text)],
+        )?,
+        Change::Later { at } => t.execute(
+            "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+            params![id, time_text(*at)],
+        )?,
+        Change::Held { at, why } => t.execute(
+            "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL, fault = ?3, last_error = ?4
+              WHERE id = ?1 AND status = 'in_flight'",
+            params![id, time_text(*at), Fault::Throttled.name(), why],
+        )?,
+        Change::Gone => t.execute(
+            "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
+            [id],
+        )?,
+        Change::AsBefore { row } => become_one(t, *row, id, Status::InFlight)?,
+    };
     if changed == 1 {
         Ok(())
     } else {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::refusal::damaged;
 use super::*;
 use crate::error::{Error, Fault, Result};
-use crate::folder::{Destination, DestinationId, FolderId, SpecialUse, Spot};
+use crate::folder::{Delivery, Destination, DestinationId, FolderId, SpecialUse, Spot};
 use crate::message::{
     CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
 };
@@ -121,6 +121,7 @@ impl Desk {
             canonical: CanonicalHash([sha; 32]),
             size: 100,
             flags: Flags::default(),
+            by_import: false,
         };
         let now = self.now;
         self.ledger.mark(&[intent], &[], None, now).map(|_| ())

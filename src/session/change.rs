@@ -32,7 +32,10 @@ impl Session {
         let fetch = self.begin(Phase::Fetch, fetch)?;
         let stored = self.hear(store);
         if !self.usable {
-            return stored.end.map(|_| Vec::new());
+            // Also behind an OK: what was not told of is not to be taken for what is not there.
+            stored.end?;
+            self.in_step()?;
+            return Ok(Vec::new());
         }
         let heard = self.hear(fetch);
         stored.end?;

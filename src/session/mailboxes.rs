@@ -260,6 +260,7 @@ impl Told {
     }
 
     fn listed(self, places: &Places) -> Listed {
+        let is_others = places.is_others(&self.wire);
         let name = if self.wire == INBOX {
             INBOX.into()
         } else {
@@ -267,9 +268,11 @@ impl Told {
         };
         Listed {
             name,
-            special: self.attributes.special,
-            is_virtual: self.attributes.is_virtual || places.is_others(&self.wire),
-            selectable: self.attributes.selectable,
+            // Other people's Sent is not this account's.
+            special: self.attributes.special.filter(|_| !is_others),
+            is_virtual: self.attributes.is_virtual || is_others,
+            // INBOX is there, whatever a server says of it (RFC 3501 5.1).
+            selectable: self.attributes.selectable || self.wire == INBOX,
             wire: self.wire,
         }
     }
@@ -411,5 +414,23 @@ mod tests {
         assert!(dovecot.is_others("shared/bob") && !dovecot.is_others("Work"));
         // Nothing tells them from one's own.
         assert!(!places("", &[""]).is_others("Work"));
+    }
+
+    #[test]
+    fn inbox_opens_whatever_is_said_of_it_and_uses_are_the_accounts_own() {
+        let places = Places {
+            prefix: String::new(),
+            others: vec!["shared/".into()],
+        };
+        let listed = |name: &str, attribute: &str| {
+            let attributes = [attribute.as_bytes().to_vec()];
+            let told = Told::of(&attributes, Some(b'/'), name.as_bytes().to_vec());
+            told.map(|told| told.listed(&places))
+        };
+        let opens = |name| listed(name, "\\Noselect").map(|listed| listed.selectable);
+        assert_eq!((opens("inbox"), opens("Work")), (Some(true), Some(false)));
+        let used = |name| listed(name, "\\Sent").and_then(|listed| listed.special);
+        assert_eq!(used("Sent"), Some(folder::SpecialUse::Sent));
+        assert_eq!(used("shared/bob/Sent"), None);
     }
 }

@@ -128,6 +128,12 @@ impl RouteReport {
                 self.delivered > 0,
                 Some(midnight),
             ),
+            (
+                "  in Spam",
+                self.in_spam,
+                false,
+                Some("imported, and spam in Gmail's eyes".into()),
+            ),
             ("pending", self.pending, true, due),
             (
                 "  put off",

@@ -4,7 +4,7 @@ use textwrap::core::display_width;
 
 use super::{Holds, Survey};
 use crate::error::shown;
-use crate::text::{Page, minute, thousands};
+use crate::text::{Page, counted, minute, thousands};
 
 /// Longer names have the rest of their row in lines of its own.
 const NAME_WIDTH: usize = 24;
@@ -83,10 +83,7 @@ impl Survey {
         format!(
             "{} has {}. {copied}, to {}; {since}.",
             shown(self.source.as_bytes()),
-            match self.all.len() + self.unreadable {
-                1 => "1 mailbox".into(),
-                n => format!("{} mailboxes", thousands(n as u64)),
-            },
+            counted(self.all.len() + self.unreadable, "mailbox"),
             shown(self.target.as_bytes()),
         )
     }

@@ -3,7 +3,6 @@
 //! done over IMAP, whatever the road. No run takes this road yet: `Road` has but one, and the configuration no key for it.
 //!
 //! ```text
-//! address  where the API is
 //! http     one exchange, bounded
 //! answer   what a reply says
 //! refusal  what a refusal means
@@ -15,10 +14,9 @@
 use chrono::Utc;
 use serde_json::json;
 
-use crate::config::{Endpoint, Intervals, Masks, Origin, Secret};
+use crate::config::{Address, Endpoint, Intervals, Masks, Origin, Secret};
 use crate::error::{Error, Fault, Result};
 
-mod address;
 mod answer;
 mod http;
 mod labels;
@@ -26,7 +24,6 @@ mod pace;
 mod refusal;
 mod upload;
 
-pub use address::{Address, GOOGLE};
 pub use answer::{Label, Receipt};
 pub use refusal::{Answered, DELAY_MAX, Means, Verdict, verdict};
 

@@ -5,14 +5,13 @@ use log::{debug, info};
 
 use super::Account;
 use crate::error::{Error, Fault, Result, Scope, shown};
-use crate::folder::{INBOX, Listed, SpecialUse, Spot, encoded, label_apart};
+use crate::folder::{INBOX, Listed, SpecialUse, Spot, encoded, label_apart, same_label};
 use crate::session::Mailboxes;
 
 /// The mailbox that people know by this name, `/` between its levels. `any_case`: Gmail knows labels in any case of
 /// letters (docs/gmail.md 5).
 fn called(mailboxes: &Mailboxes, name: &str, any_case: bool) -> Option<String> {
-    let same =
-        |other: &str| other == name || (any_case && other.to_lowercase() == name.to_lowercase());
+    let same = |other: &str| other == name || (any_case && same_label(other, name));
     let mut found = mailboxes.listed.iter().filter(|l| l.selectable);
     found.find(|l| same(&l.name)).map(|l| l.wire.clone())
 }
@@ -54,6 +53,17 @@ impl Account {
     /// Where messages go now.
     pub fn spot(&self) -> &Spot {
         &self.spot
+    }
+
+    /// The name of the label that people see on what goes here, made where it is missing.
+    ///
+    /// # Errors
+    /// As [`deliver_into`](Self::deliver_into).
+    pub fn label_of(&mut self, spot: &Spot) -> Result<String> {
+        let wire = self.mailbox_of(spot)?;
+        let mut listed = self.mailboxes()?.listed.iter();
+        let label = listed.find(|l| l.wire == wire).map(|l| l.name.clone());
+        label.ok_or_else(|| Error::connection("a label that was made is gone"))
     }
 
     /// The mailbox on the wire, made where it is missing.

@@ -7,6 +7,9 @@ use super::Road;
 use crate::config::Intervals;
 use crate::session::{MESSAGE_MAX, Session};
 
+/// What Gmail's API takes at most, in bytes (docs/gmail-import.md 1).
+const IMPORT_MAX: u64 = 157_286_400;
+
 /// support.google.com/a/answer/1071518, seen 2026-11.
 const GMAIL_UPLOADS_PER_DAY: u64 = 500_000_000;
 
@@ -90,6 +93,11 @@ impl Policy {
     pub fn takes(&self, road: Road) -> Takes {
         match road {
             Road::Append => self.append,
+            Road::Import => Takes {
+                // What it does with one is not known.
+                nul: false,
+                largest: IMPORT_MAX.min(MESSAGE_MAX),
+            },
         }
     }
 

@@ -13,42 +13,25 @@ use crate::session::{Appended, Appending, Sent};
 pub enum Road {
     /// IMAP APPEND: bytes, date and flags stay what they are, and an app password will do.
     Append,
-}
-
-/// A message that is on its way.
-pub enum OnItsWay {
-    Append(Appending),
+    /// Gmail's API ([`Api`](super::api::Api)): Gmail scans and sorts it as mail that came, puts lines of its own in front and
+    /// dates it by its Date header.
+    Import,
 }
 
 impl Account {
-    /// Begins to send a message to where messages go now. Several may be on their way; they are heard of in the order in
+    /// Begins to send a message by APPEND to where messages go now. Several may be on their way; they are heard of in the order in
     /// which they were sent ([`hear`](Self::hear)), and nothing else is asked of the account meanwhile.
     ///
     /// # Errors
     /// Nothing of it was sent.
-    pub fn send(
-        &mut self,
-        road: Road,
-        flags: Flags,
-        date: Time,
-        body: Arc<Vec<u8>>,
-    ) -> Result<OnItsWay> {
-        let Road::Append = road;
+    pub fn send(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Result<Appending> {
         let flags = self.flags_there(flags);
         let session = &mut self.mailbox.session;
-        let appending = session.begin_append(&self.delivery, flags, Some(date), body)?;
-        Ok(OnItsWay::Append(appending))
+        session.begin_append(&self.delivery, flags, Some(date), body)
     }
 
     /// Sends one message, while no other is on its way, and hears of it.
-    pub fn send_alone(
-        &mut self,
-        road: Road,
-        flags: Flags,
-        date: Time,
-        body: Arc<Vec<u8>>,
-    ) -> Appended {
-        let Road::Append = road;
+    pub fn send_alone(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Appended {
         let flags = self.flags_there(flags);
         let session = &mut self.mailbox.session;
         session.append(&self.delivery, flags, Some(date), body)
@@ -63,9 +46,8 @@ impl Account {
     }
 
     /// Hears what became of the oldest message that is on its way.
-    pub fn hear(&mut self, sent: OnItsWay) -> Appended {
-        let OnItsWay::Append(appending) = sent;
-        self.mailbox.session.hear_append(appending)
+    pub fn hear(&mut self, sent: Appending) -> Appended {
+        self.mailbox.session.hear_append(sent)
     }
 
     /// Why a message was refused, where the server's words sound as if the delivery mailbox were missing. That is believed

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// Only mail that comes is news, and with NOTIFY (RFC 5465) what the server tells of other mailboxes. People who tidy up their mailbox in another program make a server tell of hundreds of
-/// flags and of messages that go; and some servers say at each IDLE how many messages there are.
+/// Only mail that comes is news, and with NOTIFY (RFC 5465) what the server tells of other mailboxes. People who tidy
+/// up their mailbox in another program make a server tell of hundreds of flags and of messages that go; and some
+/// servers say at each IDLE how many messages there are.
 #[derive(Clone, Copy)]
 pub(super) struct Idle {
     /// How long the server has to end it once we said DONE.
@@ -54,15 +55,44 @@ impl Idle {
 
 /// What this untagged line, the leading `* ` included, tells of how many messages there are.
 pub(super) fn count(line: &[u8]) -> Option<Count> {
-    let text = std::str::from_utf8(line.get(2..)?).ok()?;
-    let (number, kind) = text.split_once(' ')?;
-    if number.eq_ignore_ascii_case("STATUS") {
+    let line = line.get(2..)?;
+    // The name that follows may be in any encoding, or a literal.
+    if line
+        .split_at_checked(7)
+        .is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(b"STATUS "))
+    {
         return Some(Count::Elsewhere);
     }
+    let (number, kind) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     let number = number.parse().ok()?;
     match kind.trim_end().to_ascii_uppercase().as_str() {
         "EXISTS" => Some(Count::Exists(number)),
         "EXPUNGE" => Some(Count::OneLess),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_news_of_another_mailbox_however_its_name_is_written() {
+        for line in [
+            &b"* STATUS \"R&D\" (UIDNEXT 5)"[..],
+            b"* STATUS R&AOk- (UIDNEXT 5)",
+            b"* status \"R\xe9\" (UIDNEXT 5)",
+            b"* STATUS {9}",
+        ] {
+            assert!(matches!(count(line), Some(Count::Elsewhere)), "{line:?}");
+        }
+        for line in [
+            &b"* STATUSES 1"[..],
+            b"* OK STATUS ",
+            b"* 3 FETCH (UID 1)",
+            b"* ",
+        ] {
+            assert!(count(line).is_none(), "{line:?}");
+        }
     }
 }

@@ -9,8 +9,8 @@ mod mail;
 use std::time::Duration;
 
 use gmail_stand_in::{Gmail, Options};
-use imap_to_gmail::config::{Endpoint, Intervals, Origin, Secret, Side, Tls};
-use imap_to_gmail::target::api::{Address, Api, Imported, Mail, Receipt};
+use imap_to_gmail::config::{Address, Endpoint, Intervals, Origin, Secret, Side, Tls};
+use imap_to_gmail::target::api::{Api, Imported, Mail, Receipt};
 
 /// A stand-in, the API's client, and a token.
 pub(crate) struct Road {

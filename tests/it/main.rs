@@ -10,6 +10,7 @@
 
 mod api;
 mod auth;
+mod by_import;
 mod check;
 mod citations;
 mod copy;

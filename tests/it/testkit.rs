@@ -81,7 +81,7 @@ pub(crate) fn at_a_time<T: Send>(all: Vec<T>, work: impl Fn(T) + Sync) {
     });
 }
 
-/// Waits until `check` holds, for things that announce themselves by no event. Panics after 20 s, naming `what`.
+/// Waits until `check` holds, for things that announce themselves by no event. Panics after 60 s, naming `what`.
 pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !check() {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
-use imap_to_gmail::folder::{Destination, FolderId, Spot};
+use imap_to_gmail::folder::{Delivery, Destination, FolderId, Spot};
 use imap_to_gmail::ledger::{
     self, Change, Claim, IndexId, Inherited, Intent, Ledger, Mapped, Mark, Place, Progress, Proof,
     Route, Verdict,
@@ -57,6 +57,8 @@ fn make(path: &Path) {
     let mut index = l.index_mailbox("All", UidValidity(1), 1).unwrap();
     index.next_uid = 10;
     l.index_record(&index, &found).unwrap();
+    l.note_junk("All").unwrap();
+    l.pause_import(now, "it's \"too much\"").unwrap();
     deliver(&mut l, index.id, 9, 8);
     // All over again under new UIDs, and this time one is left as a killed process leaves it.
     l.new_incarnation(&mailbox, UidValidity(2), 40, now)
@@ -85,6 +87,7 @@ fn make(path: &Path) {
             labels: vec!["it's \"old\"".into()],
             label_found: false,
         },
+        delivery: Delivery::Append,
     };
     l.take_listing(&[labelled], &HashSet::new(), now).unwrap();
     let mailbox = l.present_mailbox(FolderId(1)).unwrap();
@@ -110,6 +113,7 @@ fn deliver(l: &mut Ledger, index: IndexId, count: usize, ending: usize) {
             canonical: CanonicalHash([row.id.0 as u8; 32]),
             size: 100,
             flags: Flags::default(),
+            by_import: count == 1,
         })
         .collect();
     let mark = Mark {
@@ -260,6 +264,14 @@ fn is_upgraded(dump: &str) {
         let now = after
             .get(table)
             .unwrap_or_else(|| panic!("{table} is gone"));
+        let now: Vec<_> = if VOCABULARIES.contains(&table.as_str()) {
+            // Later versions know more words.
+            let is_old =
+                |new: &&BTreeMap<String, String>| rows.iter().any(|old| old["name"] == new["name"]);
+            now.iter().filter(is_old).collect()
+        } else {
+            now.iter().collect()
+        };
         assert_eq!(rows.len(), now.len(), "{table}");
         for (old, new) in rows.iter().zip(now) {
             for (column, value) in old {
@@ -295,6 +307,9 @@ fn is_upgraded(dump: &str) {
         c.backlog.messages + c.in_flight + c.delivered + c.failed + c.skipped + c.gone
     );
 }
+
+/// Tables of words.
+const VOCABULARIES: [&str; 3] = ["fault", "proof", "status"];
 
 /// Columns whose content another table has since.
 const MOVED: [(&str, &str); 1] = [("folder", "target")];

@@ -82,11 +82,10 @@ impl Rules {
                 deciding[rule] = true;
             }
         }
-        let opens = |m: &&Listed| m.selectable || m.name == INBOX;
         let rules = self.folders.iter().zip(deciding);
         rules
             .filter(|(rule, decides)| {
-                let mut all = mailboxes.iter().filter(opens);
+                let mut all = mailboxes.iter().filter(|m| m.selectable);
                 !decides && all.any(|m| rule.matches(m))
             })
             .map(|(rule, _)| Named::of("folders", &rule.source))

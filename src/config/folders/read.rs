@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Mapping, Rule, Rules, Target};
+use super::{Mapping, Road, Rule, Rules, Target};
 use crate::config::json::BACKSLASH_HINT;
 use crate::config::value::since_of;
 use crate::config::{Reader, known, text_of, value_text};
@@ -16,7 +16,15 @@ const ITEMS_MAX: usize = 1000;
 /// A label that is longer could not be meant (Gmail takes 225 characters).
 const LABEL_TEXT_MAX: usize = 1000;
 
-const ITEM_KEYS: &[&str] = &["source", "target", "labels", "label_found", "since"];
+const ITEM_KEYS: &[&str] = &[
+    "source",
+    "target",
+    "labels",
+    "label_found",
+    "since",
+    "delivery",
+    "never_mark_spam",
+];
 
 const USES: &str = "\\Sent, \\Drafts, \\Junk, \\Trash or \\Archive";
 const PATTERN_HINT: &str = "write the name as `imap-to-gmail folders` shows it; * stands for anything, % for anything but /";
@@ -25,6 +33,8 @@ const VIRTUAL_HINT: &str = "it shows messages that lie in other mailboxes: name 
 const LIST_HINT: &str =
     "a list stands in square brackets, also when there is one thing in it: [\"INBOX\"]";
 const TARGET_HINT: &str = "\"archive\" means no INBOX, All Mail alone; without `target` a mailbox keeps its name as a label, and INBOX, Sent, Spam and the like go to Gmail's own";
+const ROAD_HINT: &str = "\"append\" keeps every byte and date, and Gmail's spam filter does not look at the mail; \"import\" has Gmail treat new mail as mail that came";
+const NO_TOKEN_HINT: &str = "make a sign-in with `imap-to-gmail auth` and name its file in `target_token_file` instead of the password; or leave `delivery` out: mail is then copied without Gmail's spam filter";
 const LABEL_HINT: &str =
     "a label is a name like \"old@example.org\"; where messages go says `target`";
 
@@ -34,6 +44,11 @@ impl Reader<'_> {
             exclude: self.patterns("exclude")?,
             label: self.route_label()?,
             skip_inbox: self.flag("skip_inbox")?,
+            road: road(self.map.get("delivery"), &|what| {
+                self.error("delivery", what)
+            })?
+            .unwrap_or_default(),
+            never_mark_spam: self.flag("never_mark_spam")?,
             ..Rules::default()
         };
         if let Some(items) = self.items("folders")? {
@@ -58,7 +73,31 @@ impl Reader<'_> {
                 )
                 .hint("then nothing would be copied: name what is wanted in `folders`"));
         }
+        if rules.any_by_import() {
+            self.may_import()?;
+        }
         Ok(rules)
+    }
+
+    /// What goes through Gmail's API needs a Gmail, and a token.
+    fn may_import(&self) -> Result<()> {
+        for password in ["target_pass", "target_pass_file"] {
+            if self.map.contains_key(password) {
+                let what = format!(
+                    "\"import\" needs a Google sign-in, and with `{password}` there is only a password"
+                );
+                return Err(self.error("delivery", what).hint(NO_TOKEN_HINT));
+            }
+        }
+        if !self.is_into_gmail() && !self.map.contains_key("gmail_api") {
+            return Err(self
+                .error(
+                    "delivery",
+                    "\"import\" needs Gmail, and `target_server` names another server",
+                )
+                .hint("leave `delivery` out"));
+        }
+        Ok(())
     }
 
     fn items(&self, key: &str) -> Result<Option<&Vec<Value>>> {
@@ -126,6 +165,11 @@ impl Reader<'_> {
                     "without it the `since` of the whole configuration holds",
                     &within("since"),
                 )?),
+                None => None,
+            },
+            road: road(map.get("delivery"), &within("delivery"))?,
+            never_mark_spam: match map.get("never_mark_spam") {
+                Some(value) => Some(flag(Some(value), &within("never_mark_spam"))?),
                 None => None,
             },
             source,
@@ -246,6 +290,19 @@ fn long_label(text: &str, error: Wrong<'_>) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn road(value: Option<&Value>, error: Wrong<'_>) -> Result<Option<Road>> {
+    match value.map(|value| (value, value.as_str())) {
+        None => Ok(None),
+        Some((_, Some("append"))) => Ok(Some(Road::Append)),
+        Some((_, Some("import"))) => Ok(Some(Road::Import)),
+        Some((other, _)) => Err(error(format!(
+            "got {}, expected \"append\" or \"import\"",
+            value_text(other)
+        ))
+        .hint(ROAD_HINT)),
+    }
 }
 
 fn flag(value: Option<&Value>, error: Wrong<'_>) -> Result<bool> {

@@ -52,11 +52,6 @@ fn without_a_word_it_is_inbox_alone() {
         assert_eq!(told(&rules, &Listed::inbox()), "INBOX");
         assert_eq!(told(&rules, &mailbox("Work")), "Unmatched");
     }
-    let odd = Listed {
-        selectable: false,
-        ..Listed::inbox()
-    };
-    assert_eq!(told(&Rules::default(), &odd), "INBOX");
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn a_mark_is_kept_as_long_as_a_row_needs_it() {
             canonical: CanonicalHash([row as u8; 32]),
             size: 100,
             flags: Flags::default(),
+            by_import: false,
         };
         desk.ledger.mark(&[intent], &[place], None, now).unwrap();
     }

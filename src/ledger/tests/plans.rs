@@ -112,6 +112,12 @@ const ONLY_LOOKS: &[(&str, &str, &str)] = &[
         "whether there is one",
     ),
     (
+        "PRIMARY KEY (mailbox_id=?)",
+        "FROM spam_mailbox s",
+        "Spam, which Gmail empties of what is older than a month",
+    ),
+    ("SCAN s", "FROM spam_mailbox s", "its one row"),
+    (
         "(mailbox_id=?)",
         "DELETE FROM mailbox WHERE folder_id",
         "whether there is one",

@@ -133,6 +133,7 @@ fn a_mailbox_that_went_back_forgets_what_it_gives_anew() {
         canonical: CanonicalHash([9; 32]),
         size: 100,
         flags: Flags::default(),
+        by_import: false,
     };
     let mark = Mark {
         mailbox: index.id,

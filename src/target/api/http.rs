@@ -12,8 +12,7 @@ use ureq::http;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, SendBody};
 
-use super::address::Address;
-use crate::config::{Endpoint, Intervals, Masks, Secret};
+use crate::config::{Address, Endpoint, Intervals, Masks, Secret};
 use crate::error::{Error, Fault, Result, shown};
 use crate::message::Time;
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chrono::DateTime;
 
-use super::address::GOOGLE;
 use super::answer::Said;
 use crate::config::{Masks, Origin};
 use crate::error::{Error, Fault, shown};
@@ -222,7 +221,7 @@ fn error(kind: Kind, words: &str, lower: &str, origin: &Origin) -> Error {
         ),
         Kind::NoApi => person(
             "is not there",
-            format!("leave `gmail_api` out of {}: it is then {GOOGLE}", origin.file()),
+            format!("leave `gmail_api` out of {}: it is then Google's own", origin.file()),
         ),
         Kind::Throttled(seconds) => throttled(seconds),
         // When its day ends is not said: whoever looks each hour finds out.

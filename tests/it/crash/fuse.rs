@@ -14,6 +14,8 @@ use crate::testkit::proxy::Side;
 
 /// How late what is done late is done. Absence is believed after 300 ms in tests.
 const LATE: Duration = Duration::from_millis(100);
+/// HTTP: what was said so long ago and did not end with a line was all.
+const QUIET: Duration = Duration::from_millis(15);
 /// How long a server is given to do what it was told late.
 const LATE_END: Duration = Duration::from_millis(500);
 
@@ -49,6 +51,8 @@ pub(crate) struct Fuse {
 #[derive(Debug)]
 struct Shared {
     upstream: u16,
+    /// After so long without more, the beginning of a line is taken for the whole.
+    quiet: Option<Duration>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -81,10 +85,20 @@ struct Link {
 
 impl Fuse {
     pub(crate) fn start(upstream: u16) -> Fuse {
+        Fuse::in_front_of(upstream, None)
+    }
+
+    /// In front of a server that speaks HTTP, where what is said need not end with a line.
+    pub(crate) fn start_http(upstream: u16) -> Fuse {
+        Fuse::in_front_of(upstream, Some(QUIET))
+    }
+
+    fn in_front_of(upstream: u16, quiet: Option<Duration>) -> Fuse {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             upstream,
+            quiet,
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -264,13 +278,25 @@ impl Pump {
             Side::ToClient => (&self.server, &self.client),
         };
         let mut buffer = vec![0; 64 << 10];
-        while let Ok(size @ 1..) = from.read(&mut buffer) {
+        loop {
+            let waits = self.shared.quiet.filter(|_| !self.scan.line.is_empty());
+            let _ = from.set_read_timeout(waits);
+            let size = match from.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(size) => size,
+                Err(_) if waits.is_some() => 0,
+                Err(_) => return,
+            };
             let mut rest = &buffer[..size];
-            while !rest.is_empty() {
+            let mut left = (size == 0).then(|| self.scan.rest());
+            while left.is_some() || !rest.is_empty() {
                 if self.side == Side::ToClient && self.mute() {
                     break;
                 }
-                let Some(piece) = self.scan.next(&mut rest, &self.link.go_ahead) else {
+                let next = left
+                    .take()
+                    .or_else(|| self.scan.next(&mut rest, &self.link.go_ahead));
+                let Some(piece) = next else {
                     break;
                 };
                 if self.side == Side::ToClient && self.link.deaf.load(Ordering::SeqCst) {
@@ -326,6 +352,13 @@ struct Scan {
 }
 
 impl Scan {
+    /// The beginning of a line whose end does not come.
+    fn rest(&mut self) -> Piece {
+        let bytes = std::mem::take(&mut self.line);
+        let event = Some(String::from_utf8_lossy(&bytes).into_owned());
+        Piece { bytes, event }
+    }
+
     /// None: the rest is no whole line yet.
     fn next(&mut self, rest: &mut &[u8], go_ahead: &AtomicBool) -> Option<Piece> {
         if let Some(size) = self.asked.take()

@@ -458,7 +458,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Messages whose end nobody saw: the one that was answered so, and the one behind it, which had gone out by then.
+/// Messages that may be there, and are looked for by the next run: the one that was answered so when all of it was out,
+/// and the one behind it, which had gone out by then.
 fn left_open(case: &str) -> i64 {
     match case {
         "literal: bandwidth" => 2,

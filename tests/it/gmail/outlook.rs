@@ -548,14 +548,18 @@ fn a_password_for_microsoft_is_answered_with_what_it_wants() {
 #[test]
 fn a_stated_delay_is_kept_at_either_side() {
     let throttle = "BAD Request is throttled. Suggested Backoff Time: 2500 milliseconds";
-    // Of messages, the one behind it was on its way too.
-    for (source, command, times) in [(true, "EXAMINE", 1), (false, "APPEND", 2)] {
+    for (source, command) in [(true, "EXAMINE"), (false, "APPEND")] {
         let env = prepared();
         let server = if source { &env.source } else { &env.target };
-        let throttled = On::nth(1, command).times(times);
+        // Of messages, those behind it are on their way too.
+        let throttled = if source {
+            On::nth(1, command)
+        } else {
+            On::each(command)
+        };
         let hits = server.fault(throttled, Fault::Answer(throttle.into()));
         let _running = Running(env.spawn_for_good(&[]));
-        eventually("it is throttled", || hits.count() == times);
+        eventually("it is throttled", || hits.count() >= 1);
         let since = Instant::now();
         // What another route makes of the file that they share is no reason to come back sooner.
         let tokens = Tokens::new(&file(&env), LIMIT);
@@ -564,6 +568,7 @@ fn a_stated_delay_is_kept_at_either_side() {
         eventually("it is said", || {
             env.status_soon()["trouble"]["kind"] == "throttled"
         });
+        server.clear_faults();
         arrives(&env, 1);
         let took = since.elapsed();
         assert!(took > Duration::from_millis(2300), "{command}: {took:?}");

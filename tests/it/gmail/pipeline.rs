@@ -53,9 +53,11 @@ fn a_refusal_in_the_middle_is_one_messages_alone() {
         "NO [CANNOT] not this one (Failure)",
     ] {
         let env = one_session(40, "small");
-        env.target
+        let hits = env
+            .target
             .fault(On::nth(17, "APPEND"), Fault::Answer(answer.into()));
         let ran = env.run();
+        assert_eq!(hits.count(), 1, "{answer}");
         assert_eq!(ran.status, 3, "{answer}: {ran:?}");
         let failed: i64 = env.one("SELECT count(*) FROM message WHERE status = 'failed'");
         let delivered: i64 = env.one("SELECT count(*) FROM message WHERE status = 'delivered'");

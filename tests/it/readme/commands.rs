@@ -130,7 +130,7 @@ fn there(tool: &str) -> bool {
 #[test]
 fn what_lies_in_dist_can_be_installed() {
     let to = tempfile::tempdir().unwrap();
-    let lines = typed(&document("README.md"));
+    let lines = typed(&document("docs/service.md"));
     let lines: Vec<&String> = lines
         .iter()
         .filter(|l| l.starts_with("install -Dm"))

@@ -64,7 +64,12 @@ fn links_lead_somewhere() {
 
 #[test]
 fn the_first_page_is_short() {
-    let words = document("README.md").split_whitespace().count();
+    let text = document("README.md");
+    // The bars of tables are none.
+    let words = text.split_whitespace();
+    let words = words
+        .filter(|w| !w.trim_matches(['|', '-']).is_empty())
+        .count();
     assert!(words < 2000, "README.md has {words} words");
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 use imap_to_gmail::cli;
-use imap_to_gmail::config::{self, Config, Since, Tls};
+use imap_to_gmail::config::{self, Address, Config, Since, Tls};
 use serde_json::{Value, json};
 
 use super::{document, documents, quoted, root, route, servers, table};
@@ -73,10 +73,17 @@ fn default_of(key: &str) -> Option<Value> {
             Since::Days(n) => Some(json!(format!("{n}d"))),
             other => panic!("{other:?}"),
         },
-        "folders" | "exclude" | "skip_inbox" => {
+        "gmail_api" => {
+            assert!(c.gmail_api.is_none());
+            let google = "https://gmail.googleapis.com";
+            assert_eq!(Address::parse(google), Ok(Address::google()));
+            Some(json!(google))
+        }
+        "folders" | "exclude" | "skip_inbox" | "delivery" | "never_mark_spam" => {
             let default = match key {
                 "folders" => json!(["INBOX"]),
                 "exclude" => json!([]),
+                "delivery" => json!("append"),
                 _ => json!(false),
             };
             let mut with = least.clone();

@@ -1,5 +1,5 @@
 //! A server as the account that is read, with a tree of mailboxes and mail that lies in several of them: all of it is in
-//! Gmail once, with the labels of all mailboxes that serve it, and new mail is at once also where nobody idles.
+//! Gmail once, with the labels of all mailboxes that serve it, and new mail arrives also where nobody idles.
 
 use std::time::Instant;
 

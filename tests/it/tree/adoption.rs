@@ -89,6 +89,19 @@ fn and_gets_those_that_are_due_where_that_is_wanted() {
 }
 
 #[test]
+fn nothing_that_was_there_is_put_back_into_the_inbox() {
+    let mut env = TestEnv::of_all(source_with(MANY));
+    let [archived, ..] = brought_before(&env);
+    env.set(
+        "folders",
+        json!([{"source": "INBOX", "labels": ["alt"], "label_found": true}]),
+    );
+    run_well(&env);
+    assert_eq!(labels_of(&env.target, &archived).unwrap(), ["alt"]);
+    assert_eq!(appends(&env.target), 0);
+}
+
+#[test]
 fn what_was_delivered_before_there_were_folders_is_not_sent_again() {
     let mut env = TestEnv::of_all(source_with(MANY));
     env.set("folders", serde_json::Value::Null);

@@ -83,14 +83,14 @@ fn a_mailbox_that_appears_is_taken_up() {
 }
 
 #[test]
-fn all_of_a_mailbox_that_appears_is_new_however_old_it_is() {
+fn a_mailbox_that_appears_has_a_past_of_its_own() {
     let mut env = TestEnv::of_all(source_with(MANY));
     env.set("since", "7d");
     put(&env.source, "recent", &["INBOX"]);
     let _running = Running::start(&env);
     quiet(&env, 1);
     // Its first look has a past of its own: what is older than `since` stays there.
-    super::put_at(&env.source, "old", &["Neu"], 400);
+    let old = super::put_at(&env.source, "old", &["Neu"], 400);
     let recent = super::put_at(&env.source, "young", &["Neu"], 1);
     comes_with(&env.target, &recent, &["Neu"]);
     // What comes after it was seen is new, whatever its date.
@@ -98,6 +98,7 @@ fn all_of_a_mailbox_that_appears_is_new_however_old_it_is() {
     comes_with(&env.target, &late, &["Neu"]);
     quiet(&env, 3);
     assert_eq!(env.target.messages().len(), 3);
+    assert!(super::labels_of(&env.target, &old).is_none());
 }
 
 #[test]

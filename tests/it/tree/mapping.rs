@@ -137,7 +137,24 @@ fn labels_need_a_target_that_has_them() {
     let checked = env.command(&["check", "--config", "config.json"]);
     let said = format!("{}{}", checked.out, checked.err);
     assert_ne!(checked.status, 0, "{said}");
-    assert!(said.contains("label"), "{said}");
+    assert!(said.contains("`label`"), "{said}");
+}
+
+#[test]
+fn where_there_are_none_mail_is_copied_without_them() {
+    let mut env = TestEnv::build()
+        .plain_target()
+        .source(source_with(MANY))
+        .start();
+    env.set("folders", json!(["*"]))
+        .set("label", "old@example.org");
+    let both = put(&env.source, "in-both", &["INBOX", "Arbeit", "Arbeit"]);
+    run_well(&env);
+    let held = env.target.messages();
+    assert_eq!(held.iter().filter(|m| m.bytes == both).count(), 2);
+    let said = env.target.transcript();
+    assert_eq!(said.commands("STORE"), 0, "{said}");
+    assert_eq!(said.commands("CREATE"), 1, "{said}");
 }
 
 #[test]

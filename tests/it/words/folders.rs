@@ -88,9 +88,9 @@ fn an_item_has_its_own_keys() {
         "did you mean `labels`?",
     );
     item(
-        json!({"source": "x", "delivery": "import"}),
-        "unknown key `delivery`",
-        "the keys of an item are source, target, labels, label_found, since",
+        json!({"source": "x", "after_delivery": "keep"}),
+        "unknown key `after_delivery`",
+        "the keys of an item are source, target, labels, label_found, since, delivery, never_mark_spam",
     );
     item(
         json!({"source": 3}),

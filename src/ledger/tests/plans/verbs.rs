@@ -126,6 +126,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
             canonical: CanonicalHash([n; 32]),
             size: 100,
             flags: Flags::default(),
+            by_import: false,
         })
         .collect();
     let mark = Mark {
@@ -136,7 +137,8 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.mark(&intents, &[mark], Some(u64::MAX), now).unwrap();
     assert_eq!(l.mark(&intents, &[mark], Some(1), now).unwrap(), 0);
     l.book(7, now).unwrap();
-    l.give_back(7, now).unwrap();
+    l.give_back(false, 7, now).unwrap();
+    l.note_detour(RowId(1), false, Some("x")).unwrap();
     let mark = l.in_flight().unwrap()[0].mark.unwrap();
     l.marks(mark).unwrap();
     l.marked_at(mark).unwrap();
@@ -162,6 +164,10 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
         },
         Change::Released { unseen: true },
         Change::Later { at: now },
+        Change::Held {
+            at: now,
+            why: "x".into(),
+        },
         Change::Gone,
         Change::AsBefore { row: older },
     ];
@@ -203,6 +209,11 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.first_folder().unwrap();
     l.is_left_out(INBOX).unwrap();
     l.folder_of(mailbox.id).unwrap();
+    l.pause_import(now, "x").unwrap();
+    l.import_pause(now).unwrap();
+    l.place_of_number(7).unwrap();
+    l.note_junk("x").unwrap();
+    l.imported_in_spam().unwrap();
     l.is_new_mail(RowId(1)).unwrap();
     let one = Claim {
         count: 1,
@@ -221,6 +232,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
             labels: vec!["old@example.org".into()],
             label_found: true,
         },
+        delivery: Delivery::Append,
     };
     let inbox = mapped("INBOX", Spot::Inbox);
     let archive = mapped("Archive", Spot::Label("Archive".into()));

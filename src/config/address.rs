@@ -1,13 +1,14 @@
-//! Where the API is: over https, or by http within this machine. Not for what is said there.
+//! `gmail_api`: where Gmail's API is, over https, or by http within this machine. Not for what is said there (`target`).
 
 use std::net::IpAddr;
 
 use ureq::http::Uri;
 
-use crate::error::{Error, Result, shown};
+use super::mask::without_credentials;
 
-/// Google's.
-pub const GOOGLE: &str = "https://gmail.googleapis.com";
+use crate::error::shown;
+
+const GOOGLE: &str = "gmail.googleapis.com";
 
 /// The hosts of Google's API: a resumable upload may go on at another one of them.
 const FAMILY: &str = ".googleapis.com";
@@ -22,28 +23,39 @@ pub struct Address {
 }
 
 impl Address {
+    /// Google's own.
+    pub fn google() -> Address {
+        Address {
+            scheme: "https",
+            authority: GOOGLE.into(),
+            host: GOOGLE.into(),
+        }
+    }
+
     /// # Errors
-    /// `Usage`: it is neither https nor within this machine, or more than a scheme, a host and a port.
-    pub fn parse(text: &str) -> Result<Address> {
-        let (address, rest) = split(text).ok_or_else(|| wrong(text))?;
-        if rest.is_empty() || rest == "/" {
-            Ok(address)
-        } else {
-            Err(wrong(text))
+    /// What is wrong with it: it is neither https nor within this machine, or more than a scheme, a host and a port.
+    pub fn parse(text: &str) -> Result<Address, String> {
+        match split(text) {
+            Some((address, rest)) if rest.is_empty() || rest == "/" => Ok(address),
+            // A password may stand before an @.
+            _ => Err(format!(
+                "got `{}`, expected https:// and a host, or http:// to this machine",
+                shown(without_credentials(text).as_bytes())
+            )),
         }
     }
 
     /// Does everything stay on this machine?
-    pub(super) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         is_loopback(&self.host)
     }
 
-    pub(super) fn to(&self, path: &str) -> String {
+    pub fn to(&self, path: &str) -> String {
         format!("{}://{}{path}", self.scheme, self.authority)
     }
 
     /// May a server send us on to there? Only to itself: our token and the mail go along.
-    pub(super) fn leads_to(&self, text: &str) -> bool {
+    pub fn leads_to(&self, text: &str) -> bool {
         let of_google = |host: &str| host.ends_with(FAMILY);
         split(text).is_some_and(|(other, _)| {
             let both_google = other.scheme == "https" && of_google(&other.host);
@@ -78,16 +90,6 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn wrong(text: &str) -> Error {
-    // A password may stand before an @.
-    let got = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-    Error::usage(format!(
-        "the address of Gmail's API is `{}`, expected https:// and a host, or http:// to this machine",
-        shown(got.as_bytes())
-    ))
-    .hint(format!("leave it out: it is then {GOOGLE}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +97,6 @@ mod tests {
     #[test]
     fn mail_goes_over_https_or_stays_on_this_machine() {
         for text in [
-            GOOGLE,
             "https://gmail.googleapis.com/",
             "http://127.0.0.1:8080",
             "http://[::1]:8080",
@@ -115,13 +116,17 @@ mod tests {
             "",
         ] {
             let error = Address::parse(text).expect_err(text);
-            assert!(!error.message.contains("secret"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 
     #[test]
     fn an_upload_goes_on_where_it_began() {
-        let google = Address::parse(GOOGLE).expect("an address");
+        let google = Address::google();
+        assert_eq!(
+            Ok(google.clone()),
+            Address::parse("https://gmail.googleapis.com")
+        );
         assert!(google.leads_to("https://gmail.googleapis.com/upload/x?upload_id=1"));
         assert!(google.leads_to("https://www.googleapis.com/upload/x"));
         for elsewhere in [

@@ -1,0 +1,262 @@
+//! What the API refuses: each row of docs/gmail-import.md 4, what follows from it, and what a person reads.
+
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use gmail_stand_in::{ApiFault, ApiRefusal, Fault, On, TokenTrouble};
+
+use super::{assert_all_once, comes, copies, copy, detour, imports, is_imported, proved};
+use crate::testkit::at_a_time;
+
+#[test]
+fn what_is_refused_for_its_form_goes_by_append_and_says_why() {
+    use ApiRefusal as R;
+    let rows = vec![
+        (R::SingleFrom, "Expected a single 'From' header"),
+        (R::InvalidFrom, "Invalid From header"),
+        (R::InvalidAttachment, "Invalid attachment"),
+        (R::BadAttachment, "BadAttachment"),
+        (R::InvalidArgument, "Request contains an invalid argument"),
+        (R::PayloadSize, "Request payload size exceeds"),
+        (R::TooLarge, "413"),
+    ];
+    at_a_time(rows, |(refusal, words)| {
+        let env = imports();
+        let fault = ApiFault::Refuse(refusal.clone());
+        env.target
+            .api_fault(On::each("IMPORT").message_with("refused"), fault);
+        let bytes = comes(&env, "refused", "x");
+        let other = comes(&env, "other", "y");
+        env.run_until_done(1);
+        assert_all_once(&env);
+        assert_eq!(copy(&env, &bytes).bytes, bytes, "{refusal:?}");
+        assert!(is_imported(&copy(&env, &other), &other));
+        assert!(
+            detour(&env).contains(words),
+            "{refusal:?}: {}",
+            detour(&env)
+        );
+        env.assert_nobody_charged();
+    });
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_goes_by_append_in_the_end() {
+    let env = imports();
+    env.target.api_fault(
+        On::each("IMPORT").message_with("refused"),
+        ApiFault::Refuse(ApiRefusal::BadRequest),
+    );
+    let bytes = comes(&env, "refused", "x");
+    let runs = env.run_until_done(5);
+    assert_eq!(runs, 3, "{}", env.dump());
+    assert_eq!(copy(&env, &bytes).bytes, bytes);
+    assert_all_once(&env);
+}
+
+#[test]
+fn what_both_roads_refuse_fails_with_both_reasons() {
+    let env = imports();
+    env.target.api_fault(
+        On::each("IMPORT").message_with("refused"),
+        ApiFault::Refuse(ApiRefusal::InvalidFrom),
+    );
+    env.target.fault(
+        On::each("APPEND").message_with("refused"),
+        Fault::AnswerAfterLiteral {
+            text: "NO [TOOBIG] Message too large.".into(),
+            stored: false,
+        },
+    );
+    comes(&env, "refused", "x");
+    let ran = env.run();
+    assert_eq!(ran.status, 3, "{ran:?}");
+    let file = env.ledger_file();
+    let told = env.command(&["status", "--failed", "--state-file", file.to_str().unwrap()]);
+    let words: Vec<&str> = told.out.split_whitespace().collect();
+    let words = words.join(" ");
+    assert!(words.contains("Message too large"), "{words}");
+    assert!(words.contains("Invalid From header"), "{words}");
+    assert_eq!(env.target.messages().len(), 0);
+}
+
+#[test]
+fn a_label_that_is_gone_is_made_again() {
+    let mut env = imports();
+    env.set("label", "old");
+    comes(&env, "one", "x");
+    env.run_until_done(1);
+    let hits = env.target.api_fault(
+        On::nth(1, "IMPORT"),
+        ApiFault::Refuse(ApiRefusal::InvalidLabel("Label_9".into())),
+    );
+    let two = comes(&env, "two", "y");
+    env.run_until_done(1);
+    assert_eq!(hits.count(), 1);
+    assert_all_once(&env);
+    assert!(copy(&env, &two).labels.contains("old"));
+    assert_eq!(proved(&env, "imported_by_api"), 2);
+}
+
+#[test]
+fn while_a_person_is_needed_append_serves_and_says_so() {
+    use ApiRefusal as R;
+    let rows = vec![
+        (
+            R::NotEnabled,
+            "is not enabled",
+            "console.cloud.google.com/apis/library",
+        ),
+        (R::Scopes, "does not allow this", "sign in again"),
+        (R::Permission, "does not allow this", "sign in again"),
+        (R::DomainPolicy, "administrator", "admin.google.com"),
+        (R::MailServiceOff, "has no Gmail", "Service status"),
+        (R::NoSuchPage, "is not there", "gmail_api"),
+    ];
+    at_a_time(rows, |(refusal, words, hint)| {
+        let env = imports();
+        env.target
+            .api_fault(On::each("*"), ApiFault::Refuse(refusal.clone()));
+        let bytes = comes(&env, "one", "x");
+        env.run_until_done(1);
+        assert_eq!(copy(&env, &bytes).bytes, bytes, "{refusal:?}");
+        assert!(
+            detour(&env).contains(words),
+            "{refusal:?}: {}",
+            detour(&env)
+        );
+        // What the trouble is, and the click that mends it.
+        let child = crate::testkit::tree_env::Running::start(&env);
+        comes(&env, "two", "y");
+        crate::testkit::eventually("it is told", || {
+            let trouble = &env.status()["trouble"];
+            let says =
+                |key: &str, part: &str| trouble[key].as_str().is_some_and(|t| t.contains(part));
+            says("kind", "needs_user") && says("message", words) && says("hint", hint)
+        });
+        crate::testkit::eventually("append serves", || proved(&env, "appended") == 2);
+        env.target.clear_faults();
+        let three = comes(&env, "three", "z");
+        crate::testkit::eventually("all is there", || copies(&env.target, &three).len() == 1);
+        drop(child);
+        env.assert_nobody_charged();
+    });
+}
+
+#[test]
+fn when_it_is_mended_imports_go_on_by_themselves() {
+    let env = imports();
+    env.target.knobs(|k| k.api.enabled = false);
+    let running = crate::testkit::tree_env::Running::start(&env);
+    comes(&env, "one", "x");
+    crate::testkit::eventually("append serves", || proved(&env, "appended") == 1);
+    assert_eq!(env.status()["state"], "trouble");
+    env.target.knobs(|k| k.api.enabled = true);
+    let mut n = 0;
+    crate::testkit::eventually("it is imported again", || {
+        n += 1;
+        comes(&env, &format!("later-{n}"), "y");
+        std::thread::sleep(Duration::from_millis(300));
+        proved(&env, "imported_by_api") > 0
+    });
+    crate::testkit::eventually("all is well", || env.status()["state"] == "running");
+    drop(running);
+}
+
+#[test]
+fn a_token_that_is_refused_is_renewed_once() {
+    let env = imports();
+    let renewed = env.target.token_requests().len();
+    env.target.api_fault(
+        On::nth(1, "IMPORT"),
+        ApiFault::Refuse(ApiRefusal::InvalidCredentials),
+    );
+    comes(&env, "one", "x");
+    env.run_until_done(1);
+    assert_all_once(&env);
+    assert_eq!(proved(&env, "imported_by_api"), 1);
+    assert_eq!(env.target.token_requests().len(), renewed + 1);
+}
+
+#[test]
+fn the_time_that_it_names_is_kept_also_by_the_next_run() {
+    for status in [403, 429] {
+        let env = imports();
+        let until = Utc::now() + TimeDelta::milliseconds(4_300);
+        let hits = env.target.api_fault(
+            On::each("*"),
+            ApiFault::Refuse(ApiRefusal::RetryAfter(status, until)),
+        );
+        comes(&env, "one", "x");
+        let first = env.run();
+        assert_ne!(first.status, 0, "{first:?}");
+        assert_eq!(hits.count(), 1);
+        comes(&env, "two", "y");
+        // History goes on meanwhile, and nothing is asked of the API.
+        let second = env.run();
+        assert_ne!(second.status, 0);
+        assert!(Utc::now() < until, "the runs took too long to tell");
+        assert_eq!(hits.count(), 1, "{}", second.err);
+        env.target.clear_faults();
+        assert!(
+            second.err.contains("User-rate limit exceeded"),
+            "{}",
+            second.err
+        );
+        // It tells the time in whole seconds, and so do we.
+        while Utc::now() < until + TimeDelta::seconds(2) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        env.run_until_done(2);
+        assert_all_once(&env);
+        assert_eq!(proved(&env, "imported_by_api"), 2);
+        env.assert_nobody_charged();
+    }
+}
+
+#[test]
+fn other_throttles_hold_up_imports_alone() {
+    use ApiRefusal as R;
+    let rows = vec![
+        R::RateLimit,
+        R::UserRateLimit,
+        R::QueriesPerMinute,
+        R::DailyLimit,
+        R::Concurrent,
+    ];
+    at_a_time(rows, |refusal| {
+        let mut env = imports();
+        let hits = env
+            .target
+            .api_fault(On::nth(1, "IMPORT"), ApiFault::Refuse(refusal.clone()));
+        comes(&env, "one", "x");
+        let ran = env.run();
+        assert_ne!(ran.status, 0, "{refusal:?} {ran:?}");
+        assert_eq!(hits.count(), 1);
+        // What goes by the other road is there at once.
+        env.set("delivery", "append");
+        let two = comes(&env, "two", "y");
+        let begun = Instant::now();
+        env.run();
+        assert_eq!(
+            copy(&env, &two).bytes,
+            two,
+            "{refusal:?} {:?}",
+            begun.elapsed()
+        );
+        env.assert_nobody_charged();
+    });
+}
+
+#[test]
+fn a_sign_in_that_ended_is_told_as_ever() {
+    let env = imports();
+    env.target.token_trouble(TokenTrouble::ExpiredOrRevoked, 9);
+    let token = std::fs::read_to_string(env.dir.path().join("token.json")).unwrap();
+    let token: serde_json::Value = serde_json::from_str(&token).unwrap();
+    env.target.revoke(token["token"].as_str().unwrap());
+    comes(&env, "one", "x");
+    let ran = env.run();
+    assert_eq!(ran.status, 4, "{ran:?}");
+    env.target.clear_faults();
+}

@@ -4,6 +4,7 @@
 mod crash;
 mod faults;
 mod lost;
+mod mixed;
 mod roads;
 mod spam;
 

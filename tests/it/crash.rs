@@ -7,4 +7,4 @@ pub(crate) mod fuse;
 mod moments;
 pub(crate) mod points;
 mod uplink;
-mod writes;
+pub(crate) mod writes;

@@ -1,10 +1,11 @@
 //! Which message takes which road, and what it is like when it has arrived.
 
-use gmail_stand_in::{Mail, Place};
+use gmail_stand_in::{ApiFault, Mail, On, Place};
 use serde_json::{Value, json};
 
 use super::{
-    assert_all_once, comes, copy, detour, imports, is_imported, letter, proved, through_the_api,
+    assert_all_once, comes, copies, copy, detour, imports, is_imported, letter, proved,
+    through_the_api,
 };
 use crate::testkit::env::TestEnv;
 
@@ -197,4 +198,73 @@ fn one_on_its_way_waits_for_no_other_worker() {
     env.run_until_done(1);
     assert_all_once(&env);
     assert!(env.target.busiest() <= 4, "{}", env.target.busiest());
+}
+
+/// Two messages of one Message-ID and Date: Gmail keeps one copy for both, and its yes to the second proves nothing.
+#[test]
+fn what_gmail_merges_is_believed_by_its_bytes_alone() {
+    let env = imports();
+    let second = letter("one", "the same");
+    let first = [b"X-List: a\r\n", &second[..]].concat();
+    let third = letter("one", "another text");
+    for bytes in [&first, &second, &third] {
+        env.source.add(Mail::new(bytes));
+        env.run();
+    }
+    let all = env.target.messages();
+    assert_eq!(all.len(), 1, "{}", env.dump());
+    assert!(all[0].bytes.ends_with(&first));
+    let told = |uid: u32, column: &str| -> Option<String> {
+        env.one(&format!(
+            "SELECT {column} FROM message WHERE source_uid = {uid}"
+        ))
+    };
+    assert_eq!(
+        told(1, "proof").as_deref(),
+        Some("imported_by_api"),
+        "{}",
+        env.dump()
+    );
+    assert_eq!(
+        told(2, "proof").as_deref(),
+        Some("merged"),
+        "{}",
+        env.dump()
+    );
+    assert_eq!(
+        told(3, "status").as_deref(),
+        Some("failed"),
+        "{}",
+        env.dump()
+    );
+    let why = told(3, "last_error").unwrap();
+    assert!(why.contains("keeps only one of two messages"), "{why}");
+}
+
+/// An API that gives the number of another message, of none, or the same one twice.
+#[test]
+fn a_number_that_is_another_messages_proves_nothing() {
+    let env = imports();
+    let first = comes(&env, "first", "one");
+    env.run_until_done(1);
+    let taken = copy(&env, &first).id;
+    for (n, number) in [format!("{taken:x}"), "fffffff".into()]
+        .into_iter()
+        .enumerate()
+    {
+        let bytes = comes(&env, &format!("next-{n}"), "two");
+        let body = json!({"id": number, "threadId": number}).to_string();
+        let lie = ApiFault::Answer {
+            status: 200,
+            body,
+            stored: true,
+        };
+        env.target.api_fault(On::nth(1, "IMPORT"), lie);
+        env.run();
+        assert_eq!(copies(&env.target, &bytes).len(), 1);
+    }
+    // A lie costs no message: none is lost, and none is sent again.
+    env.run();
+    assert_eq!(env.target.messages().len(), 3, "{}", env.dump());
+    assert_eq!(env.target.api_requests("POST /upload"), 3);
 }

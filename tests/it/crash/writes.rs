@@ -13,14 +13,15 @@ use super::points::Tally;
 use crate::testkit::at_a_time;
 use crate::testkit::in_ci;
 use crate::testkit::proxy::Side;
+use crate::testkit::route::Route;
 
 /// The compiled library, for as long as its folder is kept. The compiler is there: SQLite is built with it.
-struct Library {
+pub(crate) struct Library {
     dir: tempfile::TempDir,
 }
 
 impl Library {
-    fn build() -> Library {
+    pub(crate) fn build() -> Library {
         let dir = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash/ledger_io.c");
         let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
@@ -40,7 +41,7 @@ impl Library {
     }
 
     /// Lets this happen to the next run that is started; where it leaves word of that.
-    fn preload(&self, env: &mut BrokenRun<'_>, fault: &str) -> PathBuf {
+    pub(crate) fn preload(&self, env: &mut Route, fault: &str) -> PathBuf {
         let library = self.dir.path().join("ledger_io.so");
         let mark = env.dir.path().join("mark");
         env.variables
@@ -54,11 +55,21 @@ impl Library {
     /// How much a run that nobody disturbs does of it.
     fn count(&self, servers: &Servers, kind: &str) -> usize {
         let mut env = BrokenRun::new(servers, false);
-        let mark = self.preload(&mut env, &format!("{kind} 1000000000"));
+        let mark = self.preload(&mut env, &undisturbed(kind));
         env.end(env.spawn(&[])).unwrap();
-        let count = fs::read_to_string(mark.with_extension("count")).unwrap();
-        count.trim().parse().unwrap()
+        counted(&mark)
     }
+}
+
+/// Nothing happens: it is counted alone.
+pub(crate) fn undisturbed(kind: &str) -> String {
+    format!("{kind} 1000000000")
+}
+
+/// How much of it the run did that left this mark.
+pub(crate) fn counted(mark: &Path) -> usize {
+    let count = fs::read_to_string(mark.with_extension("count")).unwrap();
+    count.trim().parse().unwrap()
 }
 
 /// What a run that met the fault must have come to.

@@ -57,6 +57,6 @@ pub use oauth::{TokenRequest, TokenTrouble};
 pub use options::{Closed, Kind, Locale, Mail, OUTLOOK_SCOPE, Options, Stored};
 pub use poison::{Harm, Reach};
 pub use refusal::Refusal;
-pub use rest::{ApiFault, ApiFilter, ApiKnobs, ApiRefusal};
+pub use rest::{ApiFault, ApiFilter, ApiImport, ApiKnobs, ApiRefusal, ApiRequest};
 pub use tokens::{CLIENT_ID, CLIENT_SECRET, SCOPE};
 pub use transcript::{Line, Side, Transcript};

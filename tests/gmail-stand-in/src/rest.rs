@@ -4,10 +4,12 @@
 //! Batches, reading and changing messages, and all the rest of the API are not there: 404.
 
 mod faults;
+mod held;
 mod http;
 mod import;
 mod knobs;
 mod labels;
+mod log;
 mod quota;
 mod refusals;
 mod resumable;
@@ -20,9 +22,13 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use faults::ApiFault;
+use held::Waiting;
+pub(crate) use held::{Held, classify, commit};
 use http::{Answer, Connection, Head};
 use import::Wish;
 pub use knobs::{ApiFilter, ApiKnobs};
+pub use log::{ApiImport, ApiRequest};
+pub(crate) use log::{Log, sha256};
 pub(crate) use quota::Quota;
 pub use refusals::ApiRefusal;
 use resumable::Put;
@@ -30,7 +36,7 @@ pub(crate) use resumable::Uploads;
 
 use crate::server::{Leaving, Shared};
 use crate::tokens::SCOPE;
-use crate::wire::{Gone, Step};
+use crate::wire::{Gone, Step, TICK};
 
 const USERS: &str = "/gmail/v1/users/";
 /// With this one import and insert can be used, and nothing else.
@@ -129,6 +135,24 @@ impl Route {
         }
     }
 
+    /// Does a message to import end with this request?
+    fn ends_import(&self, head: &Head) -> bool {
+        match self {
+            Route::Whole(Method::Import) => true,
+            Route::Upload(Method::Import, _) => {
+                let range = head.header("content-range").unwrap_or_default();
+                let end = range
+                    .split_once('-')
+                    .and_then(|(_, end)| end.split_once('/'));
+                let number = |text: &str| text.parse::<u64>().ok();
+                end.is_some_and(|(last, len)| {
+                    number(last).is_some() && number(last).map(|last| last + 1) == number(len)
+                })
+            }
+            _ => false,
+        }
+    }
+
     /// The name of what brings a message.
     fn brings(&self) -> Option<&'static str> {
         match self {
@@ -167,17 +191,28 @@ fn request(shared: &Arc<Shared>, session: u32, connection: &mut Connection) -> S
     let head = connection.head()?;
     let route = Route::of(&head, &shared.options.account);
     let name = route.as_ref().map_or("", Route::name);
+    let number = shared
+        .api_log
+        .lock()
+        .unwrap()
+        .begin(session, name, &head.line);
     let mut fault = shared.api_faults.at_line(session, name, &head.line);
     match fault {
         Some(ApiFault::CutBefore) => return Err(Gone),
         Some(ApiFault::CutInBody(bytes)) => {
             let (part, _) = connection.body(bytes.min(head.len));
+            shared.api_log.lock().unwrap().requests[number].bytes = part.len();
             keep_part(shared, route.as_ref(), &head, &part);
             return Err(Gone);
         }
         _ => {}
     }
     let (body, whole) = connection.body(head.len);
+    let brought = whole.is_ok() && route.as_ref().is_some_and(|route| route.ends_import(&head));
+    {
+        let request = &mut shared.api_log.lock().unwrap().requests[number];
+        (request.bytes, request.brought) = (body.len(), brought);
+    }
     if whole.is_err() {
         keep_part(shared, route.as_ref(), &head, &body);
         return Err(Gone);
@@ -197,6 +232,17 @@ fn request(shared: &Arc<Shared>, session: u32, connection: &mut Connection) -> S
         });
         return Err(Gone);
     }
+    if let Some(ApiFault::CommitOnCommand) = fault {
+        if let Ok(route) = route {
+            shared.held.lock().unwrap().request(route, head, body);
+        }
+        return Err(Gone);
+    }
+    let say = |connection: &mut Connection, answer: &Answer| {
+        // Before it is said, so that whoever hears it finds it in the log.
+        shared.api_log.lock().unwrap().requests[number].status = Some(answer.status);
+        connection.answer(answer, false)
+    };
     let mut answer = Answer::empty(500, Vec::new());
     if fault.as_ref().is_none_or(ApiFault::has_effect) {
         let done = route.and_then(|route| carry_out(shared, &route, &head, body));
@@ -204,21 +250,30 @@ fn request(shared: &Arc<Shared>, session: u32, connection: &mut Connection) -> S
     }
     match fault {
         Some(ApiFault::Refuse(refusal) | ApiFault::RefuseAfter(refusal)) => {
-            connection.answer(&refusal.answer(), false)
+            say(connection, &refusal.answer())
         }
         Some(ApiFault::Answer { status, body, .. }) => {
             let mut answer = Answer::empty(status, Vec::new());
             answer.body = body;
-            connection.answer(&answer, false)
+            say(connection, &answer)
         }
         Some(ApiFault::CutInAnswer) => connection.answer(&answer, true),
+        Some(ApiFault::CutInRefusal(refusal)) => connection.answer(&refusal.answer(), true),
         Some(ApiFault::Stall { .. }) => connection.rest(Duration::MAX),
         Some(ApiFault::Delay(time)) => {
             connection.rest(time)?;
-            connection.answer(&answer, false)
+            say(connection, &answer)
+        }
+        Some(ApiFault::AnswerOnCommand) => {
+            let waiting = Waiting::new(shared);
+            while !waiting.is_over() {
+                connection.rest(TICK)?;
+            }
+            drop(waiting);
+            say(connection, &answer)
         }
         Some(_) => Err(Gone),
-        None => connection.answer(&answer, false),
+        None => say(connection, &answer),
     }
 }
 

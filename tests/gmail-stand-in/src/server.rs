@@ -21,7 +21,7 @@ use crate::knobs::Knobs;
 use crate::oauth::{TokenRequest, TokenTrouble};
 use crate::poison::Poisons;
 use crate::refusal::Refusal;
-use crate::rest::{ApiFault, Quota, Uploads};
+use crate::rest::{ApiFault, Held, Log, Quota, Uploads};
 use crate::session::Session;
 use crate::store::Store;
 use crate::tokens::Tokens;
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) api_faults: Faults<ApiFault>,
     pub(crate) quota: Mutex<Quota>,
     pub(crate) uploads: Mutex<Uploads>,
+    pub(crate) held: Mutex<Held>,
+    pub(crate) api_log: Mutex<Log>,
     pub(crate) poisons: Poisons,
     pub(crate) recorder: Recorder,
     pub(crate) upload: Mutex<Upload>,
@@ -112,6 +114,8 @@ impl Shared {
             api_faults: Faults::default(),
             quota: Mutex::default(),
             uploads: Mutex::default(),
+            held: Mutex::default(),
+            api_log: Mutex::default(),
             poisons: Poisons::default(),
             recorder: Recorder::default(),
             upload: Mutex::default(),

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::Gmail;
 use crate::clock::delta;
 use crate::faults::{Hits, On};
-use crate::rest::ApiFault;
+use crate::rest::{self, ApiFault, ApiImport, ApiRequest};
 
 impl Gmail {
     /// The base address of the API, in place of `https://gmail.googleapis.com`. Without TLS it is http.
@@ -23,6 +23,27 @@ impl Gmail {
     /// Breaks something at a chosen request.
     pub fn api_fault(&self, on: On, fault: ApiFault) -> Hits {
         self.shared.api_faults.add(on, fault)
+    }
+
+    /// Carries out what [`ApiFault::CommitOnCommand`] held back; how many requests that were.
+    pub fn commit_held(&self) -> usize {
+        rest::commit(&self.shared)
+    }
+
+    /// Lets go the answers that [`ApiFault::AnswerOnCommand`] holds back now.
+    pub fn release_answers(&self) {
+        self.shared.held.lock().unwrap().release();
+    }
+
+    /// How many answers that are.
+    pub fn answers_held(&self) -> usize {
+        self.shared.held.lock().unwrap().answers
+    }
+
+    /// Moves to Spam what the scan took for spam and [`ApiKnobs::classified_on_command`](crate::ApiKnobs) let be; how many
+    /// messages that were. One of the test's choice goes there by [`Gmail::spam`].
+    pub fn classify(&self) -> usize {
+        rest::classify(&self.shared)
     }
 
     /// Blocks the account's use of the API (docs/gmail-import.md 4), for so long by the virtual clock. IMAP goes on.
@@ -54,6 +75,30 @@ impl Gmail {
     /// Bytes of resumable uploads that are not whole.
     pub fn half_uploaded(&self) -> usize {
         self.shared.uploads.lock().unwrap().waiting()
+    }
+
+    /// Every request to the API, in the order in which their heads came.
+    pub fn api_log(&self) -> Vec<ApiRequest> {
+        self.shared.api_log.lock().unwrap().requests.clone()
+    }
+
+    /// How many messages to import came whole, whatever became of them.
+    pub fn imports_received(&self) -> usize {
+        let log = self.shared.api_log.lock().unwrap();
+        log.requests.iter().filter(|r| r.brought).count()
+    }
+
+    /// Every message that import took, in order.
+    pub fn imports(&self) -> Vec<ApiImport> {
+        self.shared.api_log.lock().unwrap().imports.clone()
+    }
+
+    /// How many messages import has made of exactly these bytes: what was merged into another made none.
+    pub fn imports_stored(&self, raw: impl AsRef<[u8]>) -> usize {
+        let sha256 = rest::sha256(raw.as_ref());
+        let log = self.shared.api_log.lock().unwrap();
+        let of_these = log.imports.iter().filter(|i| i.sha256 == sha256);
+        of_these.filter(|import| !import.merged).count()
     }
 
     /// Requests to the API whose first line holds this: `"POST /upload"`, `"/labels"`.

@@ -9,7 +9,8 @@ use super::refusals::ApiRefusal;
 ///
 /// Requests are called `IMPORT` and `INSERT` (with the message in them), `START`, `UPLOAD` and `STATUS` (a resumable
 /// upload: its beginning, the bytes, the question how far it came), `LABELS.LIST` and `LABELS.CREATE`. With
-/// [`On::message_with`](crate::On::message_with) a message is an `IMPORT` or `INSERT` however it comes.
+/// [`On::message_with`](crate::On::message_with) a message is an `IMPORT` or `INSERT` however it comes, and a fault strikes
+/// when all of it was heard: one that cuts before is then one that cuts before anything is stored.
 #[derive(Debug, Clone)]
 pub enum ApiFault {
     /// This refusal instead of doing anything.
@@ -38,6 +39,13 @@ pub enum ApiFault {
     CutInAnswer,
     /// The connection is cut instead of the answer, and the request carried out this much later, for real.
     CommitLate(Duration),
+    /// The connection is cut instead of the answer, and the request carried out when
+    /// [`Gmail::commit_held`](crate::Gmail::commit_held) says so.
+    CommitOnCommand,
+    /// The connection is cut within this refusal, which is said instead of doing anything.
+    CutInRefusal(ApiRefusal),
+    /// The request is carried out at once, and answered when [`Gmail::release_answers`](crate::Gmail::release_answers) says so.
+    AnswerOnCommand,
     /// Nothing is said any more.
     Stall {
         /// Whether the request was carried out.
@@ -54,8 +62,13 @@ impl ApiFault {
             ApiFault::Refuse(_)
             | ApiFault::CutBefore
             | ApiFault::CutInBody(_)
-            | ApiFault::CommitLate(_) => false,
-            ApiFault::RefuseAfter(_) | ApiFault::CutInAnswer | ApiFault::Delay(_) => true,
+            | ApiFault::CommitLate(_)
+            | ApiFault::CommitOnCommand
+            | ApiFault::CutInRefusal(_) => false,
+            ApiFault::RefuseAfter(_)
+            | ApiFault::CutInAnswer
+            | ApiFault::AnswerOnCommand
+            | ApiFault::Delay(_) => true,
             ApiFault::Answer { stored, .. }
             | ApiFault::CutAfter { stored }
             | ApiFault::Stall { stored } => *stored,

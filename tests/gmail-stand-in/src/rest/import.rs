@@ -2,7 +2,6 @@
 //! request is told from another, and what goes wrong with it, is `rest`'s.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::http::{Answer, Head};
 use super::labels;
+use super::log::sha256;
 use super::refusals::ApiRefusal;
 use crate::message::{Place, raw_header, split};
 use crate::server::Shared;
@@ -127,8 +127,8 @@ pub(super) fn store(
     let spared = wish.never_mark_spam && !knobs.api.never_mark_spam_ignored;
     let spam = wish.import && !spared && knobs.api.spam.iter().any(says);
     let spam = spam && marks.place == Place::Live;
-    let later = knobs.api.classified_after;
-    if spam && later.is_zero() {
+    let later = knobs.api.classified_on_command;
+    if spam && !later {
         marks.place = Place::Spam;
         marks.labels.remove("\\Inbox");
     }
@@ -139,6 +139,7 @@ pub(super) fn store(
         String::new()
     };
     let date = if wish.by_header { date(&bytes) } else { None };
+    let (raw, known) = (sha256(&bytes), store.messages.len());
     let import = Import {
         bytes,
         trace,
@@ -148,6 +149,10 @@ pub(super) fn store(
         now,
     };
     let id = store.import(import, &knobs);
+    if wish.import {
+        let merged = store.messages.len() == known;
+        shared.api_log.lock().unwrap().imported(raw, id, merged);
+    }
     let message = &store.messages[&id];
     let mut ids = labels::ids_of(&store, message);
     if !knobs.api.reply_tells_spam {
@@ -159,18 +164,10 @@ pub(super) fn store(
         "labelIds": ids,
     });
     drop(store);
-    if spam && !later.is_zero() {
-        classify_later(shared, id, later);
+    if spam && later {
+        shared.held.lock().unwrap().spam(id);
     }
     Ok(reply)
-}
-
-fn classify_later(shared: &Arc<Shared>, id: u64, time: Duration) {
-    let shared = Arc::clone(shared);
-    std::thread::spawn(move || {
-        std::thread::sleep(time);
-        shared.store.lock().unwrap().put(id, 0, Place::Spam);
-    });
 }
 
 /// What import refuses that APPEND takes (docs/gmail-import.md 4).

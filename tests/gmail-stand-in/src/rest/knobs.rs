@@ -19,8 +19,9 @@ pub struct ApiKnobs {
     pub spam: Vec<String>,
     /// Spam is spam whatever `neverMarkSpam` says (docs/gmail-import.md 3.3). Off.
     pub never_mark_spam_ignored: bool,
-    /// Spam goes to Spam so long after the answer, for real (docs/gmail-import.md 3.3). At once.
-    pub classified_after: Duration,
+    /// Spam goes to Spam when [`Gmail::classify`](crate::Gmail::classify) says so, some time after the answer
+    /// (docs/gmail-import.md 3.3). Off: at once.
+    pub classified_on_command: bool,
     /// The reply to an import of what goes to Spam at once says so. Unknown of Gmail; on.
     pub reply_tells_spam: bool,
     /// Filters of the user that run over imported mail. None.
@@ -65,7 +66,7 @@ impl Default for ApiKnobs {
             trace_lines: true,
             spam: Vec::new(),
             never_mark_spam_ignored: false,
-            classified_after: Duration::ZERO,
+            classified_on_command: false,
             reply_tells_spam: true,
             filters: Vec::new(),
             json_limit: 5_000_000,

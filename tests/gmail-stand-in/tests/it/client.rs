@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gmail_stand_in::Gmail;
 use rustls::pki_types::pem::PemObject as _;
@@ -133,6 +133,16 @@ impl Client {
         let heard = self.stream.fill_buf().map(<[u8]>::to_vec);
         assert!(heard.is_err(), "{heard:?}");
         tcp.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    }
+}
+
+/// Waits for what is bound to happen, as long as a slow machine may need.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < Duration::from_secs(60), "not yet: {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -9,7 +9,7 @@ use gmail_stand_in::{ApiFault, ApiRefusal, Gmail, On, Options, SCOPE};
 use serde_json::json;
 
 use super::request::{IMPORT, INSERT, LABELS, ask, get, head, import, multipart, post};
-use crate::client::{Client, mail};
+use crate::client::{Client, eventually, mail};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -321,15 +321,100 @@ fn answers_that_are_lost_late_or_wrong() {
     let before = stored();
     gmail.api_fault(
         On::nth(1, "IMPORT"),
-        ApiFault::CommitLate(Duration::from_millis(200)),
+        ApiFault::CommitLate(Duration::from_secs(3)),
     );
     assert_eq!(send(), None);
     assert_eq!(stored(), before);
-    let start = Instant::now();
-    while stored() == before && start.elapsed() < Duration::from_secs(5) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    eventually("it is stored late", || stored() == before + 1);
+    gmail.api_fault(On::nth(1, "IMPORT"), ApiFault::CommitOnCommand);
+    assert_eq!(send(), None);
     assert_eq!(stored(), before + 1);
+    assert_eq!((gmail.commit_held(), gmail.commit_held()), (1, 0));
+    assert_eq!(stored(), before + 2);
+}
+
+#[test]
+fn a_refusal_that_is_cut_short_is_none_and_stores_nothing() {
+    let gmail = gmail();
+    let cut = ApiFault::CutInRefusal(ApiRefusal::InvalidFrom);
+    gmail.api_fault(On::nth(1, "IMPORT"), cut);
+    assert_eq!(import(&gmail, &mail("1@x", "text")), None);
+    assert!(gmail.messages().is_empty());
+}
+
+#[test]
+fn an_answer_waits_for_a_word() {
+    let gmail = gmail();
+    gmail.api_fault(On::nth(1, "IMPORT"), ApiFault::AnswerOnCommand);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| import(&gmail, &mail("1@x", "text")));
+        eventually("the answer is ready", || gmail.answers_held() == 1);
+        assert_eq!(
+            (gmail.messages().len(), gmail.api_log()[0].status),
+            (1, None)
+        );
+        gmail.release_answers();
+        assert_eq!(asked.join().unwrap().unwrap().status, 200);
+    });
+    assert_eq!(
+        (gmail.answers_held(), gmail.api_log()[0].status),
+        (0, Some(200))
+    );
+}
+
+/// One message meets each kind of loss; the mail before and after it does not.
+#[test]
+fn whatever_breaks_can_be_for_one_message() {
+    for (fault, stored) in [
+        (ApiFault::Refuse(ApiRefusal::InvalidFrom), 0),
+        (ApiFault::CutBefore, 0),
+        (ApiFault::CutAfter { stored: false }, 0),
+        (ApiFault::CutAfter { stored: true }, 1),
+        (ApiFault::RefuseAfter(ApiRefusal::Backend(503)), 1),
+        (ApiFault::CommitOnCommand, 0),
+    ] {
+        let gmail = gmail();
+        let on = On::each("IMPORT").message_with("Subject: odd");
+        let hits = gmail.api_fault(on, fault.clone());
+        let odd = format!("Subject: odd\r\n{}", mail("odd@x", "text"));
+        let mails = [mail("1@x", "text"), odd, mail("2@x", "text")];
+        let taken = mails.each_ref().map(|mail| import(&gmail, mail));
+        let taken = taken.map(|reply| reply.is_some_and(|reply| reply.status == 200));
+        assert_eq!(taken, [true, false, true], "{fault:?}");
+        assert_eq!(hits.count(), 1, "{fault:?}");
+        let times = mails.each_ref().map(|mail| gmail.imports_stored(mail));
+        assert_eq!(times, [1, stored, 1], "{fault:?}");
+        assert_eq!(gmail.imports_received(), 3, "{fault:?}");
+    }
+}
+
+#[test]
+fn what_was_asked_and_what_came_of_it_is_counted() {
+    let gmail = gmail();
+    let letter = mail("1@x", "text");
+    let first = import(&gmail, &letter).unwrap().id();
+    assert_eq!(import(&gmail, &letter).unwrap().id(), first);
+    let other = mail("1@x", "another text");
+    assert_eq!(import(&gmail, &other).unwrap().id(), first);
+    multipart(&gmail, INSERT, &[], &letter).unwrap();
+    get(&gmail, LABELS);
+    let merged: Vec<bool> = gmail.imports().iter().map(|import| import.merged).collect();
+    assert_eq!(merged, [false, true, true]);
+    assert!(gmail.imports().iter().all(|import| import.id == first));
+    assert_eq!(
+        (gmail.imports_stored(&letter), gmail.imports_stored(&other)),
+        (1, 0)
+    );
+    assert_eq!(gmail.imports_received(), 3);
+    let log = gmail.api_log();
+    let names: Vec<&str> = log.iter().map(|request| request.name).collect();
+    assert_eq!(
+        names,
+        ["IMPORT", "IMPORT", "IMPORT", "INSERT", "LABELS.LIST"]
+    );
+    assert!(log[0].bytes > letter.len() && log[4].bytes == 0);
+    assert!(log.iter().all(|request| request.status == Some(200)));
+    assert!(log[4].line.starts_with("GET /gmail/v1/users/me/labels"));
 }
 
 #[test]

@@ -55,7 +55,12 @@ fn in_one_piece_and_in_several() {
         .unwrap()
         .id();
     assert!(gmail.message(id).unwrap().bytes.ends_with(bytes));
-    // The same answer for whoever asks later.
+    // The same answer for whoever asks later, also with escapes in the address.
+    let escaped = path.replace('-', "%2D").replace("resumable", "resum%61ble");
+    assert_eq!(
+        put(&gmail, &escaped, &format!("*/{n}"), b"").unwrap().id(),
+        id
+    );
     assert_eq!(put(&gmail, &path, &format!("*/{n}"), b"").unwrap().id(), id);
     let letter = mail("2@x", "text");
     let bytes = letter.as_bytes();
@@ -77,6 +82,8 @@ fn in_one_piece_and_in_several() {
         .unwrap()
         .id();
     assert!(gmail.message(id).unwrap().bytes.ends_with(bytes));
+    // A question and a part are no message that came whole.
+    assert_eq!(gmail.imports_received(), 2);
     assert_eq!(start(&gmail, &format!("/resumable{START}"), n).status, 200);
     assert_eq!(start(&gmail, START, 157_286_401).status, 413);
 }

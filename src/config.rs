@@ -11,6 +11,7 @@ use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Note, Result, shown};
+use crate::http::is_this_machine;
 use crate::message::Time;
 
 mod address;
@@ -415,17 +416,6 @@ fn host_name(typed: &str) -> Option<String> {
 /// `imap.example.org:993`; an IPv6 address has more colons.
 fn is_host_with_port(host: &str) -> bool {
     host.contains(':') && host.parse::<IpAddr>().is_err()
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<IpAddr>()
-            .is_ok_and(|ip| match ip {
-                IpAddr::V4(v4) => v4.is_loopback(),
-                IpAddr::V6(v6) => v6.is_loopback(),
-            })
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -62,6 +62,7 @@
 //! text       counts and moments for people; what editors make of a text file
 //! mount      is a file mounted by itself?
 //! error      what went wrong, whom it concerns, the words for it
+//! http       where mail and secrets may be sent over HTTP, and the client that does it
 //! folder     a mailbox of the source, and where its messages go
 //! place      why a file cannot be made, read or written
 //! message    what a message is
@@ -90,6 +91,9 @@ pub mod text;
 pub mod mount;
 
 pub mod error;
+
+pub mod http;
+
 pub mod folder;
 
 pub mod place;

@@ -5,7 +5,7 @@
 //! Each file imports only what stands above it; `tests/layers.rs` holds them to that:
 //! ```text
 //! provider    Google, Microsoft or another, and the scope that its mail wants
-//! http        where secrets may be sent, how much of a reply is read
+//! http        one exchange with it, how much of a reply is read
 //! refusal     what a provider's refusal means to a person, on each road to a token
 //! contents    what a token file says
 //! token_file  how that file is read, locked and written

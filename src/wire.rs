@@ -34,7 +34,7 @@ use command::{Continuation, UnderWay};
 pub use literal::Sent;
 pub use socket::addresses;
 use stream::Stream;
-pub use tls::{Protection, Voucher};
+pub use tls::{Protection, Voucher, authorities};
 
 /// What one command may be sent beyond what its caller expects in literals.
 const LITERAL_SLACK: u64 = 4 << 20;

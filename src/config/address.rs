@@ -1,12 +1,10 @@
 //! `gmail_api`: where Gmail's API is, over https, or by http within this machine. Not for what is said there (`target`).
 
-use std::net::IpAddr;
-
 use ureq::http::Uri;
 
 use super::mask::without_credentials;
-
 use crate::error::shown;
+use crate::http::{is_safe, is_this_machine};
 
 const GOOGLE: &str = "gmail.googleapis.com";
 
@@ -16,7 +14,7 @@ const FAMILY: &str = ".googleapis.com";
 /// The base address of an API, to which mail and tokens may be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    scheme: &'static str,
+    scheme: String,
     /// Host and port.
     authority: String,
     host: String,
@@ -26,7 +24,7 @@ impl Address {
     /// Google's own.
     pub fn google() -> Address {
         Address {
-            scheme: "https",
+            scheme: "https".into(),
             authority: GOOGLE.into(),
             host: GOOGLE.into(),
         }
@@ -47,7 +45,7 @@ impl Address {
 
     /// Does everything stay on this machine?
     pub fn is_local(&self) -> bool {
-        is_loopback(&self.host)
+        is_this_machine(&self.host)
     }
 
     pub fn to(&self, path: &str) -> String {
@@ -69,12 +67,8 @@ fn split(text: &str) -> Option<(Address, String)> {
     let uri: Uri = text.parse().ok()?;
     let authority = uri.authority()?;
     let host = authority.host().trim_matches(['[', ']']).to_lowercase();
-    let scheme = match uri.scheme_str()? {
-        "https" => "https",
-        "http" if is_loopback(&host) => "http",
-        _ => return None,
-    };
-    if host.is_empty() || authority.as_str().contains('@') {
+    let scheme = uri.scheme_str()?.to_string();
+    if !is_safe(&scheme, &host) || host.is_empty() || authority.as_str().contains('@') {
         return None;
     }
     let rest = uri.path_and_query().map_or("", |rest| rest.as_str());
@@ -84,10 +78,6 @@ fn split(text: &str) -> Option<(Address, String)> {
         host,
     };
     Some((address, rest.to_string()))
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

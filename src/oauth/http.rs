@@ -1,13 +1,15 @@
-//! The HTTP that is spoken with a provider: where secrets may be sent, how much of a reply is read, and what in
-//! it counts as a token. Not for what a reply means: that is for `refusal`, `renew` and `sign_in`.
+//! One exchange with a provider: where secrets may be sent, how much of a reply is read, and what in it counts as
+//! a token. Not for what a reply means: that is for `refusal`, `renew` and `sign_in`.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::{HttpRequest, HttpResponse, TokenUrl};
 use serde_json::Value;
+use ureq::tls::RootCerts;
+
+use crate::http::{self, Limits};
 
 /// At most so much of a reply is read; a token endpoint's has some hundred bytes.
 const REPLY_MAX: u64 = 64 << 10;
@@ -21,15 +23,12 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(limit: Duration) -> Http {
+        let limits = Limits {
+            whole: Some(limit),
+            ..Limits::default()
+        };
         Http {
-            agent: ureq::Agent::config_builder()
-                // The oauth2 crate reads the JSON of a 400 itself. Secrets must not follow a redirect
-                // elsewhere.
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .timeout_global(Some(limit))
-                .build()
-                .into(),
+            agent: http::agent(limits, RootCerts::WebPki, true),
             status: Cell::new(0),
             ahead: Cell::new(None),
         }
@@ -72,19 +71,10 @@ fn with_numbers(body: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// May secrets be sent there? Over https, or by http within this machine.
+/// May secrets be sent there?
 pub(super) fn is_safe(url: &TokenUrl) -> bool {
-    let host = url
-        .url()
-        .host_str()
-        .unwrap_or_default()
-        .trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match url.url().scheme() {
-        "https" => true,
-        "http" => loopback,
-        _ => false,
-    }
+    let url = url.url();
+    http::is_safe(url.scheme(), url.host_str().unwrap_or_default())
 }
 
 /// Can it stand in a SASL response (RFC 6750 2.1)?

@@ -35,20 +35,14 @@ impl Client {
         let host = endpoint.host.trim_matches(['[', ']']).to_string();
         let name = ServerName::try_from(host)
             .map_err(|_| unreachable::not_a_name(endpoint).with_fault(Fault::Usage))?;
+        let own = authorities(endpoint)?;
         let mut roots = RootCertStore::empty();
-        let mut pinned = Vec::new();
-        match &endpoint.ca_file {
+        match &own {
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => {
-                let unreadable = |e| certificate::unreadable(path, endpoint, e);
-                for cert in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                    let cert = cert.map_err(unreadable)?;
+            Some(own) => {
+                for cert in own {
                     // A self-signed server certificate need not be good as a root.
                     let _ = roots.add(cert.clone());
-                    pinned.push(cert);
-                }
-                if pinned.is_empty() {
-                    return Err(unreadable(pem::Error::NoItemsFound));
                 }
             }
         }
@@ -67,7 +61,7 @@ impl Client {
         let refused = Refused::default();
         let verifier = Verifier {
             roots,
-            pinned,
+            pinned: own.unwrap_or_default(),
             provider: Arc::clone(&provider),
             refused: Arc::clone(&refused),
         };
@@ -107,6 +101,25 @@ impl Client {
         }
         Ok(StreamOwned::new(tls, socket))
     }
+}
+
+/// What the configured file holds, at least one certificate. None: no file is configured.
+///
+/// # Errors
+/// `Usage`: it cannot be read.
+pub fn authorities(endpoint: &Endpoint) -> Result<Option<Vec<CertificateDer<'static>>>> {
+    let Some(path) = &endpoint.ca_file else {
+        return Ok(None);
+    };
+    let unreadable = |e| certificate::unreadable(path, endpoint, e);
+    let all = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+    let all: Vec<_> = all
+        .collect::<std::result::Result<_, _>>()
+        .map_err(unreadable)?;
+    if all.is_empty() {
+        return Err(unreadable(pem::Error::NoItemsFound));
+    }
+    Ok(Some(all))
 }
 
 /// The first bytes of a handshake with this server.

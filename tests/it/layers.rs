@@ -14,17 +14,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("mount", &[]),
     ("error", &[]),
+    ("http", &[]),
     ("folder", &["error"]),
     ("place", &["error", "text"]),
     ("message", &["error"]),
     // A configuration that was mounted alone has no folder of its own.
     (
         "config",
-        &["error", "folder", "message", "mount", "place", "text"],
+        &[
+            "error", "folder", "http", "message", "mount", "place", "text",
+        ],
     ),
     (
         "oauth",
-        &["config", "error", "message", "mount", "place", "text"],
+        &[
+            "config", "error", "http", "message", "mount", "place", "text",
+        ],
     ),
     // It knows no IMAP.
     (
@@ -54,8 +59,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "target",
+        // The API believes the same authorities as IMAP.
         &[
-            "config", "error", "folder", "mailbox", "message", "response", "session",
+            "config", "error", "folder", "http", "mailbox", "message", "response", "session",
+            "wire",
         ],
     ),
     (

@@ -2,24 +2,21 @@
 //! whether all of a request may have left us. Not for what a reply means.
 
 use std::io::{self, Read};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use ureq::http;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts};
 use ureq::{Agent, SendBody};
 
 use crate::config::{Address, Endpoint, Intervals, Masks, Secret};
 use crate::error::{Error, Fault, Result, shown};
+use crate::http::{Limits, agent};
 use crate::message::Time;
+use crate::wire::authorities;
 
 /// Bytes of a second that an upload has at least: 150 MB then take some hours at most.
 const SLOWEST: u64 = 16 << 10;
-/// Headers of a reply.
-const HEAD_MAX: usize = 64 << 10;
 
 pub(super) struct Http {
     agent: Agent,
@@ -64,29 +61,19 @@ impl Http {
     /// # Errors
     /// `Usage`: the file with the target's authorities cannot be read.
     pub(super) fn new(base: Address, target: &Endpoint, times: &Intervals) -> Result<Http> {
-        let roots = match &target.ca_file {
+        let authorities = match authorities(target)? {
             None => RootCerts::WebPki,
-            Some(path) => roots_of(path)?,
+            Some(own) => RootCerts::from(own.iter().map(|c| Certificate::from_der(c).to_owned())),
         };
-        let tls = TlsConfig::builder().root_certs(roots).build();
-        let mut config = Agent::config_builder()
-            .http_status_as_error(false)
-            // Neither the token nor the mail follows a redirect elsewhere.
-            .max_redirects(0)
-            .max_response_header_size(HEAD_MAX)
-            .timeout_resolve(Some(times.connect))
-            .timeout_connect(Some(times.connect))
-            .timeout_send_request(Some(times.api))
-            .timeout_per_write(Some(times.api))
-            .timeout_recv_response(Some(times.api))
-            .timeout_recv_body(Some(times.api))
-            .tls_config(tls);
-        if base.is_local() {
-            // A proxy would carry the token off this machine.
-            config = config.proxy(None);
-        }
+        let limits = Limits {
+            whole: None,
+            connect: Some(times.connect),
+            step: Some(times.api),
+        };
+        // A proxy would carry the token off this machine.
+        let by_proxy = !base.is_local();
         Ok(Http {
-            agent: config.build().into(),
+            agent: agent(limits, authorities, by_proxy),
             base,
             limit: times.api,
         })
@@ -153,20 +140,6 @@ impl Http {
             masks,
         })
     }
-}
-
-fn roots_of(path: &Path) -> Result<RootCerts> {
-    let unreadable = |e| {
-        Error::usage(format!(
-            "{}: the certificates of the target's authorities cannot be read: {e}",
-            path.display()
-        ))
-    };
-    let mut roots = Vec::new();
-    for cert in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-        roots.push(Certificate::from_der(&cert.map_err(unreadable)?).to_owned());
-    }
-    Ok(RootCerts::from(roots))
 }
 
 /// A body in several parts, which are read once and not copied together.

@@ -221,7 +221,10 @@ fn error(kind: Kind, words: &str, lower: &str, origin: &Origin) -> Error {
         ),
         Kind::NoApi => person(
             "is not there",
-            format!("leave `gmail_api` out of {}: it is then Google's own", origin.file()),
+            format!(
+                "leave `gmail_api` out of {}: it is then Google's own",
+                origin.file()
+            ),
         ),
         Kind::Throttled(seconds) => throttled(seconds),
         // When its day ends is not said: whoever looks each hour finds out.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use gmail_stand_in::{ApiFault, ApiRefusal, On};
-use imap_to_gmail::config::Secret;
+use imap_to_gmail::config::{Address, Intervals, Secret};
 use imap_to_gmail::error::{Error, Fault};
-use imap_to_gmail::target::api::{Imported, Mail, Means, Proof};
+use imap_to_gmail::target::api::{Api, Imported, Mail, Means, Proof};
 
 use super::{LARGE, letter, road};
 
@@ -146,6 +146,19 @@ fn the_road_is_proved_without_mail() {
             .contains("\"Enable\"")
     );
     assert!(road.gmail.messages().is_empty());
+}
+
+#[test]
+fn a_file_of_authorities_that_holds_none_is_told_and_believes_nobody() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut target = super::endpoint(None);
+    target.ca_file = Some(file.path().into());
+    let made = Api::new(Address::google(), &target, &Intervals::default());
+    let Err(error) = made else {
+        panic!("there is nobody to believe");
+    };
+    assert_eq!(error.fault, Fault::Usage);
+    assert!(error.message.contains("`target_ca_file`"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The API of Gmail, as far as it brings mail in: what is imported, Gmail scans and sorts as if it had come by SMTP
 //! (docs/gmail-import.md 3.3). HTTP, and what its answers mean; it knows no rows, and looks at nothing afterwards: that is
-//! done over IMAP, whatever the road. No run takes this road yet: `Road` has but one, and the configuration no key for it.
+//! done over IMAP, whatever the road.
 //!
 //! ```text
 //! http     one exchange, bounded
@@ -15,7 +15,7 @@ use chrono::Utc;
 use serde_json::json;
 
 use crate::config::{Address, Endpoint, Intervals, Masks, Origin, Secret};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 
 mod answer;
 mod http;
@@ -26,9 +26,6 @@ mod upload;
 
 pub use answer::{Label, Receipt};
 pub use refusal::{Answered, DELAY_MAX, Means, Verdict, verdict};
-
-/// Bytes that a reply to all but the list of labels may have; they have some hundred.
-const REPLY_MAX: u64 = 64 << 10;
 
 /// The API of one account. All who use that account share one: it keeps the pace.
 pub struct Api {
@@ -62,7 +59,7 @@ pub enum Imported {
     Refused(Means, Error),
     /// Nobody knows. A session can be asked later.
     Unknown(Error, Option<Upload>),
-    /// Gmail cannot have the whole of it.
+    /// Gmail cannot have the whole of it: no request that held the end of it went out whole.
     NotSent(Error),
 }
 
@@ -98,12 +95,17 @@ impl Api {
 
     /// Tries the road without sending mail: the labels are listed or, where the token is for messages alone, a message
     /// is sent that is none (docs/gmail-import.md 1.1).
+    ///
+    /// # Errors
+    /// Of two that are there, the one about messages: that of the labels says only that this token may not list them.
     pub fn prove(&self, token: &Secret<String>) -> Result<Proof> {
-        let refused = match self.labels(token) {
-            Ok(labels) => return Ok(Proof::Labels(labels)),
-            Err(e) if e.fault != Fault::NeedsUser || e.credentials_refused => return Err(e),
-            Err(e) => e,
-        };
+        let listed = self.list(token)?;
+        if listed.status == 200 {
+            return labels::parsed(&listed).map(Proof::Labels);
+        }
+        if !refusal::may_be_of_labels_alone(listed.status, &listed.body) {
+            return Err(self.refusal(&listed));
+        }
         let _turn = self.pace.enter(pace::IMPORT);
         let body = json!({}).to_string();
         let request = http::Request {
@@ -111,13 +113,14 @@ impl Api {
             address: self.to("/gmail/v1/users/me/messages/import"),
             headers: vec![("Content-Type", "application/json; charset=UTF-8".into())],
             body: vec![body.as_bytes()],
-            reply_max: REPLY_MAX,
+            reply_max: http::REPLY_MAX,
             masks: Masks::default(),
         };
-        // Where the labels are refused for another reason, so is this.
-        match self.http.send(token, request) {
-            Ok(reply) if reply.status == 400 && says_no_message(&reply.body) => Ok(Proof::Import),
-            _ => Err(refused),
+        let reply = self.http.send(token, request).map_err(|lost| lost.error)?;
+        if reply.status == 400 && says_no_message(&reply.body) {
+            Ok(Proof::Import)
+        } else {
+            Err(self.refusal(&reply))
         }
     }
 

@@ -19,14 +19,6 @@ pub(crate) struct Road {
     pub(crate) token: Secret<String>,
 }
 
-pub(crate) fn times() -> Intervals {
-    Intervals {
-        connect: Duration::from_secs(5),
-        api: Duration::from_secs(3),
-        ..Intervals::default()
-    }
-}
-
 pub(crate) fn endpoint(gmail: Option<&Gmail>) -> Endpoint {
     Endpoint {
         host: "imap.gmail.com".into(),
@@ -41,8 +33,22 @@ pub(crate) fn endpoint(gmail: Option<&Gmail>) -> Endpoint {
 }
 
 pub(crate) fn client(url: &str, gmail: Option<&Gmail>) -> Api {
+    within(Duration::from_secs(10), url, gmail)
+}
+
+/// One that soon gives up, for a server that lets it wait in any case.
+pub(crate) fn impatient(url: &str, gmail: Option<&Gmail>) -> Api {
+    within(Duration::from_secs(3), url, gmail)
+}
+
+fn within(limit: Duration, url: &str, gmail: Option<&Gmail>) -> Api {
+    let times = Intervals {
+        connect: limit,
+        api: limit,
+        ..Intervals::default()
+    };
     let base = Address::parse(url).unwrap();
-    Api::new(base, &endpoint(gmail), &times()).unwrap()
+    Api::new(base, &endpoint(gmail), &times).unwrap()
 }
 
 pub(crate) fn road() -> Road {

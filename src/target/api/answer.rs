@@ -100,10 +100,7 @@ impl Said {
         let reply: Value = serde_json::from_slice(body).unwrap_or_default();
         let error = &reply["error"];
         let text = |value: &Value| value.as_str().map(str::to_string);
-        let each = |key: &str| {
-            let all = error[key].as_array().cloned().unwrap_or_default();
-            all.into_iter()
-        };
+        let each = |key: &str| error[key].as_array().into_iter().flatten();
         let reasons = each("errors").chain(each("details"));
         let reasons = reasons.filter_map(|one| text(&one["reason"]));
         let words = text(&error["message"])

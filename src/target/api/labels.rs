@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::answer::Label;
-use super::http::Request;
-use super::{Api, REPLY_MAX, pace};
+use super::http::{REPLY_MAX, Reply, Request};
+use super::{Api, pace};
 use crate::config::{Masks, Secret};
-use crate::error::{Error, Result};
+use crate::error::{Error, Fault, Result, shown};
 
 const PATH: &str = "/gmail/v1/users/me/labels";
 /// 10,000 labels with the longest names in characters of four bytes are not more.
@@ -15,6 +15,16 @@ const LIST_MAX: u64 = 16 << 20;
 impl Api {
     /// All labels of the account.
     pub fn labels(&self, token: &Secret<String>) -> Result<Vec<Label>> {
+        let reply = self.list(token)?;
+        if reply.status == 200 {
+            parsed(&reply)
+        } else {
+            Err(self.refusal(&reply))
+        }
+    }
+
+    /// Asks for all labels.
+    pub(super) fn list(&self, token: &Secret<String>) -> Result<Reply> {
         let _turn = self.pace.enter(pace::LIST);
         let request = Request {
             method: "GET",
@@ -24,11 +34,7 @@ impl Api {
             reply_max: LIST_MAX,
             masks: Masks::default(),
         };
-        let reply = self.http.send(token, request).map_err(|lost| lost.error)?;
-        if reply.status != 200 {
-            return Err(self.refusal(&reply));
-        }
-        Label::parse_list(&reply.body).ok_or_else(unreadable)
+        self.http.send(token, request).map_err(|lost| lost.error)
     }
 
     /// Makes a label of this name, or finds the one that is there, in whatever case. Levels above it are the caller's.
@@ -59,11 +65,24 @@ impl Api {
             409 => {
                 let all = self.labels(token)?;
                 let there = Label::find(&all, name).cloned();
-                there.ok_or_else(|| self.refusal(&reply))
+                there.ok_or_else(|| conflict(name))
             }
             _ => Err(self.refusal(&reply)),
         }
     }
+}
+
+pub(super) fn parsed(reply: &Reply) -> Result<Vec<Label>> {
+    Label::parse_list(&reply.body).ok_or_else(unreadable)
+}
+
+fn conflict(name: &str) -> Error {
+    let name = shown(name.as_bytes());
+    Error::new(
+        Fault::Permanent,
+        format!("Gmail's API says that there is a label `{name}`, or one too much like it, and lists none of that name"),
+    )
+    .hint("choose another name for it; which labels there are is shown at https://mail.google.com/mail/#settings/labels")
 }
 
 fn unreadable() -> Error {

@@ -130,7 +130,13 @@ mod tests {
                 scope.spawn(|| {
                     let _turn = pace.enter(NOTHING);
                     most.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    std::thread::sleep(Duration::from_millis(20));
+                    // Until as many as may have been here together.
+                    let start = Instant::now();
+                    while most.load(Ordering::SeqCst) < AT_A_TIME
+                        && start.elapsed() < Duration::from_secs(60)
+                    {
+                        std::thread::yield_now();
+                    }
                     busy.fetch_sub(1, Ordering::SeqCst);
                 });
             }

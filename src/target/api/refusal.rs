@@ -119,19 +119,13 @@ const ROWS: &[Row] = &[
 pub fn verdict(answered: &Answered<'_>, origin: &Origin) -> Verdict {
     let said = Said::parse(answered.body);
     let lower = said.words.to_lowercase();
-    let fits = |row: &&Row| {
-        let any = row.reasons.is_empty() && row.words.is_empty();
-        let reason = |r: &&str| said.reasons.iter().any(|said| said == r);
-        let said_so =
-            row.reasons.iter().any(reason) || row.words.iter().any(|words| lower.contains(words));
-        row.statuses.contains(&answered.status) && (any || said_so)
-    };
-    let kind = ROWS.iter().find(fits).map_or(Kind::Open, |row| row.kind);
+    let kind = kind(answered.status, &said.reasons, &lower);
     let words = match &*said.words {
         "" => format!("HTTP {}", answered.status),
-        // The words are masked whole: a secret that the end cuts short is known by its beginning.
+        // Masked when they are cut to length: masks know the beginning of a secret, too.
         words => answered.masks.apply(&shown(words.as_bytes())),
     };
+    // They end a sentence of ours, which has no full stop.
     let words = words.trim_end_matches(['.', ' ']);
     let stated = stated(&said.words, answered);
     let mut error = error(kind, words, &lower, origin);
@@ -148,6 +142,25 @@ pub fn verdict(answered: &Answered<'_>, origin: &Origin) -> Verdict {
         Kind::Label => Verdict::Refused(Means::Label, error),
         _ => Verdict::Refused(Means::Account, error),
     }
+}
+
+/// May a refusal to list the labels be about labels alone? A token may be for messages and nothing else
+/// (docs/gmail-import.md 1.1).
+pub(super) fn may_be_of_labels_alone(status: u16, body: &[u8]) -> bool {
+    let said = Said::parse(body);
+    let kind = kind(status, &said.reasons, &said.words.to_lowercase());
+    matches!(kind, Kind::Scope | Kind::Forbidden)
+}
+
+fn kind(status: u16, reasons: &[String], words: &str) -> Kind {
+    let fits = |row: &&Row| {
+        let any = row.reasons.is_empty() && row.words.is_empty();
+        let reason = |reason: &&str| reasons.iter().any(|said| said == reason);
+        let said_so =
+            row.reasons.iter().any(reason) || row.words.iter().any(|part| words.contains(part));
+        row.statuses.contains(&status) && (any || said_so)
+    };
+    ROWS.iter().find(fits).map_or(Kind::Open, |row| row.kind)
 }
 
 /// How long to wait, where it says so: in its words, whatever the status, or as HTTP has it.
@@ -221,10 +234,7 @@ fn error(kind: Kind, words: &str, lower: &str, origin: &Origin) -> Error {
         ),
         Kind::NoApi => person(
             "is not there",
-            format!(
-                "leave `gmail_api` out of {}: it is then Google's own",
-                origin.file()
-            ),
+            format!("leave `gmail_api` out of {}: it is then Google's own", origin.file()),
         ),
         Kind::Throttled(seconds) => throttled(seconds),
         // When its day ends is not said: whoever looks each hour finds out.

@@ -1,6 +1,6 @@
 //! Refusals: each as it comes over the wire, for one message and for all, and by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gmail_stand_in::{ApiFault, ApiRefusal, On};
 use imap_to_gmail::config::{Address, Intervals, Secret};
@@ -82,6 +82,7 @@ fn the_time_in_the_words_is_obeyed_to_the_second() {
             knobs.api.block_status = status;
             knobs.api.moves_out = Duration::ZERO;
         });
+        let start = Instant::now();
         road.gmail.block_api(Duration::from_secs(5400));
         let mail = Mail {
             body: b"From: a@x\r\n\r\n",
@@ -90,8 +91,10 @@ fn the_time_in_the_words_is_obeyed_to_the_second() {
         };
         let (means, error) = refused(road.api.import(&token, &mail));
         assert_eq!((means, error.fault), (Means::Account, Fault::Throttled));
-        let delay = error.delay.unwrap().as_secs();
-        assert!((5398..=5401).contains(&delay), "{delay}");
+        // The clock that it tells has whole seconds.
+        let delay = error.delay.unwrap();
+        let least = Duration::from_secs(5400) - start.elapsed();
+        assert!(least <= delay && delay.as_secs() <= 5401, "{delay:?}");
         assert_eq!(road.api.labels(&token).unwrap_err().fault, Fault::Throttled);
     }
     assert_eq!(road.gmail.early_requests(), 4);
@@ -145,7 +148,48 @@ fn the_road_is_proved_without_mail() {
             .unwrap()
             .contains("\"Enable\"")
     );
+    // Then nothing else is asked.
+    assert_eq!(road.gmail.api_log().last().unwrap().name, "LABELS.LIST");
     assert!(road.gmail.messages().is_empty());
+}
+
+#[test]
+fn what_is_said_of_messages_counts_where_the_labels_are_out_of_reach() {
+    use ApiRefusal as R;
+    let road = road();
+    let insert = road.gmail.issue_token_for(
+        road.gmail.account(),
+        "https://www.googleapis.com/auth/gmail.insert",
+        Duration::from_secs(3600),
+    );
+    for (fault, kind, word) in [
+        (ApiFault::CutBefore, Fault::Connection, "no answer"),
+        (
+            ApiFault::Refuse(R::Backend(503)),
+            Fault::Connection,
+            "failed",
+        ),
+        (
+            ApiFault::Refuse(R::RateLimit),
+            Fault::Throttled,
+            "slow down",
+        ),
+        (
+            ApiFault::Refuse(R::NotEnabled),
+            Fault::NeedsUser,
+            "is not enabled",
+        ),
+        (
+            ApiFault::Refuse(R::Scopes),
+            Fault::NeedsUser,
+            "does not allow",
+        ),
+    ] {
+        road.gmail.api_fault(On::nth(1, "IMPORT"), fault);
+        let error = road.api.prove(&Secret::new(insert.clone())).unwrap_err();
+        assert_eq!(error.fault, kind, "{error}");
+        assert!(error.message.contains(word), "{error}");
+    }
 }
 
 #[test]

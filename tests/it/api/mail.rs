@@ -1,11 +1,11 @@
 //! Messages that arrive: both ways, merged, as spam, and labels by name.
 
-use std::time::Duration;
-
-use gmail_stand_in::{Mail as Put, Place};
+use gmail_stand_in::{ApiFault, ApiRefusal, Mail as Put, On, Place};
+use imap_to_gmail::error::Fault;
 use imap_to_gmail::target::api::{Imported, Label, Mail};
 
 use super::{LARGE, letter, road};
+use crate::testkit::eventually;
 
 #[test]
 fn small_and_large_mail_arrives_with_nothing_behind_it() {
@@ -80,6 +80,14 @@ fn labels_are_found_and_made_by_name() {
     assert_eq!(Label::find(&all, "work/Ä"), Some(&made));
     assert!(all.iter().any(|label| label.system && label.id == "INBOX"));
     assert_eq!(Label::find(&all, "inbox"), None);
+    // Something has the name, and it is none of the labels.
+    let conflict = ApiFault::Refuse(ApiRefusal::LabelConflict);
+    road.gmail.api_fault(On::nth(1, "LABELS.CREATE"), conflict);
+    let lists = || road.gmail.api_requests("GET /gmail/v1/users/me/labels");
+    let before = lists();
+    let refused = road.api.make_label(&road.token, "Ghost").unwrap_err();
+    assert_eq!((refused.fault, lists()), (Fault::Permanent, before + 1));
+    assert!(refused.message.contains("`Ghost`") && refused.hint.is_some());
     let refused = road.api.make_label(&road.token, "Muted").unwrap_err();
     assert!(refused.message.contains("Invalid label name") && refused.hint.is_some());
     let body = letter("1@x", "text", 10);
@@ -98,14 +106,16 @@ fn labels_are_found_and_made_by_name() {
 #[test]
 fn at_most_four_are_under_way_together() {
     let road = road();
-    let slow = gmail_stand_in::ApiFault::Delay(Duration::from_millis(100));
-    road.gmail
-        .api_fault(gmail_stand_in::On::each("IMPORT"), slow);
+    let first = On::nth(1, "IMPORT").times(4);
+    road.gmail.api_fault(first, ApiFault::AnswerOnCommand);
     std::thread::scope(|scope| {
         for n in 0..10 {
             let road = &road;
             scope.spawn(move || road.done(&letter(&format!("{n}@x"), "text", 10)));
         }
+        let four = || road.gmail.answers_held() == 4;
+        eventually("four are under way", four);
+        road.gmail.release_answers();
     });
     assert_eq!(road.gmail.messages().len(), 10);
     let (mut under_way, mut most) = (0, 0);

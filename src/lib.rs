@@ -18,10 +18,12 @@
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
 //!    stands) are on disk before the first APPEND.
-//! 5. *Append.* Into the mailbox of the target that the row says, with the source's INTERNALDATE and flags
+//! 5. *Choose the road.* APPEND, or for new mail Gmail's API, where the configuration says so and nothing of the message is
+//!    lost by it (`engine::road`). What one road refuses takes the other (`engine::by_import`).
+//! 6. *Append.* Into the mailbox of the target that the row says, with the source's INTERNALDATE and flags
 //!    (`engine::send`); several are on their way through a session at a time (`engine::pipeline`).
-//! 6. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
-//! 7. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
+//! 7. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
+//! 8. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
 //!    looked for at and above its mark. Only when it is not there, and the server has had so long that it
 //!    will not store it any more, does the row go back to be sent (`engine::resolve`). Whose copy a message
 //!    of the target is, is one rule for all three looks (`engine::whose`). Where the target was put back to
@@ -40,6 +42,8 @@
 //!   connection or a "temporary" NO after the literal is unknown, never failed.
 //! - Absence counts only in a view of this moment.
 //! - Message-ID helps to recognise a message, never to drop one.
+//! - The bytes and the date of a message are the source's: by APPEND exactly, by import behind lines that Gmail puts in front,
+//!   with the date of its header. Nothing that would lose more by it is imported.
 //! - Labels that a message is to get besides are in the ledger with its delivery, until they are there
 //!   (`engine::labels`).
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.

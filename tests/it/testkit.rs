@@ -63,12 +63,13 @@ pub(crate) fn alone(test: &str, body: impl FnOnce()) {
     );
 }
 
-/// Does this for each of them, a few at a time: most of the time of a run of the program is waiting.
+/// Does this for each of them, several at a time: most of the time of a run of the program is waiting (six at a time left two
+/// cores idle for half of it).
 pub(crate) fn at_a_time<T: Send>(all: Vec<T>, work: impl Fn(T) + Sync) {
-    const AT_A_TIME: usize = 6;
+    let at_a_time = 6 * thread::available_parallelism().map_or(1, usize::from);
     let left = Mutex::new(all.into_iter());
     thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
+        for _ in 0..at_a_time {
             scope.spawn(|| {
                 loop {
                     let Some(one) = left.lock().unwrap().next() else {

@@ -5,9 +5,12 @@ ALTER TABLE folder ADD COLUMN never_mark_spam INTEGER NOT NULL DEFAULT 0;
 INSERT INTO proof VALUES ('imported_by_api', 'Gmail''s API said yes to our import');
 
 -- `by_import`: it was last sent through the API, so that Gmail's copy has lines of Gmail's own in front and ends with our
--- bytes. `detour`: why it did not take the road of its folder.
+-- bytes. `refused_by`: the road that has refused it for what it is, so that it takes the other one. `detour`: in words, why
+-- it does not take the road of its folder. `import_refusals`: how often the API has refused it for now.
 ALTER TABLE message ADD COLUMN by_import INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN refused_by TEXT CONSTRAINT a_road CHECK (refused_by IN ('append', 'import'));
 ALTER TABLE message ADD COLUMN detour TEXT;
+ALTER TABLE message ADD COLUMN import_refusals INTEGER NOT NULL DEFAULT 0;
 
 -- What was said yes to on either road is looked at once.
 DROP INDEX message_unverified;

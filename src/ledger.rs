@@ -103,7 +103,7 @@ pub use overlap::Overlap;
 pub use pace::{Count, History};
 pub use report::{Backlog, FailedRow, PutOffRow, Reasons, Summary};
 pub use route::Route;
-pub use row::{Place, Proof, Row, Status};
+pub use row::{Place, Proof, RefusedBy, Row, Status};
 pub use settle::Change;
 pub use value::{IndexId, MailboxId, MarkId, RowId};
 

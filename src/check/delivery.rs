@@ -2,7 +2,7 @@
 
 use super::{Access, Finding};
 use crate::config::{Address, Draft, Intervals};
-use crate::error::Error;
+use crate::error::{Again, Error};
 use crate::target::api::{Api, Proof};
 use crate::text::counted;
 
@@ -38,8 +38,17 @@ fn open(proof: &Proof) -> String {
     )
 }
 
-/// A run copies mail all the same.
+/// A run copies mail all the same, but for what passes by itself.
 fn closed(e: Error) -> Error {
-    let message = e.then("until that is mended new mail is copied by APPEND, and Gmail's spam filter does not run over it");
+    let then = match e.reaction().again {
+        Again::WhenMended => {
+            "until that is mended new mail is copied by APPEND, and Gmail's spam filter does not run over it"
+        }
+        Again::AfterPause => "new mail waits until then",
+        Again::Soon | Again::Never => {
+            "if it lasts for longer than a quarter of an hour, new mail is copied by APPEND meanwhile"
+        }
+    };
+    let message = e.then(then);
     Error { message, ..e }
 }

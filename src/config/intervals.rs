@@ -20,6 +20,8 @@ pub struct Intervals {
     /// For the answer of Gmail's API to a message, counted from its last byte: some seconds are usual, and whoever gives
     /// up after less than a minute does not know what became of many (docs/gmail-import.md 5).
     pub api: Duration,
+    /// How long Gmail's API may be out of reach until new mail goes by APPEND instead.
+    pub api_patience: Duration,
     /// For All Mail of a Gmail account to open (docs/gmail.md 6).
     pub all_mail: Duration,
     /// How long All Mail is left alone after it did not open.
@@ -79,6 +81,7 @@ impl Default for Intervals {
             command: s(90),
             append: s(300),
             api: s(120),
+            api_patience: s(900),
             all_mail: s(300),
             all_mail_again: s(3600),
             throttled: (s(2), s(60)),

@@ -1,6 +1,7 @@
 //! The rows of a batch, from claim to the end of each: whatever ends the batch, each row is settled, or stays in
 //! flight to be resolved by looking. Not for the steps in between (`deliver`, `fetch`, `send`).
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -40,6 +41,13 @@ impl Batch<'_> {
                 if let Change::Later { .. } = change {
                     engine.wake_row_at(row.id, Instant::now() + engine.times.second_look);
                 }
+            }
+            if let Change::Held { at, .. } = change
+                && engine.once.load(Ordering::Relaxed)
+                && engine.is_tried_again(at)
+            {
+                let wait = (at - now).to_std().unwrap_or_default();
+                engine.wake_row_at(row.id, Instant::now() + wait);
             }
             // Taken out first: where the ledger cannot be written the row stays in flight, since its message may be in
             // the target, and only a look may release it.

@@ -145,13 +145,18 @@ impl Blame {
 }
 
 impl Engine {
-    pub(super) fn blame(&self) -> MutexGuard<'_, Blame> {
-        lock(&self.blame)
+    /// What is known of this road: that the one takes messages says nothing of the other.
+    pub(super) fn blame(&self, by_import: bool) -> MutexGuard<'_, Blame> {
+        lock(if by_import {
+            &self.blame_of_imports
+        } else {
+            &self.blame
+        })
     }
 
     /// Takes note of how an attempt ended. What this run has seen that tells whose fault that is.
     pub(super) fn note_outcome(&self, row: &Row, outcome: &Outcome) -> Evidence {
-        let mut blame = self.blame();
+        let mut blame = self.blame(row.by_import);
         match outcome {
             Outcome::Refused { .. } => blame.evidence(row.id),
             Outcome::FoundAbsent { why: Some(e) } if e.reaction().charge == Charge::Attempt => {
@@ -169,19 +174,21 @@ impl Engine {
 
     /// A message got through: those that may have been refused or cut off for no fault of theirs have
     /// their turn again.
-    pub(super) fn note_got_through(&self) -> Result<()> {
-        let waited_for = self.blame().note_got_through();
-        self.note_takes_messages(waited_for)
+    pub(super) fn note_got_through(&self, by_import: bool) -> Result<()> {
+        let waited_for = self.blame(by_import).note_got_through();
+        self.note_takes_messages(by_import, waited_for)
     }
 
     /// The same of one that was sent at another time, perhaps by another process.
-    pub(super) fn note_arrived(&self) -> Result<()> {
-        let waited_for = self.blame().note_arrived();
-        self.note_takes_messages(waited_for)
+    pub(super) fn note_arrived(&self, by_import: bool) -> Result<()> {
+        let waited_for = self.blame(by_import).note_arrived();
+        self.note_takes_messages(by_import, waited_for)
     }
 
-    fn note_takes_messages(&self, waited_for: bool) -> Result<()> {
-        self.entrance.note_open();
+    fn note_takes_messages(&self, by_import: bool, waited_for: bool) -> Result<()> {
+        if !by_import {
+            self.entrance.note_open();
+        }
         if waited_for {
             self.ledger.step(|l| l.call_back(Utc::now()))?;
         }
@@ -192,12 +199,14 @@ impl Engine {
     /// none is charged.
     pub(super) fn note_refused(&self, row: &Row, error: &Error) -> Result<()> {
         let charged_before = row.first_failed_at.is_some();
-        let of_all = self.blame().note_refused(row.id, charged_before, error);
+        let of_all = self
+            .blame(row.by_import)
+            .note_refused(row.id, charged_before, error);
         let Some((trouble, wrongly)) = of_all else {
             return Ok(());
         };
         self.ledger.step(|l| l.uncharge(&wrongly, Utc::now()))?;
-        self.blame().note_behind(false);
+        self.blame(row.by_import).note_behind(false);
         Err(trouble)
     }
 }

@@ -1,7 +1,9 @@
 //! Messages through Gmail's API: intent on disk first, then effect, one message after the other, and what each end of it
 //! means. Not for whether the road is open (`imports`), nor for messages of which nobody knows what became (`resolve`).
 
-use chrono::Utc;
+use std::time::Instant;
+
+use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::batch::Batch;
@@ -12,10 +14,10 @@ use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Charge, Error, Fault, Result, Scope};
 use crate::folder::{Delivery, Destination, SpecialUse, Spot};
-use crate::ledger::{IndexMailbox, Intent};
+use crate::ledger::{IndexMailbox, Ledger, Mark, RefusedBy};
 use crate::message::{Flags, Time};
-use crate::target::Account;
 use crate::target::api::{Imported, Mail, Means, Receipt};
+use crate::target::{Account, Road};
 
 /// After so many tries a message that is refused for now goes by APPEND: some are never taken, in the same words
 /// (docs/gmail-import.md 4, `Bad Request`).
@@ -39,23 +41,17 @@ impl Engine {
         &self,
         account: &mut Account,
         batch: &mut Batch<'_>,
-        mut parcels: Vec<Parcel>,
+        parcels: Vec<Parcel>,
         boxes: &[IndexMailbox],
     ) -> Result<Vec<Parcel>> {
         let mut by_append = Vec::new();
-        if parcels.is_empty() {
-            return Ok(by_append);
-        }
-        let intents: Vec<Intent> = parcels.iter().map(|p| p.intent).collect();
-        let (limit, now) = (self.setup().config.upload_limit_per_day, Utc::now());
+        // Their owner may have given labels other names.
+        self.imports.forget_labels();
         let marks = index::marks(boxes);
-        let marked = self.ledger.step(|l| l.mark(&intents, &marks, limit, now))?;
-        let too_many = parcels.split_off(marked);
-        let mut unsent: u64 = intents[..marked].iter().map(|i| i.size).sum();
         let mut rest = None;
         for mut parcel in parcels {
             // Another worker may have met that meanwhile.
-            let until = match self.import_standing(&account.policy())? {
+            let until = match self.import_standing(&account.policy()) {
                 Standing::Open => rest,
                 Standing::Rests(until) => Some(until),
                 Standing::None | Standing::Refused(..) => break,
@@ -67,21 +63,11 @@ impl Engine {
             if self.stopping() {
                 break;
             }
-            unsent -= parcel.intent.size;
-            match self.import(account, batch, &mut parcel)? {
+            match self.import(account, batch, &mut parcel, &marks)? {
                 Next::Message => {}
                 Next::ByAppend => by_append.push(parcel),
                 Next::Rest(until) => rest = Some(until),
                 Next::Closed => break,
-            }
-        }
-        if unsent > 0 {
-            self.ledger.step(|l| l.give_back(true, unsent, now))?;
-        }
-        if let Some(limit) = limit.filter(|_| !too_many.is_empty()) {
-            let until = self.close_imports(&limit_reached(limit))?;
-            for parcel in &too_many {
-                batch.settle(&parcel.row, self.held(until))?;
             }
         }
         Ok(by_append)
@@ -93,52 +79,58 @@ impl Engine {
         account: &mut Account,
         batch: &mut Batch<'_>,
         parcel: &mut Parcel,
+        marks: &[Mark],
     ) -> Result<Next> {
         let labels = match self.labels_there(account, parcel) {
             Ok(labels) => labels,
             Err(e) => return self.without_labels(account, batch, parcel, e),
         };
         let never_mark_spam = self.never_mark_spam(parcel)?;
+        let (limit, now) = (self.setup().config.upload_limit_per_day, Utc::now());
+        let mark = |l: &mut Ledger| l.mark(&[parcel.intent], marks, limit, now);
+        if let (Some(limit), 0) = (limit, self.ledger.step(mark)?) {
+            let until = now + TimeDelta::hours(1);
+            let why = limit_reached(limit).message;
+            debug!("{}: {why}", self.named(&parcel.row));
+            batch.settle(&parcel.row, Outcome::Held { until, why })?;
+            return Ok(Next::Message);
+        }
+        let begun = Instant::now();
         // From now on it may be in the target.
         batch.leave_in_flight(&parcel.row);
         let mut end = self.post(parcel, &labels, never_mark_spam);
         if let Ok(Imported::Refused(Means::Label, e)) = &end {
-            debug!(
-                "{}: {}",
-                self.named(&parcel.row),
-                e.then("looking its labels up anew")
-            );
-            self.forget_labels();
+            let named = self.named(&parcel.row);
+            debug!("{named}: {}", e.then("looking its labels up anew"));
+            batch.take_up(&parcel.row);
+            self.imports.forget_labels();
             let spot = account.spot().clone();
             account.forget_mailboxes();
-            batch.take_up(&parcel.row);
-            let labels = account
+            // Where that cannot be had the batch ends: nothing goes anywhere else.
+            account
                 .deliver_into(&spot)
-                .and_then(|()| self.labels_there(account, parcel));
-            let labels = match labels {
+                .map_err(|e| e.with_fault(Fault::Connection))?;
+            let labels = match self.labels_there(account, parcel) {
                 Ok(labels) => labels,
                 Err(e) => return self.without_labels(account, batch, parcel, e),
             };
             batch.leave_in_flight(&parcel.row);
             end = self.post(parcel, &labels, never_mark_spam);
         }
-        let row = &parcel.row;
         match end {
             Ok(Imported::Done(receipt)) => {
-                self.settle_imported(batch, parcel, &receipt)?;
+                self.settle_imported(batch, parcel, &receipt, begun)?;
                 Ok(Next::Message)
             }
             Ok(Imported::Refused(Means::Message | Means::Label, e)) => {
-                self.note_imports_open()?;
-                self.settle_refused_import(batch, parcel, e)
+                self.note_imports_open(begun)?;
+                batch.take_up(&parcel.row);
+                self.settle_refused_import(account, batch, parcel, e)
             }
             Ok(Imported::Unknown(e, upload)) => {
-                warn!(
-                    "{}: {}",
-                    self.named(row),
-                    e.then("looking whether it arrived")
-                );
-                self.unresolved.add_import(row, e.clone(), upload);
+                let named = self.named(&parcel.row);
+                warn!("{named}: {}", e.then("looking whether it arrived"));
+                self.unresolved.add_import(&parcel.row, e.clone(), upload);
                 Ok(Next::Rest(self.close_imports(&e)?))
             }
             // Nothing of it is there.
@@ -157,10 +149,8 @@ impl Engine {
         e: Error,
     ) -> Result<Next> {
         if e.scope() == Scope::Message {
-            self.turn_to_append(parcel, &e)?;
-            return Ok(Next::ByAppend);
-        }
-        if account.usable() {
+            self.settle_refused_import(account, batch, parcel, e)
+        } else if account.usable() {
             self.close_over(batch, parcel, &e)
         } else {
             Err(e)
@@ -173,12 +163,13 @@ impl Engine {
             return Err(e.clone());
         }
         let until = self.close_imports(e)?;
-        if e.reaction().needs_person {
-            batch.settle(&parcel.row, Outcome::NotBegun)?;
-            return Ok(Next::Closed);
+        if let Standing::Rests(until) = self.import_standing(&self.known_target.policy()) {
+            batch.settle(&parcel.row, self.held(until))?;
+            return Ok(Next::Rest(until));
         }
-        batch.settle(&parcel.row, self.held(until))?;
-        Ok(Next::Rest(until))
+        debug!("{}: not imported before {until}", self.named(&parcel.row));
+        batch.settle(&parcel.row, Outcome::NotBegun)?;
+        Ok(Next::Closed)
     }
 
     /// One request, and one more where the token had to be renewed for it.
@@ -202,62 +193,62 @@ impl Engine {
         batch: &mut Batch<'_>,
         parcel: &Parcel,
         receipt: &Receipt,
+        begun: Instant,
     ) -> Result<()> {
         let gm_msgid = receipt.msgid;
         batch.settle(&parcel.row, Outcome::Imported { gm_msgid })?;
         info!("imported {}", self.named(&parcel.row));
-        self.note_imports_open()?;
-        self.note_got_through()
+        self.note_imports_open(begun)?;
+        self.note_got_through(true)
     }
 
     /// The API refuses this message for what it is. Where that may pass it is tried again a few times; else APPEND may
     /// take it.
     fn settle_refused_import(
         &self,
+        account: &Account,
         batch: &mut Batch<'_>,
         parcel: &mut Parcel,
         e: Error,
     ) -> Result<Next> {
+        let row = parcel.row.id;
         let passes = e.reaction().charge != Charge::Failure && e.scope() == Scope::Message;
-        if passes && parcel.row.attempt < TRIES {
+        let too_big = parcel.intent.size > account.policy().takes(Road::Append).largest;
+        let refused = |l: &mut Ledger| l.note_import_refusal(row);
+        if passes && (self.ledger.step(refused)? < TRIES || too_big) {
             batch.refuse(&parcel.row, e, &parcel.body)?;
             return Ok(Next::Message);
         }
-        if parcel.row.detour.is_some() {
-            // APPEND has refused it before.
+        if too_big || parcel.row.refused_by == Some(RefusedBy::Append) {
             let e = parcel.with_detour(e.with_fault(Fault::Permanent));
             batch.refuse(&parcel.row, e, &parcel.body)?;
             return Ok(Next::Message);
         }
-        batch.take_up(&parcel.row);
-        self.turn_to_append(parcel, &e)?;
-        Ok(Next::ByAppend)
-    }
-
-    /// This message goes by APPEND, since the API does not take it.
-    fn turn_to_append(&self, parcel: &mut Parcel, e: &Error) -> Result<()> {
         warn!(
             "{}: {}",
             self.named(&parcel.row),
             e.then("sending it by APPEND")
         );
-        self.take_detour(parcel, false, Some(format!("not imported: {}", e.message)))
+        let why = Some(format!("not imported: {}", e.message));
+        self.take_detour(parcel, Road::Append, Some(RefusedBy::Import), why)?;
+        Ok(Next::ByAppend)
     }
 
-    /// Takes note of the road that a message takes, and why.
+    /// Takes note of the road that a message takes, and why where that is not its folder's.
     pub(super) fn take_detour(
         &self,
         parcel: &mut Parcel,
-        by_import: bool,
+        road: Road,
+        refused_by: Option<RefusedBy>,
         why: Option<String>,
     ) -> Result<()> {
-        let row = parcel.row.id;
-        if why != parcel.row.detour {
+        let row = &mut parcel.row;
+        if (refused_by, &why) != (row.refused_by, &row.detour) {
             self.ledger
-                .step(|l| l.note_detour(row, by_import, why.as_deref()))?;
+                .step(|l| l.note_detour(row.id, refused_by, why.as_deref()))?;
         }
-        parcel.row.detour = why;
-        parcel.take_road(by_import);
+        (row.refused_by, row.detour) = (refused_by, why);
+        parcel.take(road);
         Ok(())
     }
 

@@ -72,6 +72,7 @@ impl Engine {
             let mut discovered = self.at_reader(Reader::renumbered) != Some(true);
             self.pause.set(None);
             let mail_might_try = self.entrance.take_mail_may_try();
+            self.try_imports_beside();
             let pass = self.pass(&mut discovered);
             self.adopt_in_flight(true)?;
             self.not_ended()?;
@@ -186,7 +187,7 @@ impl Engine {
             }
         }
         if token {
-            self.imports.try_again();
+            self.try_imports_again()?;
         }
         let person = trouble.is_some_and(|e| e.reaction().needs_person);
         if token && (person || self.entrance.ends().is_some()) {
@@ -206,7 +207,11 @@ impl Engine {
             // A row that is due and was not taken waits for another one to be resolved.
             now + wait.max(self.times.heartbeat.min(Duration::from_secs(1)))
         });
-        Ok([unresolved, due]
+        let asked = self.import_try_due().map(|at| {
+            let wait = (at - Utc::now()).to_std().unwrap_or_default();
+            now + wait
+        });
+        Ok([unresolved, due, asked]
             .into_iter()
             .flatten()
             .min()
@@ -277,7 +282,7 @@ impl Engine {
         self.replace_setup(setup);
         self.sessions.drop_idle();
         self.entrance.note_other_credentials();
-        self.imports.try_again();
+        self.try_imports_again()?;
         Ok(true)
     }
 

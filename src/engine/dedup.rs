@@ -16,7 +16,7 @@ use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::Result;
 use crate::ledger::{IndexMailbox, Place, Row, RowId, Shared};
 use crate::message::{
-    Discovered, Sha256, Time, Uid, canonical_hash, date_header_time, sha256, without_first_fields,
+    CanonicalHash, Discovered, Sha256, Time, Uid, canonical_hash, sha256, without_first_fields,
 };
 
 /// Mail may be dated this much before it came.
@@ -200,14 +200,12 @@ fn alike<'a>(
     nameless: &'a [Discovered],
     unreadable: &[Discovered],
 ) -> Vec<&'a Discovered> {
-    // What was imported has the date of its header.
-    let written = row.about.date.as_deref().and_then(date_header_time);
     let silent = |d: &Discovered| unreadable.iter().any(|u| u.uid == d.uid);
     let mut alike: Vec<&Discovered> = nameless
         .iter()
         .filter(|d| row.about.message_id.is_none() || silent(d))
         .filter(|d| {
-            if d.internal_date == Some(row.internal_date) || d.internal_date == written {
+            if d.internal_date == Some(row.internal_date) {
                 d.size.is_none_or(|size| about(row).contains(&size))
             } else {
                 d.size == row.about.size
@@ -261,10 +259,7 @@ pub(super) fn whose_copy(ledger: &Shared, row: &Row, body: &[u8], named: bool) -
     } else {
         Rivals::None
     };
-    let anothers_bytes = match bytes {
-        Bytes::Like | Bytes::Other => ledger.step(|l| l.has_bytes_of_another(row.id, &found))?,
-        Bytes::Equal | Bytes::Unknown => false,
-    };
+    let anothers_bytes = bytes.may_be_anothers() && are_anothers(ledger, row, &found)?;
     Ok(whose(&Sight {
         bytes,
         named,
@@ -275,44 +270,69 @@ pub(super) fn whose_copy(ledger: &Shared, row: &Row, body: &[u8], named: bool) -
     }))
 }
 
-/// How these bytes compare with a row's, and their SHA-256.
-pub(super) fn compared(row: &Row, body: &[u8]) -> (Bytes, Sha256) {
+/// Are these the bytes of another row that the target has, or may have?
+pub(super) fn are_anothers(ledger: &Shared, row: &Row, found: &[Sha256]) -> Result<bool> {
+    ledger.step(|l| {
+        for sha256 in found {
+            if l.has_bytes_of_another(row.id, sha256)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
+}
+
+/// How these bytes compare with a row's, and the SHA-256 of what else they may be: of all of them, and where they are the
+/// row's behind fields that Gmail has put in front, of what lies between.
+pub(super) fn compared(row: &Row, body: &[u8]) -> (Bytes, Vec<Sha256>) {
     let found = sha256(body);
     let bytes = match (row.sha256, row.canonical) {
         (Some(sha), _) if sha == found => Bytes::Equal,
         (_, Some(canonical)) if canonical == canonical_hash(body) => Bytes::Like,
-        (Some(_), _) => behind_trace(row, body),
+        (Some(sha), canonical) => return behind_trace(row, sha, canonical, found, body),
         (None, _) => Bytes::Unknown,
     };
-    (bytes, found)
+    (bytes, vec![found])
 }
 
 /// How a row's bytes compare with a copy that begins with fields of Gmail's own: those that it puts in front of what is
-/// imported (docs/gmail-import.md 3.1), and has put in front of what it fetched by POP.
-fn behind_trace(row: &Row, body: &[u8]) -> Bytes {
-    let may_be = |rest: &&[u8]| about(row).contains(&(rest.len() as u64));
-    let rests: Vec<&[u8]> = without_first_fields(body).filter(may_be).collect();
-    let mut whole = rests
-        .iter()
-        .filter(|rest| Some(rest.len() as u64) == row.about.size);
-    if whole.any(|rest| row.sha256 == Some(sha256(rest))) {
-        return if row.by_import {
-            Bytes::Equal
-        } else {
-            Bytes::Like
-        };
+/// imported (docs/gmail-import.md 3.1), and has put in front of what it fetched by POP. Of a message without a name that is
+/// believed only where it was imported: what somebody else has put in front of it may have made it another message.
+fn behind_trace(
+    row: &Row,
+    sha: Sha256,
+    canonical: Option<CanonicalHash>,
+    found: Sha256,
+    body: &[u8],
+) -> (Bytes, Vec<Sha256>) {
+    let mut others = vec![found];
+    if !row.by_import && row.about.message_id.is_none() {
+        return (Bytes::Other, others);
     }
+    let most = row.about.size.unwrap_or(0).saturating_mul(2) + TRACE_MAX;
     let mut left = HASHED_MAX;
-    let like = rests.into_iter().any(|rest| {
-        left = left.saturating_sub(rest.len());
-        left > 0 && row.canonical == Some(canonical_hash(rest))
-    });
-    if like { Bytes::Like } else { Bytes::Other }
+    for rest in without_first_fields(body) {
+        let len = rest.len() as u64;
+        left = left.saturating_sub(2 * rest.len());
+        if len > most || left == 0 {
+            continue;
+        }
+        let this = sha256(rest);
+        if this == sha {
+            return (Bytes::Behind, others);
+        }
+        if canonical.is_some_and(|canonical| canonical == canonical_hash(rest)) {
+            return (Bytes::Like, others);
+        }
+        others.push(this);
+    }
+    (Bytes::Other, others)
 }
 
 /// The sizes that a copy may have: a server that turns each LF into CRLF, or drops CRs, at most
-/// doubles or halves it, and Gmail puts fields in front.
+/// doubles or halves it, and Gmail puts fields in front of what is imported.
 pub(super) fn about(row: &Row) -> RangeInclusive<u64> {
     let ours = row.about.size.unwrap_or(0);
-    (ours / 2).saturating_sub(16)..=(ours * 2 + 16).max(ours + TRACE_MAX)
+    let trace = if row.by_import { TRACE_MAX } else { 0 };
+    (ours / 2).saturating_sub(16)..=(ours * 2 + 16).max(ours + trace)
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::batch::Batch;
@@ -59,6 +59,11 @@ impl Engine {
             }
             if end.is_err() || self.stopping() {
                 break;
+            }
+            if self.unresolved.is_import_due(&account.policy()) {
+                // The end of an import leaves its session as it was, and the backlog may be long.
+                end = self.resolve_and_verify(&mut account);
+                continue;
             }
             if account.outlived(Utc::now()) {
                 account.logout();
@@ -191,42 +196,39 @@ impl Engine {
     fn choose_road(&self, account: &Account, parcel: &mut Parcel) -> Result<Option<Time>> {
         let policy = account.policy();
         let row = &parcel.row;
-        let by_import = self.is_to_be_imported(row)?;
-        let refused_by_append = row.by_import && row.detour.is_some();
         let about = Discovered {
             flags: parcel.intent.flags,
             ..row.about.clone()
         };
         let wish = Wish {
-            by_import,
-            refused_by_append,
+            by_import: self.is_to_be_imported(row)?,
+            refused_by: row.refused_by,
             unfit: road::unfit(&about, &parcel.body, account.spot(), Utc::now()),
             size: parcel.intent.size,
         };
         let append = policy.takes(Road::Append);
-        match road::way(wish, &self.import_standing(&policy)?, append) {
+        match road::way(wish, &self.import_standing(&policy), append) {
             Way::Wait(until) => return Ok(Some(until)),
-            // What APPEND said is kept.
-            Way::Import(_) if refused_by_append => parcel.take_road(true),
-            Way::Import(detour) => self.take_detour(parcel, true, detour)?,
-            Way::Append(detour) => self.take_detour(parcel, false, detour)?,
+            Way::TheOther(road) => parcel.take(road),
+            Way::Import(why) => self.take_detour(parcel, Road::Import, None, why)?,
+            Way::Append(why) => self.take_detour(parcel, Road::Append, row.refused_by, why)?,
         }
         Ok(None)
     }
 
     /// Does its folder want this message imported? Mail that was there before is not mail that comes.
-    fn is_to_be_imported(&self, row: &Row) -> Result<bool> {
+    pub(super) fn is_to_be_imported(&self, row: &Row) -> Result<bool> {
         let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
         Ok(folder.delivery != Delivery::Append && self.ledger.step(|l| l.is_new_mail(row.id))?)
     }
 
     /// Until when a row waits that its road does not take now: its bytes need not be fetched for that.
     fn waits_for_its_road(&self, account: &Account, row: &Row) -> Result<Option<Time>> {
-        let Standing::Rests(until) = self.import_standing(&account.policy())? else {
+        let Standing::Rests(until) = self.import_standing(&account.policy()) else {
             return Ok(None);
         };
         let fits = road::unfit(&row.about, b"", account.spot(), Utc::now()).is_none();
-        let waits = fits && self.is_to_be_imported(row)?;
+        let waits = fits && row.refused_by.is_none() && self.is_to_be_imported(row)?;
         Ok(waits.then_some(until))
     }
 
@@ -368,6 +370,14 @@ impl Engine {
             }
             // Another worker has just sent it: the row waits until that copy has been looked at.
             Some(Twin::Unverified) => Some(Outcome::NotBegun),
+            Some(Twin::UnverifiedImport) => {
+                let wait = account.policy().late_commit(false);
+                let until = Utc::now() + TimeDelta::from_std(wait).unwrap_or_default();
+                let why =
+                    "a message with the same bytes was just imported, and is not to be seen yet"
+                        .into();
+                Some(Outcome::Held { until, why })
+            }
             None => match self.copy_with_bytes(account, row, copies)? {
                 Some((place, altered)) => {
                     info!("found {} in the target", self.named(row));
@@ -384,7 +394,7 @@ impl Engine {
     fn twin(&self, account: &mut Account, sent: &Intent) -> Result<Option<Twin>> {
         let twin = || self.ledger.step(|l| l.twin(sent.row, &sent.sha256));
         match twin()? {
-            Some(Twin::Unverified) => {
+            Some(Twin::Unverified | Twin::UnverifiedImport) => {
                 TargetIndex::through(self, account).verify()?;
                 twin()
             }

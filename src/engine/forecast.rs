@@ -11,12 +11,12 @@ use super::budget::{days, too_big};
 use super::decide::{self, Decision, Limits, decide};
 use super::dedup::Copies;
 use super::index::TargetIndex;
-use super::road::Standing;
+use super::road::{self, Standing};
 use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row, RowId};
 use crate::message::Time;
-use crate::target::{Account, Road};
+use crate::target::{Account, Policy, Road};
 
 /// What a run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,16 +101,6 @@ impl Engine {
         let mut account = self.open_account()?;
         let target = account.policy();
         forecast.uploads_per_day = target.uploads_per_day;
-        // What is too big for one road takes the other.
-        let roads = match self.import_standing(&target)? {
-            Standing::None => vec![Road::Append],
-            _ => vec![Road::Append, Road::Import],
-        };
-        let largest = roads.into_iter().map(|road| target.takes(road).largest);
-        let limits = Limits {
-            takes: largest.max().unwrap_or_default(),
-            a_day,
-        };
         let mut nameless = self.ledger.step(|l| l.delivered_nameless())?;
         let mut to_send = ToSend {
             messages: Vec::new(),
@@ -128,9 +118,10 @@ impl Engine {
                     add_overlap(overlap, row, copies);
                 }
                 let known = decide::known(&self.ledger, row, copies)?;
+                let (limits, road) = self.limits_of(row, &target, a_day)?;
                 let decision = decide(row.about.size, known, limits);
                 let (plan, change) = self.plan(row, decision, &mut nameless)?;
-                self.add_plan(&mut forecast, &mut to_send, row, &plan, limits)?;
+                self.add_plan(&mut forecast, &mut to_send, row, &plan, limits, road)?;
                 self.ledger
                     .step(|l| l.settle(row.id, &change, Utc::now()))?;
                 tell(Planned {
@@ -169,6 +160,22 @@ impl Engine {
         index.find_copies(&mut boxes, rows, Utc::now())
     }
 
+    /// What may be sent of a row, and by which road it would go as far as its metadata tell.
+    fn limits_of(&self, row: &Row, target: &Policy, a_day: Option<u64>) -> Result<(Limits, Road)> {
+        let destination = self.ledger.step(|l| l.destination(row.destination))?;
+        let fits = road::unfit(&row.about, b"", &destination.spot, Utc::now()).is_none();
+        let open = fits && self.import_standing(target) != Standing::None;
+        let append = target.takes(Road::Append).largest;
+        let too_big = row.about.size.is_some_and(|size| size > append);
+        let road = if open && (too_big || self.is_to_be_imported(row)?) {
+            Road::Import
+        } else {
+            Road::Append
+        };
+        let takes = target.takes(road).largest;
+        Ok((Limits { takes, a_day }, road))
+    }
+
     /// Counts what would become of a row. What would be sent counts towards the day's limit, as in a run.
     fn add_plan(
         &self,
@@ -177,6 +184,7 @@ impl Engine {
         row: &Row,
         plan: &Plan,
         limits: Limits,
+        road: Road,
     ) -> Result<()> {
         let size = row.about.size.unwrap_or(0);
         match plan {
@@ -187,10 +195,15 @@ impl Engine {
             }
             Plan::Refuse(_) => forecast.over_limit += 1,
             Plan::Send | Plan::SendUnlessThere => {
-                let new = self.ledger.step(|l| l.is_new_mail(row.id))?;
-                to_send.messages.push((size, new));
                 forecast.send.add(size);
                 forecast.unsure += u64::from(matches!(plan, Plan::SendUnlessThere));
+                if road == Road::Import {
+                    // It has a day of its own.
+                    forecast.now.add(size);
+                    return Ok(());
+                }
+                let new = self.ledger.step(|l| l.is_new_mail(row.id))?;
+                to_send.messages.push((size, new));
                 if to_send.now {
                     forecast.now.add(size);
                     if limits.a_day.is_some() {

@@ -161,7 +161,8 @@ impl Engine {
             .copied()
             .filter(|p| ![CONFIG, IMPORT].contains(p));
         self.heartbeat.begin(work);
-        self.ledger.step(|l| l.run_begins(parts, Utc::now()))
+        self.ledger.step(|l| l.run_begins(parts, Utc::now()))?;
+        self.take_up_import_pause()
     }
 
     /// Signs of life of the parts that keep their word, to the ledger and to whoever runs this route.
@@ -261,7 +262,8 @@ impl Engine {
     /// What a person should know although the run goes on, the gravest first.
     pub(super) fn notice(&self) -> Option<Error> {
         self.held_up()
-            .or_else(|| self.blame().trouble())
+            .or_else(|| self.blame(false).trouble())
+            .or_else(|| self.blame(true).trouble())
             .or_else(|| self.known_target.notice())
             .or_else(|| self.entrance.ends())
             .or_else(|| {

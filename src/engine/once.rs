@@ -6,6 +6,7 @@ use std::time::Instant;
 use chrono::{TimeDelta, Utc};
 use log::warn;
 
+use super::imports::IMPORT;
 use super::{Ended, Engine, backoff};
 use crate::error::{Again, Error, Result, Scope};
 use crate::text::{minute, span};
@@ -22,7 +23,7 @@ impl Engine {
     /// # Errors
     /// The fault of an account, or of a connection that stayed out of reach for `once_patience`.
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
-        self.begin_run(&[PART], true)?;
+        self.begin_run(&[PART, IMPORT], true)?;
         let end = self.until_done();
         self.sessions.end_idle();
         let notice = self.notice();

@@ -189,7 +189,7 @@ impl Progress {
 impl Engine {
     /// Takes note that a message has been settled.
     pub(super) fn note_settled(&self, row: &Row, change: &Change) {
-        self.blame().note_settled(row, change);
+        self.blame(row.by_import).note_settled(row, change);
         if let Change::Delivered { .. }
         | Change::Failed { .. }
         | Change::Gone

@@ -2,6 +2,7 @@
 //! again before it is known, or past believing, that it did not arrive.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
@@ -14,11 +15,11 @@ use super::settle::Outcome;
 use super::whose::Whose;
 use crate::error::{Error, Result, Scope};
 use crate::folder::{DestinationId, Spot};
-use crate::ledger::{IndexId, IndexMailbox, Place, Proof, Row, RowId, Shared};
+use crate::ledger::{IndexId, IndexMailbox, Place, Proof, RefusedBy, Row, RowId, Shared};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 use crate::session::SET_MAX;
-use crate::target::Account;
 use crate::target::api::Asked;
+use crate::target::{Account, Road};
 
 /// How long a message is looked for that may be one of the target which cannot be read.
 const UNSEEN_MAX: TimeDelta = TimeDelta::days(1);
@@ -37,6 +38,7 @@ struct LookedFor {
 impl Engine {
     /// What earlier attempts left open comes first.
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
+        self.ask_for_imports()?;
         let mut index = TargetIndex::through(self, account);
         // What was answered OK is looked at first. Then it is known whose those copies are, and none of them is
         // taken for the copy of a row whose end nobody saw.
@@ -63,7 +65,6 @@ impl Engine {
             engine: self,
             rows: Vec::new(),
         };
-        let marked = self.ask_for_imports(&mut batch, marked)?;
         for row in unmarked {
             self.settle_unmarked(&mut batch, &row)?;
         }
@@ -94,34 +95,40 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks the API what became of messages that were sent to it by a resumable upload. Returns the rows of which it does
-    /// not say that they arrived.
-    fn ask_for_imports(&self, batch: &mut Batch<'_>, rows: Vec<Row>) -> Result<Vec<Row>> {
-        let mut left = Vec::with_capacity(rows.len());
-        for row in rows {
-            let Some(upload) = self.unresolved.upload(row.id) else {
-                left.push(row);
+    /// Asks the API what became of messages that were sent to it by resumable uploads.
+    fn ask_for_imports(&self) -> Result<()> {
+        for (id, upload) in self.unresolved.uploads() {
+            if !self.may_ask_for_imports() {
+                break;
+            }
+            self.promise_transfer(0);
+            let begun = Instant::now();
+            let asked = self.ask_api(|api, token| Ok(api.ask(token, &upload)));
+            let (Ok(Asked::Part(_)) | Ok(Asked::Done(_))) = &asked else {
+                if let Ok(Asked::Unknown(e)) | Err(e) = &asked {
+                    debug!("message {id}: {}", e.then("looking for it"));
+                }
                 continue;
             };
-            match self.ask_api(|api, token| Ok(api.ask(token, &upload))) {
-                Ok(Asked::Done(receipt)) => {
-                    self.unresolved.remove(row.id);
-                    info!("{} did arrive", self.named(&row));
-                    self.note_arrived()?;
-                    let gm_msgid = receipt.msgid;
-                    batch.settle(&row, Outcome::Imported { gm_msgid })?;
-                }
-                Ok(Asked::Part(bytes)) => {
-                    debug!("{}: {bytes} bytes of it are there", self.named(&row));
-                    left.push(row);
-                }
-                Ok(Asked::Unknown(e)) | Err(e) => {
-                    debug!("{}: {}", self.named(&row), e.then("looking for it"));
-                    left.push(row);
-                }
-            }
+            self.note_imports_open(begun)?;
+            let Ok(Asked::Done(receipt)) = asked else {
+                continue;
+            };
+            let in_flight = self.ledger.step(|l| l.in_flight())?;
+            let Some(row) = in_flight.into_iter().find(|row| row.id == id) else {
+                continue;
+            };
+            self.unresolved.remove(id);
+            info!("{} did arrive", self.named(&row));
+            self.note_arrived(true)?;
+            let mut batch = Batch {
+                engine: self,
+                rows: Vec::new(),
+            };
+            let gm_msgid = receipt.msgid;
+            batch.settle(&row, Outcome::Imported { gm_msgid })?;
         }
-        Ok(left)
+        Ok(())
     }
 
     /// No mark: not a byte of it was sent. Where a worker panicked it goes alone next time, so that the message over
@@ -146,7 +153,7 @@ impl Engine {
             Some((place, altered)) => {
                 self.unresolved.remove(row.id);
                 info!("{} did arrive", self.named(row));
-                self.note_arrived()?;
+                self.note_arrived(row.by_import)?;
                 batch.settle(
                     row,
                     Outcome::Delivered {
@@ -172,6 +179,14 @@ impl Engine {
             None if absent => {
                 info!("{} did not arrive, so it is sent again", self.named(row));
                 let why = self.unresolved.remove(row.id);
+                if self.is_lost_on_its_road(row) {
+                    let why = why.map_or_else(|| "it was lost twice".into(), |why| why.message);
+                    let why = format!("not imported, twice: {why}");
+                    let refused_by = Some(RefusedBy::Import);
+                    self.ledger
+                        .step(|l| l.note_detour(row.id, refused_by, Some(&why)))?;
+                    return batch.settle(row, Outcome::NotBegun);
+                }
                 batch.settle(row, Outcome::FoundAbsent { why })
             }
             None => {
@@ -180,6 +195,13 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Was it lost for the second time on its way through Gmail's API, so that APPEND is to take it?
+    fn is_lost_on_its_road(&self, row: &Row) -> bool {
+        let append = self.known_target.policy().takes(Road::Append);
+        let fits = row.about.size.is_none_or(|size| size <= append.largest);
+        row.by_import && row.unseen > 0 && row.refused_by.is_none() && fits
     }
 
     /// Has a row been in flight for so long that nobody will see any more how its APPEND ended? The ledger knows

@@ -4,8 +4,9 @@
 use chrono::{DateTime, TimeDelta};
 
 use crate::folder::{SpecialUse, Spot};
+use crate::ledger::RefusedBy;
 use crate::message::{Discovered, Time, date_header_time};
-use crate::target::Takes;
+use crate::target::{Road, Takes};
 
 /// A Date header may be this far ahead of our clock.
 const AHEAD_MAX: TimeDelta = TimeDelta::days(1);
@@ -27,25 +28,31 @@ pub(super) enum Standing {
 pub(super) struct Wish<'a> {
     /// Its folder wants it imported.
     pub(super) by_import: bool,
-    /// APPEND has refused it for its size.
-    pub(super) refused_by_append: bool,
+    /// The road that has refused it for what it is.
+    pub(super) refused_by: Option<RefusedBy>,
     /// Why an import would lose something of it.
     pub(super) unfit: Option<&'a str>,
     /// In bytes.
     pub(super) size: u64,
 }
 
-/// The road, and why it is another one than the folder's.
+/// The road, and why it is another one than the folder's, where that is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Append(Option<String>),
     Import(Option<String>),
+    /// That which has not refused it yet.
+    TheOther(Road),
     /// Not before this moment.
     Wait(Time),
 }
 
 pub(super) fn way(message: Wish<'_>, standing: &Standing, append: Takes) -> Way {
-    let too_big = message.size > append.largest || message.refused_by_append;
+    if message.refused_by == Some(RefusedBy::Import) {
+        return Way::TheOther(Road::Append);
+    }
+    let refused = message.refused_by == Some(RefusedBy::Append);
+    let too_big = message.size > append.largest || refused;
     if !(message.by_import || too_big) {
         return Way::Append(None);
     }
@@ -54,6 +61,7 @@ pub(super) fn way(message: Wish<'_>, standing: &Standing, append: Takes) -> Way 
     }
     match standing {
         Standing::None => Way::Append(None),
+        Standing::Open if refused => Way::TheOther(Road::Import),
         Standing::Open if message.by_import => Way::Import(None),
         Standing::Open => Way::Import(Some("too big for APPEND".into())),
         Standing::Rests(until) => Way::Wait(*until),
@@ -123,7 +131,7 @@ mod tests {
         let detour = |why: &str| Some(why.to_string());
         let small = Wish {
             by_import: true,
-            refused_by_append: false,
+            refused_by: None,
             unfit: None,
             size: 100,
         };
@@ -137,8 +145,12 @@ mod tests {
             ..history
         };
         let too_big = Wish {
-            refused_by_append: true,
+            refused_by: Some(RefusedBy::Append),
             ..history
+        };
+        let odd = Wish {
+            refused_by: Some(RefusedBy::Import),
+            ..small
         };
         let unfit = |wish| Wish {
             unfit: Some("odd"),
@@ -178,7 +190,9 @@ mod tests {
                 &refused,
                 Way::Append(detour("not imported: off")),
             ),
-            (too_big, &open, Way::Import(detour("too big for APPEND"))),
+            (too_big, &open, Way::TheOther(Road::Import)),
+            (odd, &open, Way::TheOther(Road::Append)),
+            (odd, &rests, Way::TheOther(Road::Append)),
             (
                 unfit(too_big),
                 &open,

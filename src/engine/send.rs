@@ -12,7 +12,7 @@ use super::road::Standing;
 use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Charge, Error, Result, Scope};
-use crate::ledger::{IndexId, IndexMailbox, Intent, Ledger, Place, Proof, Row};
+use crate::ledger::{IndexId, IndexMailbox, Intent, Ledger, Place, Proof, RefusedBy, Row};
 use crate::message::{Message, Time, Uid, UidValidity, canonical_hash, sha256};
 use crate::session::Appended;
 use crate::target::{Account, Road};
@@ -48,12 +48,9 @@ impl Parcel {
 }
 
 impl Parcel {
-    pub(super) fn take_road(&mut self, by_import: bool) {
-        self.road = if by_import {
-            Road::Import
-        } else {
-            Road::Append
-        };
+    pub(super) fn take(&mut self, road: Road) {
+        self.road = road;
+        let by_import = road == Road::Import;
         self.intent.by_import = by_import;
         self.row.by_import = by_import;
     }
@@ -97,9 +94,13 @@ impl Engine {
         boxes: &[IndexMailbox],
     ) -> Result<()> {
         let intents: Vec<Intent> = parcels.iter().map(|p| p.intent).collect();
-        if intents.is_empty() {
+        let Some(first) = parcels.first() else {
             return Ok(());
-        }
+        };
+        // What went before may have had the account look for its mailboxes anew.
+        let destination = first.row.destination;
+        let destination = self.ledger.step(|l| l.destination(destination))?;
+        account.deliver_into(&destination.spot)?;
         let limit = self.setup().config.upload_limit_per_day;
         let now = Utc::now();
         let marked = self
@@ -200,7 +201,7 @@ impl Engine {
         batch.settle_all(ended)?;
         for one in delivered {
             info!("delivered {}", self.named(&one.parcel.row));
-            self.note_got_through()?;
+            self.note_got_through(false)?;
         }
         Ok(())
     }
@@ -222,15 +223,17 @@ impl Engine {
     }
 
     fn settle_refused(&self, batch: &mut Batch<'_>, parcel: &Parcel, error: Error) -> Result<()> {
+        let policy = self.known_target.policy();
         if is_about_size(&error)
-            && parcel.row.detour.is_none()
-            && self.import_standing(&self.known_target.policy())? != Standing::None
+            && parcel.row.refused_by.is_none()
+            && self.import_standing(&policy) != Standing::None
         {
             // Gmail's API takes bigger ones.
             let why = format!("refused by APPEND: {}", error.message);
             warn!("{}: {why}", self.named(&parcel.row));
+            let (row, refused_by) = (parcel.row.id, Some(RefusedBy::Append));
             self.ledger
-                .step(|l| l.note_detour(parcel.row.id, true, Some(&why)))?;
+                .step(|l| l.note_detour(row, refused_by, Some(&why)))?;
             return batch.settle(&parcel.row, Outcome::NotBegun);
         }
         let of_all = match error.reaction().charge {

@@ -28,6 +28,7 @@ struct Open {
     hidden: bool,
     /// The resumable upload that it was sent with: Gmail's API knows what became of it.
     upload: Option<Upload>,
+    by_import: bool,
     /// It has no Message-ID or no Date: a target that merges copies would not know a second one for the same message.
     anonymous: bool,
 }
@@ -40,6 +41,7 @@ impl Open {
             looked: false,
             hidden: false,
             upload: None,
+            by_import: row.by_import,
             anonymous: row.is_anonymous(),
         }
     }
@@ -64,9 +66,21 @@ impl Unresolved {
         self.rows().insert(row.id, open);
     }
 
-    /// The upload by which this row was sent.
-    pub(super) fn upload(&self, id: RowId) -> Option<Upload> {
-        self.rows().get(&id)?.upload.clone()
+    /// Is there a row that was sent through Gmail's API and is to be looked for now?
+    pub(super) fn is_import_due(&self, target: &Policy) -> bool {
+        let due = |open: &Open| !open.looked || open.believed_at(target) <= Instant::now();
+        self.rows()
+            .values()
+            .any(|open| open.by_import && !open.hidden && due(open))
+    }
+
+    /// The rows that were sent by resumable uploads, and those.
+    pub(super) fn uploads(&self) -> Vec<(RowId, Upload)> {
+        let rows = self.rows();
+        let uploads = rows
+            .iter()
+            .map(|(id, open)| Some((*id, open.upload.clone()?)));
+        uploads.flatten().collect()
     }
 
     /// Takes in the rows in flight that no worker holds. For those that were not known, time counts from now.

@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
 use super::Engine;
-use super::dedup::{compared, same_name};
+use super::dedup::{are_anothers, compared, same_name};
 use super::index::{Body, TargetIndex};
 use super::reader::sender_and_subject;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
@@ -50,8 +50,7 @@ impl TargetIndex<'_> {
     }
 
     /// Finds out where copies of what was imported lie, of which Gmail's API gave the number alone. Those that are to be
-    /// seen soon are left for another look; one that is not there after that was moved by its owner, or lies where IMAP
-    /// does not show it.
+    /// seen soon are left for another look. After that one is looked for by its name: the API may have told a wrong number.
     fn place_imported(
         &mut self,
         mut waiting: Vec<Verification>,
@@ -71,8 +70,30 @@ impl TargetIndex<'_> {
         let patience = TimeDelta::from_std(patience).unwrap_or_default();
         let may_come = |w: &Verification| w.delivered_at.is_some_and(|at| now - at < patience);
         waiting.retain(|w| !(is_import(w) && may_come(w)));
+        for one in waiting.iter_mut().filter(|w| is_import(w)) {
+            self.place_by_name(one)?;
+        }
         self.forget_what_left_spam()?;
         Ok(waiting)
+    }
+
+    /// Where a copy lies that has the name of this row, and vouches for no other: the number that the API gave it is nowhere.
+    fn place_by_name(&mut self, one: &mut Verification) -> Result<()> {
+        for name in self.account.index_mailboxes() {
+            let row = one.row.id;
+            one.place = self
+                .engine
+                .ledger
+                .step(|l| l.index_place_by_name(&name, row))?;
+            if one.place.is_some() {
+                return Ok(());
+            }
+        }
+        warn!(
+            "message {}: Gmail's API said that it took it, and IMAP does not show it: it was moved at once, or is hidden, or is not there",
+            one.row.id
+        );
+        Ok(())
     }
 
     /// What was imported and lay in Spam may have been taken out of it by its owner.
@@ -188,7 +209,8 @@ impl TargetIndex<'_> {
             gm_msgid,
         };
         let (Some(copy), Some(place)) = (copy, sent.place) else {
-            return Ok(ours(false, false));
+            // Nobody has seen that it is as it was sent.
+            return Ok(ours(sent.row.by_import && sent.place.is_none(), false));
         };
         let ledger = &self.engine.ledger;
         let row = &sent.row;
@@ -230,7 +252,7 @@ impl TargetIndex<'_> {
             bytes,
             named,
             taken,
-            anothers_bytes: other && ledger.step(|l| l.has_bytes_of_another(row.id, &found))?,
+            anothers_bytes: other && are_anothers(ledger, row, &found)?,
             rivals: rivals(ledger, row, named)?,
             kept: self.account.policy().merges,
         };

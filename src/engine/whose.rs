@@ -6,6 +6,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bytes {
     Equal,
+    /// Equal, behind fields that Gmail has put in front, as it does with what is imported.
+    Behind,
     /// Equal but for what servers rewrite: line ends, NULs.
     Like,
     Other,
@@ -57,17 +59,24 @@ pub(super) enum Whose {
     Undecided,
 }
 
+impl Bytes {
+    /// Can they be exactly another row's all the same?
+    pub(super) fn may_be_anothers(self) -> bool {
+        matches!(self, Bytes::Behind | Bytes::Like | Bytes::Other)
+    }
+}
+
 pub(super) fn whose(copy: &Sight) -> Whose {
-    let altered = copy.bytes != Bytes::Equal;
+    let altered = !matches!(copy.bytes, Bytes::Equal | Bytes::Behind);
     match copy.bytes {
-        Bytes::Equal | Bytes::Like if copy.taken => Whose::Shared { altered },
+        Bytes::Equal | Bytes::Behind | Bytes::Like if copy.taken => Whose::Shared { altered },
         _ if copy.taken => Whose::NotOurs,
         Bytes::Equal => Whose::Ours { altered },
-        Bytes::Like if copy.kept => Whose::Ours { altered },
+        Bytes::Behind | Bytes::Like if copy.kept => Whose::Ours { altered },
         // Bytes that are exactly another row's make it that row's copy. Its place need not show that: the target may
         // have given no UID for it, or new ones since, or nobody saw how that row's delivery ended either.
         _ if copy.anothers_bytes => Whose::NotOurs,
-        Bytes::Like => Whose::Ours { altered },
+        Bytes::Behind | Bytes::Like => Whose::Ours { altered },
         Bytes::Other if copy.named && copy.kept && copy.rivals != Rivals::Unknown => {
             Whose::ByName { altered }
         }
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn whose_copy_it_is() {
-        use Bytes::{Equal, Like, Other, Unknown};
+        use Bytes::{Behind, Equal, Like, Other, Unknown};
         let nameless = Sight {
             named: false,
             ..FREE
@@ -176,6 +185,19 @@ mod tests {
             for (bytes, verdict) in [Equal, Like, Other, Unknown].into_iter().zip(verdicts) {
                 let copy = Sight { bytes, ..copy };
                 assert_eq!(whose(&copy), verdict, "{name}, {bytes:?}");
+                // What lies behind Gmail's lines is ours as far as what a server rewrites is, and not altered.
+                if bytes == Like {
+                    let behind = whose(&Sight {
+                        bytes: Behind,
+                        ..copy
+                    });
+                    let wanted = match verdict {
+                        Whose::Ours { .. } => ours(false),
+                        Whose::Shared { .. } => shared(false),
+                        other => other,
+                    };
+                    assert_eq!(behind, wanted, "{name}, Behind");
+                }
             }
         }
     }

@@ -242,6 +242,7 @@ fn gather(
     let mut bytes = 0;
     let mut passed_over = 0;
     while let Some(r) = candidates.next()? {
+        let to_import: bool = r.get("to_import")?;
         let row = row(r)?;
         if claimed.rows.len() == claim.count || passed_over == PASSED_OVER_MAX {
             break;
@@ -263,7 +264,8 @@ fn gather(
         }
         let told = row.about.size.unwrap_or(0);
         // What would never fit is claimed all the same: to be refused.
-        let fits = |room: Room| told > room.limit || room.takes(bytes, told, pick.new);
+        // What is to be imported has a day of its own.
+        let fits = |room: Room| to_import || told > room.limit || room.takes(bytes, told, pick.new);
         if !room.is_none_or(fits) {
             claimed.held_back = true;
             if pick.new {
@@ -322,7 +324,8 @@ fn query(once: bool, pick: Pick) -> String {
         " AND m.id NOT IN (SELECT id FROM temp.put_behind)"
     };
     format!(
-        "SELECT {COLUMNS} FROM {rows}
+        "SELECT {COLUMNS}, m.source_uid >= b.history_below AND (SELECT by_import FROM folder WHERE id = b.folder_id) AS to_import
+           FROM {rows}
           WHERE m.status = 'pending' AND b.retired_at IS NULL AND b.inherited = 1 AND {due}{new}{behind}
           ORDER BY {order}"
     )

@@ -116,7 +116,7 @@ impl Ledger {
     ) -> Result<Vec<FolderNews>> {
         self.write(|t| {
             let mut known = known(t)?;
-            let mut news = Vec::new();
+            let (mut news, mut other_road) = (Vec::new(), false);
             for mapped in wanted {
                 let destination = intern(t, &mapped.destination)?;
                 match known.remove(&mapped.wire) {
@@ -129,6 +129,7 @@ impl Ledger {
                             delivery: mapped.delivery,
                             ..before.folder.clone()
                         };
+                        other_road |= before.folder.delivery != folder.delivery;
                         if moved || !before.copied || before.absent || before.folder != folder {
                             let (by_import, never_mark_spam) = columns(mapped.delivery);
                             t.prepare_cached(
@@ -160,6 +161,14 @@ impl Ledger {
                         }));
                     }
                 }
+            }
+            if other_road {
+                // What waits because its road rests, and was never charged, may go by the other one now.
+                t.execute(
+                    "UPDATE message SET next_attempt_at = ?1 WHERE status = 'pending' AND next_attempt_at > ?1
+                        AND fault = 'throttled' AND first_failed_at IS NULL",
+                    [time_text(now)],
+                )?;
             }
             for (wire, before) in known {
                 if left_out.contains(&wire) {

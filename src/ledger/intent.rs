@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::budget::{BY_APPEND, BY_IMPORT, Room, book};
 use super::open::Ledger;
-use super::row::not_in_flight;
+use super::row::{RefusedBy, not_in_flight};
 use super::value::{IndexId, MarkId, RowId, time};
 use crate::error::Result;
 use crate::message::{CanonicalHash, Flags, Sha256, Time, UidValidity, time_text};
@@ -97,14 +97,29 @@ impl Ledger {
         })
     }
 
-    /// The road that a message takes next, and why where it is not its folder's.
-    pub fn note_detour(&mut self, row: RowId, by_import: bool, why: Option<&str>) -> Result<()> {
+    /// Why a message takes the road that it takes, where that is not its folder's.
+    pub fn note_detour(
+        &mut self,
+        row: RowId,
+        refused_by: Option<RefusedBy>,
+        why: Option<&str>,
+    ) -> Result<()> {
         self.write(|t| {
             t.execute(
-                "UPDATE message SET by_import = ?2, detour = ?3 WHERE id = ?1",
-                params![row, by_import, why],
+                "UPDATE message SET refused_by = ?2, detour = ?3 WHERE id = ?1",
+                params![row, refused_by, why],
             )?;
             Ok(())
+        })
+    }
+
+    /// Gmail's API has refused this message for now. Returns how often it has.
+    pub fn note_import_refusal(&mut self, row: RowId) -> Result<u32> {
+        self.write(|t| {
+            t.prepare_cached(
+                "UPDATE message SET import_refusals = import_refusals + 1 WHERE id = ?1 RETURNING import_refusals",
+            )?
+            .query_row([row], |r| r.get(0))
         })
     }
 

@@ -47,6 +47,8 @@ pub enum Twin {
     Delivered,
     /// Its APPEND was answered OK, and nobody has looked at the copy.
     Unverified,
+    /// The same of an import, whose copy may take a moment until it is to be seen.
+    UnverifiedImport,
     /// Delivered, failed or skipped in an older incarnation, and not passed on yet.
     Before(RowId),
 }
@@ -104,19 +106,22 @@ impl Ledger {
             Reach::Mailbox => same_spot("?2"),
         };
         self.read(|db| {
-            let (before, delivered, unverified): (Option<RowId>, bool, bool) = db
+            let (before, delivered, unverified, by_import): (Option<RowId>, bool, bool, bool) = db
                 .prepare_cached(&format!(
                     "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
                                      (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
                             EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}
                                        AND {stands_for}),
                             EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                                       AND m.status = 'delivered' AND {UNVERIFIED} AND {stands_for})"
+                                       AND m.status = 'delivered' AND {UNVERIFIED} AND {stands_for}),
+                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+                                       AND m.status = 'delivered' AND {UNVERIFIED} AND m.by_import = 1)"
                 ))?
                 .query_row(params![sha256, id], |r| r.try_into())?;
             Ok(match before {
                 Some(before) => Some(Twin::Before(before)),
                 None if delivered => Some(Twin::Delivered),
+                None if unverified && by_import => Some(Twin::UnverifiedImport),
                 None => unverified.then_some(Twin::Unverified),
             })
         })

@@ -32,6 +32,8 @@ pub struct Row {
     pub destination: DestinationId,
     /// It was last sent through Gmail's API: its copy has lines of Gmail's own in front.
     pub by_import: bool,
+    /// The road that has refused it for what it is.
+    pub refused_by: Option<RefusedBy>,
     /// Why it does not take the road of its folder.
     pub detour: Option<String>,
 }
@@ -105,6 +107,37 @@ impl ToSql for Status {
     }
 }
 
+/// A road that has refused a message for what it is: the other one may take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedBy {
+    Append,
+    Import,
+}
+
+impl RefusedBy {
+    fn name(self) -> &'static str {
+        match self {
+            RefusedBy::Append => "append",
+            RefusedBy::Import => "import",
+        }
+    }
+}
+
+impl FromSql for RefusedBy {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<RefusedBy> {
+        let name = value.as_str()?;
+        let known = [RefusedBy::Append, RefusedBy::Import].into_iter();
+        let mut known = known.filter(|known| known.name() == name);
+        known.next().ok_or(FromSqlError::InvalidType)
+    }
+}
+
+impl ToSql for RefusedBy {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
 /// How we know that the target has a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
@@ -149,7 +182,7 @@ pub struct Place {
 }
 
 pub(super) const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
-    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at, m.destination_id, m.by_import, m.detour";
+    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at, m.destination_id, m.by_import, m.refused_by, m.detour";
 
 pub(super) fn rows(
     db: &Connection,
@@ -198,6 +231,7 @@ pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
         mark: r.get("mark_id")?,
         destination: r.get("destination_id")?,
         by_import: r.get("by_import")?,
+        refused_by: r.get("refused_by")?,
         detour: r.get("detour")?,
     })
 }

@@ -130,7 +130,7 @@ impl Ledger {
         self.read(|db| {
             let mut delivered = db.prepare_cached(
                 "SELECT source_uid FROM (SELECT source_uid, size FROM message
-                                          WHERE status = 'delivered' AND superseded_by IS NULL AND proof = 'appended'
+                                          WHERE status = 'delivered' AND superseded_by IS NULL AND proof = ?2
                                             AND +mailbox_id = ?1
                                           ORDER BY delivered_at DESC LIMIT 20)
                   ORDER BY size LIMIT 3",
@@ -142,10 +142,14 @@ impl Ledger {
                   WHERE first_failed_at IS NULL ORDER BY size LIMIT 2",
             )?;
             let uids = |r: &rusqlite::Row<'_>| r.get(0);
-            delivered
-                .query_map([mailbox], uids)?
-                .chain(waiting.query_map([mailbox], uids)?)
-                .collect()
+            let mut found: Vec<Uid> = Vec::new();
+            for road in [Proof::Appended, Proof::ImportedByApi] {
+                let some = delivered.query_map(params![mailbox, road], uids)?;
+                found.extend(some.collect::<rusqlite::Result<Vec<Uid>>>()?);
+            }
+            let waiting = waiting.query_map([mailbox], uids)?;
+            found.extend(waiting.collect::<rusqlite::Result<Vec<Uid>>>()?);
+            Ok(found)
         })
     }
 
@@ -192,7 +196,8 @@ impl Ledger {
         let change = if skip {
             "UPDATE message SET status = 'skipped' WHERE status = 'failed' AND superseded_by IS NULL AND ?1 = ?1"
         } else {
-            "UPDATE message SET status = 'pending', next_attempt_at = ?1, first_failed_at = NULL, subject = NULL, sender = NULL
+            "UPDATE message SET status = 'pending', next_attempt_at = ?1, first_failed_at = NULL, subject = NULL, sender = NULL,
+                    refused_by = NULL, detour = NULL, import_refusals = 0
                   WHERE status = 'failed' AND superseded_by IS NULL"
         };
         self.write(|t| {

@@ -1,6 +1,7 @@
 //! `"delivery": "import"`: new mail goes through Gmail's API, history by APPEND. What arrives, what is lost on the way, what
 //! is refused, and what each road does for the other.
 
+mod corners;
 mod crash;
 mod faults;
 mod lost;

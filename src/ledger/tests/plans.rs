@@ -64,6 +64,10 @@ const LINEAR: &[(&str, &str)] = &[
         "a dry run, once: those without a name, in that index",
     ),
     (
+        "UPDATE message SET next_attempt_at = ?1 WHERE status = 'pending' AND next_attempt_at > ?1 AND fault",
+        "when the configuration has changed: what waits",
+    ),
+    (
         UNSTABLE,
         "with each look at a mailbox that has other UIDs each time",
     ),

@@ -312,6 +312,7 @@ pub(crate) fn quick() -> Intervals {
         command: ms(10_000),
         append: ms(10_000),
         api: ms(10_000),
+        api_patience: ms(20_000),
         all_mail: ms(2_000),
         all_mail_again: ms(60_000),
         throttled: (ms(20), ms(200)),

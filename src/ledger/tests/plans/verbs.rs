@@ -138,7 +138,9 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     assert_eq!(l.mark(&intents, &[mark], Some(1), now).unwrap(), 0);
     l.book(7, now).unwrap();
     l.give_back(false, 7, now).unwrap();
-    l.note_detour(RowId(1), false, Some("x")).unwrap();
+    l.note_import_refusal(RowId(1)).unwrap();
+    l.note_detour(RowId(1), Some(RefusedBy::Append), Some("x"))
+        .unwrap();
     let mark = l.in_flight().unwrap()[0].mark.unwrap();
     l.marks(mark).unwrap();
     l.marked_at(mark).unwrap();
@@ -243,8 +245,13 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
         .unwrap();
     l.take_listing(&[inbox], &HashSet::from(["Old".into()]), now)
         .unwrap();
-    l.take_listing(&[mapped("INBOX", Spot::Inbox)], &HashSet::new(), now)
-        .unwrap();
+    let imported = Mapped {
+        delivery: Delivery::Import {
+            never_mark_spam: false,
+        },
+        ..mapped("INBOX", Spot::Inbox)
+    };
+    l.take_listing(&[imported], &HashSet::new(), now).unwrap();
     l.absent_folders(now).unwrap();
     l.give_up_folder(old, 10).unwrap();
     assert!(l.folder_of(mailbox.id).unwrap().destination != DestinationId(1));

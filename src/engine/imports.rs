@@ -150,7 +150,14 @@ impl Engine {
         // Where no folder wants it, it is no trouble that it is closed.
         if self.setup().config.rules.any_by_import() {
             let again = self.is_tried_again(until).then_some(wait);
-            self.record_trouble(IMPORT, Some(e), again)?;
+            let trouble = match reaction.again {
+                Again::WhenMended => Error {
+                    message: e.then("meanwhile new mail goes by APPEND, and Gmail's spam filter does not run over it"),
+                    ..e.clone()
+                },
+                _ => e.clone(),
+            };
+            self.record_trouble(IMPORT, Some(&trouble), again)?;
         }
         Ok(until)
     }

@@ -1,5 +1,5 @@
-//! What became of rows whose APPEND ended unseen: they are looked for in the target, and no row is sent
-//! again before it is known, or past believing, that it did not arrive.
+//! What became of rows whose APPEND or import ended unseen: a resumable upload is asked about, the others are looked for in
+//! the target, and no row is sent again before it is known, or past believing, that it did not arrive.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;

@@ -253,6 +253,7 @@ mod tests {
             destination: crate::folder::DestinationId(1),
             mark: None,
             by_import: false,
+            refused_by: None,
             detour: None,
         }
     }

@@ -1,5 +1,5 @@
-//! What became of messages whose APPEND was answered OK: each copy is looked at once. Not for those whose APPEND ended
-//! unseen (`resolve`).
+//! What became of messages whose APPEND was answered OK, or that Gmail's API said it took: each copy is looked at once. Not for
+//! those of which nobody saw the end (`resolve`).
 
 use std::collections::{HashMap, HashSet};
 

@@ -216,6 +216,12 @@ fn cut_short(status: u16, e: &ureq::Error, masks: &Masks) -> Error {
 }
 
 fn words(e: &ureq::Error, masks: &Masks) -> String {
+    if let ureq::Error::Io(e) = e
+        && e.kind() == io::ErrorKind::UnexpectedEof
+    {
+        // rustls sends people to a page for programmers.
+        return "the connection was cut".into();
+    }
     masks.apply(&shown(e.to_string().as_bytes()))
 }
 

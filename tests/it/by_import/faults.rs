@@ -133,7 +133,10 @@ fn while_a_person_is_needed_append_serves_and_says_so() {
             let trouble = &env.status()["trouble"];
             let says =
                 |key: &str, part: &str| trouble[key].as_str().is_some_and(|t| t.contains(part));
-            says("kind", "needs_user") && says("message", words) && says("hint", hint)
+            says("kind", "needs_user")
+                && says("message", words)
+                && says("message", "meanwhile new mail goes by APPEND")
+                && says("hint", hint)
         });
         eventually("append serves", || proved(&env, "appended") == 2);
         env.target.clear_faults();

@@ -91,7 +91,7 @@ impl Engine {
         if let (Some(limit), 0) = (limit, self.ledger.step(mark)?) {
             let until = now + TimeDelta::hours(1);
             let why = limit_reached(limit).message;
-            debug!("{}: {why}", self.named(&parcel.row));
+            info!("{} waits for an hour: {why}", self.named(&parcel.row));
             batch.settle(&parcel.row, Outcome::Held { until, why })?;
             return Ok(Next::Message);
         }

@@ -6,6 +6,7 @@ mod crash;
 mod faults;
 mod lost;
 mod mixed;
+mod poison;
 mod roads;
 mod spam;
 
@@ -87,7 +88,8 @@ pub(crate) fn assert_all_once(env: &TestEnv) {
     let unseen: i64 = env.one(
         "SELECT count(*) FROM message WHERE proof IN ('appended', 'imported_by_api') AND verified_at IS NULL",
     );
-    assert_eq!((open, unseen), (0, 0), "{}", env.dump());
+    let altered: i64 = env.one("SELECT count(*) FROM message WHERE altered");
+    assert_eq!((open, unseen, altered), (0, 0, 0), "{}", env.dump());
 }
 
 /// How many messages the ledger has with this proof.

@@ -287,3 +287,49 @@ fn a_sign_in_that_ended_is_told_as_ever() {
     assert_eq!(ran.status, 4, "{ran:?}");
     env.target.clear_faults();
 }
+
+/// Whatever the API says of one message, in whatever shape: it arrives, and no other waits for it.
+#[test]
+fn whatever_one_message_is_refused_with_it_arrives() {
+    use ApiRefusal as R;
+    let rows = vec![
+        R::RawRequired,
+        R::BadRequestPage,
+        R::InvalidThread,
+        R::ConflictingLabels,
+        R::NotFound,
+        R::Backend(500),
+        R::Backend(502),
+        R::Backend(504),
+        R::Page(503),
+    ];
+    at_a_time(rows, |refusal| {
+        let env = imports();
+        env.target.api_fault(
+            On::each("IMPORT").message_with("Subject: odd"),
+            ApiFault::Refuse(refusal.clone()),
+        );
+        comes(&env, "odd", "x");
+        let other = comes(&env, "other", "y");
+        env.run_until_done(6);
+        assert_all_once(&env);
+        assert!(is_imported(&copy(&env, &other), &other), "{refusal:?}");
+        env.assert_nobody_failed();
+    });
+}
+
+#[test]
+fn a_label_that_somebody_makes_meanwhile_or_that_is_refused() {
+    use ApiRefusal as R;
+    at_a_time(vec![R::LabelConflict, R::InvalidLabelName], |refusal| {
+        let mut env = imports();
+        env.set("label", "old");
+        env.target
+            .api_fault(On::each("LABELS.CREATE"), ApiFault::Refuse(refusal));
+        let bytes = comes(&env, "one", "x");
+        env.run_until_done(3);
+        assert_all_once(&env);
+        assert!(copy(&env, &bytes).labels.contains("old"));
+        env.assert_nobody_charged();
+    });
+}

@@ -155,6 +155,12 @@ impl TestEnv {
     }
 
     #[track_caller]
+    pub(crate) fn assert_nobody_failed(&self) {
+        let failed: i64 = self.one("SELECT count(*) FROM message WHERE status = 'failed'");
+        assert_eq!(failed, 0, "{}", self.dump());
+    }
+
+    #[track_caller]
     pub(crate) fn assert_nobody_charged(&self) {
         let charged: i64 =
             self.one("SELECT count(*) FROM message WHERE first_failed_at IS NOT NULL");

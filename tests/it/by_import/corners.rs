@@ -403,3 +403,54 @@ fn a_dry_run_knows_what_fits_neither_road() {
     assert!(ran.out.contains("would send 1 message"), "{ran:?}");
     assert!(ran.out.contains("bigger than the target takes"), "{ran:?}");
 }
+
+/// What is out of reach for a moment does not shorten the time that the API has named.
+#[test]
+fn a_pause_outlives_a_lesser_trouble_that_began_before_it() {
+    let mut env = imports();
+    env.set("connections", 4);
+    let until = Utc::now() + TimeDelta::seconds(45);
+    let stalled = env
+        .target
+        .api_fault(On::nth(1, "IMPORT"), ApiFault::Stall { stored: true });
+    env.target.api_fault(
+        On::nth(2, "IMPORT"),
+        ApiFault::Refuse(ApiRefusal::RetryAfter(429, until)),
+    );
+    let running = Running::start(&env);
+    for n in 0..8 {
+        comes(&env, &format!("m{n}"), &format!("text {n}"));
+    }
+    eventually("one is under way", || stalled.count() == 1);
+    eventually("the time is named", || {
+        env.status()["trouble"]["kind"] == "throttled"
+    });
+    eventually("the other is lost, and found", || {
+        running.log().contains("did arrive")
+    });
+    let asked = env.target.api_requests("POST /upload");
+    comes(&env, "later", "later");
+    eventually("it waits", || {
+        told(&env, "later", "last_error").contains("Retry after")
+    });
+    assert_eq!(env.target.api_requests("POST /upload"), asked);
+    assert!(Utc::now() < until, "that took too long to tell");
+    drop(running);
+}
+
+/// Without a Message-ID, and Gmail holds a message of another tool's that ends with its bytes.
+#[test]
+fn a_message_without_a_name_is_not_found_in_another_one() {
+    let env = imports();
+    let date = Utc::now();
+    let written = date.format("%a, %d %b %Y %H:%M:%S +0000");
+    let text = "text\r\n".repeat(40);
+    let short =
+        format!("From: Ann <ann@example.org>\r\nDate: {written}\r\n\r\n{text}").into_bytes();
+    let long = [b"X-Loop: 1\r\n", &short[..]].concat();
+    env.target.add(Mail::new(&long).at(date.fixed_offset()));
+    env.source.add(Mail::new(&short).at(date.fixed_offset()));
+    env.run_until_done(1);
+    assert_eq!(env.target.messages().len(), 2, "{}", env.dump());
+    assert_eq!(proved(&env, "imported_by_api"), 1);
+}

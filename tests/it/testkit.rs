@@ -34,6 +34,12 @@ pub(crate) fn in_ci() -> bool {
     std::env::var("CI").as_deref() == Ok("true")
 }
 
+/// Where every point of a run is to be tried, one of so many is in `.ci/run`, from another one on each time, so that all have
+/// their turn within a few of its runs. Whoever touches what is tried there has all of them tried: `just test-long`.
+pub(crate) fn one_in() -> usize {
+    if in_ci() { 4 } else { 1 }
+}
+
 /// This test program once more, for a single test (`logs::child`).
 pub(crate) fn again(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -15,10 +15,10 @@ use crate::crash::broken_run::Findings;
 use crate::crash::fuse::{Deed, Fuse, When};
 use crate::crash::points::Tally;
 use crate::crash::writes::{Library, counted, undisturbed};
-use crate::testkit::at_a_time;
 use crate::testkit::env::SOURCE;
 use crate::testkit::proxy::Side;
 use crate::testkit::route::Route;
+use crate::testkit::{at_a_time, one_in};
 
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -281,7 +281,7 @@ fn some_points_of_a_run_that_imports() {
 #[test]
 #[ignore = "every point of a run, some thousand runs: minutes"]
 fn every_point_of_a_run_that_imports() {
-    enumerate("imports", false, 1);
+    enumerate("imports", false, one_in());
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn killed_before_some_ledger_writes() {
 #[test]
 #[ignore = "a hundred runs: half a minute"]
 fn killed_before_every_ledger_write() {
-    killed_before_writes("imports, killed before a ledger write", 1);
+    killed_before_writes("imports, killed before a ledger write", one_in());
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::broken_run::{BrokenRun, Findings, Servers};
 use super::fuse::{Deed, Fuse, When};
-use crate::testkit::at_a_time;
 use crate::testkit::proxy::Side;
+use crate::testkit::{at_a_time, one_in};
 
 /// Failures that are told in full.
 const TOLD: usize = 3;
@@ -193,7 +193,7 @@ fn concerns_a_big_literal(said: &[String], nth: usize) -> bool {
 #[test]
 #[ignore = "every point of a run, some thousand runs: two minutes"]
 fn every_point_into_gmail() {
-    enumerate("Gmail", &Servers::Gmail, false, &WAYS, 1);
+    enumerate("Gmail", &Servers::Gmail, false, &WAYS, one_in());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn every_point_into_dovecot() {
     let Some(servers) = Servers::dovecot(false) else {
         return;
     };
-    enumerate("Dovecot", &servers, false, &WAYS, 1);
+    enumerate("Dovecot", &servers, false, &WAYS, one_in());
 }
 
 #[test]

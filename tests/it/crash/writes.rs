@@ -11,9 +11,9 @@ use std::time::Instant;
 use super::broken_run::{BrokenRun, Findings, Servers};
 use super::points::Tally;
 use crate::testkit::at_a_time;
-use crate::testkit::in_ci;
 use crate::testkit::proxy::Side;
 use crate::testkit::route::Route;
+use crate::testkit::{in_ci, one_in};
 
 /// The compiled library, for as long as its folder is kept. The compiler is there: SQLite is built with it.
 pub(crate) struct Library {
@@ -139,7 +139,7 @@ fn killed_before_every_ledger_write() {
         "killed before a ledger write, Gmail",
         &Servers::Gmail,
         "kill",
-        1,
+        one_in(),
     );
 }
 
@@ -155,7 +155,7 @@ fn killed_before_ledger_writes_into_dovecot() {
 #[test]
 #[ignore = "hundreds of runs: a minute"]
 fn the_disk_full_at_every_ledger_write() {
-    enumerate("disk full", &Servers::Gmail, "full", 1);
+    enumerate("disk full", &Servers::Gmail, "full", one_in());
 }
 
 #[test]

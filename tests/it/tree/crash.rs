@@ -15,11 +15,11 @@ use super::letter;
 use crate::crash::broken_run::Findings;
 use crate::crash::fuse::{Deed, Fuse, When};
 use crate::crash::points::{End, Tally, WAYS, Way};
-use crate::testkit::at_a_time;
 use crate::testkit::labels::{Dues, Goes, same_name};
 use crate::testkit::proxy::Side;
 use crate::testkit::route::Route;
 use crate::testkit::tree_env::{MANY, source_with};
+use crate::testkit::{at_a_time, one_in};
 
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -252,7 +252,7 @@ fn enumerate(name: &str, stride: usize) {
 #[test]
 #[ignore = "every point of a run, some thousand runs: minutes"]
 fn every_point_of_a_run_that_adds_labels() {
-    enumerate("labels", 1);
+    enumerate("labels", one_in());
 }
 
 #[test]

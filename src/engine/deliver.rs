@@ -61,9 +61,12 @@ impl Engine {
                 break;
             }
             if self.unresolved.is_import_due(&account.policy()) {
-                // The end of an import leaves its session as it was, and the backlog may be long.
+                // The end of an import leaves its session as it was, and the backlog may be long. A look that settles
+                // nothing is followed by a batch all the same.
                 end = self.resolve_and_verify(&mut account);
-                continue;
+                if end.is_err() {
+                    continue;
+                }
             }
             if account.outlived(Utc::now()) {
                 account.logout();

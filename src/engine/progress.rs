@@ -191,6 +191,7 @@ impl Engine {
     pub(super) fn note_settled(&self, row: &Row, change: &Change) {
         self.blame(row.by_import).note_settled(row, change);
         if let Change::Delivered { .. }
+        | Change::Imported { .. }
         | Change::Failed { .. }
         | Change::Gone
         | Change::AsBefore { .. } = change

@@ -59,6 +59,11 @@ impl Engine {
             .into_iter()
             .filter(|r| mine.contains(&r.id))
             .collect();
+        for id in &mine {
+            if !rows.iter().any(|row| row.id == *id) {
+                self.unresolved.remove(*id);
+            }
+        }
         let (marked, unmarked): (Vec<Row>, Vec<Row>) =
             rows.into_iter().partition(|r| r.mark.is_some());
         let mut batch = Batch {

@@ -113,7 +113,7 @@ impl Engine {
         let end = self.send_marked(account, batch, &parcels[..marked], &mut upload);
         if upload.unsent > 0 {
             self.ledger
-                .step(|l| l.give_back(false, upload.unsent, upload.booked_at))?;
+                .step(|l| l.give_back(upload.unsent, upload.booked_at))?;
         }
         end?;
         match limit {

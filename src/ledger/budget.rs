@@ -64,12 +64,11 @@ impl Ledger {
         self.write(|t| book(t, BY_APPEND, bytes, now))
     }
 
-    /// So many of the bytes that were booked then, for this road, were not sent.
-    pub fn give_back(&mut self, by_import: bool, bytes: u64, booked: Time) -> Result<()> {
+    /// So many of the bytes that were booked then were not sent.
+    pub fn give_back(&mut self, bytes: u64, booked: Time) -> Result<()> {
         self.write(|t| {
-            let at = if by_import { BY_IMPORT } else { BY_APPEND };
             t.execute(
-                &format!("UPDATE {at} SET bytes = max(bytes - ?2, 0) WHERE hour = ?1"),
+                &format!("UPDATE {BY_APPEND} SET bytes = max(bytes - ?2, 0) WHERE hour = ?1"),
                 params![hour_text(booked), bytes],
             )?;
             Ok(())

@@ -17,11 +17,9 @@ use crate::crash::points::Tally;
 use crate::crash::writes::{Library, counted, undisturbed};
 use crate::testkit::env::SOURCE;
 use crate::testkit::proxy::Side;
-use crate::testkit::route::Route;
+use crate::testkit::route::{Route, wait_for_end};
 use crate::testkit::{at_a_time, one_in};
 
-/// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is called again after it was broken off.
 const AGAIN: usize = 5;
 /// More than goes in one piece.
@@ -129,36 +127,14 @@ impl ImportRun {
         }
     }
 
-    /// Waits for the end of a run: its status, or what was said of one that has none.
-    fn end(&self, mut child: Child) -> Result<i32, String> {
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                let output = child.wait_with_output().unwrap();
-                let log = String::from_utf8_lossy(&output.stderr).into_owned();
-                return Err(format!("hangs\n{log}"));
-            }
-            std::thread::sleep(Duration::from_millis(4));
-        }
-        let output = child.wait_with_output().unwrap();
-        match output.status.code() {
-            Some(status @ (0 | 3)) => Ok(status),
-            other => {
-                let log = String::from_utf8_lossy(&output.stderr).into_owned();
-                Err(format!("status {other:?}\n{log}"))
-            }
-        }
-    }
-
     /// Lets it, and the next ones, go to the end.
     fn go_on(&self, child: Child, findings: &mut Findings) {
-        let mut ended = self.end(child);
+        let mut ended = wait_for_end(child);
         for _ in 0..AGAIN {
             if ended != Ok(3) {
                 break;
             }
-            ended = self.end(self.route.spawn(&[]));
+            ended = wait_for_end(self.route.spawn(&[]));
         }
         match ended {
             Ok(0) => {}
@@ -205,7 +181,7 @@ impl ImportRun {
 /// The ledger of a run that has seen an empty source.
 fn ledger_of_an_empty_source() -> (ImportRun, PathBuf) {
     let first = ImportRun::new(None, false);
-    assert_eq!(first.end(first.route.spawn(&[])), Ok(0));
+    assert_eq!(wait_for_end(first.route.spawn(&[])), Ok(0));
     let file = first.route.ledger_file();
     (first, file)
 }
@@ -296,7 +272,7 @@ fn killed_before_writes(name: &str, stride: usize) {
     let (_first, ledger) = ledger_of_an_empty_source();
     let mut whole = ImportRun::new(Some(&ledger), false);
     let mark = library.preload(&mut whole.route, &undisturbed("kill"));
-    assert_eq!(whole.end(whole.route.spawn(&[])), Ok(0));
+    assert_eq!(wait_for_end(whole.route.spawn(&[])), Ok(0));
     let count = counted(&mark);
     drop(whole);
     let first = fastrand::usize(1..=stride);

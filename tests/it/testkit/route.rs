@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gmail_stand_in::Gmail;
 use imap_to_gmail::config::Intervals;
@@ -16,6 +16,8 @@ use super::dovecot::Dovecot;
 
 /// Holds the arguments when this test binary is to be the program itself, with short intervals.
 const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A configuration, a ledger and the program run with them.
 pub(crate) struct Route {
@@ -335,6 +337,29 @@ pub(crate) fn quick() -> Intervals {
         report: ms(300),
         farewell: ms(1_000),
         consent: ms(2_000),
+    }
+}
+
+/// Waits for the end of a run that may be cut: its status where that is 0 or 3, or what was said of one that ended
+/// otherwise or hangs.
+pub(crate) fn wait_for_end(mut child: Child) -> Result<i32, String> {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            let output = child.wait_with_output().unwrap();
+            let log = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("hangs\n{log}"));
+        }
+        std::thread::sleep(Duration::from_millis(4));
+    }
+    let output = child.wait_with_output().unwrap();
+    match output.status.code() {
+        Some(status @ (0 | 3)) => Ok(status),
+        other => {
+            let log = String::from_utf8_lossy(&output.stderr).into_owned();
+            Err(format!("status {other:?}\n{log}"))
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! is lost, nothing is there twice, and no label is missing or too much. With several mailboxes the order of what is said may
 //! vary a little: a point that does not come is a run like any other.
 
-use std::process::Child;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -17,12 +16,10 @@ use crate::crash::fuse::{Deed, Fuse, When};
 use crate::crash::points::{End, Tally, WAYS, Way};
 use crate::testkit::labels::{Dues, Goes, same_name};
 use crate::testkit::proxy::Side;
-use crate::testkit::route::Route;
+use crate::testkit::route::{Route, wait_for_end};
 use crate::testkit::tree_env::{MANY, source_with};
 use crate::testkit::{at_a_time, one_in};
 
-/// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is called again after it was broken off.
 const AGAIN: usize = 3;
 const T0: i64 = 1_700_000_000;
@@ -127,28 +124,6 @@ impl LabelRun {
         }
     }
 
-    /// Waits for the end of a run: its status, or what was said of one that has none.
-    fn end(&self, mut child: Child) -> Result<i32, String> {
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                let output = child.wait_with_output().unwrap();
-                let log = String::from_utf8_lossy(&output.stderr).into_owned();
-                return Err(format!("hangs\n{log}"));
-            }
-            std::thread::sleep(Duration::from_millis(4));
-        }
-        let output = child.wait_with_output().unwrap();
-        match output.status.code() {
-            Some(status @ (0 | 3)) => Ok(status),
-            other => {
-                let log = String::from_utf8_lossy(&output.stderr).into_owned();
-                Err(format!("status {other:?}\n{log}"))
-            }
-        }
-    }
-
     fn judge(&self, findings: &mut Findings) {
         let found = self.dues.findings(&self.target);
         findings.lost += found.lost.len();
@@ -189,12 +164,12 @@ fn try_point((end, side, deed): Way, nth: usize) -> (Option<String>, Findings) {
         }
     }
     let mut findings = Findings::default();
-    let mut ended = run.end(child);
+    let mut ended = wait_for_end(child);
     for _ in 0..AGAIN {
         if ended != Ok(3) {
             break;
         }
-        ended = run.end(run.route.spawn(&[]));
+        ended = wait_for_end(run.route.spawn(&[]));
     }
     match ended {
         Ok(0) => {}
@@ -212,7 +187,7 @@ fn enumerate(name: &str, stride: usize) {
     let begun = Instant::now();
     let undisturbed = LabelRun::new();
     let mut findings = Findings::default();
-    let ended = undisturbed.end(undisturbed.route.spawn(&[]));
+    let ended = wait_for_end(undisturbed.route.spawn(&[]));
     assert_eq!(ended, Ok(0), "{}", undisturbed.route.dump());
     undisturbed.judge(&mut findings);
     let mut tally = Tally::default();

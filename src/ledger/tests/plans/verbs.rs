@@ -137,7 +137,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.mark(&intents, &[mark], Some(u64::MAX), now).unwrap();
     assert_eq!(l.mark(&intents, &[mark], Some(1), now).unwrap(), 0);
     l.book(7, now).unwrap();
-    l.give_back(false, 7, now).unwrap();
+    l.give_back(7, now).unwrap();
     l.note_import_refusal(RowId(1)).unwrap();
     l.note_detour(RowId(1), Some(RefusedBy::Append), Some("x"))
         .unwrap();

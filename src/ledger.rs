@@ -89,7 +89,7 @@ pub use claim::{Claim, Claimed};
 pub use discover::{MailboxRow, Progress};
 pub use file::{beside, may_write, owner_alone_reads};
 pub use folders::{FolderNews, Mapped};
-pub use heartbeat::{Part, Trouble, TroubleKind};
+pub use heartbeat::{Look, Part, Trouble, TroubleKind};
 pub use imported::Imported;
 pub use index::{IndexMailbox, Witness};
 pub use inherit::Inherited;

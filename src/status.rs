@@ -15,6 +15,7 @@ use crate::error::{Error, Result, shown_within};
 use crate::ledger::{self, Ledger, Part, Summary, TroubleKind};
 use crate::message::{Time, time_text};
 
+mod health;
 mod import;
 mod life;
 #[cfg(test)]
@@ -58,6 +59,10 @@ pub struct RouteReport {
     /// When the last message was sent.
     pub last_delivered_at: Option<Moment>,
     pub last_sign_of_life: Option<Moment>,
+    /// When the source was last looked at.
+    pub last_look: Option<Moment>,
+    /// What keeps it from being healthy, in one sentence.
+    pub unhealthy: Option<Foreign>,
     /// The gravest.
     pub trouble: Option<Trouble>,
     pub troubles: Vec<PartTrouble>,
@@ -192,6 +197,12 @@ impl RouteReport {
             oldest_pending: s.backlog.oldest.map(Moment),
             last_delivered_at: s.last_delivered_at.map(Moment),
             last_sign_of_life: s.parts.iter().map(|p| Moment(p.beat_at)).max(),
+            last_look: s
+                .parts
+                .iter()
+                .filter_map(|p| Some(Moment(p.look?.at)))
+                .max(),
+            unhealthy: health::unhealthy(&s, held, now).map(Foreign),
             trouble: troubles.first().map(|t| t.trouble.clone()),
             troubles,
             state,

@@ -10,8 +10,10 @@ use log::{debug, error, info, warn};
 
 use super::daemon::{CONFIG, DELIVER, SLACK, WATCH};
 use super::imports::IMPORT;
+use super::unresolved::Hidden;
 use super::{Engine, FOR_EVER, lock};
 use crate::error::{Error, Fault, Result};
+use crate::ledger::Look;
 use crate::text::{minute, span};
 
 /// In bytes per second; `wire` gives up what is slower.
@@ -49,6 +51,8 @@ struct Parts {
     need_person: Vec<&'static str>,
     /// The troubles that were said.
     said: Vec<Said>,
+    /// A look at the source that the ledger does not know of yet.
+    look: Option<Look>,
 }
 
 /// A trouble of a part, as it was last said.
@@ -83,6 +87,13 @@ impl Heartbeat {
         let well: Vec<&'static str> = well.map(|(part, _)| *part).collect();
         let all = well.len() == parts.promises.len();
         Some((well, all))
+    }
+
+    /// The source was looked at, and is looked at again within this time.
+    pub(super) fn note_look(&self, within: Duration) {
+        let at = Utc::now();
+        let next_by = at + TimeDelta::from_std(within).unwrap_or_default();
+        lock(&self.0).look = Some(Look { at, next_by });
     }
 
     fn note_person(&self, part: &'static str, needed: bool) {
@@ -178,7 +189,11 @@ impl Engine {
             // These promise nothing of their own: they live for as long as anything does.
             well.extend([CONFIG, IMPORT]);
         }
-        self.ledger.step(|l| l.beat(&well, Utc::now()))?;
+        let look = lock(&self.heartbeat.0).look.take();
+        self.ledger.step(|l| {
+            look.map_or(Ok(()), |look| l.note_look(WATCH, look))?;
+            l.beat(&well, Utc::now())
+        })?;
         // Somebody may have given failed messages another try, beside this run.
         if !self.once.load(Ordering::Relaxed) && self.work_is_due()? {
             self.wake();
@@ -275,14 +290,19 @@ impl Engine {
 
     /// What holds up a message, and perhaps more, and is no fault of a server or an account.
     fn held_up(&self) -> Option<Error> {
-        let id = self.unresolved.a_hidden_one()?;
-        Some(
-            Error::new(
-                Fault::Transient,
-                format!("nobody saw how the delivery of message {id} ended, and the target holds a message that it may be and that cannot be read"),
-            )
-            .hint("it is looked for until a day has passed, and listed as failed then; where the source has given its messages new UIDs, they wait as long"),
-        )
+        let (id, by) = self.unresolved.a_hidden_one()?;
+        let (why, hint) = match by {
+            Hidden::Unreadable => (
+                "the target holds a message that it may be and that cannot be read",
+                "it is looked for until a day has passed, and listed as failed then; where the source has given its messages new UIDs, they wait as long",
+            ),
+            Hidden::PlaceShut => (
+                "the mailbox of the target that it was sent to does not open",
+                "it is looked for again and again, and not sent before the mailbox opens; the log says how the target refuses it",
+            ),
+        };
+        let message = format!("nobody saw how the delivery of message {id} ended, and {why}");
+        Some(Error::new(Fault::Transient, message).hint(hint))
     }
 }
 

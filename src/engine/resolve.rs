@@ -12,6 +12,7 @@ use super::batch::Batch;
 use super::dedup::{about, same_name, whose_copy};
 use super::index::{Body, Since, TargetIndex};
 use super::settle::Outcome;
+use super::unresolved::Hidden;
 use super::whose::Whose;
 use crate::error::{Error, Result, Scope};
 use crate::folder::{DestinationId, Spot};
@@ -84,10 +85,12 @@ impl Engine {
                 let looked_for = match index.look_where_it_went(&destination.spot, set) {
                     // They wait until its place is there again.
                     Err(e) if e.scope() == Scope::Message || index.place_is_refused(&e) => {
-                        warn!("{}", e.then("what was sent there is not looked for now"));
-                        rows.iter()
-                            .for_each(|row| self.unresolved.note_look(row.id));
-                        break;
+                        let shut = Hidden::PlaceShut;
+                        let note = |r: &&Row| self.unresolved.note_hidden(r.id, shut);
+                        if set.iter().filter(note).count() > 0 {
+                            warn!("{}", e.then("what was sent there is not looked for now"));
+                        }
+                        continue;
                     }
                     end => end?,
                 };
@@ -173,7 +176,7 @@ impl Engine {
                 batch.settle(row, Outcome::NeverSeen)
             }
             None if looked_for.hidden => {
-                if self.unresolved.note_hidden(row.id) {
+                if self.unresolved.note_hidden(row.id, Hidden::Unreadable) {
                     warn!(
                         "{} may be a message of the target that cannot be read: it is not sent again before that is known",
                         self.named(row)

@@ -17,6 +17,15 @@ pub(super) struct Unresolved {
     rows: Mutex<HashMap<RowId, Open>>,
 }
 
+/// Why looking for a row tells nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// The target holds a message that it may be and that cannot be read.
+    Unreadable,
+    /// The place it was sent to does not open, or cannot be made.
+    PlaceShut,
+}
+
 struct Open {
     last_byte: Instant,
     /// What left it open, unless that was another process: a temporary NO, the end of the
@@ -24,8 +33,7 @@ struct Open {
     why: Option<Error>,
     /// It was looked for since: another look shows something new only once its absence counts.
     looked: bool,
-    /// It may be a message of the target that cannot be read.
-    hidden: bool,
+    hidden: Option<Hidden>,
     /// The resumable upload that it was sent with: Gmail's API knows what became of it.
     upload: Option<Upload>,
     by_import: bool,
@@ -39,7 +47,7 @@ impl Open {
             last_byte: Instant::now(),
             why,
             looked: false,
-            hidden: false,
+            hidden: None,
             upload: None,
             by_import: row.by_import,
             anonymous: row.is_anonymous(),
@@ -71,7 +79,7 @@ impl Unresolved {
         let due = |open: &Open| !open.looked || open.believed_at(target) <= Instant::now();
         self.rows()
             .values()
-            .any(|open| open.by_import && !open.hidden && due(open))
+            .any(|open| open.by_import && open.hidden.is_none() && due(open))
     }
 
     /// The rows that were sent by resumable uploads, and those.
@@ -118,11 +126,10 @@ impl Unresolved {
             .is_some_and(|open| open.believed_at(target) <= Instant::now())
     }
 
-    /// When the next of them is to be looked for. `hidden`: also those that may be messages that cannot
-    /// be read.
+    /// When the next of them is to be looked for. `hidden`: also those of which a look tells nothing now.
     pub(super) fn next_look(&self, target: &Policy, hidden: bool) -> Option<Instant> {
         let rows = self.rows();
-        let counted = rows.values().filter(|open| hidden || !open.hidden);
+        let counted = rows.values().filter(|open| hidden || open.hidden.is_none());
         counted.map(|open| open.believed_at(target)).min()
     }
 
@@ -130,24 +137,26 @@ impl Unresolved {
     pub(super) fn note_look(&self, id: RowId) {
         if let Some(open) = self.rows().get_mut(&id) {
             open.looked = true;
+            open.hidden = None;
         }
     }
 
-    /// It may be a message that cannot be read: it is looked for again after as long a time. False
-    /// when that is known already.
-    pub(super) fn note_hidden(&self, id: RowId) -> bool {
+    /// A look tells nothing of it now: it is looked for again after as long a time. False when that is known already.
+    pub(super) fn note_hidden(&self, id: RowId, by: Hidden) -> bool {
         self.rows().get_mut(&id).is_some_and(|open| {
             open.last_byte = Instant::now();
             open.looked = true;
-            !std::mem::replace(&mut open.hidden, true)
+            open.hidden.replace(by) != Some(by)
         })
     }
 
-    /// A row that may be a message of the target that cannot be read.
-    pub(super) fn a_hidden_one(&self) -> Option<RowId> {
+    /// A row of which a look tells nothing now.
+    pub(super) fn a_hidden_one(&self) -> Option<(RowId, Hidden)> {
         let rows = self.rows();
-        let hidden = rows.iter().filter(|(_, open)| open.hidden);
-        hidden.map(|(id, _)| *id).min()
+        let hidden = rows
+            .iter()
+            .filter_map(|(id, open)| Some((*id, open.hidden?)));
+        hidden.min_by_key(|(id, _)| *id)
     }
 
     fn rows(&self) -> MutexGuard<'_, HashMap<RowId, Open>> {

@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::setup::Setup;
 use super::watch::Looked;
 use crate::error::{Error, Result, Scope};
+use crate::source::Source;
 
 /// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
@@ -108,6 +109,12 @@ impl Engine {
         if !std::mem::replace(&mut watcher.announced, true) {
             self.announce(&watcher.reader.name(), polls.then_some(how.poll));
         }
+        let wait = if polls {
+            how.poll
+        } else {
+            self.longest_idle(watcher.reader.source()?, how)
+        };
+        self.heartbeat.note_look(wait);
         if polls {
             self.wait_unchanged(how.poll, &watcher.setup, None);
             Ok(())
@@ -152,15 +159,9 @@ impl Engine {
 
     /// One IDLE. A server that is of no use for it is polled from then on.
     fn idle(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
-        // Where nothing is told of the others they are asked about.
-        let several = self.folders.are_several();
         let begun = Instant::now();
         let source = watcher.reader.source()?;
-        let limit = if several && !source.notifies() {
-            self.times.look.min(how.poll)
-        } else {
-            self.times.look
-        };
+        let limit = self.longest_idle(source, how);
         self.promise(WATCH, limit + self.times.command * 2 + SLACK);
         let end = source.idle(limit);
         let usable = source.usable();
@@ -184,6 +185,15 @@ impl Engine {
         }
         watcher.told = end?;
         Ok(())
+    }
+
+    /// How long an IDLE lasts at most. Where nothing is told of other mailboxes than the open one they are asked about.
+    fn longest_idle(&self, source: &Source, how: &Watch) -> Duration {
+        if self.folders.are_several() && !source.notifies() {
+            self.times.look.min(how.poll)
+        } else {
+            self.times.look
+        }
     }
 
     /// Says that it watches, and how.

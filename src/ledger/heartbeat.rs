@@ -1,6 +1,6 @@
 //! Signs of life of a run, part by part, and what troubles each.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::intent::forget_marks;
 use super::open::Ledger;
@@ -17,6 +17,16 @@ pub struct Part {
     /// Where it has said that it ended.
     pub ended_at: Option<Time>,
     pub trouble: Option<Trouble>,
+    /// Its last look at the source, where it looks.
+    pub look: Option<Look>,
+}
+
+/// A look at the source that went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub at: Time,
+    /// The next one is to have come by then.
+    pub next_by: Time,
 }
 
 /// What troubles a run.
@@ -90,6 +100,17 @@ impl Ledger {
         })
     }
 
+    /// This part has looked at the source.
+    pub fn note_look(&mut self, part: &str, look: Look) -> Result<()> {
+        self.write(|t| {
+            t.execute(
+                "UPDATE heartbeat SET looked_at = ?2, look_due_at = ?3 WHERE part = ?1",
+                params![part, time_text(look.at), time_text(look.next_by)],
+            )?;
+            Ok(())
+        })
+    }
+
     /// What troubles a part, or that nothing does. The same trouble keeps its first time. True when
     /// that is news.
     pub fn trouble(&mut self, part: &str, trouble: Option<&Error>, now: Time) -> Result<bool> {
@@ -124,7 +145,8 @@ impl Ledger {
 
 pub(super) fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
     db.prepare_cached(
-        "SELECT part, started_at, beat_at, ended_at, kind, trouble, hint, since FROM heartbeat
+        "SELECT part, started_at, beat_at, ended_at, kind, trouble, hint, since, looked_at, look_due_at
+           FROM heartbeat
           ORDER BY trouble IS NULL, kind = 'needs_user' DESC, kind = 'throttled' DESC, since, part",
     )?
     .query_map([], |r| {
@@ -144,9 +166,18 @@ pub(super) fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
             beat_at: time(r, "beat_at")?,
             ended_at: time_or_null(r, "ended_at")?,
             trouble,
+            look: look(r)?,
         })
     })?
     .collect()
+}
+
+fn look(r: &Row<'_>) -> rusqlite::Result<Option<Look>> {
+    let (at, next_by) = (
+        time_or_null(r, "looked_at")?,
+        time_or_null(r, "look_due_at")?,
+    );
+    Ok(at.zip(next_by).map(|(at, next_by)| Look { at, next_by }))
 }
 
 /// The vocabulary has no word for wrong usage: such a run does not begin.

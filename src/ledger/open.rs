@@ -43,6 +43,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
         "V5__import",
         include_str!("../../migrations/V5__import.sql"),
     ),
+    ("V6__looks", include_str!("../../migrations/V6__looks.sql")),
 ];
 
 /// Name and text of each migration, in order.

@@ -25,6 +25,8 @@ pub struct Summary {
     pub gone: u64,
     /// When the last message was sent.
     pub last_delivered_at: Option<Time>,
+    /// When the last message was found to be in the target, sent or not.
+    pub last_progress_at: Option<Time>,
     pub parts: Vec<Part>,
 }
 
@@ -113,16 +115,19 @@ impl Ledger {
                 [time_text(since)],
                 |r| r.get(0),
             )?;
-            for road in [Proof::Appended, Proof::ImportedByApi] {
+            for proof in Proof::ALL {
                 let last = db
                     .query_row(
                         "SELECT delivered_at FROM message WHERE status = 'delivered' AND superseded_by IS NULL AND proof = ?1
                           ORDER BY delivered_at DESC LIMIT 1",
-                        [road],
+                        [proof],
                         |r| time(r, 0),
                     )
                     .optional()?;
-                s.last_delivered_at = s.last_delivered_at.max(last);
+                s.last_progress_at = s.last_progress_at.max(last);
+                if matches!(proof, Proof::Appended | Proof::ImportedByApi) {
+                    s.last_delivered_at = s.last_delivered_at.max(last);
+                }
             }
             Ok(s)
         })

@@ -153,6 +153,15 @@ pub enum Proof {
 }
 
 impl Proof {
+    pub const ALL: [Proof; 6] = [
+        Proof::Appended,
+        Proof::ImportedByApi,
+        Proof::Found,
+        Proof::Imported,
+        Proof::Same,
+        Proof::Merged,
+    ];
+
     /// As the ledger has it.
     pub fn name(self) -> &'static str {
         match self {

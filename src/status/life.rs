@@ -119,6 +119,6 @@ pub(super) fn state(s: &Summary, held: Option<bool>, now: Time) -> (State, Strin
 }
 
 /// Should this part give signs of life, and does not?
-fn hangs(part: &Part, now: Time) -> bool {
+pub(super) fn hangs(part: &Part, now: Time) -> bool {
     part.ended_at.is_none() && !lives(part, now)
 }

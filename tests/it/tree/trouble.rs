@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{comes_with, labels_of, put, put_at, put_bytes, quiet, run_well};
 use crate::testkit::env::{self, DATE, TestEnv};
 use crate::testkit::eventually;
+use crate::testkit::route::quick;
 use crate::testkit::tree_env::{MANY, Running, source_with};
 
 /// Nothing can be sent for now.
@@ -198,4 +199,73 @@ fn a_label_that_is_refused_for_long_holds_up_no_message_and_no_other_label() {
     env.target.clear_faults();
     comes_with(&env.target, &owed, &["Arbeit", "Pech"]);
     eventually("it is over", || env.status()["trouble"].is_null());
+}
+
+/// One was sent into a mailbox of a server without labels, nobody saw what became of it, and the mailbox does not open any
+/// more.
+fn left_in_flight_where_nothing_opens(stored: bool) -> (TestEnv, Vec<u8>) {
+    let build = TestEnv::build().source(source_with(MANY));
+    let mut env = build.plain_target().start();
+    env.set("folders", json!(["*"]));
+    env.target.create("Arbeit");
+    let open = put(&env.source, "open", &["Arbeit"]);
+    env.target
+        .fault(On::nth(1, "APPEND"), Fault::CutAfterLiteral { stored });
+    let no = Fault::Answer("NO [AUTHENTICATIONFAILED] Invalid credentials".into());
+    env.target.fault(On::nth(2, "AUTHENTICATE").times(99), no);
+    assert_eq!(env.run().status, 4);
+    assert_eq!(env.status()["in_flight"], 1);
+    env.target.clear_faults();
+    let refusal = "NO [NOPERM] Permission denied";
+    env.target.close("Arbeit", Closed::Refused(refusal.into()));
+    (env, open)
+}
+
+#[test]
+fn where_a_place_does_not_open_a_run_ends_and_says_what_waits_for_it() {
+    for stored in [false, true] {
+        let (env, open) = left_in_flight_where_nothing_opens(stored);
+        let other = put(&env.source, "other", &["INBOX"]);
+        let ran = env.run();
+        assert_eq!(ran.status, 3, "{}", ran.err);
+        let waits = "what was sent there is not looked for now";
+        assert_eq!(ran.err.matches(waits).count(), 1, "{}", ran.err);
+        let trouble = env.status()["trouble"]["message"].clone();
+        assert!(
+            trouble
+                .as_str()
+                .unwrap_or_default()
+                .contains("does not open"),
+            "{trouble}"
+        );
+        assert_eq!(labels_of(&env.target, &other).unwrap(), ["INBOX"]);
+        env.target.open("Arbeit");
+        run_well(&env);
+        let there = env.target.messages();
+        assert_eq!(there.iter().filter(|m| m.bytes == open).count(), 1);
+        assert!(env.status()["trouble"].is_null());
+    }
+}
+
+#[test]
+fn where_a_place_does_not_open_a_daemon_looks_now_and_then() {
+    let (env, open) = left_in_flight_where_nothing_opens(false);
+    let asked = env.target.fault(
+        On::each("EXAMINE").line_with("Arbeit").times(usize::MAX),
+        Fault::Delay(std::time::Duration::ZERO),
+    );
+    let _running = Running::start(&env);
+    eventually("it is said", || !env.status_soon()["trouble"].is_null());
+    let (before, begun) = (asked.count(), std::time::Instant::now());
+    for n in 0..3 {
+        let mail = put(&env.source, &format!("later-{n}"), &["INBOX"]);
+        comes_with(&env.target, &mail, &["INBOX"]);
+    }
+    // Each look asks twice, and comes when the absence of a message would be believed.
+    let late = quick().late_commit.as_millis();
+    let looks = begun.elapsed().as_millis() / late + 1;
+    let asked = (asked.count() - before) as u128;
+    assert!(asked <= looks * 2, "{asked} in {looks} looks");
+    env.target.open("Arbeit");
+    comes_with(&env.target, &open, &["Arbeit"]);
 }

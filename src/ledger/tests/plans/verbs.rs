@@ -13,6 +13,11 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.has_begun().unwrap();
     l.run_begins(&["watch"], now).unwrap();
     l.beat(&["watch"], now).unwrap();
+    let look = Look {
+        at: now,
+        next_by: now,
+    };
+    l.note_look("watch", look).unwrap();
     let trouble = Error::new(Fault::NeedsUser, "x");
     l.trouble("watch", Some(&trouble), now).unwrap();
     l.trouble("watch", None, now).unwrap();

@@ -1,0 +1,64 @@
+//! Is a route healthy? It runs, has looked at the source when it was to, needs no person, and nothing that could be delivered
+//! waits for long. One rule for `health`, for monitors that are told while all is well, and for the page. Not for what is
+//! told of a route besides.
+
+use chrono::TimeDelta;
+
+use super::life::{self, hangs};
+use crate::ledger::{Summary, TroubleKind};
+use crate::message::Time;
+use crate::text::span;
+
+/// So much later than announced may a look at the source come: servers take their time.
+const LOOK_SLACK: TimeDelta = TimeDelta::minutes(2);
+/// The first look of a run may take this long: a mailbox is listed whole for it.
+const FIRST_LOOK: TimeDelta = TimeDelta::minutes(15);
+/// While mail waits, something is to arrive within this time.
+const STUCK: TimeDelta = TimeDelta::minutes(15);
+
+/// What keeps a route from being healthy, in one sentence. `held`: what the lock of its run says, where that can be asked.
+pub(super) fn unhealthy(s: &Summary, held: Option<bool>, now: Time) -> Option<String> {
+    let Some(since) = life::running_since(&s.parts, held, now) else {
+        return Some("no run of it goes on".into());
+    };
+    if let Some(part) = s.parts.iter().find(|part| hangs(part, now)) {
+        let name = &part.name;
+        return Some(format!("a part of its run gives no sign of life ({name})"));
+    }
+    let mut troubles = s.parts.iter().filter_map(|part| part.trouble.as_ref());
+    if let Some(trouble) = troubles.clone().find(|t| t.kind == TroubleKind::NeedsUser) {
+        return Some(trouble.message.clone());
+    }
+    let because = troubles
+        .clone()
+        .next()
+        .map_or_else(String::new, |trouble| format!(": {}", trouble.message));
+    // A run that ends by itself looks once, and leaves no word of it.
+    let watches = s.parts.iter().any(|part| part.name == "watch");
+    let look = s.parts.iter().find_map(|part| part.look);
+    let (looked, due) = look.map_or((None, since + FIRST_LOOK), |look| {
+        (Some(look.at), look.next_by + LOOK_SLACK)
+    });
+    if watches && now > due {
+        let for_long = ago(looked.unwrap_or(since), now);
+        return Some(format!(
+            "the source was not looked at for {for_long}{because}"
+        ));
+    }
+    // A limit passes by itself, and what it holds up arrives then.
+    let paused = troubles.any(|trouble| trouble.kind == TroubleKind::Throttled);
+    let waits = s.backlog.messages > s.backlog.later || s.in_flight > 0;
+    let last = [s.last_progress_at, s.backlog.oldest, Some(since)];
+    let last = last.into_iter().flatten().max().unwrap_or(since);
+    if waits && !paused && now - last > STUCK {
+        return Some(format!(
+            "nothing was delivered for {} though mail waits{because}",
+            ago(last, now)
+        ));
+    }
+    None
+}
+
+fn ago(then: Time, now: Time) -> String {
+    span((now - then).num_seconds().unsigned_abs())
+}

@@ -23,6 +23,7 @@ mod args;
 mod auth;
 mod check;
 mod dry_run;
+mod health;
 mod progress;
 mod run;
 mod status;
@@ -58,9 +59,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         // How the Python script was called.
         (None, Some(args)) | (Some(Command::Run(args)), _) => run::run(&args, times),
         (Some(Command::Auth(args)), _) => auth::auth(&args, &times),
-        (Some(Command::Check(args)), _) => Ok(check::check(&args, &times)),
+        (Some(Command::Check(args)), _) => check::check(&args, &times),
         (Some(Command::Folders(args)), _) => folders(&args, &times),
         (Some(Command::Status(args)), _) => status::status(&args),
+        (Some(Command::Health(args)), _) => health::health(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),
         (None, None) => Err(Error::usage("nothing to do").hint(HELP_HINT)),

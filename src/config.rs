@@ -118,6 +118,11 @@ const KEYS: &[&str] = &[
     "state_file",
 ];
 
+/// Is this what a key of a configuration is called?
+pub fn is_key(name: &str) -> bool {
+    KEYS.contains(&name)
+}
+
 /// Gmail's servers. Where the name Gmail belonged to somebody else, it goes by the second.
 const GMAILS: &[&str] = &["imap.gmail.com", "imap.googlemail.com"];
 

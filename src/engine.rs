@@ -102,6 +102,8 @@ pub enum Ended {
     },
     /// A person ended it.
     Stopped,
+    /// Its configuration has changed in what a run keeps to until its end: the next run begins with it.
+    Outdated,
 }
 
 /// One route, and all that a run of it knows. What the ledger need not know begins anew with each process,

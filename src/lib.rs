@@ -64,6 +64,7 @@
 //! Each module imports only modules that are listed before it; `tests/it/layers.rs` holds them to that.
 //! ```text
 //! text       counts and moments for people; what editors make of a text file
+//! threads    which route a thread works for
 //! mount      is a file mounted by itself?
 //! error      what went wrong, whom it concerns, the words for it
 //! http       where mail and secrets may be sent over HTTP, and the client that does it
@@ -81,16 +82,18 @@
 //! source     the mailbox we read
 //! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
-//! service    the process around a route: signals, and what the system is told
 //! survey     which mailboxes the source has, and what becomes of each
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
 //! check      each setting tried for real, nothing changed
+//! service    the process around its routes: which there are, signals, and what the system is told
 //! logging    where the log goes
 //! cli        the command line, what is printed, exit statuses
 //! ```
 
 pub mod text;
+
+pub mod threads;
 
 pub mod mount;
 
@@ -126,8 +129,6 @@ pub mod target;
 
 pub mod engine;
 
-pub mod service;
-
 pub mod survey;
 
 pub mod import_state;
@@ -135,6 +136,8 @@ pub mod import_state;
 pub mod status;
 
 pub mod check;
+
+pub mod service;
 
 pub mod logging;
 

@@ -27,6 +27,7 @@ use crate::config::bytes;
 use crate::error::{Error, Fault, Result};
 use crate::message::time_text;
 use crate::place::{FilePlace, Want};
+use crate::threads;
 
 pub use bottom::Bottom;
 
@@ -214,7 +215,15 @@ impl Write for Above {
 
 fn line(out: &mut impl Write, record: &Record) -> io::Result<()> {
     let time = time_text(Utc::now());
-    writeln!(out, "{time} {:<5} {}", record.level(), record.args())
+    writeln!(out, "{time} {:<5} {}", record.level(), sentence(record))
+}
+
+/// What a line says, behind the name of the route that it is about where there are many.
+fn sentence(record: &Record) -> String {
+    match threads::route() {
+        Some(route) => format!("{route}: {}", record.args()),
+        None => record.args().to_string(),
+    }
 }
 
 /// The time in which lines cannot be written: the program goes on without them, and says so once.

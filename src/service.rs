@@ -1,5 +1,5 @@
-//! The process around a route: the signals that reach it, and what the system's service manager is told of it
-//! (sd_notify). A route knows nothing of the process; it gives signs of itself, and they end here. Not for
+//! The process around its routes: which there are, the signals that reach it, and what the system's service manager is told
+//! of it (sd_notify). A route knows nothing of the process; it gives signs of itself, and they end here. Not for
 //! what a run does (`engine`), nor for what a person reads (`cli`).
 
 use std::fs;
@@ -10,13 +10,32 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::engine::{Engine, Sign, Stopper};
+use crate::engine::{Engine, Sign};
 use crate::error::{Error, Result};
+
+mod find;
+mod held;
+mod launch;
+mod registry;
+mod roster;
+mod routes;
+
+pub use find::configurations;
+pub use launch::{Begin, Begun};
+pub use registry::{Pair, Registry};
+pub use roster::{Entry, Roster};
+pub use routes::Routes;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    End,
+    Reload,
+}
 
 /// Holds a route: for as long as this lives, signals reach it, and its signs reach the system.
 pub struct Service {
-    signals: Handle,
-    listener: Option<JoinHandle<()>>,
+    _heeded: Heeded,
 }
 
 impl Service {
@@ -26,19 +45,53 @@ impl Service {
     /// # Errors
     /// When signals cannot be handled.
     pub fn hold(route: &Arc<Engine>, reload: Option<fn()>) -> Result<Service> {
-        let hangup = (reload.is_some() || hangup_would_end_us()).then_some(SIGHUP);
-        let signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))
-            .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
-        route.give_signs_to(tell_system);
         let stopper = route.stopper();
-        Ok(Service {
-            signals: signals.handle(),
-            listener: Some(thread::spawn(move || obey(signals, &stopper, reload))),
+        let heeded = Heeded::signals(reload.is_some(), move |asked| match (asked, reload) {
+            (Asked::Reload, Some(reload)) => reload(),
+            _ => stopper.stop(),
+        })?;
+        route.give_signs_to(|sign| {
+            tell_system(match sign {
+                Sign::Ready => NotifyState::Ready,
+                Sign::Alive => NotifyState::Watchdog,
+                Sign::Status(line) => NotifyState::Status(line),
+                Sign::Ending => NotifyState::Stopping,
+            });
+        });
+        Ok(Service { _heeded: heeded })
+    }
+}
+
+/// Signals are heeded until this is dropped.
+struct Heeded {
+    signals: Handle,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl Heeded {
+    /// Does `act` on a thread of its own for each signal. `reloads`: SIGHUP asks for that; else a hangup asks for the end.
+    fn signals(reloads: bool, act: impl Fn(Asked) + Send + 'static) -> Result<Heeded> {
+        let hangup = (reloads || hangup_would_end_us()).then_some(SIGHUP);
+        let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup))
+            .map_err(|e| Error::fatal(format!("signals cannot be handled: {e}")))?;
+        let handle = signals.handle();
+        let listener = thread::spawn(move || {
+            for signal in signals.forever() {
+                act(if reloads && signal == SIGHUP {
+                    Asked::Reload
+                } else {
+                    Asked::End
+                });
+            }
+        });
+        Ok(Heeded {
+            signals: handle,
+            listener: Some(listener),
         })
     }
 }
 
-impl Drop for Service {
+impl Drop for Heeded {
     fn drop(&mut self) {
         self.signals.close();
         if let Some(listener) = self.listener.take() {
@@ -47,23 +100,8 @@ impl Drop for Service {
     }
 }
 
-fn obey(mut signals: Signals, stopper: &Stopper, reload: Option<fn()>) {
-    for signal in signals.forever() {
-        match reload {
-            Some(reload) if signal == SIGHUP => reload(),
-            _ => stopper.stop(),
-        }
-    }
-}
-
 /// Nobody listens where the system has not started us as a service.
-fn tell_system(sign: Sign<'_>) {
-    let state = match sign {
-        Sign::Ready => NotifyState::Ready,
-        Sign::Alive => NotifyState::Watchdog,
-        Sign::Status(line) => NotifyState::Status(line),
-        Sign::Ending => NotifyState::Stopping,
-    };
+fn tell_system(state: NotifyState<'_>) {
     let _ = sd_notify::notify(&[state]);
 }
 

@@ -34,7 +34,7 @@ const REASONS: usize = 5;
 const TEXT_MAX: usize = 2000;
 
 /// Ledgers at one moment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub routes: Vec<RouteReport>,
 }
@@ -170,6 +170,14 @@ impl Report {
 }
 
 impl RouteReport {
+    /// Which account goes into which.
+    pub fn name(&self) -> String {
+        match (&self.source, &self.target) {
+            (Some(source), Some(target)) => format!("{source} into {target}"),
+            _ => self.state_file.to_string(),
+        }
+    }
+
     fn new(ledger: &Ledger, asked: &Asked<'_>, now: Time) -> Result<RouteReport> {
         let today_since = midnight(now);
         let (s, held) = seen(ledger, asked.state_file, today_since, now)?;

@@ -62,6 +62,12 @@ pub(super) enum Command {
     /// for, and it goes on by itself), TROUBLE, STARTING or NOT RUNNING. The exit status is 0 whatever it
     /// says. Who may read the ledger and not write it may ask too.
     Status(StatusArgs),
+    /// Say in one line whether all is well: exit status 0 if so, else 1
+    ///
+    /// Well means: a run goes on, has looked at the source when it was to, needs nobody, and no mail
+    /// waits that could have been delivered 15 minutes ago. For monitors, and for containers; the ledger
+    /// alone is read.
+    Health(HealthArgs),
     /// Give failed messages another try, or give them up for good
     RetryFailed(RetryArgs),
     /// Take over what the Python script had copied
@@ -71,11 +77,11 @@ pub(super) enum Command {
     ImportState(ImportArgs),
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct RunArgs {
-    /// The configuration (JSON)
+    /// The configuration (JSON); given several times, or a folder of them, several accounts are watched at once
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
-    pub(super) config: PathBuf,
+    pub(super) config: Vec<PathBuf>,
     /// The ledger [default: the configuration's `state_file`, else sync_state.db beside the
     /// configuration]
     #[arg(long, value_name = "FILE")]
@@ -165,9 +171,9 @@ pub(super) enum ProviderName {
 
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
-    /// The configuration (JSON)
+    /// The configuration (JSON); given several times, or a folder of them, each is tried
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
-    pub(super) config: PathBuf,
+    pub(super) config: Vec<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -194,10 +200,29 @@ pub(super) struct LedgerArgs {
     pub(super) state_file: Option<PathBuf>,
 }
 
+/// As [`LedgerArgs`], for several.
+#[derive(Args, Debug)]
+pub(super) struct LedgersArgs {
+    /// The configuration, which says where the ledger is; given several times, or a folder of them, each is meant [default:
+    /// config.json, where there is one]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Vec<PathBuf>,
+    /// The ledger itself, whatever the configuration says [default: sync_state.db, where there is
+    /// no configuration either]
+    #[arg(long, value_name = "FILE")]
+    pub(super) state_file: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct HealthArgs {
+    #[command(flatten)]
+    pub(super) ledgers: LedgersArgs,
+}
+
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
-    pub(super) ledger: LedgerArgs,
+    pub(super) ledgers: LedgersArgs,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

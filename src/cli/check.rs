@@ -1,32 +1,75 @@
 //! `check`: prints its findings, the problems where nobody overlooks them, or prints all as JSON.
 
 use std::io::{IsTerminal as _, stdout};
+use std::path::Path;
+
+use serde_json::Value;
 
 use super::args::CheckArgs;
 use super::{columns, say};
 use crate::check::{self, Finding, Outcome};
 use crate::config::Intervals;
-use crate::error::Again;
+use crate::error::{Again, Error, Result, shown};
+use crate::service;
 use crate::text::{counted, wrapped};
 
 /// Lines that every terminal has.
 const HEIGHT: usize = 24;
 
-pub(super) fn check(args: &CheckArgs, times: &Intervals) -> u8 {
+pub(super) fn check(args: &CheckArgs, times: &Intervals) -> Result<u8> {
+    let several = !matches!(&args.config[..], [one] if !one.is_dir());
+    let files = if several {
+        service::configurations(&args.config)?
+    } else {
+        args.config.clone()
+    };
+    let mut all: Vec<Value> = Vec::new();
+    let mut statuses = Vec::new();
+    for file in &files {
+        let name = shown(file.display().to_string().as_bytes());
+        if several && !args.json {
+            let gap = if statuses.is_empty() { "" } else { "\n" };
+            say(&format!("{gap}{name}:\n"));
+        }
+        let findings = check_one(file, args.json, times);
+        statuses.push(status(&findings));
+        for finding in &findings {
+            let mut json = finding.json();
+            if several {
+                json["configuration"] = name.clone().into();
+            }
+            all.push(json);
+        }
+    }
+    if args.json {
+        say(&format!("{}\n", serde_json::json!({ "checks": all })));
+    }
+    if files.is_empty() {
+        return Err(Error::usage("there is no configuration").hint(
+            "a folder of configurations holds files whose names end in .json; config.json.example shows one",
+        ));
+    }
+    // The first status that applies, as for every command.
+    let first = [2, 1, 4].into_iter().find(|s| statuses.contains(s));
+    Ok(first.unwrap_or(0))
+}
+
+fn check_one(file: &Path, json: bool, times: &Intervals) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut screen = Screen::new();
-    check::check(&args.config, times, &mut |finding| {
-        if !args.json {
+    check::check(file, times, &mut |finding| {
+        if !json {
             screen.add(&finding);
         }
         findings.push(finding);
     });
-    if args.json {
-        let all: Vec<_> = findings.iter().map(Finding::json).collect();
-        say(&format!("{}\n", serde_json::json!({ "checks": all })));
-    } else {
+    if !json {
         screen.end(&findings);
     }
+    findings
+}
+
+fn status(findings: &[Finding]) -> u8 {
     let is = |status: u8| {
         findings.iter().any(|f| match f.outcome {
             // A trouble that ends by itself did not end within the check.
@@ -35,7 +78,6 @@ pub(super) fn check(args: &CheckArgs, times: &Intervals) -> u8 {
             Outcome::Ok | Outcome::Warning | Outcome::Skipped => false,
         })
     };
-    // The first status that applies, as for every command.
     [2, 1, 4].into_iter().find(|s| is(*s)).unwrap_or(0)
 }
 

@@ -1,8 +1,8 @@
 //! Tells how far a run has come while it runs, in one line at the bottom of a terminal or one line a minute
 //! in the log, and gives the summary at its end. Not for counting: the figures come from the engine.
 
-use std::collections::VecDeque;
-use std::path::Path;
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -15,7 +15,9 @@ use crate::engine::{Before, Engine, Progress};
 use crate::error::shown;
 use crate::ledger::{Count, Room, TroubleKind};
 use crate::logging::Bottom;
+use crate::service::Roster;
 use crate::text::{bytes_text, counted, span, thousands};
+use crate::threads;
 
 /// How often the figures are looked at for a terminal.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -48,37 +50,84 @@ impl Reporter {
         let engine = Arc::clone(engine);
         let shown = bottom.clone();
         let thread = thread::spawn(move || {
+            let mut glances = Glances::default();
             let mut pace = Pace::default();
-            let mut said = String::new();
             let mut wait = shown.as_ref().map_or(every, |_| Duration::ZERO);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+                let Some(bottom) = &shown else {
+                    glances.take(&engine, idle);
+                    continue;
+                };
                 let begun = Instant::now();
                 // If the ledger fails, the run ends, and reports it.
                 let Ok(progress) = engine.progress() else {
                     continue;
                 };
-                let cost = begun.elapsed() * SHARE;
+                wait = GLANCE.max(begun.elapsed() * SHARE);
                 pace.note(progress.counts.done(), begun);
-                match &shown {
-                    Some(bottom) => {
-                        bottom.show(&line(&progress, &pace, idle));
-                        wait = GLANCE.max(cost);
-                    }
-                    None => {
-                        let moved = standing(&progress);
-                        if progress.due().messages > 0 && moved != said {
-                            info!("{}", line(&progress, &pace, idle));
-                            said = moved;
-                        }
-                        wait = every.max(cost);
-                    }
-                }
+                bottom.show(&line(&progress, &pace, idle));
             }
         });
         Reporter {
             stop: Some(stop),
             thread: Some(thread),
             bottom,
+        }
+    }
+}
+
+impl Reporter {
+    /// Of each of several routes in the log, as [`start`](Reporter::start) does it of one.
+    pub(super) fn of_all(roster: Roster, every: Duration, idle: &'static str) -> Reporter {
+        let (stop, stopped) = channel();
+        let thread = thread::spawn(move || {
+            let mut known: HashMap<PathBuf, Glances> = HashMap::new();
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+                let entries = roster.entries();
+                known.retain(|file, _| entries.iter().any(|entry| entry.file == *file));
+                for entry in entries {
+                    let Some(engine) = entry.engine else {
+                        continue;
+                    };
+                    let glances = known.entry(entry.file).or_default();
+                    threads::on_behalf_of(Some(entry.name), || glances.take(&engine, idle));
+                }
+            }
+        });
+        Reporter {
+            stop: Some(stop),
+            thread: Some(thread),
+            bottom: None,
+        }
+    }
+}
+
+/// Looks at one route now and then, at a cost that is a small part of the time.
+#[derive(Default)]
+struct Glances {
+    pace: Pace,
+    said: String,
+    /// Not before this.
+    next: Option<Instant>,
+}
+
+impl Glances {
+    /// Puts a line into the log where something has moved.
+    fn take(&mut self, engine: &Engine, idle: &str) {
+        let begun = Instant::now();
+        if self.next.is_some_and(|next| begun < next) {
+            return;
+        }
+        // If the ledger fails, the run ends, and reports it.
+        let Ok(progress) = engine.progress() else {
+            return;
+        };
+        self.next = Some(begun + begun.elapsed() * SHARE);
+        self.pace.note(progress.counts.done(), begun);
+        let moved = standing(&progress);
+        if progress.due().messages > 0 && moved != self.said {
+            info!("{}", line(&progress, &self.pace, idle));
+            self.said = moved;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `run`: the engine set in motion within a service, and how it ended.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 use log::Level;
@@ -9,39 +10,48 @@ use log::Level;
 use super::args::RunArgs;
 use super::dry_run::dry_run;
 use super::progress::{self, Reporter};
-use super::say_aside;
+use super::{say, say_aside};
 use crate::config::{Config, Intervals};
 use crate::engine::{Ended, Engine, Watch, changed_at};
-use crate::error::{Note, Result};
+use crate::error::{Error, Result, shown};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
-use crate::service::Service;
+use crate::service::{self, Begun, Pair, Registry, Routes, Service};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
-    let config_of = changed_at(&args.config);
-    let config = Config::load(&args.config, Utc::now())?;
+    match &args.config[..] {
+        [one] if !one.is_dir() => run_one(args, one, times),
+        _ if args.state_file.is_some() => Err(one_ledger_each()),
+        places if args.dry_run => rehearse_each(args, places, &times),
+        places => run_each(args, places, times),
+    }
+}
+
+pub(super) fn one_ledger_each() -> Error {
+    Error::usage(
+        "`--state-file` names one ledger, and each of several configurations has one of its own",
+    )
+    .hint("leave it out, and give each configuration a `state_file`")
+}
+
+fn run_one(args: &RunArgs, file: &Path, times: Intervals) -> Result<u8> {
+    let config_of = changed_at(file);
+    let config = Config::load(file, Utc::now())?;
+    if args.dry_run {
+        let _log = logging::start(&args.log_options(None))?;
+        return rehearse(args, file, config, times);
+    }
     let chosen = chosen_ledger(args, &config)?;
     let path = chosen.path.clone();
-    let bottom = if args.dry_run { None } else { Bottom::new() };
+    let bottom = Bottom::new();
     let log = logging::start(&args.log_options(bottom.clone()))?;
-    let warn_of_places = |moved: &[Note]| {
-        for note in moved.iter().chain(&chosen.notes) {
-            log::warn!("{note}");
-        }
-    };
-    if args.dry_run {
-        warn_of_places(&config.moved);
-        return dry_run(config, times, &path, args, |ledger| {
-            mention_script(ledger, args)
-        });
-    }
     // Whoever has not got the ledger writes nothing into a log that its owner may be rotating.
     let lock = ledger::lock(&path)?;
-    warn_of_places(&config.moved);
+    warn_of_places(&config, &chosen);
     let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
-    mention_script(&ledger, args)?;
+    mention_script(&ledger, args, file)?;
     let every = times.report;
     let engine = Engine::new(config.clone(), times, ledger)?;
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
@@ -53,22 +63,11 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         None
     };
     let service = Service::hold(&engine, reload)?;
-    let idle = if args.once {
-        "looking for messages"
-    } else {
-        "watching"
-    };
-    let reporter = Reporter::start(&engine, bottom.clone(), every, idle);
+    let reporter = Reporter::start(&engine, bottom.clone(), every, idle_word(args));
     let ended = if args.once {
         engine.run_once()
     } else {
-        engine.run_for_good(&Watch {
-            config_file: args.config.clone(),
-            config_of,
-            poll: Duration::from_secs(args.poll_interval),
-            idle: !args.no_idle,
-            ledger_given: args.state_file.is_some(),
-        })
+        engine.run_for_good(&watch(args, file, config_of))
     };
     drop(service);
     drop(reporter);
@@ -76,7 +75,159 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         aside: bottom.is_some() && !log.is_on_terminal(),
     };
     last.say_summary(&engine, ended.is_err());
-    last.say_end(ended?, &engine, &config.target_user, args)
+    last.say_end(
+        ended?,
+        &engine,
+        &config.target_user,
+        &ledger_option(args, file),
+    )
+}
+
+fn idle_word(args: &RunArgs) -> &'static str {
+    if args.once {
+        "looking for messages"
+    } else {
+        "watching"
+    }
+}
+
+fn watch(args: &RunArgs, file: &Path, config_of: Option<SystemTime>) -> Watch {
+    Watch {
+        config_file: file.to_path_buf(),
+        config_of,
+        poll: Duration::from_secs(args.poll_interval),
+        idle: !args.no_idle,
+        ledger_given: args.state_file.is_some(),
+        begun_anew: false,
+    }
+}
+
+fn warn_of_places(config: &Config, chosen: &Chosen) {
+    for note in config.moved.iter().chain(&chosen.notes) {
+        log::warn!("{note}");
+    }
+}
+
+fn rehearse(args: &RunArgs, file: &Path, config: Config, times: Intervals) -> Result<u8> {
+    let chosen = chosen_ledger(args, &config)?;
+    warn_of_places(&config, &chosen);
+    dry_run(config, times, &chosen.path, args, |ledger| {
+        mention_script(ledger, args, file)
+    })
+}
+
+/// Rehearses one after the other, each under its name.
+fn rehearse_each(args: &RunArgs, places: &[PathBuf], times: &Intervals) -> Result<u8> {
+    let _log = logging::start(&args.log_options(None))?;
+    let mut ends = Ends::default();
+    for file in service::configurations(places)? {
+        say(&format!(
+            "{}:\n",
+            shown(file.display().to_string().as_bytes())
+        ));
+        let config = Config::load(&file, Utc::now());
+        ends.add(config.and_then(|config| rehearse(args, &file, config, times.clone())));
+        say("\n");
+    }
+    ends.status()
+}
+
+/// Runs each configuration in one process.
+fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> {
+    // A folder that cannot be read at the start is a mistake of whoever starts it.
+    service::configurations(places)?;
+    let log = logging::start(&args.log_options(None))?;
+    let on_terminal = log.is_on_terminal();
+    let reload: Option<fn()> = match (args.once, on_terminal) {
+        (false, false) => Some(logging::reopen),
+        _ => None,
+    };
+    let how = args.clone();
+    let intervals = times.clone();
+    let begin = Arc::new(move |file: &Path, registry: &Registry| {
+        begin_one(&how, file, &intervals, registry)
+    });
+    let routes = Routes::new(places.to_vec(), args.once, &times, begin);
+    let roster = routes.roster();
+    let reporter = Reporter::of_all(roster, times.report, idle_word(args));
+    let ends = routes.run(reload)?;
+    drop(reporter);
+    let mut all = Ends::default();
+    for (_, end) in ends {
+        all.add(end.map(|end| match end {
+            Ended::Left { .. } => 3,
+            Ended::Done | Ended::Stopped | Ended::Outdated => 0,
+        }));
+    }
+    if args.once { all.status() } else { Ok(0) }
+}
+
+/// One of several.
+fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry) -> Result<Begun> {
+    let config_of = changed_at(file);
+    let config = Config::load(file, Utc::now())?;
+    let chosen = chosen_ledger(args, &config)?;
+    let path = &chosen.path;
+    let pair = Pair {
+        source_user: config.source_user.clone(),
+        target_user: config.target_user.clone(),
+    };
+    registry.enter(file, pair, path)?;
+    let lock = ledger::lock(path)?;
+    warn_of_places(&config, &chosen);
+    let ledger = Ledger::open_or_create(path, true)?.locked_by(lock);
+    mention_script(&ledger, args, file)?;
+    let engine = Engine::new(config.clone(), times.clone(), ledger)?;
+    for sentence in progress::beginning(&config, path, &engine.before()?) {
+        log::info!("{sentence}");
+    }
+    let watch = Watch {
+        begun_anew: true,
+        ..watch(args, file, config_of)
+    };
+    let (once, option) = (args.once, ledger_option(args, file));
+    let run = Arc::clone(&engine);
+    let go = Box::new(move || {
+        let ended = if once {
+            run.run_once()
+        } else {
+            run.run_for_good(&watch)
+        };
+        let last = LastWords { aside: false };
+        last.say_summary(&run, ended.is_err());
+        let ended = ended?;
+        last.say_end(ended, &run, &config.target_user, &option)?;
+        Ok(ended)
+    });
+    Ok(Begun { engine, go })
+}
+
+/// How several of one kind ended.
+#[derive(Default)]
+struct Ends {
+    /// Of those that ended well, the highest.
+    status: u8,
+    /// The gravest.
+    worst: Option<Error>,
+}
+
+impl Ends {
+    fn add(&mut self, end: Result<u8>) {
+        match end {
+            Ok(status) => self.status = self.status.max(status),
+            Err(e) => {
+                let worse = self
+                    .worst
+                    .as_ref()
+                    .is_none_or(|w| e.gravity() > w.gravity());
+                self.worst = if worse { Some(e) } else { self.worst.take() };
+            }
+        }
+    }
+
+    fn status(self) -> Result<u8> {
+        self.worst.map_or(Ok(self.status), Err)
+    }
 }
 
 fn chosen_ledger(args: &RunArgs, config: &Config) -> Result<Chosen> {
@@ -127,7 +278,7 @@ impl LastWords {
         ended: Ended,
         engine: &Arc<Engine>,
         target: &str,
-        args: &RunArgs,
+        ledger_option: &str,
     ) -> Result<u8> {
         match ended {
             Ended::Done => {
@@ -145,11 +296,11 @@ impl LastWords {
                 self.say(Level::Info, "stopped; the next run goes on from here");
                 Ok(0)
             }
+            Ended::Outdated => Ok(0),
             Ended::Left { pending, failed } => {
                 let left = format!(
-                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed {}` says why",
+                    "ended with {} waiting and {failed} failed; `imap-to-gmail status --failed {ledger_option}` says why",
                     counted(pending, "message"),
-                    ledger_option(args)
                 );
                 self.say(Level::Warn, &left);
                 Ok(3)
@@ -168,23 +319,23 @@ fn route(config: &Config) -> Route {
 }
 
 /// Who comes from the Python script learns of `import-state` before anything is sent twice.
-fn mention_script(ledger: &Ledger, args: &RunArgs) -> Result<()> {
-    if let Some(file) = import_state::left_behind(ledger)? {
+fn mention_script(ledger: &Ledger, args: &RunArgs, file: &Path) -> Result<()> {
+    if let Some(script) = import_state::left_behind(ledger)? {
         log::warn!(
             "{} is not taken over yet: if it is of these accounts, `imap-to-gmail import-state {} {}` makes known what the Python script had copied",
-            file.display(),
-            shell_word(&file.display().to_string()),
-            ledger_option(args)
+            script.display(),
+            shell_word(&script.display().to_string()),
+            ledger_option(args, file)
         );
     }
     Ok(())
 }
 
 /// The option that names the ledger of this run, for the next command.
-fn ledger_option(args: &RunArgs) -> String {
+fn ledger_option(args: &RunArgs, file: &Path) -> String {
     let (option, file) = match &args.state_file {
-        Some(path) => ("--state-file", path),
-        None => ("--config", &args.config),
+        Some(path) => ("--state-file", &**path),
+        None => ("--config", file),
     };
     format!("{option} {}", shell_word(&file.display().to_string()))
 }

@@ -1,14 +1,16 @@
-//! `status`: which ledger is meant, and whether it is the one of the configuration.
+//! `status`: which ledgers are meant, and whether each is the one of its configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
-use super::args::{LedgerArgs, StatusArgs};
-use super::{columns, ledger_path, say, say_aside, usual_config};
+use super::args::{LedgerArgs, LedgersArgs, StatusArgs};
+use super::run::one_ledger_each;
+use super::{columns, ledger_path, say, say_aside, say_error, usual_config};
 use crate::config::Outline;
 use crate::error::{Error, Result, shown_within};
 use crate::ledger::{self, Route};
+use crate::service;
 use crate::status::{Asked, Report};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
@@ -16,8 +18,47 @@ use crate::text::{WIDTH, counted, shell_word, wrapped};
 const SENTENCE_MAX: usize = 1000;
 
 pub(super) fn status(args: &StatusArgs) -> Result<u8> {
-    let named = args.ledger.config.clone();
-    let config = named.or_else(|| match args.ledger.state_file {
+    let mut all = Report::default();
+    let mut refused: Option<Error> = None;
+    for ledger in each(&args.ledgers)? {
+        match report(&ledger, args.failed) {
+            Ok(report) => all.routes.extend(report.routes),
+            Err(e) => {
+                // Of several the others are shown, and what is said of the first comes last.
+                if let Some(before) = refused.replace(e) {
+                    say_error(&before);
+                }
+            }
+        }
+    }
+    if args.json && (refused.is_none() || !all.routes.is_empty()) {
+        say(&format!("{}\n", all.json()?));
+    } else if !all.routes.is_empty() {
+        say(&all.text(columns()));
+    }
+    refused.map_or(Ok(0), Err)
+}
+
+/// The ledgers that are meant, each as it is named by itself.
+pub(super) fn each(args: &LedgersArgs) -> Result<Vec<LedgerArgs>> {
+    let named = |config: Option<PathBuf>| LedgerArgs {
+        config,
+        state_file: args.state_file.clone(),
+    };
+    Ok(match &args.config[..] {
+        [] => vec![named(None)],
+        [one] if !one.is_dir() => vec![named(Some(one.clone()))],
+        _ if args.state_file.is_some() => return Err(one_ledger_each()),
+        places => {
+            let files = service::configurations(places)?;
+            files.into_iter().map(|file| named(Some(file))).collect()
+        }
+    })
+}
+
+/// What the ledger of one configuration tells. What is doubtful about the configuration is said.
+pub(super) fn report(args: &LedgerArgs, with_failed: bool) -> Result<Report> {
+    let config = args.config.clone().or_else(|| match args.state_file {
         Some(_) => None,
         None => usual_config(),
     });
@@ -25,14 +66,14 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     let config = config.filter(|config| config.is_file());
     let outline = config.as_ref().map(|c| Outline::of(c, Utc::now()));
     // A configuration that no run would take may still lead to a ledger.
-    let path = ledger_path(&args.ledger).or_else(|e| {
+    let path = ledger_path(args).or_else(|e| {
         let probable = outline.as_ref().and_then(|o| o.probable_ledger.clone());
         probable.filter(|place| place.exists()).ok_or(e)
     })?;
-    let files = typed(&args.ledger);
+    let files = typed(args);
     let asked = Asked {
         state_file: &path,
-        with_failed: args.failed,
+        with_failed,
         files: &files,
         upload_limit: outline.as_ref().and_then(|o| o.upload_limit_per_day),
     };
@@ -53,12 +94,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
             say_aside(&wrapped(WIDTH, "warning: ", "  ", &doubt));
         }
     }
-    if args.json {
-        say(&format!("{}\n", report.json()?))
-    } else {
-        say(&report.text(columns()))
-    }
-    Ok(0)
+    Ok(report)
 }
 
 /// Why no run would take the configuration, or would not take this ledger with it.

@@ -65,6 +65,11 @@ pub struct Intervals {
     pub heartbeat: Duration,
     /// Between two lines about how far a run has come, where there is no terminal to show it.
     pub report: Duration,
+    /// Between two looks for configurations that came, changed or went, where there are several.
+    pub configurations: Duration,
+    /// Until a route that could not begin, or ended as it should not, is tried again: the first wait, doubling up to the
+    /// second figure.
+    pub route_rest: (Duration, Duration),
     /// How long an APPEND under way may go on after a person has ended the program.
     pub farewell: Duration,
     /// How long a person may take to sign in with a browser.
@@ -102,6 +107,8 @@ impl Default for Intervals {
             batch: s(1800),
             heartbeat: s(15),
             report: s(60),
+            configurations: s(10),
+            route_rest: (s(30), s(600)),
             farewell: s(5),
             consent: s(600),
         }

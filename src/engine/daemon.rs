@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::Utc;
@@ -20,6 +19,7 @@ use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::ledger::Route;
 use crate::message::{Sha256, sha256};
 use crate::target::Account;
+use crate::threads;
 
 /// The parts of a run, as the ledger names them.
 pub(super) const DELIVER: &str = "deliver";
@@ -42,10 +42,12 @@ pub struct Watch {
     pub idle: bool,
     /// The command line names the ledger, whatever the configuration says.
     pub ledger_given: bool,
+    /// Whoever runs this route begins it anew when its run ends as outdated.
+    pub begun_anew: bool,
 }
 
 impl Engine {
-    /// Watches and delivers until a person ends it.
+    /// Watches and delivers until a person ends it, or until its configuration asks for another run.
     ///
     /// # Errors
     /// Only what no waiting cures: a ledger that cannot be written.
@@ -54,14 +56,20 @@ impl Engine {
         self.adopt_in_flight(false)?;
         let watcher = Arc::clone(self);
         let how = watch.clone();
-        thread::Builder::new()
-            .spawn(move || watcher.watch_for_good(&how))
+        threads::spawn(move || watcher.watch_for_good(&how))
             .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
         self.give(Sign::Ready);
         let end = self.deliver_for_good(watch);
         self.give(Sign::Ending);
         self.ledger.step(|l| l.run_ends(Utc::now()))?;
-        end.map(|()| Ended::Stopped)
+        let outdated = self.events.is_outdated();
+        end.map(|()| {
+            if outdated {
+                Ended::Outdated
+            } else {
+                Ended::Stopped
+            }
+        })
     }
 
     fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
@@ -246,7 +254,7 @@ impl Engine {
             None
         };
         // Saying goodbye may take a while, and nobody waits for it.
-        let _ = thread::Builder::new().spawn(move || {
+        let _ = threads::spawn(move || {
             old.into_iter().for_each(Account::logout);
             if let Some(source) = reader {
                 source.logout();
@@ -259,8 +267,13 @@ impl Engine {
     fn take_over(&self, watch: &Watch, changed: bool) -> Result<bool> {
         let config = Config::load(&watch.config_file, Utc::now());
         let config = match self.usable(config, watch.ledger_given) {
-            Ok(config) => config,
-            Err(e) => {
+            Ok(Usable::Now(config)) => *config,
+            Ok(Usable::ByAnotherRun(_)) if watch.begun_anew => {
+                info!("the configuration has changed: beginning anew with it");
+                self.events.end_as_outdated();
+                return Ok(true);
+            }
+            Ok(Usable::ByAnotherRun(e)) | Err(e) => {
                 let told = self.heartbeat.part_needs_person(CONFIG);
                 if !(changed || told) {
                     // What it names could not be had for a moment, and its passwords are known.
@@ -287,7 +300,10 @@ impl Engine {
     }
 
     /// Can this run go on with this configuration? `ledger_given`: the ledger is not its affair.
-    fn usable(&self, config: Result<Config>, ledger_given: bool) -> Result<Config> {
+    ///
+    /// # Errors
+    /// Why no run could.
+    fn usable(&self, config: Result<Config>, ledger_given: bool) -> Result<Usable> {
         let unused = |why: &str| {
             Error::new(
                 Fault::NeedsUser,
@@ -311,17 +327,18 @@ impl Engine {
             && !self.has_open(&config.ledger)?;
         if route(&config) != route(&now.config) {
             let begun = !self.ledger.step(|l| l.is_untouched())?;
-            let hint = if begun && !elsewhere {
-                of_its_own
+            let why = unused("it names other accounts or servers");
+            return if begun && !elsewhere {
+                Err(why.hint(of_its_own))
             } else {
-                restart
+                Ok(Usable::ByAnotherRun(why.hint(restart)))
             };
-            return Err(unused("it names other accounts or servers").hint(hint));
         }
         if elsewhere {
-            return Err(unused("its `state_file` is another ledger").hint(restart));
+            let why = unused("its `state_file` is another ledger");
+            return Ok(Usable::ByAnotherRun(why.hint(restart)));
         }
-        Ok(config)
+        Ok(Usable::Now(Box::new(config)))
     }
 
     /// Is this the ledger that is open, by whatever name? A second look into its file is not for us: with
@@ -335,6 +352,13 @@ impl Engine {
         };
         Ok(open.is_some() && found == open)
     }
+}
+
+/// Who can go on with a changed configuration.
+enum Usable {
+    Now(Box<Config>),
+    /// The next run, and why not this one.
+    ByAnotherRun(Error),
 }
 
 /// Which file with anything in it lies there, whatever links lead to it.

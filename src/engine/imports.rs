@@ -3,7 +3,6 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DurationRound as _, TimeDelta, Utc};
@@ -17,6 +16,7 @@ use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::message::Time;
 use crate::target::Policy;
 use crate::target::api::{Api, Label};
+use crate::threads;
 
 /// The part of a run that stands for this road: it does no work of its own.
 pub(super) const IMPORT: &str = "import";
@@ -224,7 +224,7 @@ impl Engine {
         }
         lock(&self.imports.0).trying = true;
         let engine = Arc::clone(self);
-        let asking = thread::Builder::new().spawn(move || {
+        let asking = threads::spawn(move || {
             let begun = Instant::now();
             let end = engine.ask_api(|api, token| api.prove(token).map(|_| ()));
             let end = match end {

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -13,6 +12,7 @@ use super::tasks::Task;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Result};
 use crate::target::Account;
+use crate::threads;
 
 /// The way into the target.
 #[derive(Default)]
@@ -196,7 +196,7 @@ impl Engine {
             account.logout();
         } else {
             // Saying goodbye may take a while, and nobody waits for it.
-            let _ = thread::Builder::new().spawn(move || account.logout());
+            let _ = threads::spawn(move || account.logout());
         }
         Ok(())
     }

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::thread;
 use std::time::Instant;
 
 use log::error;
 
 use super::{Engine, lock};
 use crate::error::{Error, Result};
+use crate::threads;
 
 /// What is done on a thread of its own while the supervisor waits for its end.
 pub(super) type Task = Box<dyn FnOnce(&Engine) -> Result<()> + Send>;
@@ -31,6 +31,8 @@ pub(super) struct Events {
     inbox: Mutex<Receiver<Event>>,
     /// A person, or the system, ends the run.
     stop: AtomicBool,
+    /// It ends because its configuration has changed.
+    outdated: AtomicBool,
     /// What ends the run as an error, found by a thread that cannot end it.
     fatal: OnceLock<Error>,
 }
@@ -42,8 +44,19 @@ impl Events {
             sender,
             inbox: Mutex::new(inbox),
             stop: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
             fatal: OnceLock::new(),
         }
+    }
+
+    /// The run ends, and the next one is to begin with another configuration.
+    pub(super) fn end_as_outdated(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Relaxed)
     }
 
     fn send(&self, event: Event) {
@@ -130,16 +143,15 @@ impl Engine {
 
     fn start(self: &Arc<Engine>, task: Task) -> Result<()> {
         let engine = Arc::clone(self);
-        thread::Builder::new()
-            .spawn(move || {
-                let end = catch_unwind(AssertUnwindSafe(|| task(&engine)));
-                let end = end.unwrap_or_else(|_| {
-                    error!("a worker panicked: this is a defect of imap-to-gmail; what it had under way is looked for");
-                    Err(Error::connection("a worker of ours broke down"))
-                });
-                engine.events.send(Event::Finished(end));
-            })
-            .map(|_| ())
+        threads::spawn(move || {
+            let end = catch_unwind(AssertUnwindSafe(|| task(&engine)));
+            let end = end.unwrap_or_else(|_| {
+                error!("a worker panicked: this is a defect of imap-to-gmail; what it had under way is looked for");
+                Err(Error::connection("a worker of ours broke down"))
+            });
+            engine.events.send(Event::Finished(end));
+        })
+        .map(|_| ())
             .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))
     }
 

@@ -17,7 +17,7 @@ use flexi_logger::DeferredNow;
 use flexi_logger::writers::LogWriter;
 use log::{Level, Record};
 
-use super::Outage;
+use super::{Outage, sentence};
 
 /// LOG_DAEMON of RFC 3164 4.1.1.
 const FACILITY: u8 = 3 << 3;
@@ -85,7 +85,7 @@ fn text(level: Level, sentence: &str) -> String {
 
 impl LogWriter for Syslog {
     fn write(&self, _: &mut DeferredNow, record: &Record) -> io::Result<()> {
-        let line = text(record.level(), &record.args().to_string());
+        let line = text(record.level(), &sentence(record));
         let state = &mut *self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.rests_until.is_some_and(|t| Instant::now() < t) {
             state.outage.dropped += 1;

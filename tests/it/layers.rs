@@ -12,6 +12,7 @@ use std::path::Path;
 /// added here, with a reason when it is not obvious.
 const LAYERS: &[(&str, &[&str])] = &[
     ("text", &[]),
+    ("threads", &[]),
     ("mount", &[]),
     ("error", &[]),
     ("http", &[]),
@@ -79,11 +80,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "source",
             "target",
             "text",
+            "threads",
             "wire",
         ],
     ),
-    // A route knows nothing of the process that it runs in.
-    ("service", &["engine", "error"]),
     (
         "survey",
         &[
@@ -104,8 +104,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "source", "status", "target", "text", "wire",
         ],
     ),
+    // A route knows nothing of the process that it runs in.
+    ("service", &["config", "engine", "error", "text", "threads"]),
     // A size is written the same way in the configuration and in `--log-max-size`.
-    ("logging", &["config", "error", "message", "place"]),
+    (
+        "logging",
+        &["config", "error", "message", "place", "threads"],
+    ),
     (
         "cli",
         &[
@@ -124,6 +129,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "status",
             "survey",
             "text",
+            "threads",
         ],
     ),
     // The list of modules.

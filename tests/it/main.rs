@@ -27,6 +27,7 @@ mod mistakes;
 mod outside_changes;
 mod poison;
 mod readme;
+mod routes;
 mod servers;
 mod testkit;
 mod tree;

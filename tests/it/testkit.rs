@@ -8,6 +8,7 @@ pub(crate) mod corpus;
 pub(crate) mod dovecot;
 pub(crate) mod dovecot_env;
 pub(crate) mod env;
+pub(crate) mod family;
 
 pub(crate) mod imap;
 mod introspection;

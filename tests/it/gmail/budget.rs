@@ -34,6 +34,7 @@ impl Running {
             poll: Duration::from_secs(1),
             idle: true,
             ledger_given: false,
+            begun_anew: false,
         };
         let engine = Arc::clone(&engine);
         let thread = thread::spawn(move || {

@@ -168,6 +168,7 @@ impl Daemon {
             poll: Duration::from_secs(60),
             idle: true,
             ledger_given: false,
+            begun_anew: false,
         };
         let run = move |engine: Arc<Engine>| {
             engine.run_for_good(&watch).unwrap();

@@ -15,7 +15,7 @@ use super::again;
 use super::dovecot::Dovecot;
 
 /// Holds the arguments when this test binary is to be the program itself, with short intervals.
-const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
+pub(crate) const CHILD: &str = "IMAP_TO_GMAIL_TEST_ARGS";
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -296,7 +296,7 @@ impl Route {
     }
 }
 
-fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         status: output.status.code().unwrap_or(-1),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -335,6 +335,8 @@ pub(crate) fn quick() -> Intervals {
         batch: ms(60_000),
         heartbeat: ms(100),
         report: ms(300),
+        configurations: ms(200),
+        route_rest: (ms(200), ms(1_000)),
         farewell: ms(1_000),
         consent: ms(2_000),
     }

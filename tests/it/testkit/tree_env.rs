@@ -86,6 +86,15 @@ impl Running {
         Running { child, log }
     }
 
+    /// Of a program that was started otherwise, and logs there.
+    pub(crate) fn of(child: Child, log: std::path::PathBuf) -> Running {
+        Running { child, log }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -143,7 +143,7 @@ NOT RUNNING: sync_state.db
         &desk.run(&["status", "--failed", "--json"]),
         "{\"routes\":[{\"source\":null,\"target\":null,\"state_file\":\"sync_state.db\",\"running\":false,\
          \"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
-         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
+         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"last_look\":null,\"unhealthy\":\"no run of it goes on\",\"trouble\":null,\
          \"troubles\":[],\"state\":\"not_running\",\"running_since\":null,\
          \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\
          \"failure_reasons\":0,\"failures\":[],\
@@ -169,7 +169,7 @@ NOT RUNNING: user@example.org into you@gmail.com
         &desk.run(&["status", "--json"]),
         "{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
          \"running\":false,\"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
-         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"trouble\":null,\
+         \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"last_look\":null,\"unhealthy\":\"no run of it goes on\",\"trouble\":null,\
          \"troubles\":[],\"state\":\"not_running\",\"running_since\":null,\
          \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\
          \"failure_reasons\":0,\"failures\":[]}]}\n",
@@ -261,7 +261,7 @@ hint: sign in again
         &"{\"routes\":[{\"source\":\"user@example.org\",\"target\":\"you@gmail.com\",\"state_file\":\"sync_state.db\",\
          \"running\":false,\"pending\":2,\"in_flight\":1,\"delivered\":4,\"failed\":2,\"skipped\":1,\"gone\":1,\
          \"oldest_pending\":\"2024-11-05T10:00:00Z\",\"last_delivered_at\":\"2024-11-03T10:01:00Z\",\
-         \"last_sign_of_life\":\"2024-11-12T10:00:00Z\",\"trouble\":{\"kind\":\"needs_user\",\
+         \"last_sign_of_life\":\"2024-11-12T10:00:00Z\",\"last_look\":null,\"unhealthy\":\"no run of it goes on\",\"trouble\":{\"kind\":\"needs_user\",\
          \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\
          \"since\":\"2024-11-11T10:00:00Z\"},\"troubles\":[{\"kind\":\"needs_user\",\
          \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\

@@ -1,0 +1,185 @@
+//! What each route of this process has to itself: a name among the others, and a ledger. Not for what it does.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result, shown};
+use crate::threads;
+
+/// The accounts of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub source_user: String,
+    pub target_user: String,
+}
+
+/// The routes of this process.
+#[derive(Default)]
+pub struct Registry(Mutex<Vec<Registered>>);
+
+struct Registered {
+    /// Its configuration.
+    file: PathBuf,
+    /// Once that is known.
+    pair: Option<Pair>,
+    name: Arc<str>,
+    ledger: PathBuf,
+}
+
+impl Registry {
+    /// Keeps a ledger for the route of this configuration, which is about to begin: of several that name one, the first to
+    /// come here has it.
+    ///
+    /// # Errors
+    /// `Usage` when another route has it.
+    pub(super) fn reserve(&self, file: &Path, ledger: &Path) -> Result<()> {
+        let mut routes = self.routes();
+        let place = in_truth(ledger);
+        is_nobodys(&routes, file, &place, ledger)?;
+        match routes.iter_mut().find(|route| route.file == file) {
+            Some(known) => known.ledger = place,
+            None => routes.push(Registered {
+                file: file.to_path_buf(),
+                pair: None,
+                name: "".into(),
+                ledger: place,
+            }),
+        }
+        Ok(())
+    }
+
+    /// A route enters that is about to begin: this thread, and those that it starts, bear its name from now on.
+    ///
+    /// # Errors
+    /// `Usage` when another route has its ledger.
+    pub fn enter(&self, file: &Path, pair: Pair, ledger: &Path) -> Result<()> {
+        let mut routes = self.routes();
+        let place = in_truth(ledger);
+        is_nobodys(&routes, file, &place, ledger)?;
+        let known = routes.iter().position(|route| route.file == file);
+        let before = known.map(|at| routes.swap_remove(at));
+        let name = match before {
+            Some(before) if before.pair.as_ref() == Some(&pair) => before.name,
+            _ => {
+                let others: Vec<Arc<str>> = routes.iter().map(|r| Arc::clone(&r.name)).collect();
+                name_beside(&pair, file, &others)
+            }
+        };
+        threads::work_for(Some(Arc::clone(&name)));
+        routes.push(Registered {
+            file: file.to_path_buf(),
+            pair: Some(pair),
+            name,
+            ledger: place,
+        });
+        Ok(())
+    }
+
+    /// Its configuration is no more.
+    pub(super) fn leave(&self, file: &Path) {
+        self.routes().retain(|route| route.file != file);
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Vec<Registered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No other route has this ledger.
+fn is_nobodys(routes: &[Registered], file: &Path, place: &Path, ledger: &Path) -> Result<()> {
+    let has_it = |route: &&Registered| route.file != file && route.ledger == place;
+    let Some(other) = routes.iter().find(has_it) else {
+        return Ok(());
+    };
+    let [path, this, other] =
+        [ledger, file, &other.file].map(|p| shown(p.display().to_string().as_bytes()));
+    Err(Error::usage(format!(
+        "{this} and {other} have the same ledger, {path}: a ledger is of one configuration"
+    ))
+    .hint("give one of them a `state_file` of its own, such as \"state_file\": \"second.db\""))
+}
+
+/// One name for a file that is reached by several, also before it is there.
+fn in_truth(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    match (
+        folder.unwrap_or(Path::new(".")).canonicalize(),
+        path.file_name(),
+    ) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_path_buf(),
+    }
+}
+
+/// As little as tells a route apart from the others.
+fn name_beside(pair: &Pair, file: &Path, others: &[Arc<str>]) -> Arc<str> {
+    let Pair {
+        source_user,
+        target_user,
+    } = pair;
+    let by_target = format!("{target_user} from {source_user}");
+    let by_file = format!("{by_target} ({})", file.display());
+    let free = |name: &&String| others.iter().all(|other| **other != ***name);
+    let short = [source_user, &by_target].into_iter().find(free);
+    shown(short.unwrap_or(&by_file).as_bytes()).into()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_called_by_as_little_as_tells_it_apart() {
+        let registry = Registry::default();
+        for (n, (source, target, name)) in [
+            ("a@old", "a@gmail", "a@old"),
+            ("b@old", "a@gmail", "b@old"),
+            ("a@old", "b@gmail", "b@gmail from a@old"),
+            // An account on two servers.
+            ("a@old", "b@gmail", "b@gmail from a@old (3.json)"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let pair = Pair {
+                source_user: source.into(),
+                target_user: target.into(),
+            };
+            let (file, ledger) = (format!("{n}.json"), format!("{n}.db"));
+            // A route that begins anew keeps its name.
+            for _ in 0..2 {
+                let entered = registry.enter(file.as_ref(), pair.clone(), ledger.as_ref());
+                entered.unwrap();
+                assert_eq!(threads::route().as_deref(), Some(name));
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_is_of_one_route_by_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::default();
+        let pair = Pair {
+            source_user: "a@old".into(),
+            target_user: "a@gmail".into(),
+        };
+        let [there, other] = ["l.db", "x/../l.db"].map(|name| folder.path().join(name));
+        std::fs::create_dir(folder.path().join("x")).unwrap();
+        registry
+            .enter("a.json".as_ref(), pair.clone(), &there)
+            .unwrap();
+        let e = registry
+            .enter("b.json".as_ref(), pair.clone(), &other)
+            .unwrap_err();
+        assert!(
+            e.message.contains("b.json and a.json have the same ledger"),
+            "{e}"
+        );
+        registry.leave("a.json".as_ref());
+        registry.enter("b.json".as_ref(), pair, &other).unwrap();
+    }
+}

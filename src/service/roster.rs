@@ -1,0 +1,38 @@
+//! The routes of this process as others may look at them, while they come and go: who tells of them all asks here. Not for
+//! making them run (`routes`).
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// One route at a moment.
+#[derive(Clone)]
+pub struct Entry {
+    /// Of its configuration.
+    pub file: PathBuf,
+    /// As the log calls it.
+    pub name: Arc<str>,
+    /// While its run goes on.
+    pub engine: Option<Arc<Engine>>,
+    /// Why no run of it goes on.
+    pub refused: Option<Error>,
+}
+
+/// All routes of this process.
+#[derive(Clone, Default)]
+pub struct Roster(Arc<Mutex<Vec<Entry>>>);
+
+impl Roster {
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn replace(&self, entries: Vec<Entry>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = entries;
+    }
+}

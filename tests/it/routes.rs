@@ -1,0 +1,207 @@
+//! Several accounts in one process: configurations that come, change and go, what the log calls each, and that nothing that
+//! happens to one route keeps the others' mail waiting (`isolation`).
+
+mod isolation;
+
+use std::fs;
+use std::process::Command;
+
+use gmail_stand_in::{Fault, On};
+
+use crate::testkit::env::TestEnv;
+use crate::testkit::eventually;
+use crate::testkit::family::{Family, replace};
+
+/// How often the log says this.
+fn said(log: &str, words: &str) -> usize {
+    log.lines().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn each_gets_its_mail_and_the_log_says_whose_it_is() {
+    let family = Family::of(&["anna", "ben", "carla"]);
+    for env in &family.members {
+        env.old_mails(3);
+    }
+    let running = family.start();
+    for n in 0..3 {
+        family.gets_mail(n, &format!("<new@{n}>"));
+        eventually("the old mail too", || {
+            family.members[n].target.messages().len() == 4
+        });
+    }
+    let log = running.log();
+    for name in ["anna", "ben", "carla"] {
+        let line = format!("INFO  {name}@old.example: delivered the mail of ");
+        assert_eq!(said(&log, &line), 4, "{log}");
+    }
+    let foreign = log
+        .lines()
+        .filter(|line| line.contains("delivered the mail") && !line.contains("@old.example: "));
+    assert_eq!(foreign.count(), 0, "{log}");
+}
+
+#[test]
+fn one_that_is_added_begins_and_one_that_is_removed_ends() {
+    let mut family = Family::of(&["anna"]);
+    let running = family.start();
+    family.gets_mail(0, "<1@anna>");
+    family.join("ben");
+    family.gets_mail(1, "<1@ben>");
+    // A file that is away for a moment is no reason to end a run.
+    let config = family.config(1);
+    fs::remove_file(family.file(1)).unwrap();
+    replace(&family.file(1), &config);
+    family.gets_mail(1, "<2@ben>");
+    fs::remove_file(family.file(0)).unwrap();
+    eventually("it ends", || {
+        running
+            .log()
+            .contains("anna@old.example: its configuration is gone")
+            && family.members[0].status()["running"] == false
+    });
+    family.gets_mail(1, "<3@ben>");
+    let sent = family.members[0].target.messages().len();
+    family.members[0].mail("<late@anna>", "while it is not watched");
+    // And it comes back.
+    family.publish(0);
+    family.gets_mail(0, "<2@anna>");
+    eventually("what came meanwhile is there", || {
+        family.members[0].target.messages().len() == sent + 2
+    });
+    assert_eq!(said(&running.log(), "panicked"), 0);
+}
+
+#[test]
+fn a_hangup_looks_for_configurations_at_once_and_touches_no_other() {
+    let mut family = Family::of(&["anna"]);
+    let running = family.start();
+    family.gets_mail(0, "<1@anna>");
+    family.join("ben");
+    let pid = running.pid().to_string();
+    let hup = Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+    assert!(hup.success());
+    family.gets_mail(1, "<1@ben>");
+    family.gets_mail(0, "<2@anna>");
+    assert_eq!(said(&running.log(), "anna@old.example: watching INBOX"), 1);
+}
+
+#[test]
+fn a_changed_configuration_is_taken_over_live_and_other_accounts_by_a_run_of_their_own() {
+    let mut family = Family::of(&["anna", "ben"]);
+    let running = family.start();
+    family.gets_mail(0, "<1@anna>");
+    family.gets_mail(1, "<1@ben>");
+    family.members[0].set("connections", 2);
+    family.publish(0);
+    eventually("it is taken over", || {
+        running
+            .log()
+            .contains("anna@old.example: the configuration has changed: going on with it")
+    });
+    family.gets_mail(0, "<2@anna>");
+    // The file now names another route, with a ledger of its own.
+    let other = TestEnv::new();
+    replace(
+        &family.file(0),
+        &fs::read_to_string(other.config_file()).unwrap(),
+    );
+    let mail = other.mail("<1@other>", "text");
+    eventually("the other route's mail comes", || {
+        other.target.messages().iter().any(|m| m.bytes == mail)
+    });
+    family.gets_mail(1, "<2@ben>");
+    let log = running.log();
+    assert_eq!(said(&log, "ben@old.example: watching INBOX"), 1, "{log}");
+}
+
+#[test]
+fn a_ledger_of_two_configurations_is_refused_by_name_and_mended_live() {
+    let mut family = Family::of(&["anna", "ben"]);
+    let ledger = family.members[0].ledger_file();
+    family.members[1].set("state_file", ledger.to_str().unwrap());
+    family.publish(1);
+    let running = family.start();
+    eventually("the second is refused", || {
+        let log = running.log();
+        log.lines()
+            .any(|line| line.contains("1.json and") && line.contains("0.json have the same ledger"))
+    });
+    assert!(!running.log().contains("0.json and"), "{}", running.log());
+    let own = family.members[1].dir.path().join("own.db");
+    family.members[1].set("state_file", own.to_str().unwrap());
+    family.publish(1);
+    family.gets_mail(0, "<1@anna>");
+    family.gets_mail(1, "<1@ben>");
+}
+
+#[test]
+fn once_tries_each_and_ends_with_the_gravest() {
+    let family = Family::of(&["anna", "ben"]);
+    for env in &family.members {
+        env.old_mails(3);
+    }
+    let ran = family.run_once(&[family.folder.path()]);
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    for env in &family.members {
+        assert_eq!(env.target.messages().len(), 3, "{}", ran.err);
+        env.mail("<more@example.org>", "text");
+    }
+    let no = Fault::Answer("NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)".into());
+    family.members[0].target.fault(On::each("AUTHENTICATE"), no);
+    let ran = family.run_once(&[&family.file(0), &family.file(1)]);
+    assert_eq!(ran.status, 4, "{}", ran.err);
+    assert!(ran.err.contains("error: "), "{}", ran.err);
+    assert_eq!(family.members[1].target.messages().len(), 4, "{}", ran.err);
+    let rehearsed = family.members[1].command(&[
+        "run",
+        "--dry-run",
+        "--config",
+        family.file(1).to_str().unwrap(),
+        "--config",
+        family.file(0).to_str().unwrap(),
+    ]);
+    assert!(rehearsed.out.contains("1.json:"), "{rehearsed:?}");
+    let given = family.members[1].command(&[
+        "run",
+        "--state-file",
+        "x.db",
+        "--config",
+        family.folder.path().to_str().unwrap(),
+    ]);
+    assert_eq!(given.status, 2, "{given:?}");
+    assert!(given.err.contains("`--state-file` names one ledger"));
+}
+
+/// Kill and reload under load: nothing is lost, nothing comes twice.
+#[test]
+fn a_reload_under_load_loses_nothing_and_doubles_nothing() {
+    let mut family = Family::of(&["anna", "ben"]);
+    for env in &family.members {
+        env.old_mails(60);
+    }
+    let running = family.start();
+    family.gets_mail(0, "<first@load>");
+    for round in 0..10 {
+        family.members[round % 2].set("connections", 1 + round % 4);
+        family.publish(round % 2);
+        let pid = running.pid().to_string();
+        Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+        if round == 4 {
+            fs::remove_file(family.file(1)).unwrap();
+            eventually("it ends", || {
+                running.log().contains("its configuration is gone")
+            });
+            family.publish(1);
+        }
+        family.gets_mail(0, &format!("<{round}@load>"));
+    }
+    for (n, all) in [(0, 71), (1, 60)] {
+        let target = &family.members[n].target;
+        eventually("all is there", || target.messages().len() >= all);
+    }
+    drop(running);
+    for (n, all) in [(0, 71), (1, 60)] {
+        assert_eq!(family.members[n].target.messages().len(), all, "{n}");
+    }
+}

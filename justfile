@@ -24,6 +24,7 @@ test-long:
 bench:
     cargo bench --bench ledger
     cargo bench --bench adoption
+    cargo bench --bench routes
 
 # Look for bytes that break something: `just fuzz session 600`
 fuzz target seconds="60":

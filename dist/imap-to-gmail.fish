@@ -24,7 +24,7 @@ function __fish_imap_to_gmail_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s c -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s c -l config -d 'The configuration (JSON); given several times, or a folder of them, several accounts are watched at once' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db beside the configuration]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l poll-interval -d 'How often to look where the source does not tell of new mail by itself: 60 or 60s, 5min, 1h' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends it that is closed, makes it open the file anew; without a file it ends the program' -r -F
@@ -41,10 +41,11 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "auth" -
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "folders" -d 'Show the source\'s mailboxes (folders), and what becomes of each'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "health" -d 'Say in one line whether all is well: exit status 0 if so, else 1'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "import-state" -d 'Take over what the Python script had copied'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -s c -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -s c -l config -d 'The configuration (JSON); given several times, or a folder of them, several accounts are watched at once' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db beside the configuration]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l poll-interval -d 'How often to look where the source does not tell of new mail by itself: 60 or 60s, 5min, 1h' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends it that is closed, makes it open the file anew; without a file it ends the program' -r -F
@@ -65,17 +66,20 @@ other\t'Any other; --credentials is {"auth_uri", "token_uri", "client_id", "scop
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l no-browser -d 'Open no browser, only show the address'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -l device -d 'Show a code to enter on another device, where the provider has that (Microsoft)'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand auth" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -s c -l config -d 'The configuration (JSON)' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -s c -l config -d 'The configuration (JSON); given several times, or a folder of them, each is tried' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -l json -d 'As JSON'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand folders" -s c -l config -d 'The configuration (JSON)' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand folders" -l json -d 'As JSON'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand folders" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s c -l config -d 'The configuration, which says where the ledger is [default: config.json, where there is one]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s c -l config -d 'The configuration, which says where the ledger is; given several times, or a folder of them, each is meant [default: config.json, where there is one]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l json -d 'As JSON'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -l failed -d 'Each message too that failed or is put off, with its id and the reason'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand health" -s c -l config -d 'The configuration, which says where the ledger is; given several times, or a folder of them, each is meant [default: config.json, where there is one]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand health" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -s c -l config -d 'The configuration, which says where the ledger is [default: config.json, where there is one]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed" -l skip -d 'Give them up for good instead'
@@ -83,11 +87,12 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand retry-failed
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -s c -l config -d 'The configuration, which says where the ledger is [default: config.json, where there is one]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -l state-file -d 'The ledger itself, whatever the configuration says [default: sync_state.db, where there is no configuration either]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand import-state" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "auth" -d 'Sign in with a browser and write the token file'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "folders" -d 'Show the source\'s mailboxes (folders), and what becomes of each'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
-complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "run" -d 'Watch for mail and copy it'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "auth" -d 'Sign in with a browser and write the token file'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "check" -d 'Try every setting for real, change nothing, and say what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "folders" -d 'Show the source\'s mailboxes (folders), and what becomes of each'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "status" -d 'Say what has been delivered, what waits, and what is wrong'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "health" -d 'Say in one line whether all is well: exit status 0 if so, else 1'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "retry-failed" -d 'Give failed messages another try, or give them up for good'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "import-state" -d 'Take over what the Python script had copied'
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand help; and not __fish_seen_subcommand_from run auth check folders status health retry-failed import-state help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -22,6 +22,7 @@ mod bisect;
 mod blame;
 mod budget;
 mod by_import;
+mod crowd;
 mod daemon;
 mod decide;
 mod dedup;
@@ -61,6 +62,7 @@ mod whose;
 
 use absent::Absent;
 use blame::Blame;
+pub use crowd::Crowd;
 pub use daemon::{Watch, changed_at};
 use fidelity::Fidelity;
 use folders::Folders;
@@ -133,6 +135,8 @@ pub struct Engine {
     /// Why labels that are owed were not given in this pass.
     refused_labels: Mutex<Option<Error>>,
     sessions: Sessions,
+    /// Other routes go into the same account.
+    crowd: OnceLock<Arc<Crowd>>,
     entrance: Entrance,
     known_target: KnownTarget,
     /// What the target holds already was compared with what waits.
@@ -178,6 +182,7 @@ impl Engine {
             new_mail: AtomicBool::new(false),
             refused_labels: Mutex::default(),
             sessions: Sessions::default(),
+            crowd: OnceLock::new(),
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),
             fidelity: Mutex::default(),
@@ -238,15 +243,18 @@ impl Engine {
         }
         self.take_refusal()?;
         let (pending, _) = self.ledger.step(|l| l.left())?;
-        let workers = pending
+        let useful = pending
             .div_ceil(PER_WORKER)
             .clamp(1, self.setup().config.connections as u64);
+        let extra = self.take_sessions(useful as usize - 1);
+        let workers = 1 + extra.sessions as u64;
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
         self.entrance.forget_first_session();
         let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());
         self.counter.add_time_at_work(begun.elapsed());
+        self.leave_room();
         end.and(looked)
     }
 

@@ -56,7 +56,8 @@
 //! Threads and blocking I/O: a supervisor that only coordinates, a watcher with a session of its own with
 //! the source, and up to `connections` workers, each with a session of its own with the target, which
 //! share a second session with the source (the reader, behind a lock). Watching and delivering do not wait
-//! for each other (`engine::daemon`; `engine::once` ends when everything has been tried).
+//! for each other (`engine::daemon`; `engine::once` ends when everything has been tried). Many routes in one process have
+//! all of this each for itself (`service::routes`).
 //! docs/ARCHITECTURE.md shows threads, locks, the states of a row, and this way function by function.
 //!
 //! # Reading order

@@ -181,6 +181,7 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
     for sentence in progress::beginning(&config, path, &engine.before()?) {
         log::info!("{sentence}");
     }
+    engine.share(registry.crowd_of(&config.target.host, &config.target_user));
     let watch = Watch {
         begun_anew: true,
         ..watch(args, file, config_of)

@@ -71,6 +71,14 @@ impl Sessions {
         old.into_iter().map(|(account, _)| account).collect()
     }
 
+    /// Takes those that wait but for the one that waits since last.
+    pub(super) fn take_all_but_one(&self) -> Vec<Account> {
+        let mut pool = self.pool();
+        let surplus = pool.idle.len().saturating_sub(1);
+        let old = pool.idle.drain(..surplus);
+        old.map(|(account, _)| account).collect()
+    }
+
     /// Ends those that wait: nothing comes for them any more.
     pub(super) fn end_idle(&self) {
         let idle = self.take_idle_for(Duration::ZERO);

@@ -1,8 +1,10 @@
 //! What each route of this process has to itself: a name among the others, and a ledger. Not for what it does.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::engine::Crowd;
 use crate::error::{Error, Result, shown};
 use crate::threads;
 
@@ -15,7 +17,11 @@ pub struct Pair {
 
 /// The routes of this process.
 #[derive(Default)]
-pub struct Registry(Mutex<Vec<Registered>>);
+pub struct Registry {
+    routes: Mutex<Vec<Registered>>,
+    /// By server and account.
+    crowds: Mutex<HashMap<(String, String), Arc<Crowd>>>,
+}
 
 struct Registered {
     /// Its configuration.
@@ -75,13 +81,20 @@ impl Registry {
         Ok(())
     }
 
+    /// What the routes of this process into one account share.
+    pub fn crowd_of(&self, server: &str, user: &str) -> Arc<Crowd> {
+        let account = (server.to_lowercase(), user.to_lowercase());
+        let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(crowds.entry(account).or_default())
+    }
+
     /// Its configuration is no more.
     pub(super) fn leave(&self, file: &Path) {
         self.routes().retain(|route| route.file != file);
     }
 
     fn routes(&self) -> MutexGuard<'_, Vec<Registered>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 
 use super::find::configurations;
@@ -87,6 +88,7 @@ impl Routes {
         let _heeded = Heeded::signals(reload.is_some(), move |asked| {
             let _ = signals.send(Event::Signal(asked));
         })?;
+        have_descriptors_for_many();
         let mut look_at = Instant::now();
         let mut deadline = None;
         loop {
@@ -318,5 +320,20 @@ impl Routes {
         } else {
             self.times.heartbeat
         })
+    }
+}
+
+/// A route needs some six descriptors, for its ledger and its connections, and many systems begin a process with 1,024 and
+/// let it have more when it asks.
+fn have_descriptors_for_many() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current < maximum {
+        let all = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        if let Err(e) = setrlimit(Resource::Nofile, all) {
+            debug!("the limit on descriptors stays as it is: {e}");
+        }
     }
 }

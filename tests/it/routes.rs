@@ -30,11 +30,11 @@ fn each_gets_its_mail_and_the_log_says_whose_it_is() {
             family.members[n].target.messages().len() == 4
         });
     }
-    let log = running.log();
     for name in ["anna", "ben", "carla"] {
         let line = format!("INFO  {name}@old.example: delivered the mail of ");
-        assert_eq!(said(&log, &line), 4, "{log}");
+        eventually(&line, || said(&running.log(), &line) == 4);
     }
+    let log = running.log();
     let foreign = log
         .lines()
         .filter(|line| line.contains("delivered the mail") && !line.contains("@old.example: "));
@@ -204,4 +204,47 @@ fn a_reload_under_load_loses_nothing_and_doubles_nothing() {
     for (n, all) in [(0, 71), (1, 60)] {
         assert_eq!(family.members[n].target.messages().len(), all, "{n}");
     }
+}
+
+/// Two routes into one account: never more sessions than the one with the most may have, and one more for the other.
+#[test]
+fn routes_into_one_account_share_its_connections() {
+    let family = {
+        let mut family = Family::of(&["anna", "ben"]);
+        let [anna, ben] = &mut family.members[..] else {
+            unreachable!()
+        };
+        for key in [
+            "target_port",
+            "target_ca_file",
+            "target_user",
+            "target_pass",
+        ] {
+            ben.set(key, anna.key(key));
+        }
+        for env in [anna, ben] {
+            env.set("connections", 4);
+        }
+        family.publish(0);
+        family.publish(1);
+        family
+    };
+    let [anna, ben] = &family.members[..] else {
+        unreachable!()
+    };
+    anna.target.fault(
+        On::each("APPEND"),
+        Fault::Delay(std::time::Duration::from_millis(20)),
+    );
+    for n in 0..80 {
+        anna.mail(&format!("<{n}@anna>"), "hers");
+        ben.mail(&format!("<{n}@ben>"), "his");
+    }
+    let mut most = 0;
+    let _running = family.start();
+    eventually("all is there", || {
+        most = most.max(anna.target.connections());
+        anna.target.messages().len() == 160
+    });
+    assert!((3..=6).contains(&most), "{most} sessions at a time");
 }

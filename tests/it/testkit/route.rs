@@ -131,6 +131,11 @@ impl Route {
         self.set("target_token_file", path.to_str().unwrap());
     }
 
+    /// What stands in the configuration; null: nothing.
+    pub(crate) fn key(&self, key: &str) -> Value {
+        self.config.get(key).cloned().unwrap_or_default()
+    }
+
     /// Changes a key of the configuration; null takes it out.
     pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) -> &mut Route {
         match value.into() {

@@ -6,7 +6,6 @@ mod judgement;
 use std::ops::{Deref, DerefMut};
 use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use gmail_stand_in::{Gmail, Mail, Options};
@@ -16,12 +15,10 @@ pub(crate) use self::judgement::Findings;
 use super::fuse::Fuse;
 use crate::testkit::dovecot::{self, Dovecot};
 use crate::testkit::env::SOURCE;
-use crate::testkit::route::{Ran, Route};
+use crate::testkit::route::{Route, ended};
 
 /// The date of the first message; each next one came a minute later.
 const T0: i64 = 1_700_000_000;
-/// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What Dovecot takes at most.
 const DOVECOT_MAX: usize = 60_000;
 
@@ -281,31 +278,6 @@ impl<'a> BrokenRun<'a> {
         }
     }
 
-    /// Waits for the end of a run.
-    ///
-    /// # Errors
-    /// When it has none.
-    pub(crate) fn end(&self, mut child: Child) -> Result<Ran, String> {
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                let output = child.wait_with_output().unwrap();
-                return Err(format!(
-                    "hangs\n{}",
-                    String::from_utf8_lossy(&output.stderr)
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(4));
-        }
-        let output = child.wait_with_output().unwrap();
-        Ok(Ran {
-            status: output.status.code().unwrap_or(-1),
-            out: String::new(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
-    }
-
     /// Runs to the end and judges what is there then.
     pub(crate) fn end_and_judge(&self, child: Child) -> Findings {
         let mut findings = Findings::default();
@@ -315,7 +287,7 @@ impl<'a> BrokenRun<'a> {
         } else {
             0
         };
-        match self.end(child) {
+        match ended(child) {
             Ok(ran) if ran.status == status => self.judge(&mut findings),
             Ok(ran) => {
                 self.judge(&mut findings);

@@ -1,9 +1,11 @@
 //! What must have come of a run that was broken off, judged by looking into both mailboxes and into the ledger.
 
 use std::collections::HashMap;
+use std::process::Child;
 
 use super::{BrokenRun, Ends, Fate, Letter, T0};
 use crate::testkit::proxy::Side;
+use crate::testkit::route::{Route, wait_for_end};
 
 /// What was found wrong after a run.
 #[derive(Debug, Default)]
@@ -18,6 +20,24 @@ struct Held {
     bytes: Vec<u8>,
     flags: Vec<String>,
     date: i64,
+}
+
+impl Findings {
+    /// Lets a run go to its end, and where it leaves something, so many after it: the last one must leave nothing.
+    pub(crate) fn go_on(&mut self, route: &Route, child: Child, again: usize) {
+        let mut ended = wait_for_end(child);
+        for _ in 0..again {
+            if ended != Ok(3) {
+                break;
+            }
+            ended = wait_for_end(route.spawn(&[]));
+        }
+        match ended {
+            Ok(0) => {}
+            Ok(status) => self.wrong.push(format!("status {status} again and again")),
+            Err(why) => self.wrong.push(why),
+        }
+    }
 }
 
 impl BrokenRun<'_> {

@@ -101,10 +101,11 @@ impl Connection {
     fn fill(&mut self) -> io::Result<()> {
         self.inbox.drain(..self.inbox_at);
         self.inbox_at = 0;
-        let old = self.inbox.len();
-        self.inbox.resize(old + (64 << 10), 0);
-        let n = self.stream.receive(&mut self.inbox[old..]);
-        self.inbox.truncate(old + *n.as_ref().unwrap_or(&0));
+        // Growing the inbox by so much each time, and filling it, would take longer than most of what comes.
+        let mut piece = [0; 64 << 10];
+        let n = self.stream.receive(&mut piece);
+        let came = &piece[..*n.as_ref().unwrap_or(&0)];
+        self.inbox.extend_from_slice(came);
         let quiet = n
             .as_ref()
             .is_err_and(|e| e.kind() == io::ErrorKind::TimedOut);

@@ -8,6 +8,7 @@ mod dry_run;
 mod ending;
 mod faults;
 mod killed;
+mod limits;
 mod outage;
 mod outlook;
 mod overlap;

@@ -6,8 +6,9 @@
 mod echoes;
 mod endless_answers;
 mod found;
-mod idle_once;
+mod idle;
 mod ledger_gone;
+mod left_out;
 mod lies;
 mod mail;
 mod measured;
@@ -18,6 +19,7 @@ mod refusals;
 mod refused_once;
 mod restored;
 mod token_endpoint;
+mod told_wrong;
 mod truths;
 mod uidnext_behind;
 mod uids;

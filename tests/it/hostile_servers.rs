@@ -8,7 +8,9 @@
 mod answers;
 mod append;
 mod bounds;
+mod certificates;
 mod door;
+mod fetched;
 mod script;
 mod secrets;
 mod sign_in;

@@ -6,6 +6,7 @@
 
 mod commands;
 mod config;
+mod config_servers;
 mod dist;
 mod doubts;
 mod excerpts;
@@ -22,6 +23,8 @@ mod retry;
 mod secrets;
 mod so_far;
 mod status;
+mod status_hostile;
+mod status_trouble;
 mod text_files;
 mod token;
 mod typed;

@@ -6,15 +6,9 @@ use std::time::Duration;
 use gmail_stand_in::{Refusal, TokenTrouble};
 use serde_json::json;
 
-use super::sign_in::{AuthEnv, Ended, agree, click, get};
+use super::sign_in::{AuthEnv, BOTH, Ended, agree, click, get};
 use crate::testkit::free_port;
 
-const BOTH: &[&str] = &[
-    "--credentials",
-    "client_secret.json",
-    "--config",
-    "config.json",
-];
 const OLD: &str = "{\"token\": \"old\", \"mine\": 1}";
 const AGAIN: &str = "run the same command again";
 

@@ -11,15 +11,8 @@ use gmail_stand_in::{CLIENT_ID, CLIENT_SECRET, Mail, Options, SCOPE, TokenTroubl
 use imap_to_gmail::oauth::Tokens;
 use serde_json::json;
 
-use super::sign_in::{AuthEnv, agree, field, get, mode};
+use super::sign_in::{AuthEnv, BOTH, agree, field, get, mode};
 use crate::testkit::eventually;
-
-const BOTH: &[&str] = &[
-    "--credentials",
-    "client_secret.json",
-    "--config",
-    "config.json",
-];
 
 fn near_now(text: &str, later: TimeDelta) -> bool {
     assert_eq!((text.len(), text.ends_with('Z')), (27, true), "{text}");

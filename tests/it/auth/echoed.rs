@@ -8,14 +8,8 @@ use gmail_stand_in::{CLIENT_ID, TokenTrouble};
 use serde_json::{Value, json};
 
 use super::device;
-use super::sign_in::{AuthEnv, Ended, agree, click, get};
+use super::sign_in::{AuthEnv, BOTH, Ended, agree, click, get};
 
-const BOTH: &[&str] = &[
-    "--credentials",
-    "client_secret.json",
-    "--config",
-    "config.json",
-];
 /// With what a form, an address and Base64 each write in their own way.
 const SECRET: &str = "GOCSPX-8Q~n/x+y=z a*b.HUSHhush";
 /// The code of the first sign-in at a stand-in.

@@ -4,15 +4,9 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::sign_in::{AuthEnv, Signing, agree, get, mode};
+use super::sign_in::{AuthEnv, BOTH, Signing, agree, get, mode};
 use crate::testkit::mounts::in_private_mounts;
 
-const BOTH: &[&str] = &[
-    "--credentials",
-    "client_secret.json",
-    "--config",
-    "config.json",
-];
 const LONG: usize = 9000;
 
 /// `auth` where token.json is a mount of its own; None where this machine lets nobody mount.

@@ -5,14 +5,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::json;
 
-use super::sign_in::{AuthEnv, agree, get, mode};
+use super::sign_in::{AuthEnv, BOTH, agree, get, mode};
 
-const BOTH: &[&str] = &[
-    "--credentials",
-    "client_secret.json",
-    "--config",
-    "config.json",
-];
 const PLACE: &str = "give another path with --token-file";
 
 fn sign_in(env: &AuthEnv, args: &[&str]) {

@@ -18,6 +18,14 @@ use serde_json::{Value, json};
 
 use crate::testkit::{self, route::Route};
 
+/// What `auth` is told in most cases.
+pub(crate) const BOTH: &[&str] = &[
+    "--credentials",
+    "client_secret.json",
+    "--config",
+    "config.json",
+];
+
 /// Holds the arguments when this test binary is to be the program, with a sign-in that may take a second.
 const CHILD: &str = "IMAP_TO_GMAIL_AUTH_ARGS";
 

@@ -2,7 +2,6 @@
 //! `crash/points.rs` knows; killed at random moments; with names and without. Nothing is lost and nothing is there twice.
 
 use std::path::PathBuf;
-use std::process::Child;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use serde_json::json;
 
 use super::{HOUR, letter};
 use crate::crash::broken_run::Findings;
-use crate::crash::fuse::{Deed, Fuse, When};
+use crate::crash::fuse::{Deed, Fuse};
 use crate::crash::points::Tally;
 use crate::crash::writes::{Library, counted, undisturbed};
 use crate::testkit::env::SOURCE;
@@ -127,24 +126,6 @@ impl ImportRun {
         }
     }
 
-    /// Lets it, and the next ones, go to the end.
-    fn go_on(&self, child: Child, findings: &mut Findings) {
-        let mut ended = wait_for_end(child);
-        for _ in 0..AGAIN {
-            if ended != Ok(3) {
-                break;
-            }
-            ended = wait_for_end(self.route.spawn(&[]));
-        }
-        match ended {
-            Ok(0) => {}
-            Ok(status) => findings
-                .wrong
-                .push(format!("status {status} again and again")),
-            Err(why) => findings.wrong.push(why),
-        }
-    }
-
     fn judge(&self, findings: &mut Findings) {
         let there = self.target.messages();
         for bytes in &self.all {
@@ -194,19 +175,9 @@ fn try_point(
 ) -> (Option<String>, Findings) {
     let run = ImportRun::new(Some(ledger), big);
     let fuse = run.fuse(end);
-    fuse.arm(side, When::Nth(nth), deed);
-    let mut child = run.route.spawn(&[]);
-    if matches!(deed, Deed::Hold | Deed::HoldLate) {
-        while !fuse.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
-        if fuse.fired().is_some() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            fuse.release();
-            child = run.route.spawn(&[]);
-        }
-    }
+    let child = fuse.break_off((side, nth, deed), || run.route.spawn(&[]));
     let mut findings = Findings::default();
-    run.go_on(child, &mut findings);
+    findings.go_on(&run.route, child, AGAIN);
     run.judge(&mut findings);
     (fuse.fired(), findings)
 }
@@ -217,7 +188,7 @@ fn enumerate(name: &str, big: bool, stride: usize) {
     let (_first, ledger) = ledger_of_an_empty_source();
     let undisturbed = ImportRun::new(Some(&ledger), big);
     let mut findings = Findings::default();
-    undisturbed.go_on(undisturbed.route.spawn(&[]), &mut findings);
+    findings.go_on(&undisturbed.route, undisturbed.route.spawn(&[]), AGAIN);
     undisturbed.judge(&mut findings);
     let imported: i64 = undisturbed
         .route
@@ -262,7 +233,7 @@ fn every_point_of_a_run_that_imports() {
 
 #[test]
 fn some_points_of_a_run_that_imports_resumably() {
-    enumerate("big imports, sampled", true, 19);
+    enumerate("big imports, sampled", true, 38);
 }
 
 /// Killed before every `stride`th thing that it does to its ledger.
@@ -287,7 +258,7 @@ fn killed_before_writes(name: &str, stride: usize) {
         let fired = mark.with_extension("fired").exists();
         killed.fetch_add(usize::from(fired), Ordering::Relaxed);
         let mut findings = Findings::default();
-        run.go_on(run.route.spawn(&[]), &mut findings);
+        findings.go_on(&run.route, run.route.spawn(&[]), AGAIN);
         run.judge(&mut findings);
         let point = format!("killed before write {nth} of {count}");
         tally.lock().unwrap().add(&point, findings);
@@ -323,7 +294,7 @@ fn killed_at_random_moments() {
             child.wait().unwrap();
         }
         let mut findings = Findings::default();
-        run.go_on(run.route.spawn(&[]), &mut findings);
+        findings.go_on(&run.route, run.route.spawn(&[]), AGAIN);
         run.judge(&mut findings);
         let ok = findings.lost + findings.twice == 0 && findings.wrong.is_empty();
         assert!(ok, "seed {seed}: {}", findings.wrong.join("\n"));

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::moments::plant_round;
 use crate::testkit::env::TestEnv;
+use crate::testkit::one_in;
 
+/// Some seconds each, one after the other.
 const ROUNDS: usize = 200;
 
 #[test]
@@ -15,7 +17,7 @@ fn the_real_program_killed_at_random_moments() {
     let Some(env) = TestEnv::dovecot() else {
         return;
     };
-    let begun = Instant::now();
+    let (begun, rounds) = (Instant::now(), ROUNDS / one_in());
     let run = || {
         Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
             .args(["run", "--once", "--log", "stderr", "--config"])
@@ -27,14 +29,14 @@ fn the_real_program_killed_at_random_moments() {
             .unwrap()
     };
     // How long a run takes here that nobody disturbs.
-    plant_round(&env.source, 2 * ROUNDS);
+    plant_round(&env.source, 2 * rounds);
     let first = Instant::now();
     assert_eq!(run().wait().unwrap().code(), Some(0), "{}", env.dump());
     // The more waits, the longer it takes until something is sent: the moments are drawn from a time that follows.
     let mut within = 2 * first.elapsed();
     let delivered = || env.one::<i64>("SELECT count(*) FROM message WHERE status = 'delivered'");
     let (mut killed, mut fruitful) = (0, 0);
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         plant_round(&env.source, 2 * round);
         plant_round(&env.source, 2 * round + 1);
         let before = delivered();
@@ -58,17 +60,17 @@ fn the_real_program_killed_at_random_moments() {
     assert_eq!(run().wait().unwrap().code(), Some(0), "{}", env.dump());
     env.assert_complete();
     println!(
-        "the real program: killed {killed} of {ROUNDS} times, {fruitful} times after it had delivered something; \
+        "the real program: killed {killed} of {rounds} times, {fruitful} times after it had delivered something; \
          then {copies} copies were there and {open} rows in flight; 0 lost, 0 twice of {} in {:.0} s",
-        ROUNDS * 14 + 7,
+        rounds * 14 + 7,
         begun.elapsed().as_secs_f64()
     );
     assert!(
-        killed > ROUNDS / 2,
+        killed > rounds / 2,
         "only {killed} were killed before their end"
     );
     assert!(
-        fruitful > ROUNDS / 10,
+        fruitful > rounds / 10,
         "only {fruitful} had delivered something"
     );
 }

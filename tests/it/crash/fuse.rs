@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -118,6 +119,27 @@ impl Fuse {
         let mut state = self.shared.state();
         state.counts = [0; 2];
         state.armed = Some((side, when, deed));
+    }
+
+    /// Starts a run to which this is done at its `nth` event. Where the deed is that its process is killed, what is returned
+    /// is the run after it.
+    pub(crate) fn break_off(
+        &self,
+        (side, nth, deed): (Side, usize, Deed),
+        start: impl Fn() -> Child,
+    ) -> Child {
+        self.arm(side, When::Nth(nth), deed);
+        let mut child = start();
+        if matches!(deed, Deed::Hold | Deed::HoldLate) {
+            while !self.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
+            if self.fired().is_some() {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                self.release();
+                child = start();
+            }
+        }
+        child
     }
 
     /// The event at which the deed was done, if it was.

@@ -6,10 +6,10 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::broken_run::{BrokenRun, Findings, Servers};
-use super::fuse::{Deed, Fuse, When};
+use super::fuse::{Deed, Fuse};
 use crate::testkit::proxy::Side;
 use crate::testkit::{at_a_time, one_in};
 
@@ -78,17 +78,7 @@ fn try_point(servers: &Servers, big: bool, point: Point) -> (Option<String>, Fin
     let env = BrokenRun::new(servers, big);
     let (end, side, deed) = point.way;
     let fuse = fuse(&env, end);
-    fuse.arm(side, When::Nth(point.nth), deed);
-    let mut child = env.spawn(&[]);
-    if matches!(deed, Deed::Hold | Deed::HoldLate) {
-        while !fuse.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
-        if fuse.fired().is_some() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            fuse.release();
-            child = env.spawn(&[]);
-        }
-    }
+    let child = fuse.break_off((side, point.nth, deed), || env.spawn(&[]));
     let findings = env.end_and_judge(child);
     (fuse.fired(), findings)
 }

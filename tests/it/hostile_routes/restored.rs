@@ -41,7 +41,7 @@ fn eleven() -> TestEnv {
 }
 
 /// The state in which it held the first five.
-fn put_back(env: &TestEnv) {
+pub(super) fn put_back(env: &TestEnv) {
     let held = env.target.mailbox("INBOX");
     for (_, id) in &held[5..] {
         env.target.delete(*id);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::DateTime;
 use gmail_stand_in::{Fault, Mail, On};
 
+use super::restored::put_back;
 use crate::testkit::scripted_proxy;
 
 fn text(id: &str, text: &str) -> Vec<u8> {
@@ -32,13 +33,7 @@ fn a_target_that_went_back_to_an_earlier_state_does_not_get_a_message_twice() {
         env.old_mails(10);
         env.run_until_done(1);
         // A snapshot is put back: the last five are gone, and their UIDs are given again.
-        let held = env.target.mailbox("INBOX");
-        for (_, id) in &held[5..] {
-            env.target.delete(*id);
-        }
-        let (validity, _) = env.target.uids("INBOX");
-        env.target.renumber("INBOX", validity);
-        assert_eq!(env.target.uids("INBOX"), (validity, 6));
+        put_back(&env);
         let id = if named { "<new@example.org>" } else { "" };
         env.source
             .add(Mail::new(text(id, "sent when it was restored")));

@@ -347,26 +347,29 @@ pub(crate) fn quick() -> Intervals {
     }
 }
 
-/// Waits for the end of a run that may be cut: its status where that is 0 or 3, or what was said of one that ended
-/// otherwise or hangs.
-pub(crate) fn wait_for_end(mut child: Child) -> Result<i32, String> {
+/// Waits for the end of a run; what it said where it has none.
+pub(crate) fn ended(mut child: Child) -> Result<Ran, String> {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             child.kill().unwrap();
-            let output = child.wait_with_output().unwrap();
-            let log = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("hangs\n{log}"));
+            let hanging = ran(child.wait_with_output().unwrap());
+            return Err(format!("hangs\n{}", hanging.err));
         }
         std::thread::sleep(Duration::from_millis(4));
     }
-    let output = child.wait_with_output().unwrap();
-    match output.status.code() {
-        Some(status @ (0 | 3)) => Ok(status),
-        other => {
-            let log = String::from_utf8_lossy(&output.stderr).into_owned();
-            Err(format!("status {other:?}\n{log}"))
-        }
+    Ok(ran(child.wait_with_output().unwrap()))
+}
+
+/// Waits for the end of a run that may be cut: its status where that is 0 or 3, or what was said of one that ended
+/// otherwise or hangs.
+pub(crate) fn wait_for_end(child: Child) -> Result<i32, String> {
+    match ended(child)? {
+        Ran {
+            status: status @ (0 | 3),
+            ..
+        } => Ok(status),
+        other => Err(format!("status {}\n{}", other.status, other.err)),
     }
 }
 

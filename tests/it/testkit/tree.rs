@@ -138,6 +138,11 @@ impl Tree {
         Tree::of(ALL, SHARED)
     }
 
+    /// 600 messages, 100 of them in several mailboxes.
+    pub(crate) fn small() -> Option<Tree> {
+        Tree::of(600, 100)
+    }
+
     /// So many messages, each time the same ones at the same places.
     pub(crate) fn of(all: usize, shared: usize) -> Option<Tree> {
         let mails = real_mail(all)?;

@@ -12,9 +12,7 @@ use crate::testkit::tree_env::{MANY, source_with};
 
 #[test]
 fn what_is_there_under_the_same_labels_costs_nothing() {
-    let Some(tree) = Tree::of(600, 100) else {
-        return;
-    };
+    let Some(tree) = Tree::small() else { return };
     let env = TestEnv::of_all(source_with(MANY));
     tree.fill_stand_in(&env.source);
     for placed in &tree.mails {

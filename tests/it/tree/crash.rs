@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::letter;
 use crate::crash::broken_run::Findings;
-use crate::crash::fuse::{Deed, Fuse, When};
+use crate::crash::fuse::Fuse;
 use crate::crash::points::{End, Tally, WAYS, Way};
 use crate::testkit::labels::{Dues, Goes, same_name};
 use crate::testkit::proxy::Side;
@@ -152,32 +152,9 @@ impl LabelRun {
 fn try_point((end, side, deed): Way, nth: usize) -> (Option<String>, Findings) {
     let run = LabelRun::new();
     let fuse = run.fuse(end);
-    fuse.arm(side, When::Nth(nth), deed);
-    let mut child = run.route.spawn(&[]);
-    if matches!(deed, Deed::Hold | Deed::HoldLate) {
-        while !fuse.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
-        if fuse.fired().is_some() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            fuse.release();
-            child = run.route.spawn(&[]);
-        }
-    }
+    let child = fuse.break_off((side, nth, deed), || run.route.spawn(&[]));
     let mut findings = Findings::default();
-    let mut ended = wait_for_end(child);
-    for _ in 0..AGAIN {
-        if ended != Ok(3) {
-            break;
-        }
-        ended = wait_for_end(run.route.spawn(&[]));
-    }
-    match ended {
-        Ok(0) => {}
-        Ok(status) => findings
-            .wrong
-            .push(format!("status {status} again and again")),
-        Err(why) => findings.wrong.push(why),
-    }
+    findings.go_on(&run.route, child, AGAIN);
     run.judge(&mut findings);
     (fuse.fired(), findings)
 }

@@ -1,5 +1,5 @@
-//! A tree of 40 mailboxes with 3,000 messages, some of them in several: all of it is in the target once, with the union of its
-//! labels; in a target that is not Gmail, mailbox by mailbox. A second run sends nothing.
+//! A tree of 40 mailboxes with 600 messages (3,000, once into each kind of target), some of them in several: all of it is in the
+//! target once, with the union of its labels; in a target that is not Gmail, mailbox by mailbox. A second run sends nothing.
 
 use std::ops::Deref;
 
@@ -45,9 +45,7 @@ fn from_a_server_with_everything_into_gmail() {
 
 #[test]
 fn from_a_server_with_nothing_into_gmail() {
-    let Some(tree) = Tree::of(600, 100) else {
-        return;
-    };
+    let Some(tree) = Tree::small() else { return };
     let options = gmail_stand_in::Options::plain("IMAP4rev1").with_names('.', "INBOX.");
     let env = TestEnv::of_all(options);
     tree.fill_stand_in(&env.source);
@@ -56,7 +54,7 @@ fn from_a_server_with_nothing_into_gmail() {
 }
 
 fn from_dovecot(source: Builder, names: Names) {
-    let Some(tree) = Tree::whole() else { return };
+    let Some(tree) = Tree::small() else { return };
     let Some(env) = TestEnv::from_dovecot(source) else {
         return;
     };
@@ -80,8 +78,8 @@ fn from_dovecot_with_dots_and_a_prefix_into_gmail() {
     from_dovecot(dotted(), DOT);
 }
 
-fn to_dovecot(target: Builder, names: Names) {
-    let Some(tree) = Tree::whole() else { return };
+fn to_dovecot(tree: Option<Tree>, target: Builder, names: Names) {
+    let Some(tree) = tree else { return };
     let Some(env) = TestEnv::to_dovecot(target) else {
         return;
     };
@@ -92,19 +90,17 @@ fn to_dovecot(target: Builder, names: Names) {
 
 #[test]
 fn into_dovecot_with_slashes() {
-    to_dovecot(Dovecot::build(), SLASH);
+    to_dovecot(Tree::small(), Dovecot::build(), SLASH);
 }
 
 #[test]
 fn into_dovecot_with_dots_and_a_prefix() {
-    to_dovecot(dotted(), DOT);
+    to_dovecot(Tree::whole(), dotted(), DOT);
 }
 
 #[test]
 fn from_one_dovecot_into_another() {
-    let Some(tree) = Tree::of(600, 100) else {
-        return;
-    };
+    let Some(tree) = Tree::small() else { return };
     let Some(mut env) = TestEnv::dovecot_with(dotted(), Dovecot::build().xoauth2(true)) else {
         return;
     };

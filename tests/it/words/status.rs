@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{TimeDelta, TimeZone, Timelike, Utc};
-use imap_to_gmail::error::{Error, Fault, shown};
+use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::folder::FolderId;
 use imap_to_gmail::ledger::{Change, Claim, Ledger, Progress, Proof, RowId};
 use imap_to_gmail::message::{Discovered, Flags, MessageId, Time, Uid, UidValidity, time_text};
@@ -115,12 +115,12 @@ pub(crate) fn book() -> (WorkDir, Book) {
     (desk, book)
 }
 
-fn ago(seconds: i64) -> Time {
+pub(super) fn ago(seconds: i64) -> Time {
     Utc::now() - TimeDelta::seconds(seconds)
 }
 
 /// `status --json`'s only route.
-fn json(desk: &WorkDir) -> Value {
+pub(super) fn json(desk: &WorkDir) -> Value {
     let mut all: Value = serde_json::from_str(desk.run(&["status", "--json"]).out()).unwrap();
     all["routes"][0].take()
 }
@@ -349,100 +349,6 @@ fn what_is_not_known_of_a_failure_is_left_out() {
     );
 }
 
-/// A message, its sender and a server do their worst; what is foreign goes through `shown`, as in delivery.
-#[test]
-fn hostile_mail_cannot_write_on_the_terminal() {
-    let (desk, mut b) = book();
-    let id = b.claimed("<a\x1b[2J\u{202e}b@x>", Some(7), day(3));
-    let change = Change::Failed {
-        error: Error::new(
-            Fault::Permanent,
-            shown(b"NO \x1b]0;pwned\x07 \xff gone\r\n* OK"),
-        ),
-        sender: Some(shown(b"\x1b[1A\x1b[Kroot\x08\x08")),
-        subject: Some(shown(
-            "all is well\n  failed   0\u{9b}2J\u{2066}".as_bytes(),
-        )),
-    };
-    b.ledger.settle(id, &change, day(3)).unwrap();
-    let status = desk.run(&["status", "--failed"]);
-    let failure = &status.out()[status.out().find("id 1,").unwrap()..];
-    assert_eq!(
-        failure,
-        "\
-id 1, 2024-11-03 10:00 UTC, 7 bytes
-  from       \\u{1b}[1A\\u{1b}[Kroot\\u{8}\\u{8}
-  subject    all is well\\u{a}  failed   0\\u{9b}2J\\u{2066}
-  message-id <a\\u{1b}[2J\\u{202e}b@x>
-  reason     NO \\u{1b}]0;pwned\\u{7} \u{fffd} gone\\u{d}\\u{a}* OK
-"
-    );
-}
-
-#[test]
-fn a_run_that_gives_signs_of_life_is_running() {
-    let (desk, mut b) = book();
-    for (age, running) in [(0, true), (45, true), (75, false), (3600, false)] {
-        b.ledger.run_begins(&["run"], ago(7200)).unwrap();
-        let at = ago(age);
-        b.ledger.beat(&["run"], at).unwrap();
-        let status = json(&desk);
-        assert_eq!(status["running"], running, "{age} s");
-        assert_eq!(status["last_sign_of_life"], time_text(at));
-    }
-    // A part that goes on is enough, and a sign of life that came with the end is none.
-    b.ledger.run_begins(&["run"], ago(20)).unwrap();
-    b.ledger.run_ends(ago(0)).unwrap();
-    assert_eq!(json(&desk)["running"], false);
-    b.ledger.run_begins(&["run", "other"], ago(7200)).unwrap();
-    b.ledger.beat(&["other"], ago(20)).unwrap();
-    assert_eq!(json(&desk)["running"], true);
-}
-
-#[test]
-fn ages_are_told_in_the_unit_that_fits() {
-    let (desk, mut b) = book();
-    b.ledger.run_begins(&["run"], ago(9000)).unwrap();
-    let since = ago(9000).format("%Y-%m-%d %H:%M");
-    for (age, said) in [
-        (
-            30,
-            format!("  running since {since} UTC, last sign of life 3"),
-        ),
-        (90, "  the last sign of life came 1 min ago, and".into()),
-        (5400, "  the last sign of life came 1 h ago, and".into()),
-    ] {
-        b.ledger.beat(&["run"], ago(age)).unwrap();
-        let status = desk.run(&["status"]);
-        let line = status.out().lines().nth(1).unwrap();
-        assert!(line.starts_with(&said), "{line}");
-    }
-    b.ledger.run_ends(ago(200)).unwrap();
-    let status = desk.run(&["status"]);
-    assert_eq!(
-        status.out().lines().nth(1).unwrap(),
-        "  the last run ended 3 min ago"
-    );
-}
-
-#[test]
-fn a_part_that_gives_no_sign_of_life_is_named() {
-    let (desk, mut b) = book();
-    b.ledger
-        .run_begins(&["watch", "deliver"], ago(7200))
-        .unwrap();
-    b.ledger.beat(&["deliver"], ago(0)).unwrap();
-    let status = desk.run(&["status"]);
-    let life: Vec<&str> = status.out().lines().skip(2).take(2).collect();
-    assert_eq!(
-        life,
-        [
-            "  but its part \"watch\" gave the last sign of life 2 h ago: it may hang; restart",
-            "  it, nothing is lost"
-        ]
-    );
-}
-
 #[test]
 fn today_is_the_day_where_it_is_asked() {
     let (desk, mut b) = book();
@@ -501,113 +407,6 @@ fn the_commonest_reasons_are_told_and_the_others_counted() {
 }
 
 #[test]
-fn all_parts_in_trouble_are_told() {
-    let (desk, mut b) = book();
-    b.ledger.run_begins(&["watch", "deliver"], ago(90)).unwrap();
-    let away = Error::new(Fault::Connection, "mail.example.org:993 cannot be reached");
-    let token = Error::new(Fault::NeedsUser, format!("imap.gmail.com:993 refused the sign-in: {}", "x".repeat(200)))
-        .hint("sign in again with `imap-to-gmail auth`: the token was withdrawn, or it has expired by itself");
-    b.ledger.trouble("watch", Some(&away), ago(90)).unwrap();
-    b.ledger
-        .trouble("deliver", Some(&token), ago(3700))
-        .unwrap();
-    let status = desk.run(&["status"]);
-    let (_, troubles) = status.out().split_once("\ntrouble").unwrap();
-    assert_eq!(
-        troubles,
-        format!(
-            " (deliver, began 1 h ago): imap.gmail.com:993 refused the sign-in:
-  {}
-  {}
-  {}
-hint: sign in again with `imap-to-gmail auth`: the token was withdrawn, or it
-  has expired by itself
-
-trouble (watch, began 1 min ago): mail.example.org:993 cannot be reached
-",
-            "x".repeat(78),
-            "x".repeat(78),
-            "x".repeat(44)
-        )
-    );
-    let all = json(&desk);
-    assert_eq!(all["trouble"]["kind"], "needs_user");
-    assert_eq!(all["troubles"][1]["part"], "watch");
-}
-
-/// Anybody may write into the file; nothing that stands there moves the cursor or makes a line longer than the screen.
-#[test]
-fn a_ledger_that_was_written_by_hand_cannot_write_on_the_terminal() {
-    let desk = everything();
-    let db = Connection::open(desk.path("sync_state.db")).unwrap();
-    let bad = format!("\x1b[2J\r\n\u{9b}1A\u{202e}{}", "w".repeat(5000));
-    db.pragma_update(None, "foreign_keys", "OFF").unwrap();
-    for change in [
-        "UPDATE route SET source_user = ?1, target_user = ?1",
-        "UPDATE heartbeat SET part = ?1, kind = ?1, trouble = ?1, hint = ?1",
-        "UPDATE message SET sender = ?1, subject = ?1, last_error = ?1",
-        "UPDATE message SET message_id = ?1 WHERE message_id IS NOT NULL",
-    ] {
-        db.execute(change, [&bad]).unwrap();
-    }
-    for args in [
-        &["status", "--failed"][..],
-        &["status", "--failed", "--json"],
-    ] {
-        let ran = desk.run(args);
-        let out = ran.out();
-        assert!(
-            out.chars()
-                .all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')),
-            "{out}"
-        );
-        if args.len() == 2 {
-            assert!(out.contains("\\u{1b}[2J"), "{out}");
-            // But the first, which is to be read alone.
-            let long = out.lines().skip(1).find(|l| l.chars().count() > 80);
-            assert_eq!(long, None);
-            assert!(out.lines().next().unwrap().len() < 800, "{out}");
-        }
-    }
-}
-
-/// No time is anybody's but the program's: one that cannot be read is neither passed over nor shown as it is.
-#[test]
-fn a_time_that_cannot_be_read_is_damage() {
-    for (table, column) in [
-        ("heartbeat", "started_at"),
-        ("heartbeat", "beat_at"),
-        ("heartbeat", "ended_at"),
-        ("heartbeat", "since"),
-        ("message", "internal_date"),
-        ("message", "next_attempt_at"),
-        ("message", "discovered_at"),
-        ("message", "delivered_at"),
-    ] {
-        let desk = everything();
-        let db = Connection::open(desk.path("sync_state.db")).unwrap();
-        let bad = format!("\x1b[2J\r\n\u{9b}1A\u{202e}{}", "w".repeat(5000));
-        let given = match column {
-            "ended_at" => "true",
-            column => &format!("{column} IS NOT NULL"),
-        };
-        let change = format!("UPDATE {table} SET {column} = ?1 WHERE {given}");
-        assert!(db.execute(&change, [&bad]).unwrap() > 0);
-        for json in [&[][..], &["--json"]] {
-            let ran = desk.run(&[&["status", "--failed"], json].concat());
-            assert_eq!((ran.status, &*ran.out), (Some(1), ""), "{column}");
-            let begin = "error: sync_state.db: the ledger is damaged: ";
-            assert!(ran.err.starts_with(begin), "{column}: {}", ran.err);
-            assert!(ran.err.contains(column), "{column}: {}", ran.err);
-            let got = " is `\\u{1b}[2J\\u{d}\\u{a}\\u{9b}1A\\u{202e}www";
-            assert!(ran.err.contains(got), "{column}: {}", ran.err);
-            let hint = "expected a time like 2026-11-23T08:12:09Z\n\nhint: keep a copy of it";
-            assert!(ran.err.contains(hint), "{column}: {}", ran.err);
-        }
-    }
-}
-
-#[test]
 fn what_waits_says_when_it_is_tried() {
     let (desk, mut b) = book();
     b.pending("<1@x>", Some(1), day(2));
@@ -623,60 +422,6 @@ fn what_waits_says_when_it_is_tried() {
     assert_eq!(line(), "  pending            1    the next run tries it");
     b.ledger.run_begins(&["run"], ago(0)).unwrap();
     assert_eq!(line(), "  pending            1    due now");
-}
-
-#[test]
-fn trouble_has_a_kind_a_sentence_and_a_hint() {
-    for (fault, kind) in [
-        (Fault::NeedsUser, "needs_user"),
-        (Fault::Throttled, "throttled"),
-        (Fault::Connection, "transient"),
-        (Fault::Transient, "transient"),
-        (Fault::Fatal, "transient"),
-        (Fault::Usage, "transient"),
-    ] {
-        for hint in [None, Some("do this")] {
-            let (desk, mut b) = book();
-            b.ledger.run_begins(&["run"], day(1)).unwrap();
-            let mut error = Error::new(fault, "it is broken");
-            error.hint = hint.map(String::from);
-            b.ledger.trouble("run", Some(&error), day(2)).unwrap();
-            assert_eq!(
-                json(&desk)["trouble"].to_string(),
-                format!(
-                    "{{\"kind\":\"{kind}\",\"message\":\"it is broken\",\"hint\":{},\"since\":\"2024-11-02T10:00:00Z\"}}",
-                    hint.map_or("null".into(), |h| format!("\"{h}\""))
-                )
-            );
-            let status = desk.run(&["status"]);
-            let (_, trouble) = status.out().split_once("\ntrouble").unwrap();
-            let hint = hint.map_or(String::new(), |h| format!("hint: {h}\n"));
-            assert_eq!(
-                trouble,
-                format!(" (began 2024-11-02 10:00 UTC): it is broken\n{hint}")
-            );
-            b.ledger.trouble("run", None, day(3)).unwrap();
-            assert_eq!(json(&desk)["trouble"], Value::Null);
-            assert!(!desk.run(&["status"]).out().contains("trouble"));
-        }
-    }
-}
-
-#[test]
-fn what_a_person_must_do_is_said_first() {
-    let (desk, mut b) = book();
-    b.ledger.run_begins(&["a", "b", "c"], day(1)).unwrap();
-    for (part, fault) in [
-        ("a", Fault::Connection),
-        ("b", Fault::NeedsUser),
-        ("c", Fault::Throttled),
-    ] {
-        let error = Error::new(fault, fault.name());
-        b.ledger.trouble(part, Some(&error), day(2)).unwrap();
-    }
-    assert_eq!(json(&desk)["trouble"]["message"], "needs_user");
-    b.ledger.trouble("b", None, day(3)).unwrap();
-    assert_eq!(json(&desk)["trouble"]["message"], "throttled");
 }
 
 #[test]

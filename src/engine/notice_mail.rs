@@ -50,8 +50,8 @@ impl Sheet<'_> {
         let domain = domain
             .filter(|d| d.len() <= DOMAIN_MAX)
             .unwrap_or("localhost");
-        let (time, chance) = (self.made_at.timestamp(), fastrand::u128(..));
-        MessageId::parse(format!("{NOTICE_MAIL_ID}{time:x}.{chance:032x}@{domain}>").as_bytes())
+        let (time, chance) = (self.made_at.timestamp(), fastrand::u64(..));
+        MessageId::parse(format!("{NOTICE_MAIL_ID}{time:x}.{chance:016x}@{domain}>").as_bytes())
     }
 
     /// About one message.

@@ -40,7 +40,15 @@ fn read(mail: &[u8]) -> (Vec<(String, String)>, String) {
         assert!(!line.contains(['\r', '\n']) && line.len() <= LINE_MAX);
     }
     let header = text.split("\r\n\r\n").next().unwrap_or_default();
-    assert!(header.lines().all(|line| line.len() <= 78), "{header}");
+    // A name cannot be broken.
+    let breaks = |line: &&str| {
+        !["Message-ID:", "From:", "To:"]
+            .iter()
+            .any(|n| line.starts_with(n))
+    };
+    for line in header.lines().filter(breaks) {
+        assert!(line.len() <= 78, "{line}");
+    }
     let parsed = mailparse::parse_mail(mail).expect("a mail");
     assert_eq!(parsed.ctype.mimetype, "text/plain");
     let fields = parsed.headers.iter();

@@ -62,6 +62,7 @@ fn each_failure_is_told_of_once() {
     let now = desk.now;
     desk.ledger.retry_failed(&[a], false, now).unwrap();
     assert_eq!(desk.failures(a), (1, 1), "it was told of, and stays so");
+    desk.ledger.wake(a).unwrap();
     desk.claim();
     desk.fail(1);
     assert_eq!(desk.failures(a), (2, 1));
@@ -194,6 +195,7 @@ fn a_row_that_goes_takes_its_failures_with_it() {
     let now = desk.now;
     desk.make(false, 1);
     desk.ledger.retry_failed(&[a], false, now).unwrap();
+    desk.ledger.wake(a).unwrap();
     desk.claim();
     // The same message, as it turns out, as one that is known by another row.
     desk.settle(b, &failed()).unwrap();

@@ -344,16 +344,16 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.retry_failed(&[], false, now).unwrap();
     l.retry_failed(&[], true, now).unwrap();
     // A mail of which nothing holds any more; and nobody wants any.
-    for (n, row) in l.claim(claim_of(2), now).unwrap().iter().enumerate() {
-        l.settle(row.id, &failed(), now).unwrap();
-        let write = |_: &[Failure], _: u64| vec![0; 10];
-        l.make_notice(&name(3 + n as u32), false, 1, now, write)
-            .unwrap();
-        l.retry_failed(&[row.id], true, now).unwrap();
-    }
+    let row = l.claim(claim_of(1), now).unwrap().remove(0);
+    l.settle(row.id, &failed(), now).unwrap();
+    let write = |_: &[Failure], _: u64| vec![0; 10];
+    l.make_notice(&name(3), false, 1, now, write).unwrap();
+    l.retry_failed(&[row.id], true, now).unwrap();
     let notices = l.open_notices().unwrap();
     let end = l.begin_notice(&notices[0], None, now, now).unwrap();
     assert_eq!(end, NoticeStep::Withdrawn);
+    let row = l.claim(claim_of(1), now).unwrap().remove(0);
+    l.settle(row.id, &failed(), now).unwrap();
     l.tell_nobody(now).unwrap();
     l.run_ends(now).unwrap();
 

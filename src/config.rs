@@ -82,6 +82,8 @@ pub struct Config {
     pub connections: usize,
     /// Bytes sent in any 24 hours at most.
     pub upload_limit_per_day: Option<u64>,
+    /// A message that failed is told of by a mail in the target's INBOX.
+    pub notices: bool,
     pub ledger: LedgerPlace,
     /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
@@ -115,6 +117,7 @@ const KEYS: &[&str] = &[
     "since",
     "connections",
     "upload_limit_per_day",
+    "notices",
     "state_file",
 ];
 
@@ -197,6 +200,7 @@ impl Reader<'_> {
             rules: self.rules(now)?,
             connections: self.connections()?,
             upload_limit_per_day: self.upload_limit()?,
+            notices: self.notices()?,
             ledger: self.ledger()?,
             moved: self.moved(""),
         })

@@ -38,6 +38,8 @@ mod index;
 mod known_target;
 mod labels;
 mod look;
+mod notice_mail;
+mod notices;
 mod once;
 mod overlap;
 mod pause;
@@ -72,6 +74,7 @@ use heartbeat::{Heartbeat, Listener};
 use imports::Imports;
 use index::Turn;
 use known_target::KnownTarget;
+use notices::Notices;
 use pause::Pause;
 use progress::Counter;
 pub use progress::{Before, Counts, Progress};
@@ -112,7 +115,7 @@ pub enum Ended {
 /// in parts of their own.
 ///
 /// Locks that are held while others are taken, outermost first: the supervisor's inbox, the first session of
-/// a pass, the turn at the index, the reader, discovery. Every other lock, the ledger's and those of the
+/// a pass, the turn at the notices, the turn at the index, the reader, discovery. Every other lock, the ledger's and those of the
 /// parts, is the last one: while it is held no other lock of this struct is taken.
 pub struct Engine {
     setup: RwLock<Arc<Setup>>,
@@ -143,6 +146,7 @@ pub struct Engine {
     compared: AtomicBool,
     fidelity: Mutex<Fidelity>,
     unresolved: Unresolved,
+    notices: Notices,
     imports: Imports,
     absent: Absent,
     blame: Mutex<Blame>,
@@ -172,6 +176,7 @@ impl Engine {
             reader: Mutex::new(Reader::new(setup, times.clone())),
             known_target: KnownTarget::new(Policy::of_any(&times)),
             unresolved: Unresolved::default(),
+            notices: Notices::default(),
             times,
             ledger: Shared::new(ledger),
             events: Events::new(),
@@ -239,6 +244,7 @@ impl Engine {
         let unverified = !self.ledger.step(|l| l.unverified())?.is_empty();
         let owes = self.ledger.step(|l| l.owes_labels())?;
         if !inherited || !(unverified || owes || self.work_is_due()?) {
+            self.tell_of_failures_now()?;
             return self.sign_in().and(looked);
         }
         self.take_refusal()?;
@@ -254,8 +260,19 @@ impl Engine {
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());
         self.counter.add_time_at_work(begun.elapsed());
+        if end.as_ref().err().is_none_or(|e| e.own_limit) {
+            self.tell_of_failures_now()?;
+        }
         self.leave_room();
         end.and(looked)
+    }
+
+    /// What failed is told of where that has to wait for nothing. A run that ends by itself does so at its end.
+    fn tell_of_failures_now(self: &Arc<Engine>) -> Result<()> {
+        if self.once.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.tell_of_failures_beside()
     }
 
     /// Looks for what earlier attempts left in flight, where a look may tell something new.

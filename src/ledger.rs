@@ -29,6 +29,7 @@
 //! pace       how far an import has come
 //! heartbeat  signs of life, and trouble
 //! report     counts, failures, what is put off
+//! notices    the mails that tell of failures
 //! inspect    a look that changes nothing
 //! choose     which of several files
 //! ```
@@ -79,6 +80,8 @@ mod heartbeat;
 
 mod report;
 
+mod notices;
+
 mod inspect;
 
 mod choose;
@@ -98,6 +101,7 @@ pub use intent::{Intent, Mark};
 pub use labels::Debt;
 pub use lock::{Lock, is_held, lock};
 pub use matching::{Twin, Verdict, Verification};
+pub use notices::{Failure, NOTICE_MAIL_ID, Notice, NoticeEnd, NoticeStep};
 pub use open::{Ledger, Reach, Shared, migrations};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
@@ -105,7 +109,7 @@ pub use report::{Backlog, FailedRow, PutOffRow, Reasons, Summary};
 pub use route::Route;
 pub use row::{Place, Proof, RefusedBy, Row, Status};
 pub use settle::Change;
-pub use value::{IndexId, MailboxId, MarkId, RowId};
+pub use value::{IndexId, MailboxId, MarkId, NoticeId, RowId};
 
 #[cfg(test)]
 mod tests;

@@ -46,6 +46,8 @@
 //!   with the date of its header. Nothing that would lose more by it is imported.
 //! - Labels that a message is to get besides are in the ledger with its delivery, until they are there
 //!   (`engine::labels`).
+//! - No failure is silent: it is on record with the status, and told of by one mail in INBOX, which is never counted or
+//!   recognised as a message (`engine::notices`).
 //! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
 //! - One message's fault holds up and charges no other; a connection's or an account's fault charges
 //!   none (`engine::bisect` finds out whose it is).

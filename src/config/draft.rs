@@ -55,6 +55,7 @@ impl Draft {
         };
         right(read.connections(), m);
         right(read.upload_limit(), m);
+        right(read.notices(), m);
         Ok(Draft { mistakes, ..draft })
     }
 }

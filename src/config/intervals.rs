@@ -61,6 +61,8 @@ pub struct Intervals {
     /// How long one step of a batch may take, without the transfer of its bytes, before the watchdog is no
     /// longer told that all is well.
     pub batch: Duration,
+    /// How long the failures of a day that have no mail of their own are gathered for the one that tells of all of them.
+    pub gather: Duration,
     /// Between two signs of life in the ledger.
     pub heartbeat: Duration,
     /// Between two lines about how far a run has come, where there is no terminal to show it.
@@ -105,6 +107,7 @@ impl Default for Intervals {
             remind: (s(60), s(3600)),
             keep: s(300),
             batch: s(1800),
+            gather: s(3600),
             heartbeat: s(15),
             report: s(60),
             configurations: s(10),

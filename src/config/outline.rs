@@ -51,6 +51,7 @@ impl Outline {
         right(read.since(now), m);
         right(read.rules(now), m);
         right(read.connections(), m);
+        right(read.notices(), m);
         right(read.ledger(), m);
         Outline {
             source,

@@ -41,6 +41,11 @@ impl Reader<'_> {
         }
     }
 
+    /// True where nothing is said of them.
+    pub(super) fn notices(&self) -> Result<bool> {
+        Ok(!self.map.contains_key("notices") || self.flag("notices")?)
+    }
+
     pub(super) fn connections(&self) -> Result<usize> {
         match self.map.get("connections") {
             None => Ok(3),

@@ -219,7 +219,7 @@ impl Engine {
             let wait = (at - Utc::now()).to_std().unwrap_or_default();
             now + wait
         });
-        Ok([unresolved, due, asked]
+        Ok([unresolved, due, asked, self.next_notice()?]
             .into_iter()
             .flatten()
             .min()

@@ -90,6 +90,12 @@ impl Engine {
             self.promise_transfer(0);
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
+            if end.is_ok() {
+                self.tell_of_failures(&mut account)?;
+                if !account.usable() {
+                    account = self.open_account()?;
+                }
+            }
         }
         if end.is_ok()
             && let Some(e) = lock(&self.refused_labels).take()

@@ -82,7 +82,10 @@ impl Engine {
             match self.next_step(course.discovered)? {
                 Next::Now => {}
                 Next::At(at) => self.wait(at, false)?,
-                Next::Over => break,
+                Next::Over => {
+                    self.tell_of_the_rest()?;
+                    break;
+                }
             }
         }
         self.reader().logout();

@@ -24,6 +24,7 @@ mod index;
 mod inherit;
 mod inspect;
 mod intent;
+mod notices;
 mod open;
 mod order;
 mod pace;

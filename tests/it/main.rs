@@ -24,6 +24,7 @@ mod import;
 mod layers;
 mod logs;
 mod mistakes;
+mod notices;
 mod outside_changes;
 mod poison;
 mod readme;

@@ -11,8 +11,8 @@ use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::folder::{Delivery, Destination, FolderId, Spot};
 use imap_to_gmail::ledger::{
-    self, Change, Claim, IndexId, Inherited, Intent, Ledger, Mapped, Mark, Place, Progress, Proof,
-    Route, Verdict,
+    self, Change, Claim, Failure, IndexId, Inherited, Intent, Ledger, Mapped, Mark, Place,
+    Progress, Proof, Route, Verdict,
 };
 use imap_to_gmail::message::{
     CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
@@ -60,6 +60,7 @@ fn make(path: &Path) {
     l.note_junk("All").unwrap();
     l.pause_import(now, "it's \"too much\"").unwrap();
     deliver(&mut l, index.id, 9, 8);
+    tell(&mut l);
     // All over again under new UIDs, and this time one is left as a killed process leaves it.
     l.new_incarnation(&mailbox, UidValidity(2), 40, now)
         .unwrap();
@@ -94,6 +95,17 @@ fn make(path: &Path) {
     l.record(mailbox.id, &[mail(50)], Progress::NextUid(51), now)
         .unwrap();
     deliver(&mut l, index.id, 1, 1);
+}
+
+/// Tells of the first of the failures that nobody was told of.
+fn tell(l: &mut Ledger) {
+    let name = MessageId::parse(b"<imap-to-gmail-notice.1@example.org>").unwrap();
+    let words = |_: &[Failure], _| b"it's \"failed\"".to_vec();
+    assert!(
+        l.make_notice(&name, false, 1, now(), words)
+            .unwrap()
+            .is_some()
+    );
 }
 
 /// Claims and marks so many, and lets so many of them end, each in another way.

@@ -183,7 +183,7 @@ impl Reader<'_> {
         label_name(value, &|what| self.error("label", what)).map(Some)
     }
 
-    fn flag(&self, key: &str) -> Result<bool> {
+    pub(in crate::config) fn flag(&self, key: &str) -> Result<bool> {
         flag(self.map.get(key), &|what| self.error(key, what))
     }
 }

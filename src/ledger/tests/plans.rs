@@ -334,6 +334,8 @@ fn reads_all(step: &str) -> bool {
                 "message_marked",
                 "message_unverified",
                 "message_failed",
+                "failure_untold",
+                "notice_open",
             ]
             .iter()
             .any(|open| step.contains(open))
@@ -357,6 +359,7 @@ fn every_statement_of_the_sources_is_among_those() {
         include_str!("../intent.rs"),
         include_str!("../labels.rs"),
         include_str!("../matching.rs"),
+        include_str!("../notices.rs"),
         include_str!("../open.rs"),
         include_str!("../overlap.rs"),
         include_str!("../pace.rs"),

@@ -161,7 +161,8 @@ fn what_lies_in_dist_can_be_installed() {
 #[test]
 fn each_query_runs_on_the_ledger_of_a_real_run() {
     let (source, gmail) = servers();
-    let route = route(&source, &gmail);
+    let mut route = route(&source, &gmail);
+    route.set("notices", true);
     mails(&source, &route);
     let queries: Vec<String> = all_typed()
         .into_iter()

@@ -97,6 +97,7 @@ fn default_of(key: &str) -> Option<Value> {
         }
         "connections" => Some(json!(c.connections)),
         "upload_limit_per_day" => c.upload_limit_per_day.map(Value::from),
+        "notices" => Some(json!(c.notices)),
         "state_file" => Some(json!(config::DEFAULT_LEDGER)),
         "source_server" | "source_user" | "target_user" => {
             let mut without = least.clone();

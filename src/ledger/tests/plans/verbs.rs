@@ -2,6 +2,14 @@
 
 use super::*;
 
+fn claim_of(count: usize) -> Claim {
+    Claim {
+        count,
+        bytes: u64::MAX,
+        once: false,
+    }
+}
+
 /// Uses every verb. What they answer is of no interest here. `older`: a row of the older incarnation.
 pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     let now = desk.now;
@@ -300,12 +308,53 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.has_bytes_of_another(RowId(1), &Sha256([0; 32])).unwrap();
     l.twins_beside(&flight[0], &Sha256([0; 32])).unwrap();
     l.put_off().unwrap();
+    let name = |n: u32| MessageId::parse(format!("<{n}@notice>").as_bytes()).unwrap();
+    for (n, digest) in [(1, false), (2, true)] {
+        assert!(l.untold_since().unwrap().is_some());
+        let write = |_: &[Failure], _: u64| vec![0; 10];
+        l.make_notice(&name(n), digest, 2, now, write).unwrap();
+        l.notices_made(digest, now - TimeDelta::days(1), now, 5)
+            .unwrap();
+    }
+    let notices = l.open_notices().unwrap();
+    for (notice, limit) in [
+        (&notices[0], Some(1)),
+        (&notices[0], None),
+        (&notices[1], None),
+    ] {
+        l.begin_notice(notice, limit, now, now).unwrap();
+        l.notice_is_there(notice.id).unwrap();
+    }
+    for end in [
+        NoticeEnd::Later {
+            at: now,
+            first: None,
+            error: None,
+        },
+        NoticeEnd::Told,
+    ] {
+        l.settle_notice(notices[0].id, &end, now).unwrap();
+    }
+    let end = NoticeEnd::GivenUp("x".into());
+    l.settle_notice(notices[1].id, &end, now).unwrap();
     let given_up = l.failed().unwrap();
     let one = [given_up[0].id];
     l.retry_failed(&one, false, now).unwrap();
     l.retry_failed(&[given_up[1].id], true, now).unwrap();
     l.retry_failed(&[], false, now).unwrap();
     l.retry_failed(&[], true, now).unwrap();
+    // A mail of which nothing holds any more; and nobody wants any.
+    let row = l.claim(claim_of(1), now).unwrap().remove(0);
+    l.settle(row.id, &failed(), now).unwrap();
+    let write = |_: &[Failure], _: u64| vec![0; 10];
+    l.make_notice(&name(3), false, 1, now, write).unwrap();
+    l.retry_failed(&[row.id], true, now).unwrap();
+    let notices = l.open_notices().unwrap();
+    let end = l.begin_notice(&notices[0], None, now, now).unwrap();
+    assert_eq!(end, NoticeStep::Withdrawn);
+    let row = l.claim(claim_of(1), now).unwrap().remove(0);
+    l.settle(row.id, &failed(), now).unwrap();
+    l.tell_nobody(now).unwrap();
     l.run_ends(now).unwrap();
 
     // What comes once in years. Nothing of the batch may be in flight then.

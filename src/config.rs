@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ mod key;
 mod mask;
 mod outline;
 mod place;
+mod telling;
 mod value;
 
 pub use address::Address;
@@ -37,6 +39,7 @@ pub use key::{Key, Secret};
 pub use mask::Masks;
 pub use outline::Outline;
 pub use place::{Accounts, DEFAULT_LEDGER, LedgerPlace, ledger_place};
+pub use telling::{NotifyCommand, PingUrl, Telling};
 pub use value::bytes;
 
 use endpoint::GMAIL;
@@ -83,6 +86,8 @@ pub struct Config {
     /// Bytes sent in any 24 hours at most.
     pub upload_limit_per_day: Option<u64>,
     pub ledger: LedgerPlace,
+    /// Who is told when something is wrong.
+    pub telling: Arc<Telling>,
     /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
 }
@@ -116,6 +121,8 @@ const KEYS: &[&str] = &[
     "connections",
     "upload_limit_per_day",
     "state_file",
+    "ping_url",
+    "notify_command",
 ];
 
 /// Gmail's servers. Where the name Gmail belonged to somebody else, it goes by the second.
@@ -193,6 +200,7 @@ impl Reader<'_> {
             connections: self.connections()?,
             upload_limit_per_day: self.upload_limit()?,
             ledger: self.ledger()?,
+            telling: self.telling()?,
             moved: self.moved(""),
         })
     }

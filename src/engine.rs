@@ -113,7 +113,7 @@ pub enum Ended {
 pub struct Engine {
     setup: RwLock<Arc<Setup>>,
     times: Intervals,
-    ledger: Shared,
+    ledger: Arc<Shared>,
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
     events: Events,
@@ -167,7 +167,7 @@ impl Engine {
             known_target: KnownTarget::new(Policy::of_any(&times)),
             unresolved: Unresolved::default(),
             times,
-            ledger: Shared::new(ledger),
+            ledger: Arc::new(Shared::new(ledger)),
             events: Events::new(),
             listener: OnceLock::new(),
             discovery: Mutex::default(),

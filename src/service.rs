@@ -3,15 +3,22 @@
 //! what a run does (`engine`), nor for what a person reads (`cli`).
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use chrono::Utc;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
+use crate::alarm::{Alarm, Hands};
+use crate::config::Intervals;
 use crate::engine::{Engine, Sign, Stopper};
 use crate::error::{Error, Result};
+use crate::status::{Asked, Report};
 
 /// Holds a route: for as long as this lives, signals reach it, and its signs reach the system.
 pub struct Service {
@@ -35,6 +42,65 @@ impl Service {
             signals: signals.handle(),
             listener: Some(thread::spawn(move || obey(signals, &stopper, reload))),
         })
+    }
+}
+
+/// Has somebody told how a route is, for as long as this lives.
+pub struct Watchman {
+    over: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    hands: Arc<Hands>,
+    patience: Duration,
+}
+
+impl Watchman {
+    /// `state_file`: the route's ledger.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(route: &Arc<Engine>, state_file: &Path, times: &Intervals) -> Result<Watchman> {
+        let hands = Hands::new(times.ping_limit);
+        let alarm = Alarm::new(&hands, route.ledger(), times, "");
+        let (over, ended) = channel();
+        let (route, state_file, every) = (Arc::clone(route), state_file.to_path_buf(), times.alarm);
+        let watch = move || {
+            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                look(&alarm, &route, &state_file);
+            }
+        };
+        let thread = thread::Builder::new()
+            .spawn(watch)
+            .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
+        Ok(Watchman {
+            over: Some(over),
+            thread: Some(thread),
+            hands,
+            patience: times.farewell,
+        })
+    }
+}
+
+fn look(alarm: &Arc<Alarm>, route: &Arc<Engine>, state_file: &Path) {
+    let asked = Asked {
+        state_file,
+        with_failed: false,
+        files: "",
+        upload_limit: None,
+    };
+    let now = Utc::now();
+    let report = route.ledger().step(|l| Report::new(l, &asked, now));
+    for report in report.into_iter().flat_map(|report| report.routes) {
+        alarm.look(&report, &route.telling(), now);
+    }
+}
+
+impl Drop for Watchman {
+    fn drop(&mut self) {
+        self.over.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.hands.rest(self.patience);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Note, Result};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
-use crate::service::Service;
+use crate::service::{Service, Watchman};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
@@ -43,7 +43,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
     mention_script(&ledger, args)?;
     let every = times.report;
-    let engine = Engine::new(config.clone(), times, ledger)?;
+    let engine = Engine::new(config.clone(), times.clone(), ledger)?;
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
         log::info!("{sentence}");
     }
@@ -59,6 +59,12 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
         "watching"
     };
     let reporter = Reporter::start(&engine, bottom.clone(), every, idle);
+    // A run that ends by itself says by its exit status how it went.
+    let watchman = if args.once {
+        None
+    } else {
+        Some(Watchman::start(&engine, &path, &times)?)
+    };
     let ended = if args.once {
         engine.run_once()
     } else {
@@ -70,6 +76,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             ledger_given: args.state_file.is_some(),
         })
     };
+    drop(watchman);
     drop(service);
     drop(reporter);
     let last = LastWords {

@@ -52,6 +52,8 @@ impl Outline {
         right(read.rules(now), m);
         right(read.connections(), m);
         right(read.ledger(), m);
+        right(read.ping_url(), m);
+        right(read.notify_command(), m);
         Outline {
             source,
             target,

@@ -190,7 +190,9 @@ impl Engine {
             self.try_imports_again()?;
         }
         let person = trouble.is_some_and(|e| e.reaction().needs_person);
-        if token && (person || self.entrance.ends().is_some()) {
+        // What a person is told of a sign-in that ends is over with the next one.
+        let warned = trouble.is_none() && self.heartbeat.part_is_told_of(DELIVER);
+        if token && (person || warned || self.entrance.ends().is_some()) {
             self.entrance.note_other_credentials();
             // Another route that shares it renews it too: a pause that was asked for is kept.
             return Ok(person || trouble.is_none());

@@ -114,6 +114,11 @@ impl Heartbeat {
         lock(&self.0).need_person.contains(&part)
     }
 
+    /// Is anything said of this part, be it that all goes on?
+    pub(super) fn part_is_told_of(&self, part: &'static str) -> bool {
+        lock(&self.0).said.iter().any(|said| said.part == part)
+    }
+
     /// How long the trouble has lasted, where that is to be said now; or had lasted, where it is over.
     /// `remind`: what lasts is said again after as long a time, within these bounds.
     fn note_trouble(
@@ -172,7 +177,11 @@ impl Engine {
             .copied()
             .filter(|p| ![CONFIG, IMPORT].contains(p));
         self.heartbeat.begin(work);
-        self.ledger.step(|l| l.run_begins(parts, Utc::now()))?;
+        self.ledger.step(|l| {
+            l.run_begins(parts, Utc::now())?;
+            // It was read a moment ago, without a mistake.
+            l.trouble(CONFIG, None, Utc::now()).map(drop)
+        })?;
         self.take_up_import_pause()
     }
 

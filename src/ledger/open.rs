@@ -44,6 +44,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/V5__import.sql"),
     ),
     ("V6__looks", include_str!("../../migrations/V6__looks.sql")),
+    ("V7__alarm", include_str!("../../migrations/V7__alarm.sql")),
 ];
 
 /// Name and text of each migration, in order.

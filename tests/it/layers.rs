@@ -82,8 +82,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    // A route knows nothing of the process that it runs in.
-    ("service", &["engine", "error"]),
     (
         "survey",
         &[
@@ -96,6 +94,18 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "error", "ledger", "message", "text"],
     ),
     ("status", &["error", "ledger", "message", "text"]),
+    // It judges nothing itself: what is healthy, and what is trouble, stands in the report.
+    (
+        "alarm",
+        &[
+            "config", "error", "http", "ledger", "message", "status", "text",
+        ],
+    ),
+    // A route knows nothing of the process that it runs in.
+    (
+        "service",
+        &["alarm", "config", "engine", "error", "message", "status"],
+    ),
     // It says sizes, counts and signs of life as `status` does.
     (
         "check",

@@ -335,6 +335,12 @@ pub(crate) fn quick() -> Intervals {
         batch: ms(60_000),
         heartbeat: ms(100),
         report: ms(300),
+        alarm: ms(100),
+        ping: ms(1_000),
+        ping_limit: ms(2_000),
+        lasting: ms(6_000),
+        notify: ms(2_000),
+        notify_again: (ms(1_000), ms(4_000)),
         farewell: ms(1_000),
         consent: ms(2_000),
     }

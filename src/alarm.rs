@@ -43,6 +43,8 @@ pub struct Alarm {
 
 #[derive(Default)]
 struct State {
+    /// The run was seen to go on: before that the ledger tells of the one before.
+    begun: bool,
     /// What the ledger remembers; none before the first look.
     desk: Option<Desk>,
     /// What the command is being run for.
@@ -72,6 +74,14 @@ impl Alarm {
     /// Looks at a report of this moment, and begins what there is to do.
     pub fn look(self: &Arc<Alarm>, report: &RouteReport, telling: &Telling, now: Time) {
         let seen = Seen::of(report);
+        let begun = {
+            let mut state = self.state();
+            state.begun |= report.running_since.is_some();
+            state.begun
+        };
+        if !begun {
+            return;
+        }
         self.ping_if_due(telling.ping_url.as_ref(), seen.is_proven());
         // The ledger says why where it matters, and the next look tries again.
         if let Err(e) = self.tell_if_due(&seen, report, telling.notify_command.as_ref(), now) {
@@ -139,7 +149,7 @@ impl Alarm {
 
     /// Runs the command to its end.
     fn run(&self, command: &NotifyCommand, document: &str) {
-        let end = command::run(command, document.as_bytes(), self.times.notify);
+        let end = command::run(command, document.as_bytes(), self.times.notify, &self.hands);
         let mut state = self.state();
         let Some(news) = state.telling.take() else {
             return;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::hands::Hands;
 use crate::config::NotifyCommand;
 use crate::error::{Error, Fault, Result, shown_within};
 
@@ -32,7 +33,12 @@ const HINT: &str =
 ///
 /// # Errors
 /// It cannot be run, ends with another status than 0, or not in time.
-pub(super) fn run(command: &NotifyCommand, input: &[u8], patience: Duration) -> Result<()> {
+pub(super) fn run(
+    command: &NotifyCommand,
+    input: &[u8],
+    patience: Duration,
+    hands: &Hands,
+) -> Result<()> {
     let name = format!("`notify_command`: `{command}`");
     let failed = |what: String| Error::new(Fault::Transient, format!("{name} {what}"));
     let not_run = |e: io::Error| match e.kind() {
@@ -47,7 +53,7 @@ pub(super) fn run(command: &NotifyCommand, input: &[u8], patience: Duration) -> 
         printed: Some(printed),
         heard: Vec::new(),
     };
-    let status = running.until(&mut child, Instant::now() + patience);
+    let status = running.until(&mut child, Instant::now() + patience, hands);
     let masks = command.masks();
     let heard = masks.apply(&shown_within(running.heard.trim_ascii(), SHOWN));
     let heard = if heard.is_empty() {
@@ -58,6 +64,7 @@ pub(super) fn run(command: &NotifyCommand, input: &[u8], patience: Duration) -> 
     match status.map_err(|e| failed(format!("cannot be waited for: {e}")))? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(failed(format!("ended with {status}{heard}")).hint(HINT)),
+        None if hands.are_to_rest() => Err(failed("was ended together with this program".into())),
         None => Err(failed(format!(
             "was ended: it had not done its work after {} s{heard}",
             patience.as_secs()
@@ -103,7 +110,12 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// How it ended; nothing where it was killed, with what it had started.
-    fn until(&mut self, child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    fn until(
+        &mut self,
+        child: &mut Child,
+        deadline: Instant,
+        hands: &Hands,
+    ) -> io::Result<Option<ExitStatus>> {
         loop {
             self.write();
             self.read();
@@ -111,7 +123,7 @@ impl Running<'_> {
                 self.read();
                 return Ok(Some(status));
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || hands.are_to_rest() {
                 break;
             }
             thread::sleep(GLANCE);

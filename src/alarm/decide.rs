@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::ledger::{Episode, Told, TroubleKind};
 use crate::message::{Time, time_text};
-use crate::status::{PartTrouble, RouteReport};
+use crate::status::{PartTrouble, RouteReport, State};
 
 /// The part that stands for the whole route: what no part of it tells of itself.
 const ROUTE: &str = "route";
@@ -71,7 +71,9 @@ impl Seen {
         let explained = troubles
             .iter()
             .any(|t| t.kind == TroubleKind::NeedsUser || MOVERS.contains(&t.part.as_str()));
-        if let Some(why) = report.unhealthy.as_ref().filter(|_| !explained) {
+        // One that begins or ends is not to be judged.
+        let goes_on = !matches!(report.state, State::Starting | State::NotRunning);
+        if let Some(why) = report.unhealthy.as_ref().filter(|_| goes_on && !explained) {
             troubles.push(Present {
                 part: ROUTE.into(),
                 kind: TroubleKind::Transient,

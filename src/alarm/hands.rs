@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +14,10 @@ use crate::http::Agents;
 /// Pings at a time, and besides as many commands: the ones never wait for the others.
 const AT_A_TIME: usize = 8;
 
+const SETTLING: Duration = Duration::from_secs(10);
+/// How long ending a command may take.
+const LAST: Duration = Duration::from_secs(2);
+
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads of a process that tell others how its routes are.
@@ -20,6 +25,7 @@ pub struct Hands {
     pings: Arc<Line>,
     commands: Arc<Line>,
     pub(super) agents: Agents,
+    over: AtomicBool,
 }
 
 impl Hands {
@@ -29,6 +35,7 @@ impl Hands {
             pings: Arc::default(),
             commands: Arc::default(),
             agents: Agents::new(limit),
+            over: AtomicBool::new(false),
         })
     }
 
@@ -40,16 +47,26 @@ impl Hands {
         Line::add(&self.commands, job);
     }
 
-    /// The process ends: what has not begun does not begin, and commands under way are given this time to end.
+    /// The process ends: what has not begun does not begin, and commands under way are given this time to end. Then they
+    /// are ended.
     pub fn rest(&self, patience: Duration) {
         for line in [&self.pings, &self.commands] {
             line.waiting().jobs.clear();
         }
-        let busy = |waiting: &mut Waiting| waiting.working > 0;
-        let _ = self
-            .commands
-            .ended
-            .wait_timeout_while(self.commands.waiting(), patience, busy);
+        self.commands.wait(patience);
+        self.over.store(true, Ordering::Relaxed);
+        self.commands.wait(LAST);
+    }
+
+    /// Until nothing is under way, or for some seconds.
+    pub fn settle(&self) {
+        self.pings.wait(SETTLING);
+        self.commands.wait(SETTLING);
+    }
+
+    /// Has everybody had the time that there was?
+    pub(super) fn are_to_rest(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 }
 
@@ -95,6 +112,14 @@ impl Line {
         }
     }
 
+    /// Until nothing of it is under way, but no longer than this.
+    fn wait(&self, patience: Duration) {
+        let busy = |waiting: &mut Waiting| waiting.working > 0;
+        let _ = self
+            .ended
+            .wait_timeout_while(self.waiting(), patience, busy);
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +127,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc::channel;
 
     use super::*;

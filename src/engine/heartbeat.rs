@@ -114,11 +114,6 @@ impl Heartbeat {
         lock(&self.0).need_person.contains(&part)
     }
 
-    /// Is anything said of this part, be it that all goes on?
-    pub(super) fn part_is_told_of(&self, part: &'static str) -> bool {
-        lock(&self.0).said.iter().any(|said| said.part == part)
-    }
-
     /// How long the trouble has lasted, where that is to be said now; or had lasted, where it is over.
     /// `remind`: what lasts is said again after as long a time, within these bounds.
     fn note_trouble(
@@ -290,11 +285,13 @@ impl Engine {
             .or_else(|| self.blame(true).trouble())
             .or_else(|| self.known_target.notice())
             .or_else(|| self.entrance.ends())
-            .or_else(|| {
-                let (setup, now) = (self.setup(), Utc::now());
-                let target = setup.target.ends_soon(now);
-                target.or_else(|| setup.source.ends_soon(now))
-            })
+            .or_else(|| self.sign_in_ends_soon())
+    }
+
+    pub(super) fn sign_in_ends_soon(&self) -> Option<Error> {
+        let (setup, now) = (self.setup(), Utc::now());
+        let target = setup.target.ends_soon(now);
+        target.or_else(|| setup.source.ends_soon(now))
     }
 
     /// What holds up a message, and perhaps more, and is no fault of a server or an account.

@@ -22,6 +22,7 @@ mod retry;
 mod secrets;
 mod so_far;
 mod status;
+mod telling;
 mod text_files;
 mod token;
 mod typed;

@@ -81,3 +81,15 @@ fn one_that_leaves_a_program_behind_is_not_waited_for() {
     let _ = std::process::Command::new("kill").arg(pid.trim()).status();
     run.end();
 }
+
+#[test]
+fn one_that_does_not_end_when_the_program_ends_is_ended_with_it() {
+    let (env, run) = telling("echo $$ > pid; exec sleep 600");
+    let pid = env.dir.path().join("pid");
+    eventually("it is run", || {
+        fs::read_to_string(&pid).is_ok_and(|p| p.ends_with('\n'))
+    });
+    let pid = fs::read_to_string(&pid).unwrap();
+    assert_eq!(run.end().0, Some(0));
+    assert!(!is_running(&pid));
+}

@@ -42,7 +42,7 @@ fn each_kind_is_said_once_and_so_is_that_it_answers_again() {
             "it sends us elsewhere (HTTP 302)",
         ),
         (Answer::Hangs, "no answer in time"),
-        (Answer::EndlessHead, "response header is too big"),
+        (Answer::EndlessHead, "could not be told"),
         (Answer::Echoes, "HTTP 404: \"no such monitor"),
         (Answer::Gibberish, "could not be told"),
     ];

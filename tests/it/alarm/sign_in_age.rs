@@ -73,3 +73,23 @@ fn it_is_told_on_the_fifth_day_and_over_with_the_next_sign_in() {
     eventually_told(&env, &["trouble needs_user", "over needs_user"]);
     run.end();
 }
+
+/// It ends when it was said to: that is no end of the trouble.
+#[test]
+fn the_end_itself_is_seen_at_once_and_no_end_of_the_trouble() {
+    let mut env = TestEnv::new();
+    env.set("target_pass", Value::Null);
+    watched(&mut env);
+    let mut file = token(&env, 7);
+    let ends = Utc::now() - TimeDelta::days(7) + TimeDelta::seconds(8);
+    file["consented_at"] = json!(ends.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string());
+    env.write_token(&file);
+    let run = Told::by(&env, &[]);
+    eventually_told(&env, &["trouble needs_user"]);
+    env.target.revoke(env.target.refresh_token());
+    eventually_told(&env, &["trouble needs_user", "trouble needs_user"]);
+    let told = told(env.dir.path());
+    assert_ne!(told[0]["message"], told[1]["message"]);
+    assert_eq!(told[0]["since"], told[1]["since"]);
+    run.end();
+}

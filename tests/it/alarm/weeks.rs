@@ -15,11 +15,13 @@ use serde_json::json;
 
 use super::{events, script, told};
 use crate::testkit::eventually;
+use crate::testkit::monitor::Monitor;
 
 const PARTS: [&str; 4] = ["watch", "deliver", "config", "import"];
 
 struct World {
     dir: tempfile::TempDir,
+    monitor: Monitor,
     _lock: Arc<ledger::Lock>,
     ledger: Arc<Shared>,
     hands: Arc<Hands>,
@@ -37,7 +39,9 @@ impl World {
     fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         script(dir.path(), "tell.sh", "exec cat >> told.json");
+        let monitor = Monitor::start();
         let config = json!({
+            "ping_url": monitor.url("/ping"),
             "source_server": "imap.example.org", "source_user": "a", "source_pass": "p",
             "target_user": "you@gmail.com", "target_pass": "p", "notify_command": ["./tell.sh"],
         });
@@ -50,11 +54,15 @@ impl World {
         let now = Utc::now();
         let route = Route::new("a", "imap.example.org", "you@gmail.com", "imap.gmail.com");
         ledger.belong_to(&route, now).unwrap();
-        let times = Intervals::default();
+        let times = Intervals {
+            ping: Duration::from_millis(1),
+            ..Intervals::default()
+        };
         let hands = Hands::new(Duration::from_secs(5));
         let ledger = Arc::new(Shared::new(ledger));
         let world = World {
             dir,
+            monitor,
             _lock: lock,
             alarm: Alarm::new(&hands, Arc::clone(&ledger), &times, ""),
             ledger,
@@ -239,4 +247,46 @@ fn a_limit_of_the_configuration_is_no_trouble_and_one_of_gmails_is_told_when_it_
     world.trouble("deliver", None);
     world.pass(TimeDelta::minutes(1), TimeDelta::minutes(1));
     world.heard(&["trouble throttled", "over throttled"]);
+}
+
+/// A look after which the ping that it began, if it did, has come.
+fn pinged(world: &mut World) -> bool {
+    let before = world.monitor.pings();
+    world.pass(TimeDelta::seconds(30), TimeDelta::seconds(30));
+    world.hands.settle();
+    world.monitor.pings() > before
+}
+
+#[test]
+fn pings_stop_with_what_is_healthy_and_go_on_with_it() {
+    let mut world = World::new();
+    world.looks = false;
+    // Nothing is wrong, but nothing was looked at yet.
+    assert!(!pinged(&mut world));
+    world.looks = true;
+    assert!(pinged(&mut world) && pinged(&mut world));
+    for _ in 0..2 {
+        // The source is not looked at for longer than it was announced.
+        world.looks = false;
+        world.pass(TimeDelta::minutes(3), TimeDelta::minutes(3));
+        world.hands.settle();
+        assert!(!pinged(&mut world));
+        world.hours(24);
+        assert!(!pinged(&mut world));
+        world.looks = true;
+        assert!(pinged(&mut world));
+        // A part of it hangs.
+        world.stuck = vec!["deliver"];
+        world.pass(TimeDelta::minutes(2), TimeDelta::minutes(2));
+        world.hands.settle();
+        assert!(!pinged(&mut world));
+        world.stuck.clear();
+        assert!(pinged(&mut world));
+    }
+    // One that is started again and again looks well to nobody.
+    world.looks = false;
+    for _ in 0..5 {
+        world.restart();
+        assert!(!pinged(&mut world));
+    }
 }

@@ -25,6 +25,7 @@ mod room;
 mod sample;
 mod servers;
 mod target;
+mod telling;
 mod token;
 
 /// How long a server, a name server or the token endpoint may take for one answer: a check of something that
@@ -192,6 +193,7 @@ pub fn check(path: &Path, times: &Intervals, tell: &mut dyn FnMut(Finding)) {
     configuration(path, &draft).into_iter().for_each(&mut *tell);
     places(&mut draft).into_iter().for_each(&mut *tell);
     files::permissions(&draft).into_iter().for_each(&mut *tell);
+    telling::findings(&draft).into_iter().for_each(&mut *tell);
     let (ledger, before) = ledger::findings(&draft, route(&draft).as_ref());
     ledger.into_iter().for_each(&mut *tell);
     thread::scope(|scope| {

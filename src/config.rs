@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 use serde_json::{Map, Value};
@@ -25,6 +26,7 @@ mod key;
 mod mask;
 mod outline;
 mod place;
+mod telling;
 mod value;
 
 pub use address::Address;
@@ -37,6 +39,7 @@ pub use key::{Key, Secret};
 pub use mask::Masks;
 pub use outline::Outline;
 pub use place::{Accounts, DEFAULT_LEDGER, LedgerPlace, ledger_place};
+pub use telling::{NotifyCommand, PingUrl, Telling};
 pub use value::bytes;
 
 use endpoint::GMAIL;
@@ -85,6 +88,8 @@ pub struct Config {
     /// A message that failed is told of by a mail in the target's INBOX.
     pub notices: bool,
     pub ledger: LedgerPlace,
+    /// Who is told when something is wrong.
+    pub telling: Arc<Telling>,
     /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
 }
@@ -119,6 +124,8 @@ const KEYS: &[&str] = &[
     "upload_limit_per_day",
     "notices",
     "state_file",
+    "ping_url",
+    "notify_command",
 ];
 
 /// Is this what a key of a configuration is called?
@@ -202,6 +209,7 @@ impl Reader<'_> {
             upload_limit_per_day: self.upload_limit()?,
             notices: self.notices()?,
             ledger: self.ledger()?,
+            telling: self.telling()?,
             moved: self.moved(""),
         })
     }

@@ -120,7 +120,7 @@ pub enum Ended {
 pub struct Engine {
     setup: RwLock<Arc<Setup>>,
     times: Intervals,
-    ledger: Shared,
+    ledger: Arc<Shared>,
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
     events: Events,
@@ -178,7 +178,7 @@ impl Engine {
             unresolved: Unresolved::default(),
             notices: Notices::default(),
             times,
-            ledger: Shared::new(ledger),
+            ledger: Arc::new(Shared::new(ledger)),
             events: Events::new(),
             listener: OnceLock::new(),
             discovery: Mutex::default(),

@@ -2,6 +2,7 @@
 //! carries them there. Not for what is said (`oauth`, `target`).
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -41,6 +42,34 @@ pub fn agent(limits: Limits, authorities: RootCerts, by_proxy: bool) -> Agent {
         config = config.proxy(None);
     }
     config.build().into()
+}
+
+/// Clients for many places, each made when it is first needed: one for this machine, and one for all others, which goes
+/// through the proxy of the environment.
+pub struct Agents {
+    limit: Duration,
+    here: OnceLock<Agent>,
+    elsewhere: OnceLock<Agent>,
+}
+
+impl Agents {
+    /// `limit`: for all of an exchange.
+    pub fn new(limit: Duration) -> Agents {
+        Agents {
+            limit,
+            here: OnceLock::new(),
+            elsewhere: OnceLock::new(),
+        }
+    }
+
+    pub fn get(&self, local: bool) -> &Agent {
+        let limits = Limits {
+            whole: Some(self.limit),
+            ..Limits::default()
+        };
+        let place = if local { &self.here } else { &self.elsewhere };
+        place.get_or_init(|| agent(limits, RootCerts::WebPki, !local))
+    }
 }
 
 /// May mail and secrets be sent there? Over https, or by http within this machine.

@@ -28,6 +28,7 @@
 //! overlap    does the target hold already what waits
 //! pace       how far an import has come
 //! heartbeat  signs of life, and trouble
+//! alarm      what a person was told of
 //! report     counts, failures, what is put off
 //! notices    the mails that tell of failures
 //! inspect    a look that changes nothing
@@ -78,6 +79,8 @@ mod pace;
 
 mod heartbeat;
 
+mod alarm;
+
 mod report;
 
 mod notices;
@@ -86,6 +89,7 @@ mod inspect;
 
 mod choose;
 
+pub use alarm::{Episode, Told};
 pub use budget::Room;
 pub use choose::{Chosen, choose};
 pub use claim::{Claim, Claimed};

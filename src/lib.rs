@@ -88,6 +88,7 @@
 //! survey     which mailboxes the source has, and what becomes of each
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
+//! alarm      whom a run tells that all is well, and that it is not
 //! check      each setting tried for real, nothing changed
 //! service    the process around its routes: which there are, signals, and what the system is told
 //! logging    where the log goes
@@ -137,6 +138,8 @@ pub mod survey;
 pub mod import_state;
 
 pub mod status;
+
+pub mod alarm;
 
 pub mod check;
 

@@ -19,12 +19,14 @@ mod launch;
 mod registry;
 mod roster;
 mod routes;
+mod watchman;
 
 pub use find::configurations;
 pub use launch::{Begin, Begun};
 pub use registry::{Pair, Registry};
 pub use roster::{Entry, Roster};
 pub use routes::Routes;
+pub use watchman::Watchman;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

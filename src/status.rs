@@ -86,6 +86,9 @@ pub struct RouteReport {
     pub failed_messages: Option<Vec<FailedMessage>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub put_off_messages: Option<Vec<PutOffMessage>>,
+    /// The parts that have shown in this run whether anything troubles them.
+    #[serde(skip)]
+    pub shown: Vec<String>,
     #[serde(skip)]
     life: Life,
     #[serde(skip)]
@@ -103,6 +106,9 @@ pub struct Trouble {
     pub message: Foreign,
     pub hint: Option<Foreign>,
     pub since: Moment,
+    /// It is nothing but a limit that the configuration itself sets.
+    #[serde(skip)]
+    pub own_limit: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -226,6 +232,7 @@ impl RouteReport {
             failures: reasons.commonest.into_iter().map(Failure::of).collect(),
             failed_messages: failed.map(|rows| rows.into_iter().map(FailedMessage::of).collect()),
             put_off_messages: put_off.map(|rows| rows.into_iter().map(PutOffMessage::of).collect()),
+            shown: health::shown(&s),
             life: Life::of(&s.parts, headline, held, now),
             asked: Moment(now),
             files: Foreign(asked.files.into()),
@@ -260,6 +267,7 @@ impl PartTrouble {
                 message: Foreign(trouble.message),
                 hint: trouble.hint.map(Foreign),
                 since: Moment(trouble.since),
+                own_limit: trouble.own_limit,
             },
             part: Foreign(part.name.clone()),
         })

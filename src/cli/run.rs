@@ -17,7 +17,7 @@ use crate::error::{Error, Result, shown};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
-use crate::service::{self, Begun, Pair, Registry, Routes, Service};
+use crate::service::{self, Begun, Pair, Registry, Roster, Routes, Service, Watchman};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
@@ -53,7 +53,7 @@ fn run_one(args: &RunArgs, file: &Path, times: Intervals) -> Result<u8> {
     let ledger = Ledger::open_or_create(&path, true)?.locked_by(lock);
     mention_script(&ledger, args, file)?;
     let every = times.report;
-    let engine = Engine::new(config.clone(), times, ledger)?;
+    let engine = Engine::new(config.clone(), times.clone(), ledger)?;
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
         log::info!("{sentence}");
     }
@@ -64,11 +64,18 @@ fn run_one(args: &RunArgs, file: &Path, times: Intervals) -> Result<u8> {
     };
     let service = Service::hold(&engine, reload)?;
     let reporter = Reporter::start(&engine, bottom.clone(), every, idle_word(args));
+    // A run that ends by itself says by its exit status how it went.
+    let watchman = if args.once {
+        None
+    } else {
+        Some(Watchman::start(Roster::of_one(&engine, file), &times)?)
+    };
     let ended = if args.once {
         engine.run_once()
     } else {
         engine.run_for_good(&watch(args, file, config_of))
     };
+    drop(watchman);
     drop(service);
     drop(reporter);
     let last = LastWords {
@@ -149,8 +156,14 @@ fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> 
     });
     let routes = Routes::new(places.to_vec(), args.once, &times, begin);
     let roster = routes.roster();
-    let reporter = Reporter::of_all(roster, times.report, idle_word(args));
+    let reporter = Reporter::of_all(roster.clone(), times.report, idle_word(args));
+    let watchman = if args.once {
+        None
+    } else {
+        Some(Watchman::start(roster, &times)?)
+    };
     let ends = routes.run(reload)?;
+    drop(watchman);
     drop(reporter);
     let mut all = Ends::default();
     for (_, end) in ends {

@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Address, Endpoint, Key, LedgerPlace, Reader, Rules, Since, read_object};
+use super::{
+    Address, Endpoint, Key, LedgerPlace, NotifyCommand, PingUrl, Reader, Rules, Since, read_object,
+};
 use crate::error::{Error, Note, Result};
 use crate::message::Time;
 
@@ -21,6 +23,8 @@ pub struct Draft {
     pub since: Option<Since>,
     pub rules: Option<Rules>,
     pub ledger: Option<LedgerPlace>,
+    pub ping_url: Option<PingUrl>,
+    pub notify_command: Option<NotifyCommand>,
     /// Files that were found only where earlier versions looked for them.
     pub moved: Vec<Note>,
     /// The files that hold secrets: those that it names, and the configuration itself where a secret is in it.
@@ -49,6 +53,8 @@ impl Draft {
             since: right(read.since(now), m),
             rules: right(read.rules(now), m),
             ledger: right(read.ledger(), m),
+            ping_url: right(read.ping_url(), m).flatten(),
+            notify_command: right(read.notify_command(), m).flatten(),
             moved: read.moved(""),
             secret_files: secret_files(&read),
             mistakes: Vec::new(),
@@ -68,7 +74,9 @@ pub(super) fn right<T>(part: Result<T>, mistakes: &mut Vec<Error>) -> Option<T> 
 fn secret_files(read: &Reader<'_>) -> Vec<PathBuf> {
     let has = |key: &&str| read.map.contains_key(*key);
     let mut files = Vec::new();
-    if ["source_pass", "target_pass"].iter().any(has) {
+    // Whoever reads the last two can say that all is well, or learns what the command signs in with.
+    let keys = ["source_pass", "target_pass", "ping_url", "notify_command"];
+    if keys.iter().any(has) {
         files.push(read.path.to_path_buf());
     }
     for key in [

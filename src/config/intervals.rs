@@ -72,6 +72,18 @@ pub struct Intervals {
     /// Until a route that could not begin, or ended as it should not, is tried again: the first wait, doubling up to the
     /// second figure.
     pub route_rest: (Duration, Duration),
+    /// Between two looks at whether a route is healthy and what a person is to be told.
+    pub alarm: Duration,
+    /// Between two calls of `ping_url`.
+    pub ping: Duration,
+    /// For all of such a call.
+    pub ping_limit: Duration,
+    /// How long a trouble that may pass by itself lasts before a person is told of it.
+    pub lasting: Duration,
+    /// How long `notify_command` may run.
+    pub notify: Duration,
+    /// Until it is run again where it failed: the first wait, doubling up to the second figure.
+    pub notify_again: (Duration, Duration),
     /// How long an APPEND under way may go on after a person has ended the program.
     pub farewell: Duration,
     /// How long a person may take to sign in with a browser.
@@ -112,6 +124,12 @@ impl Default for Intervals {
             report: s(60),
             configurations: s(10),
             route_rest: (s(30), s(600)),
+            alarm: s(30),
+            ping: s(300),
+            ping_limit: s(20),
+            lasting: s(1800),
+            notify: s(60),
+            notify_again: (s(60), s(3600)),
             farewell: s(5),
             consent: s(600),
         }

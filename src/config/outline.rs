@@ -53,6 +53,8 @@ impl Outline {
         right(read.connections(), m);
         right(read.notices(), m);
         right(read.ledger(), m);
+        right(read.ping_url(), m);
+        right(read.notify_command(), m);
         Outline {
             source,
             target,

@@ -138,6 +138,15 @@ fn real(folder: &Path) -> PathBuf {
     named.canonicalize().unwrap_or_else(|_| named.into())
 }
 
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    let named = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    std::path::absolute(named).unwrap_or_else(|_| named.into())
+}
+
 /// A file that we may not look at is not taken for absent.
 fn is_there(file: &Path) -> bool {
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
@@ -168,6 +177,11 @@ impl Reader<'_> {
         } else {
             named.into()
         })
+    }
+
+    /// The configuration's folder, wherever the process goes.
+    pub(super) fn folder(&self) -> PathBuf {
+        absolute(&Base::of(self.path).folder)
     }
 
     pub(super) fn ledger(&self) -> Result<LedgerPlace> {

@@ -103,6 +103,12 @@ impl Engine {
         let e = match pass {
             Ok(()) => {
                 (deliverer.troubles, deliverer.renumbered) = (0, false);
+                let ends = self.sign_in_ends_soon().is_some();
+                if std::mem::replace(&mut deliverer.warned, ends) && !ends {
+                    // There is a new one, or the end has come: the next pass shows whether we are let in.
+                    self.entrance.note_other_credentials();
+                    return Ok((Instant::now(), None));
+                }
                 self.record_trouble(DELIVER, None, None)?;
                 return Ok((self.next_work()?, None));
             }
@@ -198,7 +204,7 @@ impl Engine {
             self.try_imports_again()?;
         }
         let person = trouble.is_some_and(|e| e.reaction().needs_person);
-        if token && (person || self.entrance.ends().is_some()) {
+        if token && (person || deliverer.warned || self.entrance.ends().is_some()) {
             self.entrance.note_other_credentials();
             // Another route that shares it renews it too: a pause that was asked for is kept.
             return Ok(person || trouble.is_none());
@@ -375,6 +381,8 @@ struct Deliverer<'a> {
     troubles: u32,
     /// The source had new UIDs at the last pass, and was looked at again.
     renumbered: bool,
+    /// A person is told that the sign-in will end.
+    warned: bool,
     /// When a message last got anywhere.
     last_work: Instant,
 }
@@ -388,6 +396,7 @@ impl Deliverer<'_> {
             files: Files::new(config, setup),
             troubles: 0,
             renumbered: false,
+            warned: false,
             last_work: Instant::now(),
         }
     }

@@ -172,7 +172,11 @@ impl Engine {
             .copied()
             .filter(|p| ![CONFIG, IMPORT].contains(p));
         self.heartbeat.begin(work);
-        self.ledger.step(|l| l.run_begins(parts, Utc::now()))?;
+        self.ledger.step(|l| {
+            l.run_begins(parts, Utc::now())?;
+            // It was read a moment ago, without a mistake.
+            l.trouble(CONFIG, None, Utc::now()).map(drop)
+        })?;
         self.take_up_import_pause()
     }
 
@@ -281,11 +285,13 @@ impl Engine {
             .or_else(|| self.blame(true).trouble())
             .or_else(|| self.known_target.notice())
             .or_else(|| self.entrance.ends())
-            .or_else(|| {
-                let (setup, now) = (self.setup(), Utc::now());
-                let target = setup.target.ends_soon(now);
-                target.or_else(|| setup.source.ends_soon(now))
-            })
+            .or_else(|| self.sign_in_ends_soon())
+    }
+
+    pub(super) fn sign_in_ends_soon(&self) -> Option<Error> {
+        let (setup, now) = (self.setup(), Utc::now());
+        let target = setup.target.ends_soon(now);
+        target.or_else(|| setup.source.ends_soon(now))
     }
 
     /// What holds up a message, and perhaps more, and is no fault of a server or an account.

@@ -4,9 +4,10 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Engine;
-use crate::config::{Config, Intervals};
+use crate::config::{Config, Intervals, Telling};
 use crate::credentials::Credentials;
 use crate::folder::Folder;
+use crate::ledger::Shared;
 
 pub(super) struct Setup {
     pub(super) config: Config,
@@ -43,6 +44,16 @@ impl Setup {
 }
 
 impl Engine {
+    /// Who is told of trouble, as the configuration has it now.
+    pub fn telling(&self) -> Arc<Telling> {
+        Arc::clone(&self.setup().config.telling)
+    }
+
+    /// For those who look at a run, or keep there what they have to remember of it.
+    pub fn ledger(&self) -> Arc<Shared> {
+        Arc::clone(&self.ledger)
+    }
+
     pub(super) fn setup(&self) -> Arc<Setup> {
         Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }

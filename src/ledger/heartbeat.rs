@@ -19,6 +19,8 @@ pub struct Part {
     pub trouble: Option<Trouble>,
     /// Its last look at the source, where it looks.
     pub look: Option<Look>,
+    /// In this run it has said whether anything troubles it.
+    pub heard: bool,
 }
 
 /// A look at the source that went well.
@@ -36,6 +38,8 @@ pub struct Trouble {
     pub message: String,
     pub hint: Option<String>,
     pub since: Time,
+    /// It is nothing but a limit that the configuration itself sets.
+    pub own_limit: bool,
 }
 
 /// What it takes to end a trouble.
@@ -60,7 +64,7 @@ impl TroubleKind {
     }
 
     /// Of a fault, by its name in the ledger. Every other one is tried again.
-    fn of(fault: Option<&str>) -> TroubleKind {
+    pub(super) fn of(fault: Option<&str>) -> TroubleKind {
         let kinds = [TroubleKind::NeedsUser, TroubleKind::Throttled];
         let named = kinds.into_iter().find(|kind| fault == Some(kind.name()));
         named.unwrap_or(TroubleKind::Transient)
@@ -117,16 +121,20 @@ impl Ledger {
         self.write(|t| {
             let changed = match trouble {
                 None => t.execute(
-                    "UPDATE heartbeat SET kind = NULL, trouble = NULL, hint = NULL, since = NULL
+                    "UPDATE heartbeat SET kind = NULL, trouble = NULL, hint = NULL, since = NULL, own_limit = 0
                       WHERE part = ?1 AND trouble IS NOT NULL",
                     [part],
                 )?,
                 Some(e) => t.execute(
-                    "UPDATE heartbeat SET since = ?5, kind = ?2, trouble = ?3, hint = ?4
+                    "UPDATE heartbeat SET since = ?5, kind = ?2, trouble = ?3, hint = ?4, own_limit = ?6
                       WHERE part = ?1 AND NOT (kind IS ?2 AND trouble IS ?3)",
-                    params![part, known_kind(e.fault), e.message, e.hint, time_text(now)],
+                    params![part, known_kind(e.fault), e.message, e.hint, time_text(now), e.own_limit],
                 )?,
             };
+            t.execute(
+                "UPDATE heartbeat SET heard_at = ?2 WHERE part = ?1 AND heard_at IS NULL",
+                params![part, time_text(now)],
+            )?;
             Ok(changed > 0)
         })
     }
@@ -145,7 +153,7 @@ impl Ledger {
 
 pub(super) fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
     db.prepare_cached(
-        "SELECT part, started_at, beat_at, ended_at, kind, trouble, hint, since, looked_at, look_due_at
+        "SELECT part, started_at, beat_at, ended_at, kind, trouble, hint, since, looked_at, look_due_at, heard_at, own_limit
            FROM heartbeat
           ORDER BY trouble IS NULL, kind = 'needs_user' DESC, kind = 'throttled' DESC, since, part",
     )?
@@ -157,6 +165,7 @@ pub(super) fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
                 message,
                 hint: r.get("hint")?,
                 since: time(r, "since")?,
+                own_limit: r.get("own_limit")?,
             }),
             None => None,
         };
@@ -167,6 +176,7 @@ pub(super) fn parts(db: &Connection) -> rusqlite::Result<Vec<Part>> {
             ended_at: time_or_null(r, "ended_at")?,
             trouble,
             look: look(r)?,
+            heard: time_or_null(r, "heard_at")?.is_some(),
         })
     })?
     .collect()

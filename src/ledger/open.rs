@@ -48,6 +48,7 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
         "V7__notices",
         include_str!("../../migrations/V7__notices.sql"),
     ),
+    ("V8__alarm", include_str!("../../migrations/V8__alarm.sql")),
 ];
 
 /// Name and text of each migration, in order.

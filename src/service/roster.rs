@@ -1,7 +1,7 @@
 //! The routes of this process as others may look at them, while they come and go: who tells of them all asks here. Not for
 //! making them run (`routes`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::Engine;
@@ -12,7 +12,7 @@ use crate::error::Error;
 pub struct Entry {
     /// Of its configuration.
     pub file: PathBuf,
-    /// As the log calls it.
+    /// As the log calls it; empty where there is no other.
     pub name: Arc<str>,
     /// While its run goes on.
     pub engine: Option<Arc<Engine>>,
@@ -25,6 +25,18 @@ pub struct Entry {
 pub struct Roster(Arc<Mutex<Vec<Entry>>>);
 
 impl Roster {
+    /// The one route of a process that has no other.
+    pub fn of_one(engine: &Arc<Engine>, file: &Path) -> Roster {
+        let roster = Roster::default();
+        roster.replace(vec![Entry {
+            file: file.to_path_buf(),
+            name: "".into(),
+            engine: Some(Arc::clone(engine)),
+            refused: None,
+        }]);
+        roster
+    }
+
     pub fn entries(&self) -> Vec<Entry> {
         self.0
             .lock()

@@ -5,10 +5,12 @@
 use chrono::TimeDelta;
 
 use super::life::{self, hangs};
-use crate::ledger::{Summary, TroubleKind};
+use crate::ledger::{Part, Summary, TroubleKind};
 use crate::message::Time;
 use crate::text::span;
 
+/// The part of a run that delivers, as the ledger names it.
+const DELIVER: &str = "deliver";
 /// So much later than announced may a look at the source come: servers take their time.
 const LOOK_SLACK: TimeDelta = TimeDelta::minutes(2);
 /// The first look of a run may take this long: a mailbox is listed whole for it.
@@ -57,6 +59,17 @@ pub(super) fn unhealthy(s: &Summary, held: Option<bool>, now: Time) -> Option<St
         ));
     }
     None
+}
+
+/// The parts that have shown in this run whether anything troubles them: until then, that nothing does is no news. The first
+/// pass of the deliverer may take days; what it delivers shows it too.
+pub(super) fn shown(s: &Summary) -> Vec<String> {
+    let delivers = |part: &Part| {
+        let at = s.last_progress_at.filter(|at| *at >= part.started_at);
+        part.name == DELIVER && at.is_some()
+    };
+    let parts = s.parts.iter().filter(|part| part.heard || delivers(part));
+    parts.map(|part| part.name.clone()).collect()
 }
 
 fn ago(then: Time, now: Time) -> String {

@@ -96,6 +96,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "error", "ledger", "message", "text"],
     ),
     ("status", &["error", "ledger", "message", "text"]),
+    // It judges nothing itself: what is healthy, and what is trouble, stands in the report.
+    (
+        "alarm",
+        &[
+            "config", "error", "http", "ledger", "message", "status", "text",
+        ],
+    ),
     // It says sizes, counts and signs of life as `status` does.
     (
         "check",
@@ -105,7 +112,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // A route knows nothing of the process that it runs in.
-    ("service", &["config", "engine", "error", "text", "threads"]),
+    (
+        "service",
+        &[
+            "alarm", "config", "engine", "error", "ledger", "status", "text", "threads",
+        ],
+    ),
     // A size is written the same way in the configuration and in `--log-max-size`.
     (
         "logging",

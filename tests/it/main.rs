@@ -8,6 +8,7 @@
 // A test that cannot go on has nothing better to do than panic, and what it found out is worth a look.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
+mod alarm;
 mod api;
 mod auth;
 mod by_import;

@@ -6,6 +6,7 @@ mod architecture;
 mod claims;
 mod commands;
 mod links;
+mod recipes;
 mod tables;
 
 use std::fs;

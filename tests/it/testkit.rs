@@ -14,6 +14,7 @@ pub(crate) mod imap;
 mod introspection;
 pub(crate) mod labels;
 pub(crate) mod maildir;
+pub(crate) mod monitor;
 pub(crate) mod mounts;
 pub(crate) mod proxy;
 mod rawlog;

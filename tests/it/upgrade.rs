@@ -11,8 +11,8 @@ use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::folder::{Delivery, Destination, FolderId, Spot};
 use imap_to_gmail::ledger::{
-    self, Change, Claim, Failure, IndexId, Inherited, Intent, Ledger, Mapped, Mark, Place,
-    Progress, Proof, Route, Verdict,
+    self, Change, Claim, Episode, Failure, IndexId, Inherited, Intent, Ledger, Mapped, Mark, Place,
+    Progress, Proof, Route, Told, TroubleKind, Verdict,
 };
 use imap_to_gmail::message::{
     CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
@@ -46,6 +46,14 @@ fn make(path: &Path) {
     l.run_begins(&["watch", "deliver"], now).unwrap();
     let trouble = Error::new(Fault::NeedsUser, "it's your turn").hint("sign in");
     l.trouble("deliver", Some(&trouble), now).unwrap();
+    let mut episode = Episode::new("deliver", now);
+    episode.told.push(Told {
+        kind: TroubleKind::NeedsUser,
+        message: "it's your turn".into(),
+        hint: Some("sign in".into()),
+        told_at: Some(now),
+    });
+    l.keep_episode(&episode).unwrap();
     l.first_look(FolderId(1), UidValidity(1), 20, "all", now)
         .unwrap();
     let mailbox = l.present_mailbox(FolderId(1)).unwrap();

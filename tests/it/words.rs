@@ -25,6 +25,7 @@ mod so_far;
 mod status;
 mod status_hostile;
 mod status_trouble;
+mod telling;
 mod text_files;
 mod token;
 mod typed;

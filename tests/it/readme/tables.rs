@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use chrono::Utc;
 use imap_to_gmail::cli;
-use imap_to_gmail::config::{self, Address, Config, Since, Tls};
+use imap_to_gmail::config::{self, Address, Config, Since, Telling, Tls};
 use serde_json::{Value, json};
 
 use super::{document, documents, quoted, root, route, servers, table};
@@ -93,6 +93,10 @@ fn default_of(key: &str) -> Option<Value> {
         }
         "label" => {
             assert!(c.rules.is_default());
+            None
+        }
+        "ping_url" | "notify_command" => {
+            assert!(*c.telling == Telling::default());
             None
         }
         "connections" => Some(json!(c.connections)),

@@ -345,6 +345,12 @@ pub(crate) fn quick() -> Intervals {
         report: ms(300),
         configurations: ms(200),
         route_rest: (ms(200), ms(1_000)),
+        alarm: ms(100),
+        ping: ms(1_000),
+        ping_limit: ms(2_000),
+        lasting: ms(6_000),
+        notify: ms(2_000),
+        notify_again: (ms(1_000), ms(4_000)),
         farewell: ms(1_000),
         consent: ms(2_000),
     }

@@ -29,6 +29,16 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     let trouble = Error::new(Fault::NeedsUser, "x");
     l.trouble("watch", Some(&trouble), now).unwrap();
     l.trouble("watch", None, now).unwrap();
+    let mut episode = Episode::new("watch", now);
+    episode.told.push(Told {
+        kind: TroubleKind::NeedsUser,
+        message: "x".into(),
+        hint: None,
+        told_at: Some(now),
+    });
+    l.keep_episode(&episode).unwrap();
+    assert_eq!(l.episodes().unwrap(), [episode]);
+    l.forget_episode("watch").unwrap();
     l.is_untouched().unwrap();
     l.has_delivered_nothing().unwrap();
     l.delivered_nameless().unwrap();

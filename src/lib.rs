@@ -81,10 +81,11 @@
 //! source     the mailbox we read
 //! target     the account we fill: what it is like, the roads into it, what it holds
 //! engine     watch, deliver, recognise, settle, and the supervisor of a route
-//! service    the process around a route: signals, and what the system is told
 //! survey     which mailboxes the source has, and what becomes of each
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
+//! service    the process around a route: signals, and what the system is told
+//! page       what a browser, a monitor and Prometheus are shown of the routes
 //! check      each setting tried for real, nothing changed
 //! logging    where the log goes
 //! cli        the command line, what is printed, exit statuses
@@ -126,13 +127,15 @@ pub mod target;
 
 pub mod engine;
 
-pub mod service;
-
 pub mod survey;
 
 pub mod import_state;
 
 pub mod status;
+
+pub mod service;
+
+pub mod page;
 
 pub mod check;
 

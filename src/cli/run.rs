@@ -1,5 +1,6 @@
 //! `run`: the engine set in motion within a service, and how it ended.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use super::args::RunArgs;
 use super::dry_run::dry_run;
 use super::progress::{self, Reporter};
 use super::say_aside;
-use crate::config::{Config, Intervals};
+use crate::config::{Config, Intervals, Key};
 use crate::engine::{Ended, Engine, Watch, changed_at};
 use crate::error::{Note, Result};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
+use crate::page;
 use crate::service::Service;
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
@@ -44,6 +46,11 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
     mention_script(&ledger, args)?;
     let every = times.report;
     let engine = Engine::new(config.clone(), times, ledger)?;
+    let page = args
+        .http
+        .as_ref()
+        .map(|place| page::serve(place, shown(&engine, &path, args)));
+    let page = page.transpose()?;
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
         log::info!("{sentence}");
     }
@@ -70,6 +77,7 @@ pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
             ledger_given: args.state_file.is_some(),
         })
     };
+    drop(page);
     drop(service);
     drop(reporter);
     let last = LastWords {
@@ -88,6 +96,39 @@ fn chosen_ledger(args: &RunArgs, config: &Config) -> Result<Chosen> {
         None => ledger::choose(&config.ledger.path, &config.ledger.older, || {
             Ok(route(config))
         }),
+    }
+}
+
+/// The one route of this run, for its page.
+fn shown(
+    engine: &Arc<Engine>,
+    ledger: &Path,
+    args: &RunArgs,
+) -> impl Fn() -> Vec<page::Route> + Send + Sync + use<> {
+    let (engine, state_file) = (Arc::clone(engine), ledger.to_path_buf());
+    let files = format!(" {}", ledger_option(args));
+    move || {
+        let (source, target, upload_limit, token_file) = engine.with_config(|config| {
+            let token_file = match &config.target_key {
+                Key::TokenFile(file) => Some(file.clone()),
+                Key::Password(_) => None,
+            };
+            (
+                config.source_user.clone(),
+                config.target_user.clone(),
+                config.upload_limit_per_day,
+                token_file,
+            )
+        });
+        vec![page::Route {
+            name: format!("{target} from {source}"),
+            ledger: Ok(page::Watched {
+                state_file: state_file.clone(),
+                upload_limit,
+                token_file,
+                files: files.clone(),
+            }),
+        }]
     }
 }
 

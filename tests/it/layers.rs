@@ -82,8 +82,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "wire",
         ],
     ),
-    // A route knows nothing of the process that it runs in.
-    ("service", &["engine", "error"]),
     (
         "survey",
         &[
@@ -96,6 +94,15 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "error", "ledger", "message", "text"],
     ),
     ("status", &["error", "ledger", "message", "text"]),
+    // A route knows nothing of the process that it runs in.
+    ("service", &["engine", "error"]),
+    // The token file says when a person last signed in.
+    (
+        "page",
+        &[
+            "error", "http", "ledger", "message", "oauth", "status", "text",
+        ],
+    ),
     // It says sizes, counts and signs of life as `status` does.
     (
         "check",
@@ -118,6 +125,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "logging",
             "message",
             "oauth",
+            "page",
             "service",
             // `auth` proves a token by signing in with it.
             "session",

@@ -20,7 +20,7 @@ pub(super) const REFRESH: &str = "Refresh: 30\r\n";
 const STYLE: &str = include_str!("../../templates/page.css");
 /// More routes than this are rows of a table ...
 const CARDS_MAX: usize = 8;
-/// ... and of those that are not healthy, so many are shown in full before it.
+/// ... and of those that are not healthy, so many are told of before it.
 const ILL_MAX: usize = 20;
 
 /// What a browser may do with the page: show it with its own style, and nothing else.
@@ -71,20 +71,25 @@ struct Card {
     name: String,
     tone: &'static str,
     word: &'static str,
-    /// What keeps it from being healthy.
-    why: Option<String>,
-    /// What to do about that.
-    hint: Option<String>,
+    /// The page of its own, where this is not it.
+    address: Option<String>,
     troubles: Vec<Trouble>,
     /// The figures are so old.
     stale: Option<Ago>,
     figures: Option<Figures>,
 }
 
+/// What keeps it from being healthy, or what else troubles it, and what to do about that.
 struct Trouble {
     message: String,
-    hint: Option<String>,
-    since: Ago,
+    hint: Option<Vec<Piece>>,
+    since: Option<Ago>,
+}
+
+/// A piece of a sentence; or a command or a file's name in it, to be copied.
+struct Piece {
+    text: String,
+    is_code: bool,
 }
 
 struct Figures {
@@ -136,13 +141,18 @@ impl Html {
     pub(super) fn of_all(all: &[Standing], still: bool) -> Html {
         let headline = headline(all);
         let compact = all.len() > CARDS_MAX;
-        let in_full = all
+        let with_card = all
             .iter()
             .filter(|one| !compact || one.verdict >= Verdict::Ill);
-        let more = in_full.clone().count().saturating_sub(ILL_MAX);
+        let more = with_card.clone().count().saturating_sub(ILL_MAX);
+        let cards = with_card.take(ILL_MAX).enumerate();
         let page = Page {
+            title: match all {
+                [one] => title(one),
+                _ => headline.clone(),
+            },
             chart: (all.len() > 1).then(|| of_all(all)),
-            cards: in_full.take(ILL_MAX).enumerate().map(card).collect(),
+            cards: cards.map(|(n, one)| card(n, one, compact)).collect(),
             more: (more > 0).then(|| counted(more as u64, "more route")),
             rows: if compact {
                 all.iter().map(row).collect()
@@ -155,12 +165,12 @@ impl Html {
     }
 
     pub(super) fn of_one(one: &Standing, still: bool) -> Html {
-        let headline = format!("{}: {}", one.name, one.word());
         let path = format!("{}&", address(&one.name));
         let page = Page {
+            title: title(one),
             back: true,
-            cards: vec![card((0, one))],
-            ..Page::new(headline, one.verdict, still, &path)
+            cards: vec![card(0, one, false)],
+            ..Page::new(one.word().into(), one.verdict, still, &path)
         };
         page.html("200 OK")
     }
@@ -244,31 +254,29 @@ fn headline(all: &[Standing]) -> String {
     );
     match all {
         [] => return "There is no route".into(),
-        [one] => return format!("{}: {}", one.name, one.word()),
+        [one] => return one.word().into(),
         _ => {}
     }
-    let parts = [
-        (person, "need you", "needs you"),
-        (ill, "are in trouble", "is in trouble"),
-    ];
-    let mut said: Vec<String> = Vec::new();
-    for (n, several, one) in parts {
-        match n {
-            0 => {}
-            1 => said.push(format!("1 {one}")),
-            n => said.push(format!("{} {several}", thousands(n as u64))),
-        }
-    }
-    let all = thousands(all.len() as u64);
-    match (said.is_empty(), waits) {
-        (false, _) => format!("{} of {all} routes", said.join(", ")),
-        (true, 0) => format!("All {all} routes are healthy"),
-        (true, 1) => format!("{all} routes, 1 of them waits for a while"),
-        (true, n) => format!(
-            "{all} routes, {} of them wait for a while",
-            thousands(n as u64)
+    let routes = thousands(all.len() as u64);
+    let of_all = |n: usize, one: &str, several: &str| match n {
+        1 => format!("1 of {routes} routes {one}"),
+        n => format!("{} of {routes} routes {several}", thousands(n as u64)),
+    };
+    match (person, ill, waits) {
+        (0, 0, 0) => format!("All {routes} routes are healthy"),
+        (0, 0, n) => of_all(n, "waits for a while", "wait for a while"),
+        (0, n, _) => of_all(n, "is in trouble", "are in trouble"),
+        (n, 0, _) => of_all(n, "needs you", "need you"),
+        (n, more, _) => format!(
+            "{}, {} more in trouble",
+            of_all(n, "needs you", "need you"),
+            thousands(more as u64)
         ),
     }
+}
+
+fn title(one: &Standing) -> String {
+    format!("{}: {}", one.name, one.word())
 }
 
 fn of_all(all: &[Standing]) -> Chart {
@@ -284,30 +292,36 @@ fn of_all(all: &[Standing]) -> Chart {
     Chart::of(&days)
 }
 
-fn card((anchor, one): (usize, &Standing)) -> Card {
+/// `brief`: without figures, which a page of its own has.
+fn card(anchor: usize, one: &Standing, brief: bool) -> Card {
     let now = Utc::now();
-    let report = one.report();
-    let troubles: Vec<Trouble> = report.map_or_else(Vec::new, |report| {
-        let all = report.troubles.iter().map(|part| &part.trouble);
-        all.map(|trouble| Trouble {
-            message: trouble.message.to_string(),
-            hint: trouble.hint.as_ref().map(ToString::to_string),
-            since: Ago::of(trouble.since.0, now),
+    let trouble = |message: String, hint: Option<&str>, since: Option<Time>| Trouble {
+        message,
+        hint: hint.map(pieces),
+        since: since.map(|at| Ago::of(at, now)),
+    };
+    let told = one.report().into_iter().flat_map(|r| &r.troubles);
+    let mut troubles: Vec<Trouble> = told
+        .map(|part| &part.trouble)
+        .map(|t| {
+            let hint = t.hint.as_ref().map(ToString::to_string);
+            trouble(t.message.to_string(), hint.as_deref(), Some(t.since.0))
         })
-        .collect()
-    });
-    let why = one.unhealthy().map(str::to_string);
-    // A trouble says it with what to do.
-    let why = why.filter(|why| !troubles.iter().any(|t| t.message == *why));
-    let reading = one.seen.reading.as_ref();
-    let old = one.seen.error.is_some() || why.is_some() && one.seen.waits.is_some();
+        .collect();
+    // One of them may be all that keeps it from being healthy.
+    if let Some(why) = one.unhealthy()
+        && !troubles.iter().any(|t| t.message == why)
+    {
+        troubles.insert(0, trouble(why.into(), one.hint.as_deref(), None));
+    }
+    let reading = one.seen.reading.as_ref().filter(|_| !brief);
+    let old = one.seen.error.is_some() || one.is_late();
     Card {
         anchor,
         name: one.name.clone(),
         tone: tone(one.verdict),
         word: one.word(),
-        why,
-        hint: one.seen.error.as_ref().and_then(|e| e.hint.clone()),
+        address: brief.then(|| address(&one.name)),
         troubles,
         stale: reading.filter(|_| old).map(|r| Ago::of(r.at, now)),
         figures: reading.map(|r| Figures {
@@ -317,21 +331,37 @@ fn card((anchor, one): (usize, &Standing)) -> Card {
                 None => bytes_text(r.uploaded),
             },
             chart: Chart::of(&r.days),
-            ..Figures::of(&r.report, now)
+            ..Figures::of(&r.report, &one.name, now)
         }),
     }
 }
 
+/// Commands and names stand in backticks.
+fn pieces(sentence: &str) -> Vec<Piece> {
+    // One that is not closed is none.
+    let closed = sentence.matches('`').count() / 2 * 2;
+    let split = sentence.splitn(closed + 1, '`').enumerate();
+    split
+        .map(|(n, text)| Piece {
+            text: text.into(),
+            is_code: n % 2 == 1,
+        })
+        .collect()
+}
+
 impl Figures {
-    fn of(report: &RouteReport, now: Time) -> Figures {
+    fn of(report: &RouteReport, name: &str, now: Time) -> Figures {
         let ago = |at: Option<Moment>| at.map(|Moment(at)| Ago::of(at, now));
         let accounts = report.source.as_ref().zip(report.target.as_ref());
+        let accounts = accounts.map(|(source, target)| [source.to_string(), target.to_string()]);
+        // The name may say it already.
+        let accounts = accounts.filter(|two| !two.iter().all(|one| name.contains(&**one)));
         let later = report.backoff;
         let others = report
             .failure_reasons
             .saturating_sub(report.failures.len() as u64);
         Figures {
-            accounts: accounts.map(|(source, target)| format!("{source} into {target}")),
+            accounts: accounts.map(|[source, target]| format!("{source} into {target}")),
             waiting: thousands(report.pending),
             waiting_note: (report.pending > 0).then(|| match later {
                 0 => bytes_text(report.pending_bytes),

@@ -134,7 +134,7 @@ const GAUGES: &[(&str, Option<&str>, &str, Gauge)] = &[
         |one| at(one.seen.reading.as_ref()?.signed_in_at.map(Moment)),
     ),
     (
-        "uploaded_in_24_hours_bytes",
+        "upload_used_bytes",
         Some("bytes"),
         "Bytes sent to the target by APPEND in the last 24 hours, failed attempts included.",
         |one| of(one.seen.reading.as_ref()?.uploaded),

@@ -7,12 +7,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::readings::{Readings, Seen};
+use crate::error::shown_within;
 use crate::ledger::TroubleKind;
 use crate::status::{RouteReport, State};
 use crate::text::span;
 
 /// A ledger that has not answered for so long is not healthy.
 const LATE: Duration = Duration::from_secs(15);
+/// The most characters of an error.
+const WORDS_MAX: usize = 2000;
 
 /// A route as it stands now.
 pub(super) struct Standing {
@@ -20,6 +23,8 @@ pub(super) struct Standing {
     pub(super) verdict: Verdict,
     pub(super) seen: Seen,
     unhealthy: Option<String>,
+    /// What to do about that, where its ledger could not be read.
+    pub(super) hint: Option<String>,
 }
 
 /// What a route is to a person, the best first.
@@ -43,7 +48,7 @@ impl Standing {
     fn of(seen: Seen) -> Standing {
         let report = seen.reading.as_ref().map(|reading| &reading.report);
         let unhealthy = match (&seen.error, seen.waits, report) {
-            (Some(e), _, _) => Some(e.to_string()),
+            (Some(e), _, _) => Some(safe(&e.message)),
             (None, waits, Some(_)) if waits.is_some_and(|time| time > LATE) => Some(format!(
                 "its ledger does not answer for {}",
                 span(waits.unwrap_or_default().as_secs())
@@ -60,6 +65,10 @@ impl Standing {
             name: seen.name.clone(),
             verdict,
             unhealthy,
+            hint: seen
+                .error
+                .as_ref()
+                .and_then(|e| e.hint.as_deref().map(safe)),
             seen,
         }
     }
@@ -67,6 +76,11 @@ impl Standing {
     /// Why it is not healthy.
     pub(super) fn unhealthy(&self) -> Option<&str> {
         self.unhealthy.as_deref()
+    }
+
+    /// Its ledger does not answer, so that what is known of it is old.
+    pub(super) fn is_late(&self) -> bool {
+        self.seen.waits.is_some_and(|time| time > LATE)
     }
 
     pub(super) fn report(&self) -> Option<&RouteReport> {
@@ -95,9 +109,8 @@ impl Standing {
             .report()
             .and_then(|report| serde_json::to_value(report).ok())
         else {
-            let error = self.seen.error.as_ref();
-            let trouble = error.map(
-                |e| json!({"kind": "needs_user", "message": e.to_string(), "hint": e.hint, "since": null}),
+            let trouble = self.seen.error.is_some().then(
+                || json!({"kind": "needs_user", "message": self.unhealthy, "hint": self.hint, "since": null}),
             );
             return json!({"name": self.name, "running": false, "unhealthy": self.unhealthy, "trouble": trouble});
         };
@@ -107,6 +120,11 @@ impl Standing {
         }
         report
     }
+}
+
+/// A configuration may say anything, and errors repeat it.
+fn safe(words: &str) -> String {
+    shown_within(words.as_bytes(), WORDS_MAX)
 }
 
 fn verdict(report: &RouteReport, unhealthy: bool) -> Verdict {

@@ -25,6 +25,7 @@ mod layers;
 mod logs;
 mod mistakes;
 mod outside_changes;
+mod page;
 mod poison;
 mod readme;
 mod servers;

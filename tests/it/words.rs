@@ -21,7 +21,7 @@ mod relative;
 mod retry;
 mod secrets;
 mod so_far;
-mod status;
+pub(crate) mod status;
 mod text_files;
 mod token;
 mod typed;

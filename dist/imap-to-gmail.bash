@@ -71,7 +71,7 @@ _imap__to__gmail() {
 
     case "${cmd}" in
         imap__to__gmail)
-            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help --version run auth check folders status retry-failed import-state help"
+            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --http --log --log-max-size --log-max-files --debug --help --version run auth check folders status retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -90,6 +90,10 @@ _imap__to__gmail() {
                     return 0
                     ;;
                 --poll-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --http)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -373,7 +377,7 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__run)
-            opts="-c -h --config --state-file --once --poll-interval --no-idle --dry-run --log --log-max-size --log-max-files --debug --help"
+            opts="-c -h --config --state-file --once --poll-interval --no-idle --dry-run --http --log --log-max-size --log-max-files --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -392,6 +396,10 @@ _imap__to__gmail() {
                     return 0
                     ;;
                 --poll-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --http)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

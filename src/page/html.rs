@@ -81,7 +81,7 @@ struct Card {
 
 /// What keeps it from being healthy, or what else troubles it, and what to do about that.
 struct Trouble {
-    message: String,
+    message: Vec<Piece>,
     hint: Option<Vec<Piece>>,
     since: Option<Ago>,
 }
@@ -108,6 +108,8 @@ struct Figures {
     uploaded: String,
     reasons: Vec<Reason>,
     other_reasons: Option<String>,
+    /// What tells more of those that failed.
+    command: String,
     chart: Chart,
 }
 
@@ -295,25 +297,27 @@ fn of_all(all: &[Standing]) -> Chart {
 /// `brief`: without figures, which a page of its own has.
 fn card(anchor: usize, one: &Standing, brief: bool) -> Card {
     let now = Utc::now();
-    let trouble = |message: String, hint: Option<&str>, since: Option<Time>| Trouble {
-        message,
+    let trouble = |message: &str, hint: Option<&str>, since: Option<Time>| Trouble {
+        message: pieces(message),
         hint: hint.map(pieces),
         since: since.map(|at| Ago::of(at, now)),
     };
     let told = one.report().into_iter().flat_map(|r| &r.troubles);
-    let mut troubles: Vec<Trouble> = told
+    let told: Vec<(String, Option<String>, Time)> = told
         .map(|part| &part.trouble)
         .map(|t| {
             let hint = t.hint.as_ref().map(ToString::to_string);
-            trouble(t.message.to_string(), hint.as_deref(), Some(t.since.0))
+            (t.message.to_string(), hint, t.since.0)
         })
         .collect();
     // One of them may be all that keeps it from being healthy.
-    if let Some(why) = one.unhealthy()
-        && !troubles.iter().any(|t| t.message == why)
-    {
-        troubles.insert(0, trouble(why.into(), one.hint.as_deref(), None));
-    }
+    let why = one.unhealthy();
+    let why = why.filter(|why| !told.iter().any(|(message, ..)| message == why));
+    let first = why.map(|why| trouble(why, one.hint.as_deref(), None));
+    let others = told
+        .iter()
+        .map(|(message, hint, since)| trouble(message, hint.as_deref(), Some(*since)));
+    let troubles = first.into_iter().chain(others).collect();
     let reading = one.seen.reading.as_ref().filter(|_| !brief);
     let old = one.seen.error.is_some() || one.is_late();
     Card {
@@ -330,6 +334,7 @@ fn card(anchor: usize, one: &Standing, brief: bool) -> Card {
                 Some(limit) => format!("{} of {}", bytes_text(r.uploaded), bytes_text(limit)),
                 None => bytes_text(r.uploaded),
             },
+            command: format!("imap-to-gmail status --failed{}", r.files),
             chart: Chart::of(&r.days),
             ..Figures::of(&r.report, &one.name, now)
         }),
@@ -383,6 +388,7 @@ impl Figures {
             uploaded: String::new(),
             reasons: report.failures.iter().map(Reason::of).collect(),
             other_reasons: (others > 0).then(|| counted(others, "other reason")),
+            command: String::new(),
             chart: Chart::of(&[]),
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct Reading {
     pub(super) uploaded: u64,
     pub(super) upload_limit: Option<u64>,
     pub(super) signed_in_at: Option<Time>,
+    /// What a command must be given to mean this ledger.
+    pub(super) files: String,
 }
 
 /// What is known of a route at this moment.
@@ -249,6 +251,7 @@ fn read(watched: &Watched, now: Time) -> Result<Reading> {
         days: days.into_iter().map(|(day, _)| day).zip(sent).collect(),
         uploaded,
         upload_limit: watched.upload_limit,
+        files: watched.files.clone(),
         signed_in_at: token.and_then(|file| Tokens::new(file, WAIT).signed_in_at()),
     })
 }

@@ -53,7 +53,13 @@ fn healthy() -> WorkDir {
 fn what_a_person_wants_to_know() {
     let desk = everything();
     let ledger = desk.path("sync_state.db");
-    let server = served(move || vec![watched("you from user", &ledger)]);
+    let server = served(move || {
+        let mut route = watched("you from user", &ledger);
+        if let Ok(watched) = &mut route.ledger {
+            watched.files = " --config 'my config.json'".into();
+        }
+        vec![route]
+    });
     let page = get(server.address(), "/").body;
     for words in [
         "<title>you from user: Not running - imap-to-gmail</title>",
@@ -64,6 +70,7 @@ fn what_a_person_wants_to_know() {
         "<b>What to do:</b> sign in again",
         "<dt>Waiting</dt><dd><b>2</b> <span class=\"soft\">4.1 kB, 2 put off</span>",
         "<dt>Failed</dt><dd class=\"ill\"><b>2</b>",
+        "<code>imap-to-gmail status --failed --config &#39;my config.json&#39;</code>",
         "<dt>Delivered in all</dt><dd><b>4</b>",
         "<time datetime=\"2024-11-03T10:01:00Z\"",
         "<td>the message has 40000000 bytes, the target takes at most 36700160</td>",

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_imap_to_gmail_global_optspecs
-    string join \n c/config= state-file= once poll-interval= no-idle dry-run log= log-max-size= log-max-files= debug h/help V/version
+    string join \n c/config= state-file= once poll-interval= no-idle dry-run http= log= log-max-size= log-max-files= debug h/help V/version
 end
 
 function __fish_imap_to_gmail_needs_command
@@ -27,6 +27,7 @@ end
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -s c -l config -d 'The configuration (JSON); given several times, or a folder of them, several accounts are watched at once' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db beside the configuration]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l poll-interval -d 'How often to look where the source does not tell of new mail by itself: 60 or 60s, 5min, 1h' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l http -d 'Serve a page for a browser there, with /metrics, /healthz and /status.json: a port of this machine, like 8080, or an address and a port, like 192.168.1.5:8080. There is no password' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends it that is closed, makes it open the file anew; without a file it ends the program' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log-max-size -d 'A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or bytes' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -l log-max-files -d 'How many rotated log files are kept; 0 keeps none: a full log is emptied' -r
@@ -48,6 +49,7 @@ complete -c imap-to-gmail -n "__fish_imap_to_gmail_needs_command" -f -a "help" -
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -s c -l config -d 'The configuration (JSON); given several times, or a folder of them, several accounts are watched at once' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l state-file -d 'The ledger [default: the configuration\'s `state_file`, else sync_state.db beside the configuration]' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l poll-interval -d 'How often to look where the source does not tell of new mail by itself: 60 or 60s, 5min, 1h' -r
+complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l http -d 'Serve a page for a browser there, with /metrics, /healthz and /status.json: a port of this machine, like 8080, or an address and a port, like 192.168.1.5:8080. There is no password' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log -d 'Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends it that is closed, makes it open the file anew; without a file it ends the program' -r -F
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log-max-size -d 'A log file is rotated, to FILE.1.zst and so on, before it exceeds this: 100K, 10M, 1G, or bytes' -r
 complete -c imap-to-gmail -n "__fish_imap_to_gmail_using_subcommand run" -l log-max-files -d 'How many rotated log files are kept; 0 keeps none: a full log is emptied' -r

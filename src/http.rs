@@ -1,5 +1,5 @@
 //! HTTP as it is spoken with a sign-in's provider and with Gmail's API: where mail and secrets may go, and the client that
-//! carries them there. Not for what is said (`oauth`, `target`).
+//! carries them there; and in `listen` a listener for what is asked of us. Not for what is said (`oauth`, `target`, `page`).
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
+
+pub mod listen;
 
 /// Bytes that the headers of a reply may have.
 const HEAD_MAX: usize = 64 << 10;

@@ -100,7 +100,7 @@ pub use heartbeat::{Look, Part, Trouble, TroubleKind};
 pub use imported::Imported;
 pub use index::{IndexMailbox, Witness};
 pub use inherit::Inherited;
-pub use inspect::{Inspection, inspect, read};
+pub use inspect::{Inspection, inspect, read, read_beside_run};
 pub use intent::{Intent, Mark};
 pub use labels::Debt;
 pub use lock::{Lock, is_held, lock};

@@ -89,6 +89,7 @@
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
 //! alarm      whom a run tells that all is well, and that it is not
+//! page       what a browser, a monitor and Prometheus are shown of the routes
 //! check      each setting tried for real, nothing changed
 //! service    the process around its routes: which there are, signals, and what the system is told
 //! logging    where the log goes
@@ -140,6 +141,8 @@ pub mod import_state;
 pub mod status;
 
 pub mod alarm;
+
+pub mod page;
 
 pub mod check;
 

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::path::Path;
 
-use chrono::{Local, Utc};
+use chrono::{Local, NaiveDate, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result, shown_within};
@@ -184,7 +184,7 @@ impl RouteReport {
         }
     }
 
-    fn new(ledger: &Ledger, asked: &Asked<'_>, now: Time) -> Result<RouteReport> {
+    pub fn new(ledger: &Ledger, asked: &Asked<'_>, now: Time) -> Result<RouteReport> {
         let today_since = midnight(now);
         let (s, held) = seen(ledger, asked.state_file, today_since, now)?;
         let running_since = life::running_since(&s.parts, held, now);
@@ -311,13 +311,17 @@ impl PutOffMessage {
     }
 }
 
-/// When the day began here; where the clocks are changed at midnight, when it began by them.
+/// When the day began here.
 fn midnight(now: Time) -> Time {
-    let today = now.with_timezone(&Local).date_naive();
+    day_begins(now.with_timezone(&Local).date_naive()).unwrap_or(now)
+}
+
+/// When a day begins here; where the clocks are changed at midnight, when it begins by them.
+pub fn day_begins(day: NaiveDate) -> Option<Time> {
     (0..24)
-        .filter_map(|hour| today.and_hms_opt(hour, 0, 0))
+        .filter_map(|hour| day.and_hms_opt(hour, 0, 0))
         .find_map(|t| t.and_local_timezone(Local).earliest())
-        .map_or(now, |t| t.with_timezone(&Utc))
+        .map(|t| t.with_timezone(&Utc))
 }
 
 /// A moment, which programs are told in UTC.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::ledger::RowId;
 use crate::logging;
+use crate::page;
 
 /// The configuration, where none is named.
 pub(super) const CONFIG: &str = "config.json";
@@ -98,6 +99,10 @@ pub(super) struct RunArgs {
     /// Only say what would be done; nothing is written
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Serve a page for a browser there, with /metrics, /healthz and /status.json: a port of this
+    /// machine, like 8080, or an address and a port, like 192.168.1.5:8080. There is no password
+    #[arg(long, value_name = "ADDRESS", value_parser = page::place, conflicts_with_all = ["once", "dry_run"])]
+    pub(super) http: Option<page::Place>,
     /// Where the log goes: stdout, stderr, syslog, or the path of a file. SIGHUP, as a terminal sends
     /// it that is closed, makes it open the file anew; without a file it ends the program
     #[arg(long, value_name = "PLACE", default_value = "stdout")]

@@ -11,13 +11,14 @@ use super::args::RunArgs;
 use super::dry_run::dry_run;
 use super::progress::{self, Reporter};
 use super::{say, say_aside};
-use crate::config::{Config, Intervals};
+use crate::config::{Config, Intervals, Key};
 use crate::engine::{Ended, Engine, Watch, changed_at};
 use crate::error::{Error, Result, shown};
 use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
-use crate::service::{self, Begun, Pair, Registry, Roster, Routes, Service, Watchman};
+use crate::page;
+use crate::service::{self, Begun, Entry, Pair, Registry, Roster, Routes, Service, Watchman};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
@@ -54,6 +55,8 @@ fn run_one(args: &RunArgs, file: &Path, times: Intervals) -> Result<u8> {
     mention_script(&ledger, args, file)?;
     let every = times.report;
     let engine = Engine::new(config.clone(), times.clone(), ledger)?;
+    let roster = Roster::of_one(&engine, file, &path);
+    let page = page_of(args, &roster)?;
     for sentence in progress::beginning(&config, &path, &engine.before()?) {
         log::info!("{sentence}");
     }
@@ -68,7 +71,7 @@ fn run_one(args: &RunArgs, file: &Path, times: Intervals) -> Result<u8> {
     let watchman = if args.once {
         None
     } else {
-        Some(Watchman::start(Roster::of_one(&engine, file), &times)?)
+        Some(Watchman::start(roster, &times)?)
     };
     let ended = if args.once {
         engine.run_once()
@@ -76,6 +79,7 @@ fn run_one(args: &RunArgs, file: &Path, times: Intervals) -> Result<u8> {
         engine.run_for_good(&watch(args, file, config_of))
     };
     drop(watchman);
+    drop(page);
     drop(service);
     drop(reporter);
     let last = LastWords {
@@ -156,6 +160,7 @@ fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> 
     });
     let routes = Routes::new(places.to_vec(), args.once, &times, begin);
     let roster = routes.roster();
+    let page = page_of(args, &roster)?;
     let reporter = Reporter::of_all(roster.clone(), times.report, idle_word(args));
     let watchman = if args.once {
         None
@@ -164,6 +169,7 @@ fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> 
     };
     let ends = routes.run(reload)?;
     drop(watchman);
+    drop(page);
     drop(reporter);
     let mut all = Ends::default();
     for (_, end) in ends {
@@ -180,7 +186,7 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
     let config_of = changed_at(file);
     let config = Config::load(file, Utc::now())?;
     let chosen = chosen_ledger(args, &config)?;
-    let path = &chosen.path;
+    let path = &chosen.path.clone();
     let pair = Pair {
         source_user: config.source_user.clone(),
         target_user: config.target_user.clone(),
@@ -213,7 +219,11 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
         last.say_end(ended, &run, &config.target_user, &option)?;
         Ok(ended)
     });
-    Ok(Begun { engine, go })
+    Ok(Begun {
+        engine,
+        state_file: chosen.path,
+        go,
+    })
 }
 
 /// How several of one kind ended.
@@ -254,6 +264,48 @@ fn chosen_ledger(args: &RunArgs, config: &Config) -> Result<Chosen> {
             Ok(route(config))
         }),
     }
+}
+
+/// The page of these routes, where one is to be served.
+fn page_of(args: &RunArgs, roster: &Roster) -> Result<Option<page::Server>> {
+    let Some(place) = &args.http else {
+        return Ok(None);
+    };
+    let (roster, args) = (roster.clone(), args.clone());
+    let routes = move || {
+        let entries = roster.entries();
+        entries
+            .iter()
+            .map(|entry| shown_route(&args, entry))
+            .collect()
+    };
+    page::serve(place, routes).map(Some)
+}
+
+fn shown_route(args: &RunArgs, entry: &Entry) -> page::Route {
+    let (Some(engine), Some(state_file)) = (&entry.engine, &entry.state_file) else {
+        let begins = || Error::connection("it is about to begin");
+        return page::Route {
+            name: entry.name.to_string(),
+            ledger: Err(entry.refused.clone().unwrap_or_else(begins)),
+        };
+    };
+    engine.with_config(|config| page::Route {
+        name: if entry.name.is_empty() {
+            format!("{} from {}", config.target_user, config.source_user)
+        } else {
+            entry.name.to_string()
+        },
+        ledger: Ok(page::Watched {
+            state_file: state_file.clone(),
+            upload_limit: config.upload_limit_per_day,
+            token_file: match &config.target_key {
+                Key::TokenFile(file) => Some(file.clone()),
+                Key::Password(_) => None,
+            },
+            files: format!(" {}", ledger_option(args, &entry.file)),
+        }),
+    })
 }
 
 /// What is said when a run is over.

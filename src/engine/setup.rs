@@ -54,6 +54,11 @@ impl Engine {
         Arc::clone(&self.ledger)
     }
 
+    /// Looks at the configuration that holds now.
+    pub fn with_config<T>(&self, look: impl FnOnce(&Config) -> T) -> T {
+        look(&self.setup().config)
+    }
+
     pub(super) fn setup(&self) -> Arc<Setup> {
         Arc::clone(&self.setup.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -86,6 +86,19 @@ pub fn read<T>(path: &Path, work: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     }
 }
 
+/// As [`read`], in a process whose own run may have this ledger open. Nothing but SQLite opens the file then: whoever else
+/// opens it lets go, when it closes it, of every lock that SQLite has on it in this process, and another process could take
+/// away the write-ahead log of the run (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+///
+/// # Errors
+/// `Fatal` when there is none, when it is of another version, or when it cannot be read.
+pub fn read_beside_run<T>(path: &Path, work: impl FnOnce(&Ledger) -> Result<T>) -> Result<T> {
+    must_be_there(path)?;
+    let ledger = Ledger::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    ledger.must_be_usable()?;
+    work(&ledger)
+}
+
 fn read_only<T>(path: &Path, work: impl Fn(&Ledger) -> Result<T>) -> Result<T> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let file = beside(path, suffix);

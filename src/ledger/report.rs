@@ -1,6 +1,6 @@
 //! What there is, in figures and for people: counts, what failed and why, what is put off. Not for words.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::by_import::IN_SPAM;
 use super::heartbeat::{Part, parts};
@@ -125,11 +125,29 @@ impl Ledger {
                     )
                     .optional()?;
                 s.last_progress_at = s.last_progress_at.max(last);
-                if matches!(proof, Proof::Appended | Proof::ImportedByApi) {
+                if Proof::SENT.contains(&proof) {
                     s.last_delivered_at = s.last_delivered_at.max(last);
                 }
             }
             Ok(s)
+        })
+    }
+
+    /// How many messages were sent to the target in each of these spans, from the first moment of each up to its second. What
+    /// was found there, or came with equal bytes, was not sent.
+    pub fn sent_within(&self, spans: &[(Time, Time)]) -> Result<Vec<u64>> {
+        self.read(|db| {
+            let db = db.unchecked_transaction()?;
+            let mut query = db.prepare_cached(
+                "SELECT count(*) FROM message WHERE status = 'delivered' AND superseded_by IS NULL
+                    AND proof IN (?1, ?2) AND delivered_at >= ?3 AND delivered_at < ?4",
+            )?;
+            let sent = |(from, to): &(Time, Time)| {
+                let [appended, imported] = Proof::SENT;
+                let span = params![appended, imported, time_text(*from), time_text(*to)];
+                query.query_row(span, |r| r.get(0))
+            };
+            spans.iter().map(sent).collect()
         })
     }
 

@@ -161,6 +161,8 @@ impl Proof {
         Proof::Same,
         Proof::Merged,
     ];
+    /// Those of what we sent.
+    pub const SENT: [Proof; 2] = [Proof::Appended, Proof::ImportedByApi];
 
     /// As the ledger has it.
     pub fn name(self) -> &'static str {

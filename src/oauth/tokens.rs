@@ -206,6 +206,11 @@ impl Tokens {
         );
     }
 
+    /// When a person last signed in, where the file says so.
+    pub fn signed_in_at(&self) -> Option<Time> {
+        self.file.read().ok()?.consented_at()
+    }
+
     /// A warning where this sign-in will end soon.
     pub fn ends_soon(&self, now: Time) -> Option<Error> {
         // A file that cannot be read is reported where the token is needed.

@@ -19,6 +19,8 @@ use crate::threads;
 pub(super) struct Held {
     pub(super) file: PathBuf,
     pub(super) name: Arc<str>,
+    /// Its ledger, once it is known.
+    pub(super) state_file: Option<PathBuf>,
     pub(super) phase: Phase,
     /// When the file had been changed, before it was read.
     pub(super) changed_at: Option<SystemTime>,
@@ -51,6 +53,7 @@ impl Held {
         Held {
             file: file.to_path_buf(),
             name: shown(file.display().to_string().as_bytes()).into(),
+            state_file: None,
             phase: Phase::Rests {
                 until: Instant::now(),
             },
@@ -155,6 +158,7 @@ impl Held {
         Entry {
             file: self.file.clone(),
             name: Arc::clone(&self.name),
+            state_file: self.state_file.clone(),
             engine,
             refused: self.trouble.clone(),
         }

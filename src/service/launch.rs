@@ -20,6 +20,8 @@ use crate::threads;
 /// A route that can run.
 pub struct Begun {
     pub engine: Arc<Engine>,
+    /// Its ledger.
+    pub state_file: PathBuf,
     /// Runs it until its end.
     pub go: Box<dyn FnOnce() -> Result<Ended> + Send>,
 }
@@ -33,6 +35,7 @@ pub(super) enum Event {
     Begun {
         file: PathBuf,
         name: Arc<str>,
+        state_file: PathBuf,
         engine: Arc<Engine>,
     },
     Status {
@@ -85,6 +88,7 @@ impl RouteThread {
         let _ = self.events.send(Event::Begun {
             file: self.file.clone(),
             name,
+            state_file: begun.state_file,
             engine: Arc::clone(&begun.engine),
         });
         let stopper = begun.engine.stopper();

@@ -14,6 +14,8 @@ pub struct Entry {
     pub file: PathBuf,
     /// As the log calls it; empty where there is no other.
     pub name: Arc<str>,
+    /// Its ledger, once it is known.
+    pub state_file: Option<PathBuf>,
     /// While its run goes on.
     pub engine: Option<Arc<Engine>>,
     /// Why no run of it goes on.
@@ -26,11 +28,12 @@ pub struct Roster(Arc<Mutex<Vec<Entry>>>);
 
 impl Roster {
     /// The one route of a process that has no other.
-    pub fn of_one(engine: &Arc<Engine>, file: &Path) -> Roster {
+    pub fn of_one(engine: &Arc<Engine>, file: &Path, state_file: &Path) -> Roster {
         let roster = Roster::default();
         roster.replace(vec![Entry {
             file: file.to_path_buf(),
             name: "".into(),
+            state_file: Some(state_file.to_path_buf()),
             engine: Some(Arc::clone(engine)),
             refused: None,
         }]);

@@ -230,9 +230,15 @@ impl Routes {
         let ending = self.ending;
         match event {
             Event::Signal(Asked::Reload | Asked::End) => {}
-            Event::Begun { file, name, engine } => {
+            Event::Begun {
+                file,
+                name,
+                state_file,
+                engine,
+            } => {
                 let Some(held) = self.held(&file) else { return };
                 held.name = name;
+                held.state_file = Some(state_file);
                 held.behind = Arc::downgrade(&engine);
                 // It may have been told to end before it could hear it.
                 if ending || held.missing >= MISSING_MAX {

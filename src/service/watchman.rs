@@ -2,7 +2,7 @@
 //! answer keeps nobody from hearing of the others. Not for what is told, nor when.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -76,7 +76,7 @@ fn take_post(
     hands: &Arc<Hands>,
     times: &Intervals,
 ) {
-    let Some(engine) = entry.engine else {
+    let (Some(engine), Some(state_file)) = (entry.engine, entry.state_file) else {
         return;
     };
     let ledger = engine.ledger();
@@ -97,7 +97,7 @@ fn take_post(
     }
     let (alarm, looking) = (Arc::clone(&post.alarm), Arc::clone(&post.looking));
     let looks = thread::Builder::new().spawn(move || {
-        look(&alarm, &engine);
+        look(&alarm, &engine, &state_file);
         looking.store(false, Ordering::SeqCst);
     });
     if let Err(e) = looks {
@@ -106,18 +106,15 @@ fn take_post(
     }
 }
 
-fn look(alarm: &Arc<Alarm>, route: &Arc<Engine>) {
+fn look(alarm: &Arc<Alarm>, route: &Arc<Engine>, state_file: &Path) {
     let now = Utc::now();
-    let report = route.ledger().step(|l| {
-        let state_file = l.path().to_path_buf();
-        let asked = Asked {
-            state_file: &state_file,
-            with_failed: false,
-            files: "",
-            upload_limit: None,
-        };
-        Report::new(l, &asked, now)
-    });
+    let asked = Asked {
+        state_file,
+        with_failed: false,
+        files: "",
+        upload_limit: None,
+    };
+    let report = route.ledger().step(|l| Report::new(l, &asked, now));
     for report in report.into_iter().flat_map(|report| report.routes) {
         alarm.look(&report, &route.telling(), now);
     }

@@ -86,7 +86,7 @@ impl Import {
     }
 
     /// `1,234 of 5,000 messages (24 %), 120.3 of 850.1 MB; about 12 min left at the pace of the last 10 min`
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let (done, all) = (self.done, self.all);
         let (done_bytes, all_bytes) = (self.done_bytes, self.all_bytes);
         let listing = "the source has not told yet of all that it has";

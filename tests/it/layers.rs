@@ -103,6 +103,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config", "error", "http", "ledger", "message", "status", "text",
         ],
     ),
+    // The token file says when a person last signed in.
+    (
+        "page",
+        &[
+            "error", "http", "ledger", "message", "oauth", "status", "text",
+        ],
+    ),
     // It says sizes, counts and signs of life as `status` does.
     (
         "check",
@@ -135,6 +142,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "logging",
             "message",
             "oauth",
+            "page",
             "service",
             // `auth` proves a token by signing in with it.
             "session",

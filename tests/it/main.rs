@@ -27,6 +27,7 @@ mod logs;
 mod mistakes;
 mod notices;
 mod outside_changes;
+mod page;
 mod poison;
 mod readme;
 mod routes;

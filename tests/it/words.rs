@@ -22,7 +22,7 @@ mod relative;
 mod retry;
 mod secrets;
 mod so_far;
-mod status;
+pub(crate) mod status;
 mod status_hostile;
 mod status_trouble;
 mod telling;

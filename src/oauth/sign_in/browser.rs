@@ -118,7 +118,7 @@ impl Consent {
         let (sender, inbox) = channel();
         let (served, heard) = (Arc::clone(&awaited), sender.clone());
         // Both threads run until the process ends: a browser that comes back late is told that it is too late.
-        thread::spawn(move || redirect::serve(self.listener, served, heard));
+        thread::spawn(move || redirect::serve(&self.listener, served, heard));
         thread::spawn(move || read_lines(typed, &sender));
         let mut told = HashSet::new();
         let mut tell_once = |what: &'static str, words: &str| {

@@ -229,6 +229,11 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
 
     // People.
     l.summary(now, now).unwrap();
+    l.sent_within(&[
+        (now, now + TimeDelta::days(1)),
+        (now - TimeDelta::days(1), now),
+    ])
+    .unwrap();
     l.reasons(5).unwrap();
     l.backlog(now).unwrap();
     l.first_folder().unwrap();

@@ -1,0 +1,176 @@
+//! A run that is looked at: `run --http` between two servers.
+
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, Command};
+
+use super::{get, send};
+use crate::testkit::env::TestEnv;
+use crate::testkit::{eventually, free_port};
+use crate::words::WorkDir;
+
+/// A run, ended when the test is.
+struct Running(Child, SocketAddr);
+
+impl Running {
+    fn start(env: &TestEnv, http: &str, port: u16) -> Running {
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        let child = env.spawn_for_good(&["--http", http]);
+        let running = Running(child, at);
+        eventually("it listens", || TcpStream::connect(at).is_ok());
+        running
+    }
+
+    /// SIGTERM, and what it had said.
+    fn end(mut self) -> (Option<i32>, String) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        let status = self.0.wait().unwrap();
+        let mut log = String::new();
+        self.0
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut log)
+            .unwrap();
+        (status.code(), log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_run_shows_what_it_does() {
+    let env = TestEnv::new();
+    env.mails(2);
+    let port = free_port();
+    let running = Running::start(&env, &port.to_string(), port);
+    let at = running.1;
+    eventually("it is healthy", || get(at, "/healthz").status == 200);
+    eventually("two are delivered", || {
+        get(at, "/")
+            .body
+            .contains("<dt>Delivered in all</dt><dd><b>2</b>")
+    });
+    env.mail("<new@example.org>", "new");
+    eventually("and a third", || {
+        get(at, "/metrics")
+            .body
+            .contains("imap_to_gmail_delivered_messages_total{route=\"")
+            && get(at, "/")
+                .body
+                .contains("<dt>Delivered in all</dt><dd><b>3</b>")
+    });
+    let page = get(at, "/").body;
+    assert!(
+        page.contains(">Healthy</h1>") && page.contains("today: 3"),
+        "{page}"
+    );
+    let (code, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(
+        log.contains(&format!(" INFO  the page is at http://127.0.0.1:{port}/\n")),
+        "{log}"
+    );
+    assert!(
+        !log.contains("WARN") && TcpListener::bind(at).is_ok(),
+        "{log}"
+    );
+}
+
+/// The ledger is read in the process that writes it. Its locks must outlive that: else another program that only looks takes
+/// away the write-ahead log of the run (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+#[test]
+fn whoever_looks_lets_go_of_no_lock() {
+    let env = TestEnv::new();
+    env.mails(1);
+    let port = free_port();
+    let running = Running::start(&env, &port.to_string(), port);
+    eventually("it is healthy", || get(running.1, "/healthz").status == 200);
+    let log = format!("{}-wal", env.ledger_file().display());
+    let file = |path: &str| std::fs::metadata(path).ok().map(|m| m.ino());
+    let before = file(&log);
+    assert!(before.is_some(), "no {log}");
+    // Another process opens and closes the ledger, as the last one if no lock says otherwise.
+    for _ in 0..3 {
+        assert_eq!(get(running.1, "/metrics").status, 200);
+        assert_eq!(env.status()["running"], true);
+    }
+    assert_eq!(file(&log), before, "the log of the run was taken away");
+    env.mail("<new@example.org>", "new");
+    eventually("it goes on", || env.status()["delivered"] == 2);
+    let (code, said) = running.end();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn that_others_can_read_it_is_said() {
+    let env = TestEnv::new();
+    let port = free_port();
+    let running = Running::start(&env, &format!("0.0.0.0:{port}"), port);
+    let at = running.1;
+    let answer = |host: &str| {
+        send(
+            at,
+            &format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        )
+        .unwrap()
+    };
+    eventually("it is healthy", || answer("192.0.2.7:80").status == 200);
+    assert_eq!(answer("evil.example").status, 421);
+    let (_, log) = running.end();
+    let warning = format!(
+        " WARN  whoever reaches 0.0.0.0:{port} can read the page, without a password: it names the accounts, and says what arrives and when; 127.0.0.1 is for this machine alone\n"
+    );
+    assert!(log.contains(&warning), "{log}");
+}
+
+#[test]
+fn a_place_that_cannot_be_had_is_said_and_nothing_begins() {
+    let env = TestEnv::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    let child = env.spawn_for_good(&["--http", &at.port().to_string()]);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let words = format!(
+        "error: the page cannot be served at {at} (`--http`): Address already in use (os error 98)\n\nhint: another program listens there, perhaps another run: give `--http` another port\n"
+    );
+    assert!(
+        output.status.code() == Some(1) && said.ends_with(&words),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_cannot_be_an_address_is_refused() {
+    let desk = WorkDir::new();
+    const HELP: &str =
+        "`imap-to-gmail --help` shows the commands, `imap-to-gmail COMMAND --help` their options";
+    for typed in [
+        ":8080",
+        "127.0.0.1",
+        "http://127.0.0.1:8080",
+        "0",
+        "::1:8080",
+    ] {
+        desk.run(&["run", "--http", typed]).fails(
+            2,
+            &format!("invalid value '{typed}' for '--http <ADDRESS>': expected a port of this machine like 8080, or an address and a port like 192.168.1.5:8080, [::1]:8080 or 0.0.0.0:8080 (all addresses)"),
+            HELP,
+        );
+    }
+    for other in ["--once", "--dry-run"] {
+        desk.run(&["run", "--http", "8080", other]).fails(
+            2,
+            &format!("the argument '--http <ADDRESS>' cannot be used with '{other}'"),
+            HELP,
+        );
+    }
+}

@@ -21,7 +21,7 @@ mod roster;
 mod routes;
 mod watchman;
 
-pub use find::configurations;
+pub use find::{configurations, some_configurations};
 pub use launch::{Begin, Begun};
 pub use registry::{Pair, Registry};
 pub use roster::{Entry, Roster};

@@ -131,7 +131,7 @@ fn rehearse(args: &RunArgs, file: &Path, config: Config, times: Intervals) -> Re
 fn rehearse_each(args: &RunArgs, places: &[PathBuf], times: &Intervals) -> Result<u8> {
     let _log = logging::start(&args.log_options(None))?;
     let mut ends = Ends::default();
-    for file in service::configurations(places)? {
+    for file in service::some_configurations(places)? {
         say(&format!(
             "{}:\n",
             shown(file.display().to_string().as_bytes())
@@ -145,8 +145,8 @@ fn rehearse_each(args: &RunArgs, places: &[PathBuf], times: &Intervals) -> Resul
 
 /// Runs each configuration in one process.
 fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> {
-    // A folder that cannot be read at the start is a mistake of whoever starts it.
-    service::configurations(places)?;
+    // What is wrong with the places at the start is a mistake of whoever starts it.
+    service::some_configurations(places)?;
     let log = logging::start(&args.log_options(None))?;
     let on_terminal = log.is_on_terminal();
     let reload: Option<fn()> = match (args.once, on_terminal) {
@@ -184,7 +184,9 @@ fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> 
 /// One of several.
 fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry) -> Result<Begun> {
     let config_of = changed_at(file);
-    let config = Config::load(file, Utc::now())?;
+    let mut config = Config::load(file, Utc::now())?;
+    let older = &mut config.ledger.older;
+    older.retain(|place| !registry.is_of_another(file, place));
     let chosen = chosen_ledger(args, &config)?;
     let path = &chosen.path.clone();
     let pair = Pair {

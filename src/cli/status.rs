@@ -50,7 +50,7 @@ pub(super) fn each(args: &LedgersArgs) -> Result<Vec<LedgerArgs>> {
         [one] if !one.is_dir() => vec![named(Some(one.clone()))],
         _ if args.state_file.is_some() => return Err(one_ledger_each()),
         places => {
-            let files = service::configurations(places)?;
+            let files = service::some_configurations(places)?;
             files.into_iter().map(|file| named(Some(file))).collect()
         }
     })

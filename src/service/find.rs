@@ -35,6 +35,32 @@ pub fn configurations(places: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The same at a start, when there must be some.
+///
+/// # Errors
+/// As [`configurations`], and when there is none.
+pub fn some_configurations(places: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let found = configurations(places)?;
+    if found.is_empty() {
+        let names: Vec<String> = places
+            .iter()
+            .map(|place| place.display().to_string())
+            .collect();
+        let folder = if names.len() == 1 {
+            "folder"
+        } else {
+            "folders"
+        };
+        let names = shown(names.join(", ").as_bytes());
+        return Err(
+            Error::usage(format!("there is no configuration in the {folder} {names}")).hint(
+                "a configuration is a file whose name ends in .json; config.json.example shows one",
+            ),
+        );
+    }
+    Ok(found)
+}
+
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let refused = |e: io::Error| {
         let name = shown(folder.display().to_string().as_bytes());

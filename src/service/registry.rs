@@ -1,6 +1,8 @@
 //! What each route of this process has to itself: a name among the others, and a ledger. Not for what it does.
 
 use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,7 +31,7 @@ struct Registered {
     /// Once that is known.
     pair: Option<Pair>,
     name: Arc<str>,
-    ledger: PathBuf,
+    ledger: File,
 }
 
 impl Registry {
@@ -40,7 +42,7 @@ impl Registry {
     /// `Usage` when another route has it.
     pub(super) fn reserve(&self, file: &Path, ledger: &Path) -> Result<()> {
         let mut routes = self.routes();
-        let place = in_truth(ledger);
+        let place = File::at(ledger);
         is_nobodys(&routes, file, &place, ledger)?;
         match routes.iter_mut().find(|route| route.file == file) {
             Some(known) => known.ledger = place,
@@ -54,13 +56,22 @@ impl Registry {
         Ok(())
     }
 
+    /// Is this file another route's ledger? Nobody looks into that: SQLite's locks on a file go when another
+    /// descriptor of the same process is closed (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    pub fn is_of_another(&self, file: &Path, ledger: &Path) -> bool {
+        let place = File::at(ledger);
+        let routes = self.routes();
+        let mut others = routes.iter().filter(|route| route.file != file);
+        others.any(|route| route.ledger.is(&place))
+    }
+
     /// A route enters that is about to begin: this thread, and those that it starts, bear its name from now on.
     ///
     /// # Errors
     /// `Usage` when another route has its ledger.
     pub fn enter(&self, file: &Path, pair: Pair, ledger: &Path) -> Result<()> {
         let mut routes = self.routes();
-        let place = in_truth(ledger);
+        let place = File::at(ledger);
         is_nobodys(&routes, file, &place, ledger)?;
         let known = routes.iter().position(|route| route.file == file);
         let before = known.map(|at| routes.swap_remove(at));
@@ -99,8 +110,8 @@ impl Registry {
 }
 
 /// No other route has this ledger.
-fn is_nobodys(routes: &[Registered], file: &Path, place: &Path, ledger: &Path) -> Result<()> {
-    let has_it = |route: &&Registered| route.file != file && route.ledger == place;
+fn is_nobodys(routes: &[Registered], file: &Path, place: &File, ledger: &Path) -> Result<()> {
+    let has_it = |route: &&Registered| route.file != file && route.ledger.is(place);
     let Some(other) = routes.iter().find(has_it) else {
         return Ok(());
     };
@@ -112,18 +123,33 @@ fn is_nobodys(routes: &[Registered], file: &Path, place: &Path, ledger: &Path) -
     .hint("give one of them a `state_file` of its own, such as \"state_file\": \"second.db\""))
 }
 
-/// One name for a file that is reached by several, also before it is there.
-fn in_truth(path: &Path) -> PathBuf {
-    if let Ok(path) = path.canonicalize() {
-        return path;
+/// A file, by one name whatever links and folders it was reached through, and by its number once it is there.
+#[derive(Clone)]
+struct File {
+    path: PathBuf,
+    number: Option<(u64, u64)>,
+}
+
+impl File {
+    fn at(path: &Path) -> File {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let path = path.canonicalize().unwrap_or_else(|_| {
+            match (
+                folder.unwrap_or(Path::new(".")).canonicalize(),
+                path.file_name(),
+            ) {
+                (Ok(folder), Some(name)) => folder.join(name),
+                _ => path.to_path_buf(),
+            }
+        });
+        let number = fs::metadata(&path).map(|m| (m.dev(), m.ino())).ok();
+        File { path, number }
     }
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    match (
-        folder.unwrap_or(Path::new(".")).canonicalize(),
-        path.file_name(),
-    ) {
-        (Ok(folder), Some(name)) => folder.join(name),
-        _ => path.to_path_buf(),
+
+    /// `self` may have been looked at before the file was there.
+    fn is(&self, other: &File) -> bool {
+        let number = self.number.or_else(|| File::at(&self.path).number);
+        self.path == other.path || number.is_some() && number == other.number
     }
 }
 
@@ -192,6 +218,10 @@ mod tests {
             e.message.contains("b.json and a.json have the same ledger"),
             "{e}"
         );
+        std::fs::write(&there, "x").unwrap();
+        let hard = folder.path().join("hard.db");
+        std::fs::hard_link(&there, &hard).unwrap();
+        assert!(registry.reserve("b.json".as_ref(), &hard).is_err());
         registry.leave("a.json".as_ref());
         registry.enter("b.json".as_ref(), pair, &other).unwrap();
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use log::{debug, error, info, warn};
+use log::{debug, error, info};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 
@@ -20,7 +20,7 @@ use super::{Asked, Heeded, tell_system};
 use crate::config::{Intervals, ledger_place};
 use crate::engine::Ended;
 use crate::error::Result;
-use crate::text::{counted, span};
+use crate::text::counted;
 use crate::threads;
 
 /// A configuration that is missing in so many looks is gone: programs that write files anew may take them away for a moment.
@@ -177,12 +177,6 @@ impl Routes {
             }
             stays
         });
-        if files.is_empty() && !self.ready {
-            warn!(
-                "there is no configuration yet; it is looked for every {}",
-                span(self.times.configurations.as_secs())
-            );
-        }
         missing
     }
 
@@ -190,23 +184,28 @@ impl Routes {
         let now = Instant::now();
         let beginning = self.held.iter().filter(|held| held.is_beginning()).count();
         let mut room = BEGIN_AT_ONCE.saturating_sub(beginning);
+        let mut due: Vec<&mut Held> = Vec::new();
+        // Each ledger is kept before any of them is opened, in the order in which they are listed.
         for held in &mut self.held {
-            let due = matches!(held.phase, Phase::Rests { until } if until <= now);
-            if !due || self.ending || held.missing > 0 || room == 0 || !held.is_free() {
+            let is_due = matches!(held.phase, Phase::Rests { until } if until <= now);
+            if !is_due || self.ending || held.missing > 0 || room == 0 || !held.is_free() {
                 continue;
             }
-            room -= 1;
             held.changed_at = changed_at(&held.file);
-            // In the order in which they are listed, so that it does not hang on chance which of two has a ledger.
             let reserved = match ledger_place(&held.file) {
                 Ok((place, _)) => self.registry.reserve(&held.file, &place.path),
                 // That is found out, and told, by the route itself.
                 Err(_) => Ok(()),
             };
-            if let Err(e) = reserved {
-                held.end(Err(e), &self.times, false);
-                continue;
+            match reserved {
+                Ok(()) => {
+                    room -= 1;
+                    due.push(held);
+                }
+                Err(e) => held.end(Err(e), &self.times, false),
             }
+        }
+        for held in due {
             let thread = RouteThread {
                 file: held.file.clone(),
                 registry: Arc::clone(&self.registry),

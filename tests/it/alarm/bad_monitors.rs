@@ -90,6 +90,9 @@ fn a_body_without_end_is_not_read_to_its_end() {
     let run = Told::by(&env, &[]);
     // It said 200 before all that.
     eventually("it is pinged as often as any", || monitor.pings() > 3);
+    // What the system takes on the way may be some megabytes.
+    let each = monitor.poured() / monitor.pings();
+    assert!(each < 32 << 20, "{each} bytes");
     let (_, lines) = run.end();
     assert!(
         !lines.iter().any(|l| l.contains("could not be told")),

@@ -93,6 +93,13 @@ impl World {
         self.ledger.step(step).unwrap();
     }
 
+    /// A run begins that has tried nothing yet.
+    fn restart_untried(&mut self) {
+        let now = self.now;
+        self.ledger.step(|l| l.run_begins(&PARTS, now)).unwrap();
+        self.alarm = Alarm::new(&self.hands, Arc::clone(&self.ledger), &self.times, "");
+    }
+
     fn restart(&mut self) {
         self.begin();
         self.alarm = Alarm::new(&self.hands, Arc::clone(&self.ledger), &self.times, "");
@@ -169,7 +176,8 @@ fn three_weeks_of_a_dead_token_are_one_trouble_through_ten_restarts() {
     world.heard(&["trouble needs_user"]);
     for _ in 0..10 {
         world.hours(50);
-        world.restart();
+        world.restart_untried();
+        world.pass(TimeDelta::minutes(3), TimeDelta::minutes(1));
         world.trouble("deliver", Some(&dead));
     }
     world.heard(&["trouble needs_user"]);

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(crate) struct Monitor {
     port: u16,
     heard: Arc<Mutex<Vec<String>>>,
     answer: Arc<Mutex<Answer>>,
+    /// Bytes of bodies without end that were taken from it.
+    poured: Arc<AtomicUsize>,
 }
 
 impl Monitor {
@@ -38,12 +41,15 @@ impl Monitor {
             port: listener.local_addr().unwrap().port(),
             heard: Arc::default(),
             answer: Arc::new(Mutex::new(Answer::Says(200, "OK".into()))),
+            poured: Arc::default(),
         };
         let (heard, answer) = (Arc::clone(&monitor.heard), Arc::clone(&monitor.answer));
+        let poured = Arc::clone(&monitor.poured);
         thread::spawn(move || {
             for tcp in listener.incoming().flatten() {
                 let (heard, answer) = (Arc::clone(&heard), Arc::clone(&answer));
-                thread::spawn(move || serve(tcp, &heard, &answer));
+                let poured = Arc::clone(&poured);
+                thread::spawn(move || serve(tcp, &heard, &answer, &poured));
             }
         });
         monitor
@@ -62,12 +68,21 @@ impl Monitor {
         self.heard.lock().unwrap().len()
     }
 
+    pub(crate) fn poured(&self) -> usize {
+        self.poured.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn answers(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 }
 
-fn serve(tcp: TcpStream, heard: &Mutex<Vec<String>>, answer: &Mutex<Answer>) -> Option<()> {
+fn serve(
+    tcp: TcpStream,
+    heard: &Mutex<Vec<String>>,
+    answer: &Mutex<Answer>,
+    poured: &AtomicUsize,
+) -> Option<()> {
     let mut lines = BufReader::new(tcp.try_clone().ok()?);
     let mut tcp = tcp;
     loop {
@@ -103,6 +118,7 @@ fn serve(tcp: TcpStream, heard: &Mutex<Vec<String>>, answer: &Mutex<Answer>) -> 
                     tcp.write_all(b"400\r\n").ok()?;
                     tcp.write_all(&[b'x'; 0x400]).ok()?;
                     tcp.write_all(b"\r\n").ok()?;
+                    poured.fetch_add(0x400, Ordering::Relaxed);
                 }
             }
             Answer::EndlessHead => {

@@ -57,13 +57,20 @@ fn one_that_is_not_there_is_told_how_to_make() {
 fn a_folder_is_called_one() {
     let desk = WorkDir::new();
     fs::create_dir(desk.path("mail")).unwrap();
-    desk.run(&["run", "--config", "mail"]).fails(
+    for command in ["run", "check", "status", "health"] {
+        desk.run(&[command, "--config", "mail"]).fails(
+            2,
+            "there is no configuration in the folder mail",
+            "a configuration is a file whose name ends in .json; config.json.example shows one",
+        );
+    }
+    desk.run(&["folders", "--config", "mail"]).fails(
         2,
         "mail: this is a folder, expected a file",
         "give the path of your configuration, with its name, with --config",
     );
     desk.file("mail/config.json", right().to_string());
-    desk.run(&["run", "--config", "mail"]).fails(
+    desk.run(&["folders", "--config", "mail"]).fails(
         2,
         "mail: this is a folder, expected a file",
         "did you mean `--config mail/config.json`?",

@@ -77,6 +77,8 @@ fn take_post(
     times: &Intervals,
 ) {
     let (Some(engine), Some(state_file)) = (entry.engine, entry.state_file) else {
+        // Whoever watches has the ledger open, and the next run is to have it for itself.
+        posts.remove(&entry.file);
         return;
     };
     let ledger = engine.ledger();

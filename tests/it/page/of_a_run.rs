@@ -97,9 +97,23 @@ fn whoever_looks_lets_go_of_no_lock() {
     let file = |path: &str| std::fs::metadata(path).ok().map(|m| m.ino());
     let before = file(&log);
     assert!(before.is_some(), "no {log}");
-    // Another process opens and closes the ledger, as the last one if no lock says otherwise.
+    // Whoever has a ledger open shares a lock of it: the last one to close it takes the log away.
+    let inode = std::fs::metadata(env.ledger_file()).unwrap().ino();
+    let pid = running.0.id();
+    let shared = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let held = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words[1] == "POSIX"
+                && words[4] == pid.to_string()
+                && words[5].ends_with(&format!(":{inode}"))
+        };
+        locks.lines().any(held)
+    };
+    // Another process opens and closes it besides.
     for _ in 0..3 {
         assert_eq!(get(running.1, "/metrics").status, 200);
+        assert!(shared(), "the lock of the ledger is gone");
         assert_eq!(env.status()["running"], true);
     }
     assert_eq!(file(&log), before, "the log of the run was taken away");

@@ -25,6 +25,9 @@ _imap__to__gmail() {
             imap__to__gmail,folders)
                 cmd="imap__to__gmail__subcmd__folders"
                 ;;
+            imap__to__gmail,health)
+                cmd="imap__to__gmail__subcmd__health"
+                ;;
             imap__to__gmail,help)
                 cmd="imap__to__gmail__subcmd__help"
                 ;;
@@ -49,6 +52,9 @@ _imap__to__gmail() {
             imap__to__gmail__subcmd__help,folders)
                 cmd="imap__to__gmail__subcmd__help__subcmd__folders"
                 ;;
+            imap__to__gmail__subcmd__help,health)
+                cmd="imap__to__gmail__subcmd__help__subcmd__health"
+                ;;
             imap__to__gmail__subcmd__help,help)
                 cmd="imap__to__gmail__subcmd__help__subcmd__help"
                 ;;
@@ -71,7 +77,7 @@ _imap__to__gmail() {
 
     case "${cmd}" in
         imap__to__gmail)
-            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --http --log --log-max-size --log-max-files --debug --help --version run auth check folders status retry-failed import-state help"
+            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --http --log --log-max-size --log-max-files --debug --help --version run auth check folders status health retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -198,8 +204,34 @@ _imap__to__gmail() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        imap__to__gmail__subcmd__health)
+            opts="-c -h --config --state-file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         imap__to__gmail__subcmd__help)
-            opts="run auth check folders status retry-failed import-state help"
+            opts="run auth check folders status health retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -241,6 +273,20 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__help__subcmd__folders)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__help__subcmd__health)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

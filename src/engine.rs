@@ -4,7 +4,7 @@
 //! stop never wait for a server. Restart is recovery: nothing here needs to end well.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -121,6 +121,8 @@ pub struct Engine {
     setup: RwLock<Arc<Setup>>,
     times: Intervals,
     ledger: Arc<Shared>,
+    /// When it is closed this is gone.
+    closed: Weak<()>,
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
     events: Events,
@@ -178,6 +180,7 @@ impl Engine {
             unresolved: Unresolved::default(),
             notices: Notices::default(),
             times,
+            closed: ledger.when_closed(),
             ledger: Arc::new(Shared::new(ledger)),
             events: Events::new(),
             listener: OnceLock::new(),

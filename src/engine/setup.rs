@@ -1,7 +1,7 @@
 //! What a run is told: the configuration, and what follows from it. It may be told otherwise while it goes
 //! on, so it is held by whoever works with it and compared with what holds now.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::Engine;
 use crate::config::{Config, Intervals, Telling};
@@ -52,6 +52,11 @@ impl Engine {
     /// For those who look at a run, or keep there what they have to remember of it.
     pub fn ledger(&self) -> Arc<Shared> {
         Arc::clone(&self.ledger)
+    }
+
+    /// Gone as soon as everything of this run has let go of the ledger.
+    pub fn when_closed(&self) -> Weak<()> {
+        self.closed.clone()
     }
 
     /// Looks at the configuration that holds now.

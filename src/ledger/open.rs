@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub struct Ledger {
     /// The highest id that this process has given to a message.
     pub(super) last_id: RowId,
     pub(super) reach: Reach,
+    /// Dropped last, as the last field: who has this weakly sees when file and lock are free again.
+    open: Arc<()>,
 }
 
 /// How far a message of the target can stand for others.
@@ -197,6 +199,7 @@ impl Ledger {
             matching: None,
             last_id: RowId(0),
             reach: Reach::default(),
+            open: Arc::default(),
         };
         ledger.configure().map_err(|e| explain(&e, path))?;
         Ok(ledger)
@@ -358,6 +361,11 @@ impl Ledger {
                  CREATE TEMP TABLE put_behind (id INTEGER PRIMARY KEY) STRICT",
             )
             .map_err(|e| self.explain(&e))
+    }
+
+    /// Gone as soon as the file and its lock are free again.
+    pub fn when_closed(&self) -> Weak<()> {
+        Arc::downgrade(&self.open)
     }
 
     /// What kind of account the target is.

@@ -32,7 +32,7 @@ pub(super) struct Held {
     pub(super) trouble: Option<Error>,
     /// What its last run may have left behind, such as a watcher that waits for the server: only when that is gone is
     /// the ledger free.
-    pub(super) behind: Weak<Engine>,
+    pub(super) behind: Weak<()>,
     /// How its run is, in one line.
     pub(super) status: String,
     /// When it gave its last sign of life, in milliseconds since the process began.

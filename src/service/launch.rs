@@ -4,9 +4,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 
 use log::debug;
 
@@ -36,6 +36,8 @@ pub(super) enum Event {
         file: PathBuf,
         name: Arc<str>,
         state_file: PathBuf,
+        /// Until its ledger is closed.
+        open: Weak<()>,
         engine: Arc<Engine>,
     },
     Status {
@@ -89,6 +91,7 @@ impl RouteThread {
             file: self.file.clone(),
             name,
             state_file: begun.state_file,
+            open: begun.engine.when_closed(),
             engine: Arc::clone(&begun.engine),
         });
         let stopper = begun.engine.stopper();

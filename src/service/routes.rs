@@ -233,12 +233,13 @@ impl Routes {
                 file,
                 name,
                 state_file,
+                open,
                 engine,
             } => {
                 let Some(held) = self.held(&file) else { return };
                 held.name = name;
                 held.state_file = Some(state_file);
-                held.behind = Arc::downgrade(&engine);
+                held.behind = open;
                 // It may have been told to end before it could hear it.
                 if ending || held.missing >= MISSING_MAX {
                     engine.stopper().stop();

@@ -75,3 +75,151 @@ pub(super) fn shown(s: &Summary) -> Vec<String> {
 fn ago(then: Time, now: Time) -> String {
     span((now - then).num_seconds().unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+    use crate::ledger::{Backlog, Look, Trouble};
+
+    fn part(name: &str, now: Time) -> Part {
+        Part {
+            name: name.into(),
+            started_at: now - TimeDelta::hours(1),
+            beat_at: now,
+            ended_at: None,
+            trouble: None,
+            look: None,
+            heard: true,
+        }
+    }
+
+    fn trouble(kind: TroubleKind, now: Time) -> Option<Trouble> {
+        Some(Trouble {
+            kind,
+            message: "the server is away".into(),
+            hint: None,
+            since: now,
+            own_limit: false,
+        })
+    }
+
+    /// A run of an hour that watches and has nothing to do.
+    fn well(now: Time) -> Summary {
+        let look = Look {
+            at: now - TimeDelta::seconds(60),
+            next_by: now + TimeDelta::seconds(30),
+        };
+        Summary {
+            parts: vec![
+                Part {
+                    look: Some(look),
+                    ..part("watch", now)
+                },
+                part("deliver", now),
+            ],
+            ..Summary::default()
+        }
+    }
+
+    fn waiting(messages: u64, later: u64, oldest: Time) -> Backlog {
+        Backlog {
+            messages,
+            later,
+            oldest: Some(oldest),
+            ..Backlog::default()
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_route_from_being_healthy() {
+        let now = Utc::now();
+        let ago = move |minutes| now - TimeDelta::minutes(minutes);
+        type Change = Box<dyn Fn(&mut Summary)>;
+        let cases: Vec<(&str, Change, Option<&str>)> = vec![
+            ("nothing to do", Box::new(|_| {}), None),
+            (
+                "no run",
+                Box::new(move |s| s.parts.iter_mut().for_each(|p| p.ended_at = Some(now))),
+                Some("no run of it goes on"),
+            ),
+            (
+                "a part hangs",
+                Box::new(move |s| s.parts[1].beat_at = ago(5)),
+                Some("a part of its run gives no sign of life (deliver)"),
+            ),
+            (
+                "a person is needed",
+                Box::new(move |s| s.parts[1].trouble = trouble(TroubleKind::NeedsUser, now)),
+                Some("the server is away"),
+            ),
+            (
+                "a trouble that may pass",
+                Box::new(move |s| s.parts[1].trouble = trouble(TroubleKind::Transient, now)),
+                None,
+            ),
+            (
+                "the look is a little late",
+                Box::new(move |s| {
+                    let look = s.parts[0].look.as_mut();
+                    look.into_iter().for_each(|look| look.next_by = ago(1));
+                }),
+                None,
+            ),
+            (
+                "the look is late, and it is known why",
+                Box::new(move |s| {
+                    let (at, next_by) = (ago(5), ago(3));
+                    s.parts[0].look = Some(Look { at, next_by });
+                    s.parts[0].trouble = trouble(TroubleKind::Transient, now);
+                }),
+                Some("the source was not looked at for 5 min: the server is away"),
+            ),
+            (
+                "there was no look in an hour",
+                Box::new(|s| s.parts[0].look = None),
+                Some("the source was not looked at for 1 h"),
+            ),
+            (
+                "the first look takes its time",
+                Box::new(move |s| {
+                    s.parts[0].look = None;
+                    s.parts.iter_mut().for_each(|p| p.started_at = ago(10));
+                }),
+                None,
+            ),
+            (
+                "mail waits for long",
+                Box::new(move |s| s.backlog = waiting(2, 1, ago(20))),
+                Some("nothing was delivered for 20 min though mail waits"),
+            ),
+            (
+                "it waits for long while other mail is delivered",
+                Box::new(move |s| {
+                    s.backlog = waiting(2, 1, ago(20));
+                    s.last_progress_at = Some(ago(3));
+                }),
+                None,
+            ),
+            (
+                "it waits for its time",
+                Box::new(move |s| s.backlog = waiting(2, 2, ago(20))),
+                None,
+            ),
+            (
+                "it waits for a limit to pass",
+                Box::new(move |s| {
+                    s.backlog = waiting(2, 1, ago(20));
+                    s.parts[1].trouble = trouble(TroubleKind::Throttled, now);
+                }),
+                None,
+            ),
+        ];
+        for (case, change, why) in cases {
+            let mut summary = well(now);
+            change(&mut summary);
+            assert_eq!(unhealthy(&summary, None, now).as_deref(), why, "{case}");
+        }
+    }
+}

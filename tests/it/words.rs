@@ -11,6 +11,7 @@ mod dist;
 mod doubts;
 mod excerpts;
 mod folders;
+mod health;
 mod import;
 mod ledger;
 mod life;

@@ -14,8 +14,8 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct Route {
 #[derive(Clone, Debug)]
 pub struct Watched {
     pub state_file: PathBuf,
+    /// Where the run goes on in this process: gone when its ledger is closed.
+    pub open: Option<Weak<()>>,
     /// `upload_limit_per_day`
     pub upload_limit: Option<u64>,
     /// The target's: it may say when a person last signed in.

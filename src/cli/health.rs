@@ -13,7 +13,8 @@ pub(super) fn health(args: &HealthArgs) -> Result<u8> {
     let mut well: Vec<String> = Vec::new();
     for ledger in status::each(&args.ledgers)? {
         match status::report(&ledger, false) {
-            Ok(report) => {
+            Ok((_, doubts)) if !doubts.is_empty() => unhealthy.extend(doubts.into_iter().take(1)),
+            Ok((report, _)) => {
                 for route in report.routes {
                     let name = route.name();
                     match &route.unhealthy {

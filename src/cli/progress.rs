@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,7 @@ impl Reporter {
     pub(super) fn of_all(roster: Roster, every: Duration, idle: &'static str) -> Reporter {
         let (stop, stopped) = channel();
         let thread = thread::spawn(move || {
-            let mut known: HashMap<PathBuf, Glances> = HashMap::new();
+            let mut known: HashMap<PathBuf, Arc<Mutex<Glances>>> = HashMap::new();
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
                 let entries = roster.entries();
                 known.retain(|file, _| entries.iter().any(|entry| entry.file == *file));
@@ -89,8 +89,14 @@ impl Reporter {
                     let Some(engine) = entry.engine else {
                         continue;
                     };
-                    let glances = known.entry(entry.file).or_default();
-                    threads::on_behalf_of(Some(entry.name), || glances.take(&engine, idle));
+                    let glances = Arc::clone(known.entry(entry.file).or_default());
+                    // One whose ledger does not answer keeps nobody else waiting.
+                    let _ = thread::Builder::new().spawn(move || {
+                        if let Ok(mut glances) = glances.try_lock() {
+                            threads::work_for(Some(entry.name));
+                            glances.take(&engine, idle);
+                        }
+                    });
                 }
             }
         });

@@ -286,7 +286,7 @@ fn page_of(args: &RunArgs, roster: &Roster) -> Result<Option<page::Server>> {
 
 fn shown_route(args: &RunArgs, entry: &Entry) -> page::Route {
     let (Some(engine), Some(state_file)) = (&entry.engine, &entry.state_file) else {
-        let begins = || Error::connection("it is about to begin");
+        let begins = || Error::connection("no run of it goes on now");
         return page::Route {
             name: entry.name.to_string(),
             ledger: Err(entry.refused.clone().unwrap_or_else(begins)),
@@ -300,6 +300,7 @@ fn shown_route(args: &RunArgs, entry: &Entry) -> page::Route {
         },
         ledger: Ok(page::Watched {
             state_file: state_file.clone(),
+            open: Some(engine.when_closed()),
             upload_limit: config.upload_limit_per_day,
             token_file: match &config.target_key {
                 Key::TokenFile(file) => Some(file.clone()),

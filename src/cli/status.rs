@@ -22,7 +22,12 @@ pub(super) fn status(args: &StatusArgs) -> Result<u8> {
     let mut refused: Option<Error> = None;
     for ledger in each(&args.ledgers)? {
         match report(&ledger, args.failed) {
-            Ok(report) => all.routes.extend(report.routes),
+            Ok((report, doubts)) => {
+                all.routes.extend(report.routes);
+                for doubt in doubts {
+                    say_aside(&wrapped(WIDTH, "warning: ", "  ", &doubt));
+                }
+            }
             Err(e) => {
                 // Of several the others are shown, and what is said of the first comes last.
                 if let Some(before) = refused.replace(e) {
@@ -56,8 +61,8 @@ pub(super) fn each(args: &LedgersArgs) -> Result<Vec<LedgerArgs>> {
     })
 }
 
-/// What the ledger of one configuration tells. What is doubtful about the configuration is said.
-pub(super) fn report(args: &LedgerArgs, with_failed: bool) -> Result<Report> {
+/// What the ledger of one configuration tells, and why no run would take that configuration, or this ledger with it.
+pub(super) fn report(args: &LedgerArgs, with_failed: bool) -> Result<(Report, Vec<String>)> {
     let config = args.config.clone().or_else(|| match args.state_file {
         Some(_) => None,
         None => usual_config(),
@@ -89,12 +94,11 @@ pub(super) fn report(args: &LedgerArgs, with_failed: bool) -> Result<Report> {
         )),
         None => e,
     })?;
-    if let (Some(config), Some(outline)) = (&config, &outline) {
-        for doubt in doubts(config, outline, route.as_ref(), &path) {
-            say_aside(&wrapped(WIDTH, "warning: ", "  ", &doubt));
-        }
-    }
-    Ok(report)
+    let doubts = match (&config, &outline) {
+        (Some(config), Some(outline)) => doubts(config, outline, route.as_ref(), &path),
+        _ => Vec::new(),
+    };
+    Ok((report, doubts))
 }
 
 /// Why no run would take the configuration, or would not take this ledger with it.

@@ -125,6 +125,8 @@ impl Engine {
                 None => self.times.heartbeat,
                 Some(at) => at.saturating_duration_since(Instant::now()),
             };
+            // Also while there is so much news that nothing is waited for.
+            self.beat()?;
             match inbox.recv_timeout(wait) {
                 Ok(Event::Finished(Ok(()))) => running -= 1,
                 Ok(Event::Finished(Err(e))) => {
@@ -135,7 +137,7 @@ impl Engine {
                 }
                 Ok(Event::Stop | Event::Wake) => {}
                 Err(RecvTimeoutError::Timeout) if deadline.is_some() => break,
-                Err(_) => self.beat()?,
+                Err(_) => {}
             }
         }
         worst.map_or(Ok(()), Err)
@@ -164,10 +166,11 @@ impl Engine {
             if left.is_zero() {
                 break;
             }
+            self.beat()?;
             match inbox.recv_timeout(left.min(self.times.heartbeat)) {
                 Ok(Event::Wake) if wakeable => break,
                 Ok(_) => {}
-                Err(_) => self.beat()?,
+                Err(_) => {}
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,9 @@ struct State {
     known: HashMap<String, Known>,
     queue: VecDeque<(String, Watched)>,
     readers: usize,
+    /// What they read, each under a number of its own, and since when: also of routes that are gone meanwhile.
+    under_way: HashMap<u64, Instant>,
+    numbers: u64,
 }
 
 #[derive(Default)]
@@ -176,10 +179,10 @@ impl Shared {
 
     fn start_readers(self: &Arc<Shared>, state: &mut State) {
         let stuck = state
-            .known
+            .under_way
             .values()
-            .filter(|known| known.is_stuck())
-            .count();
+            .filter(|since| since.elapsed() > STUCK);
+        let stuck = stuck.count();
         let most = READERS_MAX.min(stuck + READERS.min(state.queue.len()));
         while state.readers < most {
             let shared = Arc::clone(self);
@@ -198,6 +201,9 @@ impl Shared {
             if let Some(known) = state.known.get_mut(&name) {
                 known.taken_up = Some(Instant::now());
             }
+            state.numbers += 1;
+            let number = state.numbers;
+            state.under_way.insert(number, Instant::now());
             drop(state);
             let read = catch_unwind(AssertUnwindSafe(|| read(&watched, Utc::now())));
             let read = read.unwrap_or_else(|_| {
@@ -207,6 +213,7 @@ impl Shared {
                 )
             });
             state = self.lock();
+            state.under_way.remove(&number);
             // A route may be gone meanwhile.
             if let Some(known) = state.known.get_mut(&name) {
                 known.note(read);
@@ -232,6 +239,12 @@ impl Known {
 }
 
 fn read(watched: &Watched, now: Time) -> Result<Reading> {
+    // As long as this is held no other run begins with the ledger: opening it, that would take away the locks that SQLite has
+    // in this process, and with them those of our connection.
+    let open = watched.open.as_ref().map(Weak::upgrade);
+    if open == Some(None) {
+        return Err(Error::connection("its run has ended"));
+    }
     let asked = Asked {
         state_file: &watched.state_file,
         with_failed: false,

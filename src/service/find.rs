@@ -19,20 +19,43 @@ const SIZE_MAX: u64 = 1 << 20;
 /// # Errors
 /// `Usage` when a folder cannot be read.
 pub fn configurations(places: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for place in places {
-        let files = if place.is_dir() {
-            in_folder(place)?
-        } else {
-            vec![place.clone()]
-        };
-        for file in files {
-            if !found.contains(&file) {
-                found.push(file);
+    Places::of(places).configurations()
+}
+
+/// Where configurations are looked for again and again. What was a folder at the start stays one: a disk that does not answer
+/// for a moment makes no file of it.
+pub(super) struct Places(Vec<(PathBuf, bool)>);
+
+impl Places {
+    pub(super) fn of(places: &[PathBuf]) -> Places {
+        Places(places.iter().map(|p| (p.clone(), p.is_dir())).collect())
+    }
+
+    /// Was this file named by itself?
+    pub(super) fn name(&self, file: &Path) -> bool {
+        self.0
+            .iter()
+            .any(|(place, folder)| !folder && place == file)
+    }
+
+    /// # Errors
+    /// As [`configurations`].
+    pub(super) fn configurations(&self) -> Result<Vec<PathBuf>> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        for (place, folder) in &self.0 {
+            let files = if *folder {
+                in_folder(place)?
+            } else {
+                vec![place.clone()]
+            };
+            for file in files {
+                if !found.contains(&file) {
+                    found.push(file);
+                }
             }
         }
+        Ok(found)
     }
-    Ok(found)
 }
 
 /// The same at a start, when there must be some.
@@ -72,7 +95,15 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
         let path = entry.map_err(refused)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy());
         let named = name.is_some_and(|name| name.ends_with(".json") && !name.starts_with('.'));
-        if named && path.is_file() && !is_something_else(&path) {
+        if !named {
+            continue;
+        }
+        let is_file = match fs::metadata(&path) {
+            Ok(found) => found.is_file(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) => return Err(refused(e)),
+        };
+        if is_file && !is_something_else(&path) {
             files.push(path);
         }
     }

@@ -1,6 +1,7 @@
 //! One configuration among those of this process, and what has become of its route. Not for how it is made to run (`launch`).
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,6 +15,9 @@ use crate::engine::{Ended, Engine};
 use crate::error::{Error, Result, shown};
 use crate::text::span;
 use crate::threads;
+
+/// A beginning that takes longer is not waited for.
+const BEGINNING_MAX: Duration = Duration::from_secs(60);
 
 /// A configuration, and its route.
 pub(super) struct Held {
@@ -33,6 +37,8 @@ pub(super) struct Held {
     /// What its last run may have left behind, such as a watcher that waits for the server: only when that is gone is
     /// the ledger free.
     pub(super) behind: Weak<()>,
+    /// When its thread was last given something to do.
+    pub(super) busy_since: Instant,
     /// How its run is, in one line.
     pub(super) status: String,
     /// When it gave its last sign of life, in milliseconds since the process began.
@@ -62,6 +68,7 @@ impl Held {
             failures: 0,
             trouble: None,
             behind: Weak::new(),
+            busy_since: Instant::now(),
             status: String::new(),
             alive_at: Arc::default(),
         }
@@ -76,8 +83,10 @@ impl Held {
         matches!(self.phase, Phase::Busy { .. })
     }
 
+    /// Its beginning is under way. What takes long keeps nobody else from beginning.
     pub(super) fn is_beginning(&self) -> bool {
-        matches!(self.phase, Phase::Busy { engine: None })
+        let young = self.busy_since.elapsed() < BEGINNING_MAX;
+        matches!(self.phase, Phase::Busy { engine: None }) && young
     }
 
     /// It was never tried.
@@ -92,6 +101,30 @@ impl Held {
             && changed_at(&self.file) != self.changed_at
         {
             *until = Instant::now();
+        }
+    }
+
+    /// Its file was there, and is not any more.
+    pub(super) fn is_gone(&self) -> bool {
+        let absent = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+        self.changed_at.is_some() && fs::metadata(&self.file).is_err_and(|e| absent(&e))
+    }
+
+    /// It cannot begin, or what ran once has failed.
+    pub(super) fn is_refused(&mut self, e: Error, times: &Intervals, once: bool) {
+        if !once {
+            return self.end(Err(e), times, false);
+        }
+        say(self, &e, "");
+        self.trouble = Some(e.clone());
+        self.phase = Phase::Over(Err(e));
+    }
+
+    /// Lets go of its run.
+    pub(super) fn take_engine(&mut self) -> Option<Arc<Engine>> {
+        match &mut self.phase {
+            Phase::Busy { engine } => engine.take(),
+            _ => None,
         }
     }
 
@@ -115,11 +148,15 @@ impl Held {
             }
             Err(e) => e,
         };
+        // What went well for long failed for a reason of its own.
+        if self.busy_since.elapsed() > times.route_rest.1 {
+            self.failures = 0;
+        }
         let (first, most) = times.route_rest;
         let wait = first.saturating_mul(1 << self.failures.min(16)).min(most);
         self.failures += 1;
         self.phase = Phase::Rests { until: now + wait };
-        if !ending {
+        if !ending && self.missing == 0 {
             let again = format!(
                 "trying again in {}, or when {} changes",
                 span(wait.as_secs()),
@@ -141,9 +178,10 @@ impl Held {
             || u128::from(since) <= within.as_millis()
     }
 
-    pub(super) fn in_trouble(&self) -> Option<String> {
+    pub(super) fn in_trouble(&self, patience: Duration) -> Option<String> {
         let why = match &self.trouble {
             Some(e) => &e.message,
+            None if !self.is_alive(patience) => "it gives no sign of life",
             None if ["", "watching"].contains(&&*self.status) => return None,
             None => &self.status,
         };
@@ -166,7 +204,7 @@ impl Held {
 }
 
 /// Says why a route does not run: once in full, and again when the reason is another one.
-pub(super) fn say(held: &Held, e: &Error, then: &str) {
+fn say(held: &Held, e: &Error, then: &str) {
     let known = held
         .trouble
         .as_ref()

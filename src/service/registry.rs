@@ -31,7 +31,8 @@ struct Registered {
     /// Once that is known.
     pair: Option<Pair>,
     name: Arc<str>,
-    ledger: File,
+    /// None: it had one, and is about to name another.
+    ledger: Option<File>,
 }
 
 impl Registry {
@@ -41,16 +42,21 @@ impl Registry {
     /// # Errors
     /// `Usage` when another route has it.
     pub(super) fn reserve(&self, file: &Path, ledger: &Path) -> Result<()> {
+        // No look at the disk, which may hang: what is reached by several names is found out when it enters.
+        let place = File::named(ledger);
         let mut routes = self.routes();
-        let place = File::at(ledger);
+        // What it had before is free, also where it does not get the other one: two routes may swap theirs.
+        if let Some(known) = routes.iter_mut().find(|route| route.file == file) {
+            known.ledger = None;
+        }
         is_nobodys(&routes, file, &place, ledger)?;
         match routes.iter_mut().find(|route| route.file == file) {
-            Some(known) => known.ledger = place,
+            Some(known) => known.ledger = Some(place),
             None => routes.push(Registered {
                 file: file.to_path_buf(),
                 pair: None,
                 name: "".into(),
-                ledger: place,
+                ledger: Some(place),
             }),
         }
         Ok(())
@@ -62,7 +68,7 @@ impl Registry {
         let place = File::at(ledger);
         let routes = self.routes();
         let mut others = routes.iter().filter(|route| route.file != file);
-        others.any(|route| route.ledger.is(&place))
+        others.any(|route| route.ledger.as_ref().is_some_and(|l| l.is(&place)))
     }
 
     /// A route enters that is about to begin: this thread, and those that it starts, bear its name from now on.
@@ -70,8 +76,8 @@ impl Registry {
     /// # Errors
     /// `Usage` when another route has its ledger.
     pub fn enter(&self, file: &Path, pair: Pair, ledger: &Path) -> Result<()> {
-        let mut routes = self.routes();
         let place = File::at(ledger);
+        let mut routes = self.routes();
         is_nobodys(&routes, file, &place, ledger)?;
         let known = routes.iter().position(|route| route.file == file);
         let before = known.map(|at| routes.swap_remove(at));
@@ -87,7 +93,7 @@ impl Registry {
             file: file.to_path_buf(),
             pair: Some(pair),
             name,
-            ledger: place,
+            ledger: Some(place),
         });
         Ok(())
     }
@@ -97,6 +103,13 @@ impl Registry {
         let account = (server.to_lowercase(), user.to_lowercase());
         let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(crowds.entry(account).or_default())
+    }
+
+    /// This route, whose run is over, does without its ledger until it enters again.
+    pub(super) fn give_up_ledger(&self, file: &Path) {
+        if let Some(route) = self.routes().iter_mut().find(|route| route.file == file) {
+            route.ledger = None;
+        }
     }
 
     /// Its configuration is no more.
@@ -111,7 +124,9 @@ impl Registry {
 
 /// No other route has this ledger.
 fn is_nobodys(routes: &[Registered], file: &Path, place: &File, ledger: &Path) -> Result<()> {
-    let has_it = |route: &&Registered| route.file != file && route.ledger.is(place);
+    let has_it = |route: &&Registered| {
+        route.file != file && route.ledger.as_ref().is_some_and(|l| l.is(place))
+    };
     let Some(other) = routes.iter().find(has_it) else {
         return Ok(());
     };
@@ -123,33 +138,40 @@ fn is_nobodys(routes: &[Registered], file: &Path, place: &File, ledger: &Path) -
     .hint("give one of them a `state_file` of its own, such as \"state_file\": \"second.db\""))
 }
 
-/// A file, by one name whatever links and folders it was reached through, and by its number once it is there.
-#[derive(Clone)]
+/// A file as it was named, and by what it is in truth where that is known: links and folders followed, and its number.
+#[derive(Clone, Default)]
 struct File {
-    path: PathBuf,
+    named: PathBuf,
+    path: Option<PathBuf>,
     number: Option<(u64, u64)>,
 }
 
 impl File {
-    fn at(path: &Path) -> File {
-        let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        let path = path.canonicalize().unwrap_or_else(|_| {
-            match (
-                folder.unwrap_or(Path::new(".")).canonicalize(),
-                path.file_name(),
-            ) {
-                (Ok(folder), Some(name)) => folder.join(name),
-                _ => path.to_path_buf(),
-            }
-        });
-        let number = fs::metadata(&path).map(|m| (m.dev(), m.ino())).ok();
-        File { path, number }
+    /// Without a look at the disk.
+    fn named(path: &Path) -> File {
+        File {
+            named: std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
+            ..File::default()
+        }
     }
 
-    /// `self` may have been looked at before the file was there.
+    fn at(path: &Path) -> File {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let real = path.canonicalize().ok().or_else(|| {
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        });
+        File {
+            path: real,
+            number: fs::metadata(path).map(|m| (m.dev(), m.ino())).ok(),
+            ..File::named(path)
+        }
+    }
+
     fn is(&self, other: &File) -> bool {
-        let number = self.number.or_else(|| File::at(&self.path).number);
-        self.path == other.path || number.is_some() && number == other.number
+        self.named == other.named
+            || self.path.is_some() && self.path == other.path
+            || self.number.is_some() && self.number == other.number
     }
 }
 
@@ -221,7 +243,18 @@ mod tests {
         std::fs::write(&there, "x").unwrap();
         let hard = folder.path().join("hard.db");
         std::fs::hard_link(&there, &hard).unwrap();
-        assert!(registry.reserve("b.json".as_ref(), &hard).is_err());
+        registry
+            .enter("a.json".as_ref(), pair.clone(), &there)
+            .unwrap();
+        let linked = registry.enter("b.json".as_ref(), pair.clone(), &hard);
+        assert!(linked.is_err());
+        // Two that swap theirs.
+        let [first, second] = ["1.db", "2.db"].map(|name| folder.path().join(name));
+        registry.reserve("c.json".as_ref(), &first).unwrap();
+        registry.reserve("d.json".as_ref(), &second).unwrap();
+        assert!(registry.reserve("c.json".as_ref(), &second).is_err());
+        registry.reserve("d.json".as_ref(), &first).unwrap();
+        registry.reserve("c.json".as_ref(), &second).unwrap();
         registry.leave("a.json".as_ref());
         registry.enter("b.json".as_ref(), pair, &other).unwrap();
     }

@@ -48,6 +48,10 @@ impl Roster {
     }
 
     pub(super) fn replace(&self, entries: Vec<Entry>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = entries;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *known, entries);
+        drop(known);
+        // Whoever lets go of a run last may have to wait for it.
+        drop(before);
     }
 }

@@ -11,15 +11,15 @@ use log::{debug, error, info};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 
-use super::find::configurations;
-use super::held::{Held, Phase, changed_at, say};
+use super::find::Places;
+use super::held::{Held, Phase, changed_at};
 use super::launch::{Begin, Event, RouteThread};
 use super::registry::Registry;
 use super::roster::Roster;
 use super::{Asked, Heeded, tell_system};
 use crate::config::{Intervals, ledger_place};
 use crate::engine::Ended;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::text::counted;
 use crate::threads;
 
@@ -34,7 +34,7 @@ const BEGIN_AT_ONCE: usize = 16;
 
 /// The routes of this process, and what becomes of each.
 pub struct Routes {
-    places: Vec<PathBuf>,
+    places: Places,
     /// Each runs once, to its end.
     once: bool,
     times: Intervals,
@@ -56,7 +56,7 @@ impl Routes {
     pub fn new(places: Vec<PathBuf>, once: bool, times: &Intervals, begin: Arc<Begin>) -> Routes {
         let (sender, inbox) = channel();
         Routes {
-            places,
+            places: Places::of(&places),
             once,
             times: times.clone(),
             begin,
@@ -89,10 +89,13 @@ impl Routes {
             let _ = signals.send(Event::Signal(asked));
         })?;
         have_descriptors_for_many();
+        let mut looked = false;
         let mut look_at = Instant::now();
         let mut deadline = None;
         loop {
-            if !self.ending && Instant::now() >= look_at {
+            // What runs once runs what was there at its start.
+            if !self.ending && Instant::now() >= look_at && !(self.once && looked) {
+                looked = true;
                 let missing = self.look();
                 let soon = self.times.configurations.min(Duration::from_secs(1));
                 look_at = Instant::now()
@@ -139,7 +142,7 @@ impl Routes {
 
     /// Which configurations there are now. True where one is missing that may be back in a moment.
     fn look(&mut self) -> bool {
-        let files = match configurations(&self.places) {
+        let files = match self.places.configurations() {
             Ok(files) => files,
             Err(e) => {
                 if self.unreadable.replace(e.message.clone()).as_ref() != Some(&e.message) {
@@ -151,13 +154,16 @@ impl Routes {
         self.unreadable = None;
         for file in &files {
             match self.held.iter_mut().find(|held| held.file == *file) {
+                // One that was named may not be there yet; where it was, it is gone.
+                Some(held) if self.places.name(file) && held.is_gone() => {}
                 Some(held) => held.look_again(),
                 None => self.held.push(Held::new(file)),
             }
         }
         let mut missing = false;
         for held in &mut self.held {
-            if files.contains(&held.file) {
+            let gone = self.places.name(&held.file) && held.is_gone();
+            if files.contains(&held.file) && !gone {
                 continue;
             }
             held.missing += 1;
@@ -171,9 +177,12 @@ impl Routes {
         }
         let registry = &self.registry;
         self.held.retain(|held| {
-            let stays = held.is_busy() || !held.is_free() || held.missing < MISSING_MAX;
+            let named = self.places.name(&held.file);
+            let stays = named || held.is_busy() || !held.is_free() || held.missing < MISSING_MAX;
             if !stays {
                 registry.leave(&held.file);
+            } else if !held.is_busy() && held.is_free() && held.missing >= MISSING_MAX {
+                registry.give_up_ledger(&held.file);
             }
             stays
         });
@@ -183,29 +192,41 @@ impl Routes {
     fn begin_those_due(&mut self) {
         let now = Instant::now();
         let beginning = self.held.iter().filter(|held| held.is_beginning()).count();
-        let mut room = BEGIN_AT_ONCE.saturating_sub(beginning);
+        let room = BEGIN_AT_ONCE.saturating_sub(beginning);
         let mut due: Vec<&mut Held> = Vec::new();
         // Each ledger is kept before any of them is opened, in the order in which they are listed.
         for held in &mut self.held {
             let is_due = matches!(held.phase, Phase::Rests { until } if until <= now);
-            if !is_due || self.ending || held.missing > 0 || room == 0 || !held.is_free() {
+            if !is_due || self.ending || held.missing > 0 || !held.is_free() {
                 continue;
             }
-            held.changed_at = changed_at(&held.file);
-            let reserved = match ledger_place(&held.file) {
-                Ok((place, _)) => self.registry.reserve(&held.file, &place.path),
-                // That is found out, and told, by the route itself.
-                Err(_) => Ok(()),
+            // What comes through a pipe can be read only once.
+            let place = if held.file.is_file() {
+                ledger_place(&held.file).ok()
+            } else {
+                None
+            };
+            let reserved = match place {
+                Some((place, _)) => self.registry.reserve(&held.file, &place.path),
+                // Why there is none is found out, and told, by the route itself.
+                None => {
+                    self.registry.give_up_ledger(&held.file);
+                    Ok(())
+                }
             };
             match reserved {
-                Ok(()) => {
-                    room -= 1;
-                    due.push(held);
+                Ok(()) => due.push(held),
+                Err(e) => {
+                    held.changed_at = changed_at(&held.file);
+                    held.is_refused(e, &self.times, self.once);
                 }
-                Err(e) => held.end(Err(e), &self.times, false),
             }
         }
-        for held in due {
+        // Those that were never tried come first.
+        due.sort_by_key(|held| held.failures);
+        for held in due.into_iter().take(room) {
+            held.changed_at = changed_at(&held.file);
+            held.busy_since = now;
             let thread = RouteThread {
                 file: held.file.clone(),
                 registry: Arc::clone(&self.registry),
@@ -213,15 +234,13 @@ impl Routes {
                 events: self.sender.clone(),
                 alive_at: Arc::clone(&held.alive_at),
             };
-            held.phase = match threads::spawn(move || thread.run()) {
-                Ok(_) => Phase::Busy { engine: None },
+            match threads::spawn(move || thread.run()) {
+                Ok(_) => held.phase = Phase::Busy { engine: None },
                 Err(e) => {
-                    error!("no thread can be started: {e}");
-                    Phase::Rests {
-                        until: now + self.times.route_rest.0,
-                    }
+                    let e = Error::connection(format!("no thread can be started: {e}"));
+                    held.is_refused(e, &self.times, self.once);
                 }
-            };
+            }
         }
     }
 
@@ -258,13 +277,15 @@ impl Routes {
             Event::Ended { file, end } => {
                 let (once, times) = (self.once, self.times.clone());
                 let Some(held) = self.held(&file) else { return };
-                if !once {
-                    return held.end(end, &times, ending);
+                let engine = held.take_engine();
+                match end {
+                    end if !once => held.end(end, &times, ending),
+                    Err(e) => held.is_refused(e, &times, once),
+                    Ok(end) => held.phase = Phase::Over(Ok(end)),
                 }
-                if let Err(e) = &end {
-                    say(held, e, "");
-                }
-                held.phase = Phase::Over(end);
+                // The roster lets go of it too, and the last to do so closes the ledger, which may take long.
+                self.tell();
+                let _ = threads::spawn(move || drop(engine));
             }
         }
     }
@@ -292,16 +313,26 @@ impl Routes {
             tell_system(NotifyState::Status(&line));
             self.said = line;
         }
-        let patience = self.times.heartbeat * SIGNS_MISSED_MAX;
-        if self.held.iter().all(|held| held.is_alive(patience)) {
+        // A route that is stuck is told of in this line, and in its ledger: ending all of them would not help it.
+        let patience = self.patience();
+        if self.held.is_empty() || self.held.iter().any(|held| held.is_alive(patience)) {
             tell_system(NotifyState::Watchdog);
         }
+    }
+
+    /// For how long a route may give no sign of life.
+    fn patience(&self) -> Duration {
+        self.times.heartbeat * SIGNS_MISSED_MAX
     }
 
     /// `3 routes, all is well`.
     fn line(&self) -> String {
         let routes = counted(self.held.len() as u64, "route");
-        let troubles: Vec<String> = self.held.iter().filter_map(Held::in_trouble).collect();
+        let troubles: Vec<String> = {
+            let patience = self.patience();
+            let held = self.held.iter();
+            held.filter_map(|held| held.in_trouble(patience)).collect()
+        };
         match &troubles[..] {
             [] => format!("{routes}, all is well"),
             [first, ..] => format!("{routes}, {} in trouble: {first}", troubles.len()),
@@ -314,6 +345,9 @@ impl Routes {
             _ => None,
         });
         let now = Instant::now();
+        if self.ending {
+            return BEHIND;
+        }
         let next = rests.filter(|at| *at > now).chain([look_at]).min();
         let until = next.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         // Whose last run leaves something behind nobody tells when that is gone.

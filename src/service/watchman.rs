@@ -99,12 +99,21 @@ fn take_post(
     }
     let (alarm, looking) = (Arc::clone(&post.alarm), Arc::clone(&post.looking));
     let looks = thread::Builder::new().spawn(move || {
+        let _looking = Looking(looking);
         look(&alarm, &engine, &state_file);
-        looking.store(false, Ordering::SeqCst);
     });
     if let Err(e) = looks {
         debug!("no thread can be started: {e}");
         post.looking.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A look that is under way, however it ends.
+struct Looking(Arc<AtomicBool>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

@@ -84,6 +84,7 @@ fn watched(name: &str, ledger: &Path) -> Route {
         name: name.into(),
         ledger: Ok(Watched {
             state_file: ledger.into(),
+            open: None,
             upload_limit: None,
             token_file: None,
             files: String::new(),

@@ -173,6 +173,64 @@ fn once_tries_each_and_ends_with_the_gravest() {
     assert!(given.err.contains("`--state-file` names one ledger"));
 }
 
+#[test]
+fn once_ends_also_where_two_have_one_ledger() {
+    let mut family = Family::of(&["anna", "ben"]);
+    let ledger = family.members[0].ledger_file();
+    family.members[1].set("state_file", ledger.to_str().unwrap());
+    family.publish(1);
+    family.members[0].old_mails(2);
+    let ran = family.run_once(&[family.folder.path()]);
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    assert_eq!(family.members[0].target.messages().len(), 2, "{}", ran.err);
+    let health =
+        family.members[1].command(&["health", "--config", family.folder.path().to_str().unwrap()]);
+    assert_eq!(health.status, 1);
+    assert!(
+        health.out.starts_with("unhealthy: 2 of 2 routes: "),
+        "{health:?}"
+    );
+}
+
+#[test]
+fn ledgers_that_are_swapped_are_taken_up_by_both() {
+    let mut family = Family::of(&["anna", "ben"]);
+    let running = family.start();
+    family.gets_mail(0, "<1@anna>");
+    family.gets_mail(1, "<1@ben>");
+    let fresh = |n: usize| family.members[n].dir.path().join("fresh.db");
+    let [first, second] = [fresh(1), fresh(0)];
+    // Each names a new ledger, and later the one that the other has then.
+    for (n, ledger) in [(0, &first), (1, &second)] {
+        family.members[n].set("state_file", ledger.to_str().unwrap());
+        family.publish(n);
+    }
+    family.gets_mail(0, "<2@anna>");
+    family.gets_mail(1, "<2@ben>");
+    let (a, b) = (family.config(0), family.config(1));
+    replace(&family.file(0), &b);
+    replace(&family.file(1), &a);
+    family.gets_mail(0, "<3@anna>");
+    family.gets_mail(1, "<3@ben>");
+    drop(running);
+    for env in &family.members {
+        assert_eq!(env.target.messages().len(), 3);
+    }
+}
+
+#[test]
+fn one_that_was_named_and_is_removed_ends_too() {
+    let family = Family::of(&["anna", "ben"]);
+    let running = family.start_over(&[&family.file(0), &family.file(1)]);
+    family.gets_mail(0, "<1@anna>");
+    fs::remove_file(family.file(0)).unwrap();
+    eventually("it ends", || family.members[0].status()["running"] == false);
+    family.gets_mail(1, "<1@ben>");
+    family.publish(0);
+    family.gets_mail(0, "<2@anna>");
+    drop(running);
+}
+
 /// Kill and reload under load: nothing is lost, nothing comes twice.
 #[test]
 fn a_reload_under_load_loses_nothing_and_doubles_nothing() {

@@ -94,6 +94,7 @@ fn the_figures_of_a_ledger() {
             name: "a\\b \"c\"".into(),
             ledger: Ok(Watched {
                 state_file: ledger.clone(),
+                open: None,
                 upload_limit: Some(450_000_000),
                 token_file: Some(token_file.clone()),
                 files: String::new(),

@@ -64,16 +64,17 @@ impl Family {
 
     /// `run` over the whole folder.
     pub(crate) fn start(&self) -> Running {
+        self.start_over(&[self.folder.path()])
+    }
+
+    /// `run` over these places.
+    pub(crate) fn start_over(&self, places: &[&Path]) -> Running {
         let log = self.folder.path().join("family.log");
         let mut command = again("program");
-        let args = [
-            "imap-to-gmail",
-            "run",
-            "--config",
-            self.folder.path().to_str().unwrap(),
-            "--log",
-            log.to_str().unwrap(),
-        ];
+        let mut args = vec!["imap-to-gmail", "run", "--log", log.to_str().unwrap()];
+        for place in places {
+            args.extend(["--config", place.to_str().unwrap()]);
+        }
         command
             .env(CHILD, json!(args).to_string())
             .env("TZ", "UTC")

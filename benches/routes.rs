@@ -34,6 +34,10 @@ fn main() {
         "IMAP4rev1 LITERAL+ UIDPLUS IDLE SASL-IR AUTH=PLAIN NAMESPACE",
     ));
     let target = Gmail::start(Options::default());
+    // In life each account is another one.
+    for server in [&source, &target] {
+        server.knobs(|knobs| knobs.max_connections = usize::MAX);
+    }
     let dir = tempfile::tempdir().unwrap();
     for n in 0..count {
         let config = json!({

@@ -65,7 +65,6 @@ impl RouteThread {
         threads::work_for(Some(name));
         let end = catch_unwind(AssertUnwindSafe(|| self.begin_and_go()));
         let end = end.unwrap_or_else(|why| Err(panicked(&*why)));
-        // Whatever it left behind of itself is to end too.
         let _ = self.events.send(Event::Ended {
             file: self.file,
             end,
@@ -97,6 +96,7 @@ impl RouteThread {
         let stopper = begun.engine.stopper();
         drop(begun.engine);
         let end = catch_unwind(AssertUnwindSafe(begun.go));
+        // What it left behind of itself, such as its watcher, is to end too.
         stopper.stop();
         end.unwrap_or_else(|why| Err(panicked(&*why)))
     }

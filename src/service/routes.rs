@@ -25,7 +25,7 @@ use crate::threads;
 
 /// A configuration that is missing in so many looks is gone: programs that write files anew may take them away for a moment.
 const MISSING_MAX: u32 = 2;
-/// So many signs of life of a route may fail to come until the system is no longer told that all is well.
+/// So many signs of life of a route may fail to come until it counts as stuck.
 const SIGNS_MISSED_MAX: u32 = 4;
 /// How often it is looked whether what a run left behind is gone.
 const BEHIND: Duration = Duration::from_millis(250);
@@ -78,8 +78,7 @@ impl Routes {
     }
 
     /// Runs them until a person ends it, or, each once, until all are over. `reload`: what SIGHUP asks for besides a look at
-    /// the configurations; without it a hangup is the end. Returns how the run of each ended, by its name, and None where
-    /// none had begun.
+    /// the configurations; without it a hangup is the end. Returns by name how the last run of each ended, or why none began.
     ///
     /// # Errors
     /// When signals cannot be handled.

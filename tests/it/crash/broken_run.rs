@@ -297,7 +297,7 @@ impl<'a> BrokenRun<'a> {
             }
             Err(hangs) => findings.wrong.push(hangs),
         }
-        if !findings.wrong.is_empty() || findings.lost + findings.twice > 0 {
+        if findings.is_bad() {
             findings.wrong.push(self.dump());
         }
         findings

@@ -63,8 +63,8 @@ struct State {
     closing: bool,
     counts: [usize; 2],
     armed: Option<(Side, When, Deed)>,
-    /// The event at which it happened.
-    fired: Option<String>,
+    /// The event at which it happened, and how many connections there had been by then.
+    fired: Option<(String, usize)>,
     frozen: bool,
     /// Connections up to this number end with the release.
     doomed: usize,
@@ -144,7 +144,14 @@ impl Fuse {
 
     /// The event at which the deed was done, if it was.
     pub(crate) fn fired(&self) -> Option<String> {
-        self.shared.state().fired.clone()
+        let state = self.shared.state();
+        state.fired.as_ref().map(|(event, _)| event.clone())
+    }
+
+    /// How many connections there had been when the deed was done, or until now.
+    pub(crate) fn connections(&self) -> usize {
+        let state = self.shared.state();
+        state.fired.as_ref().map_or(state.connections, |(_, n)| *n)
     }
 
     /// Waits until the deed is done, for so long at the most.
@@ -214,7 +221,7 @@ impl Shared {
             return None;
         }
         state.armed = None;
-        state.fired = Some(text.to_string());
+        state.fired = Some((text.to_string(), state.connections));
         state.frozen = matches!(deed, Deed::Hold | Deed::HoldLate);
         let late = matches!(deed, Deed::Late | Deed::HoldLate);
         pump.link.mute.store(late, Ordering::SeqCst);

@@ -10,7 +10,7 @@ use gmail_stand_in::{Fault, On};
 
 use super::{all_is_told, notices_in, telling};
 use crate::crash::broken_run::Findings;
-use crate::crash::fuse::{Deed, Fuse, When};
+use crate::crash::fuse::{Deed, Fuse};
 use crate::crash::points::Tally;
 use crate::crash::writes::{Library, counted, undisturbed};
 use crate::testkit::env::TestEnv;
@@ -116,17 +116,7 @@ impl Broken {
 
 fn try_point(gmail: bool, (side, deed): Way, nth: usize) -> (Option<String>, Findings) {
     let run = Broken::new(gmail);
-    run.fuse.arm(side, When::Nth(nth), deed);
-    let mut child = run.env.spawn(&[]);
-    if matches!(deed, Deed::Hold | Deed::HoldLate) {
-        while !run.fuse.wait(Duration::from_millis(10)) && child.try_wait().unwrap().is_none() {}
-        if run.fuse.fired().is_some() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            run.fuse.release();
-            child = run.env.spawn(&[]);
-        }
-    }
+    let child = run.fuse.break_off((side, nth, deed), || run.env.spawn(&[]));
     let mut findings = Findings::default();
     run.go_on(child, &mut findings);
     run.judge(&mut findings);

@@ -15,6 +15,12 @@ pub(crate) struct Findings {
     pub(crate) wrong: Vec<String>,
 }
 
+impl Findings {
+    pub(crate) fn is_bad(&self) -> bool {
+        self.lost + self.twice > 0 || !self.wrong.is_empty()
+    }
+}
+
 /// A message as the target holds it.
 struct Held {
     bytes: Vec<u8>,

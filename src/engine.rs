@@ -42,6 +42,7 @@ mod notice_mail;
 mod notices;
 mod once;
 mod overlap;
+mod parts;
 mod pause;
 mod pipeline;
 mod progress;
@@ -49,6 +50,7 @@ mod put_back;
 mod reader;
 mod record;
 mod resolve;
+mod rest;
 mod road;
 mod send;
 mod sessions;
@@ -56,6 +58,7 @@ mod settle;
 mod setup;
 mod sign_in;
 mod tasks;
+mod turns;
 mod unresolved;
 mod verify;
 mod watch;
@@ -65,7 +68,6 @@ mod whose;
 use absent::Absent;
 use blame::Blame;
 pub use crowd::Crowd;
-pub use daemon::{Watch, changed_at};
 use fidelity::Fidelity;
 use folders::Folders;
 pub use forecast::{Forecast, Plan, Planned};
@@ -75,15 +77,18 @@ use imports::Imports;
 use index::Turn;
 use known_target::KnownTarget;
 use notices::Notices;
+pub use parts::Watch;
 use pause::Pause;
 use progress::Counter;
 pub use progress::{Before, Counts, Progress};
 use reader::Reader;
+pub use rest::changed_at;
 use sessions::Sessions;
 use setup::Setup;
 use sign_in::Entrance;
 pub use tasks::Stopper;
 use tasks::{Events, Task};
+use turns::Turns;
 use unresolved::Unresolved;
 use watch::Discovery;
 
@@ -126,6 +131,7 @@ pub struct Engine {
     /// Tries each row once, whatever its backoff.
     once: AtomicBool,
     events: Events,
+    turns: Turns,
     /// Who hears the signs that this route gives.
     listener: OnceLock<Listener>,
     /// The session with the source that fetches.
@@ -183,6 +189,7 @@ impl Engine {
             closed: ledger.when_closed(),
             ledger: Arc::new(Shared::new(ledger)),
             events: Events::new(),
+            turns: Turns::default(),
             listener: OnceLock::new(),
             discovery: Mutex::default(),
             index: Mutex::default(),

@@ -22,7 +22,7 @@ mod routes;
 mod watchman;
 
 pub use find::{configurations, some_configurations};
-pub use launch::{Begin, Begun};
+pub use launch::{Begin, Begun, OnEnd};
 pub use registry::{Pair, Registry};
 pub use roster::{Entry, Roster};
 pub use routes::Routes;

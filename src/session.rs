@@ -29,7 +29,7 @@ mod refusal;
 mod sign_in;
 mod told;
 
-pub use crate::wire::{Peer, Sent};
+pub use crate::wire::{Meanwhile, Peer, Sent};
 pub use append::{Appended, Appending};
 use exchange::{Begun, Heard};
 pub use greeted::Greeted;
@@ -347,9 +347,9 @@ impl Session {
         (fetched(heard.untagged), end)
     }
 
-    /// Waits in the open mailbox until the server tells of new mail, `limit` at the most (RFC 2177).
-    /// True when it told of some, also before: it does not tell of it again.
-    pub fn idle(&mut self, limit: Duration) -> Result<bool> {
+    /// Waits in the open mailbox until the server tells of new mail, `limit` at the most (RFC 2177). `meanwhile`: what is
+    /// done again and again until then. True when it told of some, also before: it does not tell of it again.
+    pub fn idle(&mut self, limit: Duration, meanwhile: Option<Meanwhile>) -> Result<bool> {
         self.in_step()?;
         let seen = self.selected.as_ref().map_or(0, |(_, view)| view.exists);
         if self.exists > seen || std::mem::take(&mut self.told_elsewhere) {
@@ -359,7 +359,7 @@ impl Session {
         // A server that is there answers DONE at once: with the look every 90 s one that is not is
         // noticed within two minutes.
         let grace = self.times.command.min(Duration::from_secs(30));
-        let idle = Command::idle(limit, grace, self.exists, self.notifies);
+        let idle = Command::idle(limit, grace, self.exists, self.notifies).meanwhile(meanwhile);
         let idle = self.begin(Phase::Fetch, idle)?;
         let heard = self.hear(idle);
         let told = heard.exists() || std::mem::take(&mut self.told_elsewhere);

@@ -11,6 +11,7 @@ use crate::folder::Listed;
 use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::response::{Fetched, header_value};
+pub use crate::session::Meanwhile;
 use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, Standing, View};
 
 /// All of a message.
@@ -192,9 +193,9 @@ impl Source {
         self.mailbox.session.offers("IDLE")
     }
 
-    /// Waits until the server tells of new mail, `limit` at the most. True when it told of some.
-    pub fn idle(&mut self, limit: Duration) -> Result<bool> {
-        self.mailbox.session.idle(limit)
+    /// Waits until the server tells of new mail, `limit` at the most, and does this meanwhile. True when it told of some.
+    pub fn idle(&mut self, limit: Duration, meanwhile: Option<Meanwhile>) -> Result<bool> {
+        self.mailbox.session.idle(limit, meanwhile)
     }
 
     /// Whole messages, as far as they came; `bytes`: what is expected of them together. With

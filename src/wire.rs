@@ -31,6 +31,7 @@ mod unreachable;
 
 pub use command::{Answer, Command, Tag};
 use command::{Continuation, UnderWay};
+pub use idle::Meanwhile;
 pub use literal::Sent;
 pub use socket::addresses;
 use stream::Stream;
@@ -361,14 +362,23 @@ impl Connection {
         }
     }
 
+    /// The IDLE that is under way.
+    fn idle(&mut self) -> Option<&mut idle::Idle> {
+        match &mut self.current.command.continuation {
+            Continuation::Idle(idle) => Some(idle),
+            _ => None,
+        }
+    }
+
     /// Takes note of what happened during an IDLE and ends it when it is time to. True when DONE was
     /// said just now.
     fn mind_idle(&mut self, note: impl FnOnce(&mut idle::Idle)) -> io::Result<bool> {
-        let Continuation::Idle(idle) = &mut self.current.command.continuation else {
+        let goodbye = self.goodbye;
+        let Some(idle) = self.idle() else {
             return Ok(false);
         };
         note(idle);
-        if !(idle.begun && idle.news) || idle.done || self.goodbye {
+        if !(idle.begun && idle.news) || idle.done || goodbye {
             return Ok(false);
         }
         idle.done = true;

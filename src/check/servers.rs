@@ -282,7 +282,7 @@ fn idle(session: &mut Session) -> Finding {
     if !session.offers("IDLE") {
         return Finding::warning(name, "the server does not tell of new mail by itself", hint);
     }
-    match session.idle(IDLE_TRIED) {
+    match session.idle(IDLE_TRIED, None) {
         Ok(_) => Finding::ok(name, "the server tells of new mail as it comes"),
         Err(e) => Finding::problem(
             name,

@@ -18,7 +18,9 @@ use crate::import_state;
 use crate::ledger::{self, Chosen, Ledger, Route};
 use crate::logging::{self, Bottom};
 use crate::page;
-use crate::service::{self, Begun, Entry, Pair, Registry, Roster, Routes, Service, Watchman};
+use crate::service::{
+    self, Begun, Entry, OnEnd, Pair, Registry, Roster, Routes, Service, Watchman,
+};
 use crate::text::{WIDTH, counted, shell_word, wrapped};
 
 pub(super) fn run(args: &RunArgs, times: Intervals) -> Result<u8> {
@@ -110,6 +112,7 @@ fn watch(args: &RunArgs, file: &Path, config_of: Option<SystemTime>) -> Watch {
         idle: !args.no_idle,
         ledger_given: args.state_file.is_some(),
         begun_anew: false,
+        spread: Duration::ZERO,
     }
 }
 
@@ -205,21 +208,26 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
     engine.share(registry.crowd_of(&config.target.host, &config.target_user));
     let watch = Watch {
         begun_anew: true,
+        spread: registry.spread(),
         ..watch(args, file, config_of)
     };
     let (once, option) = (args.once, ledger_option(args, file));
     let run = Arc::clone(&engine);
-    let go = Box::new(move || {
-        let ended = if once {
-            run.run_once()
-        } else {
-            run.run_for_good(&watch)
-        };
+    let last_words = move |run: &Arc<Engine>, ended: Result<Ended>| {
         let last = LastWords { aside: false };
-        last.say_summary(&run, ended.is_err());
+        last.say_summary(run, ended.is_err());
         let ended = ended?;
-        last.say_end(ended, &run, &config.target_user, &option)?;
+        last.say_end(ended, run, &config.target_user, &option)?;
         Ok(ended)
+    };
+    let go = Box::new(move |on_end: OnEnd| {
+        if once {
+            on_end.ended(last_words(&run, run.run_once()));
+        } else {
+            run.run_in_turns(&watch, move |run, ended| {
+                on_end.ended(last_words(run, ended))
+            });
+        }
     });
     Ok(Begun {
         engine,

@@ -3,48 +3,23 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use log::{debug, info};
 
 use super::imports::IMPORT;
+use super::parts::{CONFIG, DELIVER, WATCH, Watch, route};
 use super::reader::Reader;
+use super::rest::{Deliverer, Rest};
 use super::setup::Setup;
+use super::turns::Turn;
 use super::{Ended, Engine, Sign, backoff};
 use crate::config::{Config, LedgerPlace};
 use crate::error::{Again, Error, Fault, Result, Scope};
-use crate::ledger::Route;
-use crate::message::{Sha256, sha256};
-use crate::target::Account;
 use crate::threads;
-
-/// The parts of a run, as the ledger names them.
-pub(super) const DELIVER: &str = "deliver";
-pub(super) const WATCH: &str = "watch";
-/// Does no work: stands for what is wrong with the configuration since it was changed.
-pub(super) const CONFIG: &str = "config";
-/// So much longer than the longest thing that it waits for may a part take before it counts as stuck.
-pub(super) const SLACK: Duration = Duration::from_secs(60);
-
-/// How to watch.
-#[derive(Clone, Debug)]
-pub struct Watch {
-    /// Where the configuration can be read again when it has changed.
-    pub config_file: PathBuf,
-    /// When that had been changed, before it was read.
-    pub config_of: Option<SystemTime>,
-    /// Between looks where the server cannot tell of new mail, or is not to.
-    pub poll: Duration,
-    /// Let the server tell of new mail where it can (IDLE, RFC 2177).
-    pub idle: bool,
-    /// The command line names the ledger, whatever the configuration says.
-    pub ledger_given: bool,
-    /// Whoever runs this route begins it anew when its run ends as outdated.
-    pub begun_anew: bool,
-}
 
 impl Engine {
     /// Watches and delivers until a person ends it, or until its configuration asks for another run.
@@ -52,6 +27,15 @@ impl Engine {
     /// # Errors
     /// Only what no waiting cures: a ledger that cannot be written.
     pub fn run_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<Ended> {
+        self.begin_for_good(watch)?;
+        let deliverer = Box::new(Deliverer::new(watch, self.setup()));
+        // Nobody was named who hears how it ended, so it keeps its thread.
+        let end = self.deliver_on(deliverer).map(drop);
+        self.end_for_good(end)
+    }
+
+    /// What a run for good begins with; the watcher goes on from here on a thread of its own.
+    pub(super) fn begin_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
         self.begin_run(&[WATCH, DELIVER, CONFIG, IMPORT], false)?;
         self.adopt_in_flight(false)?;
         let watcher = Arc::clone(self);
@@ -59,7 +43,10 @@ impl Engine {
         threads::spawn(move || watcher.watch_for_good(&how))
             .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))?;
         self.give(Sign::Ready);
-        let end = self.deliver_for_good(watch);
+        Ok(())
+    }
+
+    pub(super) fn end_for_good(&self, end: Result<()>) -> Result<Ended> {
         self.give(Sign::Ending);
         self.ledger.step(|l| l.run_ends(Utc::now()))?;
         let outdated = self.events.is_outdated();
@@ -72,31 +59,45 @@ impl Engine {
         })
     }
 
-    fn deliver_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
-        let mut deliverer = Deliverer::new(watch, self.setup());
+    /// Delivers and rests until the run is to end, or until there is nothing to do for a while and somebody else looks
+    /// after that (`turns`).
+    pub(super) fn deliver_on(self: &Arc<Engine>, mut deliverer: Box<Deliverer>) -> Result<Turn> {
         while !self.stopping() {
-            self.promise_step();
-            let before = self.counter.progress_at();
-            let mut discovered = self.at_reader(Reader::renumbered) != Some(true);
-            self.pause.set(None);
-            let mail_might_try = self.entrance.take_mail_may_try();
-            self.try_imports_beside();
-            let pass = self.pass(&mut discovered);
-            self.adopt_in_flight(true)?;
-            self.not_ended()?;
-            if self.counter.progress_at() > before {
-                (deliverer.troubles, deliverer.last_work) = (0, Instant::now());
+            if deliverer.rest.is_none() {
+                deliverer.rest = Some(self.deliver_once(&mut deliverer)?);
             }
-            let (until, trouble) = self.after_pass(&mut deliverer, pass, mail_might_try)?;
-            self.rest(&mut deliverer, until, trouble.as_ref())?;
+            if self.rest(&mut deliverer)? {
+                deliverer = match self.give_back_the_thread(deliverer)? {
+                    None => return Ok(Turn::GivenBack),
+                    Some(kept) => kept,
+                };
+            }
         }
-        Ok(())
+        Ok(Turn::Over)
+    }
+
+    /// One pass, and how to rest after it.
+    fn deliver_once(self: &Arc<Engine>, deliverer: &mut Deliverer) -> Result<Rest> {
+        self.promise_step();
+        let before = self.counter.progress_at();
+        let mut discovered = self.at_reader(Reader::renumbered) != Some(true);
+        self.pause.set(None);
+        let mail_might_try = self.entrance.take_mail_may_try();
+        self.try_imports_beside();
+        let pass = self.pass(&mut discovered);
+        self.adopt_in_flight(true)?;
+        self.not_ended()?;
+        if self.counter.progress_at() > before {
+            (deliverer.troubles, deliverer.last_work) = (0, Instant::now());
+        }
+        let (until, trouble) = self.after_pass(deliverer, pass, mail_might_try)?;
+        Ok(Rest { until, trouble })
     }
 
     /// Until when to rest after a pass, and what troubles it.
     fn after_pass(
         &self,
-        deliverer: &mut Deliverer<'_>,
+        deliverer: &mut Deliverer,
         pass: Result<()>,
         mail_might_try: bool,
     ) -> Result<(Instant, Option<Error>)> {
@@ -141,77 +142,6 @@ impl Engine {
         Ok((Instant::now() + wait, Some(e)))
     }
 
-    /// Waits until there may be something to do. After a pass that went well that is as soon as there is
-    /// work. After trouble it is when its time has passed, or a file has changed that may mend it; earlier
-    /// for new mail alone, where our own limit for a day has room for it, or where only a sign-in without
-    /// any mail has failed.
-    fn rest(
-        &self,
-        deliverer: &mut Deliverer<'_>,
-        until: Instant,
-        trouble: Option<&Error>,
-    ) -> Result<()> {
-        let own_limit = trouble.is_some_and(|e| e.own_limit);
-        let mail_may_try = trouble.is_some() && self.entrance.mail_may_try();
-        let wakeable = trouble.is_none();
-        let tick = self.times.heartbeat.min(Duration::from_secs(1));
-        self.pause.set((!wakeable).then_some(until));
-        while !self.stopping() && Instant::now() < until {
-            self.promise(DELIVER, SLACK);
-            let step = Instant::now() + tick;
-            self.wait(step.min(until), wakeable || own_limit || mail_may_try)?;
-            // What fits and is not taken waits for another one: it is looked at with each tick alone.
-            if own_limit && self.new_mail_fits()? {
-                break;
-            }
-            if mail_may_try && self.work_is_due()? && self.inherit()? {
-                break;
-            }
-            self.let_go_of_idle(deliverer.last_work);
-            self.not_ended()?;
-            if self.files_changed(deliverer, trouble)? {
-                break;
-            }
-            if wakeable && Instant::now() < step.min(until) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over what has changed in the configuration and the token files. True when that is a reason to
-    /// try again.
-    fn files_changed(
-        &self,
-        deliverer: &mut Deliverer<'_>,
-        trouble: Option<&Error>,
-    ) -> Result<bool> {
-        let files = &mut deliverer.files;
-        let asked_again =
-            self.heartbeat.needs_person() && files.read_at.elapsed() >= self.times.needs_user;
-        let token = files.token_changed();
-        if files.config_changed() || asked_again {
-            // What is changed while it is read is read once more.
-            let config = ConfigFile::now(deliverer.watch);
-            let news = self.take_over(deliverer.watch, config != files.config)?;
-            *files = Files::new(config, self.setup());
-            // Else what holds us up does so still.
-            if news {
-                return Ok(true);
-            }
-        }
-        if token {
-            self.try_imports_again()?;
-        }
-        let person = trouble.is_some_and(|e| e.reaction().needs_person);
-        if token && (person || deliverer.warned || self.entrance.ends().is_some()) {
-            self.entrance.note_other_credentials();
-            // Another route that shares it renews it too: a pause that was asked for is kept.
-            return Ok(person || trouble.is_none());
-        }
-        Ok(false)
-    }
-
     /// When there will be something to deliver, as far as is known.
     fn next_work(&self) -> Result<Instant> {
         let now = Instant::now();
@@ -246,31 +176,9 @@ impl Engine {
         }
     }
 
-    /// Ends the sessions that have waited too long for work.
-    fn let_go_of_idle(&self, last_work: Instant) {
-        let old = self.sessions.take_idle_for(self.times.keep);
-        let idle_reader =
-            last_work.elapsed() >= self.times.keep && self.at_reader(Reader::is_open) == Some(true);
-        if old.is_empty() && !idle_reader {
-            return;
-        }
-        let reader = if idle_reader {
-            self.idle_reader().and_then(|mut r| r.take())
-        } else {
-            None
-        };
-        // Saying goodbye may take a while, and nobody waits for it.
-        let _ = threads::spawn(move || {
-            old.into_iter().for_each(Account::logout);
-            if let Some(source) = reader {
-                source.logout();
-            }
-        });
-    }
-
     /// Reads the configuration again, and the passwords that it names. One that cannot be used is told of,
     /// and the one before still holds. True when another one holds now. `changed`: its file has.
-    fn take_over(&self, watch: &Watch, changed: bool) -> Result<bool> {
+    pub(super) fn take_over(&self, watch: &Watch, changed: bool) -> Result<bool> {
         let config = Config::load(&watch.config_file, Utc::now());
         let config = match self.usable(config, watch.ledger_given) {
             Ok(Usable::Now(config)) => *config,
@@ -371,100 +279,4 @@ enum Usable {
 fn file_at(path: &Path) -> Option<(u64, u64)> {
     let file = fs::metadata(path).ok().filter(|m| m.len() > 0)?;
     Some((file.dev(), file.ino()))
-}
-
-/// What the delivering thread has to itself.
-struct Deliverer<'a> {
-    watch: &'a Watch,
-    files: Files,
-    /// Passes in a row that ended in trouble.
-    troubles: u32,
-    /// The source had new UIDs at the last pass, and was looked at again.
-    renumbered: bool,
-    /// A person is told that the sign-in will end.
-    warned: bool,
-    /// When a message last got anywhere.
-    last_work: Instant,
-}
-
-impl Deliverer<'_> {
-    fn new(watch: &Watch, setup: Arc<Setup>) -> Deliverer<'_> {
-        let mut config = ConfigFile::now(watch);
-        config.changed_at = watch.config_of;
-        Deliverer {
-            watch,
-            files: Files::new(config, setup),
-            troubles: 0,
-            renumbered: false,
-            warned: false,
-            last_work: Instant::now(),
-        }
-    }
-}
-
-/// The files whose change may mend a trouble, as they were when they were last read.
-struct Files {
-    config: ConfigFile,
-    setup: Arc<Setup>,
-    /// Of the token files of source and target.
-    editions: [u64; 2],
-    read_at: Instant,
-}
-
-impl Files {
-    fn new(config: ConfigFile, setup: Arc<Setup>) -> Files {
-        Files {
-            config,
-            editions: editions(&setup),
-            setup,
-            read_at: Instant::now(),
-        }
-    }
-
-    fn config_changed(&self) -> bool {
-        changed_at(&self.config.path) != self.config.changed_at
-    }
-
-    fn token_changed(&mut self) -> bool {
-        let now = editions(&self.setup);
-        std::mem::replace(&mut self.editions, now) != now
-    }
-}
-
-/// The file of the configuration, as it was once.
-#[derive(PartialEq)]
-struct ConfigFile {
-    path: PathBuf,
-    changed_at: Option<SystemTime>,
-    /// Hash of its text.
-    text: Option<Sha256>,
-}
-
-impl ConfigFile {
-    fn now(watch: &Watch) -> ConfigFile {
-        let path = watch.config_file.clone();
-        ConfigFile {
-            changed_at: changed_at(&path),
-            text: fs::read(&path).ok().map(|text| sha256(&text)),
-            path,
-        }
-    }
-}
-
-fn editions(setup: &Setup) -> [u64; 2] {
-    [setup.source.edition(), setup.target.edition()]
-}
-
-/// When a file was last changed.
-pub fn changed_at(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|m| m.modified()).ok()
-}
-
-pub(super) fn route(config: &Config) -> Route {
-    Route::new(
-        &config.source_user,
-        &config.source.host,
-        &config.target_user,
-        &config.target.host,
-    )
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Utc};
 use log::{debug, error, info, warn};
 
-use super::daemon::{CONFIG, DELIVER, SLACK, WATCH};
 use super::imports::IMPORT;
+use super::parts::{CONFIG, DELIVER, SLACK, WATCH};
 use super::unresolved::Hidden;
 use super::{Engine, FOR_EVER, lock};
 use crate::error::{Error, Fault, Result};

@@ -3,7 +3,7 @@
 
 use chrono::Utc;
 
-use super::daemon::{SLACK, WATCH};
+use super::parts::{SLACK, WATCH};
 use super::reader::Reader;
 use super::watch::{Discovery, Look, Looked, discover};
 use super::{Engine, lock};

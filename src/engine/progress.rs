@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::daemon::route;
+use super::parts::route;
 use super::{Engine, lock};
 use crate::error::Result;
 use crate::ledger::{Backlog, Change, Count, Proof, Row, Trouble, Verification};

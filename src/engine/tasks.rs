@@ -76,6 +76,7 @@ impl Stopper {
         if let Some(engine) = self.engine.upgrade() {
             engine.events.stop.store(true, Ordering::Relaxed);
             engine.events.send(Event::Stop);
+            engine.take_up_run();
         }
     }
 }
@@ -94,6 +95,11 @@ impl Engine {
     /// The supervisor looks what there is to do.
     pub(super) fn wake(&self) {
         self.events.send(Event::Wake);
+    }
+
+    /// Is there anything that nobody has heard of yet? Asked while nobody waits for it.
+    pub(super) fn has_news(&self) -> bool {
+        lock(&self.events.inbox).try_recv().is_ok()
     }
 
     /// The run ends with this error, as soon as the supervisor looks.

@@ -10,12 +10,12 @@ use log::{debug, error, info, warn};
 
 use super::Engine;
 use super::bisect::may_be_a_messages;
-use super::daemon::{SLACK, WATCH, Watch, route};
+use super::parts::{SLACK, WATCH, Watch, route};
 use super::reader::Reader;
 use super::setup::Setup;
 use super::watch::Looked;
 use crate::error::{Error, Result, Scope};
-use crate::source::Source;
+use crate::source::{Meanwhile, Source};
 
 /// IDLEs in a row that end too early, before the server is polled instead.
 const SHORT_IDLES_MAX: u32 = 3;
@@ -30,7 +30,7 @@ const IDLE_AGAIN: Duration = Duration::from_secs(6 * 3600);
 const UNTOLD_MAX: u32 = 2;
 
 impl Engine {
-    pub(super) fn watch_for_good(&self, how: &Watch) {
+    pub(super) fn watch_for_good(self: &Arc<Engine>, how: &Watch) {
         let mut watcher = Watcher {
             setup: self.setup(),
             reader: Reader::that_waits(self.setup(), self.times.clone()),
@@ -72,9 +72,10 @@ impl Engine {
                 debug!("{}", e.then("connecting again"));
                 last_cut = Some(Instant::now());
                 troubles = 0;
+                self.wait_unchanged(spread(how), &watcher.setup, None);
                 continue;
             }
-            let wait = self.wait_after(&e, troubles);
+            let wait = self.wait_after(&e, troubles) + spread(how);
             troubles += 1;
             if let Err(fatal) = self.record_trouble(WATCH, Some(&e), Some(wait)) {
                 return self.end_with(fatal);
@@ -85,7 +86,7 @@ impl Engine {
     }
 
     /// One look, what is new recorded, and one wait for more.
-    fn look_and_wait(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
+    fn look_and_wait(self: &Arc<Engine>, watcher: &mut Watcher, how: &Watch) -> Result<()> {
         let shares = self.shares_a_session(watcher, how);
         let looked = self.look(watcher, shares)?;
         watcher.looked = true;
@@ -158,12 +159,16 @@ impl Engine {
     }
 
     /// One IDLE. A server that is of no use for it is polled from then on.
-    fn idle(&self, watcher: &mut Watcher, how: &Watch) -> Result<()> {
+    fn idle(self: &Arc<Engine>, watcher: &mut Watcher, how: &Watch) -> Result<()> {
         let begun = Instant::now();
         let source = watcher.reader.source()?;
         let limit = self.longest_idle(source, how);
         self.promise(WATCH, limit + self.times.command * 2 + SLACK);
-        let end = source.idle(limit);
+        let engine = Arc::clone(self);
+        let meanwhile = Meanwhile::new(self.tick(), move || engine.look_after_run());
+        let watched = self.watch_over_turns();
+        let end = source.idle(limit, Some(meanwhile));
+        drop(watched);
         let usable = source.usable();
         let told = end.as_ref().is_ok_and(|told| *told);
         if let Err(e) = &end
@@ -213,8 +218,15 @@ impl Engine {
 
     /// Waits on this thread, but not past the end of the run or a change of the configuration. With `edition`
     /// also not past a change of the source's token file: that is what a person was to mend.
-    fn wait_unchanged(&self, wait: Duration, setup: &Arc<Setup>, edition: Option<u64>) {
+    fn wait_unchanged(
+        self: &Arc<Engine>,
+        wait: Duration,
+        setup: &Arc<Setup>,
+        edition: Option<u64>,
+    ) {
+        let _watched = self.watch_over_turns();
         let until = Instant::now() + wait;
+        let mut look_at = Instant::now() + self.tick();
         while !self.stopping()
             && Arc::ptr_eq(&self.setup(), setup)
             && edition.is_none_or(|edition| setup.source.edition() == edition)
@@ -224,9 +236,18 @@ impl Engine {
                 return;
             }
             self.promise(WATCH, left.min(SLACK) + SLACK);
+            if Instant::now() >= look_at {
+                self.look_after_run();
+                look_at = Instant::now() + self.tick();
+            }
             thread::sleep(left.min(Duration::from_millis(200)));
         }
     }
+}
+
+/// So that the routes of a process do not come to a server all at once.
+fn spread(how: &Watch) -> Duration {
+    how.spread.mul_f64(fastrand::f64())
 }
 
 /// What the watching thread has to itself.

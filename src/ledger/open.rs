@@ -363,6 +363,15 @@ impl Ledger {
             .map_err(|e| self.explain(&e))
     }
 
+    /// What is kept in memory only to be faster is let go, until it is needed again.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub fn let_go_of_memory(&mut self) -> Result<()> {
+        self.db.flush_prepared_statement_cache();
+        self.db.release_memory().map_err(|e| self.explain(&e))
+    }
+
     /// Gone as soon as the file and its lock are free again.
     pub fn when_closed(&self) -> Weak<()> {
         Arc::downgrade(&self.open)

@@ -1,19 +1,15 @@
-//! The thread of one route, from reading its configuration to the end of its run: whatever happens on it, the other routes
-//! learn no more of it than that it has ended. Not for when it is started (`routes`).
+//! How one route is set going, from reading its configuration to the end of its run: whatever happens on its threads, the
+//! other routes learn no more of it than that it has ended. Not for when it is started (`routes`).
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 
-use log::debug;
-
 use super::Asked;
 use super::held::note_alive;
 use super::registry::Registry;
-use crate::engine::{Ended, Engine, Sign};
+use crate::engine::{Ended, Engine, Sign, Stopper};
 use crate::error::{Error, Result, shown};
 use crate::threads;
 
@@ -22,8 +18,8 @@ pub struct Begun {
     pub engine: Arc<Engine>,
     /// Its ledger.
     pub state_file: PathBuf,
-    /// Runs it until its end.
-    pub go: Box<dyn FnOnce() -> Result<Ended> + Send>,
+    /// Begins its run, and tells how it ended, at once or later.
+    pub go: Box<dyn FnOnce(OnEnd) + Send>,
 }
 
 /// How the configuration in a file becomes a route; it enters itself into the registry.
@@ -50,7 +46,7 @@ pub(super) enum Event {
     },
 }
 
-/// The thread of one route, from reading its configuration to the end of its run.
+/// The thread on which a route begins.
 pub(super) struct RouteThread {
     pub(super) file: PathBuf,
     pub(super) registry: Arc<Registry>,
@@ -59,20 +55,61 @@ pub(super) struct RouteThread {
     pub(super) alive_at: Arc<AtomicU64>,
 }
 
+/// Hears how a run ended. One that is dropped before it does has panicked.
+pub struct OnEnd {
+    file: PathBuf,
+    events: Sender<Event>,
+    /// What the run left behind of itself, such as its watcher, is to end too.
+    stopper: Option<Stopper>,
+    end: Option<Result<Ended>>,
+}
+
+impl OnEnd {
+    pub fn ended(mut self, end: Result<Ended>) {
+        self.end = Some(end);
+    }
+}
+
+impl Drop for OnEnd {
+    fn drop(&mut self) {
+        if let Some(stopper) = &self.stopper {
+            stopper.stop();
+        }
+        let panicked = || {
+            Err(Error::connection(
+                "its thread panicked: this is a defect of imap-to-gmail; what it had under way is looked for",
+            ))
+        };
+        let _ = self.events.send(Event::Ended {
+            file: self.file.clone(),
+            end: self.end.take().unwrap_or_else(panicked),
+        });
+    }
+}
+
 impl RouteThread {
     pub(super) fn run(self) {
         let name: Arc<str> = shown(self.file.display().to_string().as_bytes()).into();
         threads::work_for(Some(name));
-        let end = catch_unwind(AssertUnwindSafe(|| self.begin_and_go()));
-        let end = end.unwrap_or_else(|why| Err(panicked(&*why)));
-        let _ = self.events.send(Event::Ended {
-            file: self.file,
-            end,
-        });
+        let mut on_end = OnEnd {
+            file: self.file.clone(),
+            events: self.events.clone(),
+            stopper: None,
+            end: None,
+        };
+        match (self.begin)(&self.file, &self.registry) {
+            Ok(begun) => {
+                on_end.stopper = Some(begun.engine.stopper());
+                self.tell_of(&begun);
+                drop(begun.engine);
+                (begun.go)(on_end);
+            }
+            Err(e) => on_end.ended(Err(e)),
+        }
     }
 
-    fn begin_and_go(&self) -> Result<Ended> {
-        let begun = (self.begin)(&self.file, &self.registry)?;
+    /// Its signs are heard from now on.
+    fn tell_of(&self, begun: &Begun) {
         let (file, events) = (self.file.clone(), self.events.clone());
         let alive_at = Arc::clone(&self.alive_at);
         begun.engine.give_signs_to(move |sign| match sign {
@@ -89,23 +126,9 @@ impl RouteThread {
         let _ = self.events.send(Event::Begun {
             file: self.file.clone(),
             name,
-            state_file: begun.state_file,
+            state_file: begun.state_file.clone(),
             open: begun.engine.when_closed(),
             engine: Arc::clone(&begun.engine),
         });
-        let stopper = begun.engine.stopper();
-        drop(begun.engine);
-        let end = catch_unwind(AssertUnwindSafe(begun.go));
-        // What it left behind of itself, such as its watcher, is to end too.
-        stopper.stop();
-        end.unwrap_or_else(|why| Err(panicked(&*why)))
     }
-}
-
-fn panicked(why: &(dyn Any + Send)) -> Error {
-    let why = why.downcast_ref::<String>().map(String::as_str);
-    debug!("panicked: {}", why.unwrap_or("no words"));
-    Error::connection(
-        "its thread panicked: this is a defect of imap-to-gmail; what it had under way is looked for",
-    )
 }

@@ -5,10 +5,16 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::engine::Crowd;
 use crate::error::{Error, Result, shown};
 use crate::threads;
+
+/// For each route.
+const SPREAD: Duration = Duration::from_millis(10);
+/// New mail waits so long at most because of the others.
+const SPREAD_MAX: Duration = Duration::from_secs(20);
 
 /// The accounts of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +102,12 @@ impl Registry {
             ledger: Some(place),
         });
         Ok(())
+    }
+
+    /// Over how long the routes of this process spread what they would do all at once, such as to come again to a server
+    /// that has cut them off: a handshake costs it a millisecond or two.
+    pub fn spread(&self) -> Duration {
+        (SPREAD * self.routes().len() as u32).min(SPREAD_MAX)
     }
 
     /// What the routes of this process into one account share.

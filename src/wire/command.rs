@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::idle::Idle;
+use super::idle::{Idle, Meanwhile};
 use super::literal::Sent;
 use crate::response::{Part, StatusText};
 
@@ -83,6 +83,14 @@ impl Command {
             continuation: Continuation::Idle(Idle::new(grace, exists, elsewhere)),
             ..Command::new("IDLE", limit, 0)
         }
+    }
+
+    /// Of an IDLE: what is done again and again until it ends.
+    pub fn meanwhile(mut self, act: Option<Meanwhile>) -> Command {
+        if let Continuation::Idle(idle) = &mut self.continuation {
+            idle.meanwhile = act;
+        }
+        self
     }
 
     /// Signs in: it is logged as `shown`, and the server may ask for more.

@@ -103,7 +103,7 @@ impl Connection {
         self.inbox_at = 0;
         // Growing the inbox by so much each time, and filling it, would take longer than most of what comes.
         let mut piece = [0; 64 << 10];
-        let n = self.stream.receive(&mut piece);
+        let n = self.receive(&mut piece);
         let came = &piece[..*n.as_ref().unwrap_or(&0)];
         self.inbox.extend_from_slice(came);
         let quiet = n
@@ -115,6 +115,25 @@ impl Connection {
         match n? {
             0 => Err(broken("the server closed the connection")),
             _ => Ok(()),
+        }
+    }
+
+    /// Reads what comes. A long wait in an IDLE is cut into pieces, between which its caller looks after other things.
+    fn receive(&mut self, piece: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let deadline = *self.stream.deadline();
+            let due = self.idle().and_then(|idle| idle.due());
+            let due = due.filter(|due| *due < deadline);
+            *self.stream.deadline() = due.unwrap_or(deadline);
+            let read = self.stream.receive(piece);
+            *self.stream.deadline() = deadline;
+            let quiet = |e: &io::Error| e.kind() == io::ErrorKind::TimedOut;
+            if due.is_none() || !read.as_ref().is_err_and(quiet) {
+                return read;
+            }
+            if let Some(idle) = self.idle() {
+                idle.act();
+            }
         }
     }
 }

@@ -1,12 +1,30 @@
 //! An IDLE under way (RFC 2177): what of what the server tells is news, and when to end it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// What is done again and again while an IDLE waits.
+pub struct Meanwhile {
+    every: Duration,
+    act: Box<dyn FnMut() + Send>,
+    next: Instant,
+}
+
+impl Meanwhile {
+    /// `every` so often, as long as nothing comes.
+    pub fn new(every: Duration, act: impl FnMut() + Send + 'static) -> Meanwhile {
+        Meanwhile {
+            every,
+            act: Box::new(act),
+            next: Instant::now() + every,
+        }
+    }
+}
 
 /// Only mail that comes is news, and with NOTIFY (RFC 5465) what the server tells of other mailboxes. People who tidy
 /// up their mailbox in another program make a server tell of hundreds of flags and of messages that go; and some
 /// servers say at each IDLE how many messages there are.
-#[derive(Clone, Copy)]
 pub(super) struct Idle {
+    pub(super) meanwhile: Option<Meanwhile>,
     /// How long the server has to end it once we said DONE.
     pub(super) grace: Duration,
     /// How many messages there are, as far as was told.
@@ -30,12 +48,26 @@ pub(super) enum Count {
 impl Idle {
     pub(super) fn new(grace: Duration, exists: u32, elsewhere: bool) -> Idle {
         Idle {
+            meanwhile: None,
             grace,
             exists,
             elsewhere,
             begun: false,
             news: false,
             done: false,
+        }
+    }
+
+    /// When something is to be done meanwhile.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.meanwhile.as_ref().map(|meanwhile| meanwhile.next)
+    }
+
+    /// Does it.
+    pub(super) fn act(&mut self) {
+        if let Some(meanwhile) = &mut self.meanwhile {
+            (meanwhile.act)();
+            meanwhile.next = Instant::now() + meanwhile.every;
         }
     }
 

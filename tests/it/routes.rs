@@ -11,6 +11,7 @@ use gmail_stand_in::{Fault, On};
 use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
 use crate::testkit::family::{Family, replace};
+use crate::testkit::tree_env::Running;
 
 /// How often the log says this.
 fn said(log: &str, words: &str) -> usize {
@@ -70,6 +71,32 @@ fn one_that_is_added_begins_and_one_that_is_removed_ends() {
         family.members[0].target.messages().len() == sent + 2
     });
     assert_eq!(said(&running.log(), "panicked"), 0);
+}
+
+/// How many threads a process has now.
+fn threads(running: &Running) -> usize {
+    let tasks = fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap();
+    tasks.count()
+}
+
+#[test]
+fn a_route_that_waits_for_mail_costs_one_thread_and_wakes_for_it() {
+    let one = Family::of(&["anna"]);
+    let four = Family::of(&["ben", "carla", "dora", "emil"]);
+    let (of_one, of_four) = (one.start(), four.start());
+    for round in 0..3 {
+        one.gets_mail(0, &format!("<{round}@anna>"));
+        for n in 0..4 {
+            four.gets_mail(n, &format!("<{round}@{n}>"));
+        }
+        eventually("each waits on one thread", || {
+            threads(&of_four) == threads(&of_one) + 3
+        });
+    }
+    assert_eq!(of_four.stop(), Some(0));
+    for n in 0..4 {
+        assert_eq!(four.members[n].status()["running"], false);
+    }
 }
 
 #[test]

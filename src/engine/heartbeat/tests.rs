@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 
 use super::super::Engine;
-use super::super::daemon::{CONFIG, DELIVER, WATCH};
+use super::super::parts::{CONFIG, DELIVER, WATCH};
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault};
 use crate::ledger::{Ledger, Part};

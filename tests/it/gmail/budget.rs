@@ -35,6 +35,7 @@ impl Running {
             idle: true,
             ledger_given: false,
             begun_anew: false,
+            spread: Duration::ZERO,
         };
         let engine = Arc::clone(&engine);
         let thread = thread::spawn(move || {

@@ -169,6 +169,7 @@ impl Daemon {
             idle: true,
             ledger_given: false,
             begun_anew: false,
+            spread: Duration::ZERO,
         };
         let run = move |engine: Arc<Engine>| {
             engine.run_for_good(&watch).unwrap();

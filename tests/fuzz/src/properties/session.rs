@@ -193,7 +193,7 @@ fn take(session: &mut Session, step: char, says: &[u8], out: &mut String) -> boo
             }
             note(out, found)
         }
-        'I' => note(out, session.idle(Duration::from_secs(15))),
+        'I' => note(out, session.idle(Duration::from_secs(15), None)),
         'A' => {
             let outcome = session.append("INBOX", Flags::default(), None, Arc::new(BODY.to_vec()));
             let _ = writeln!(out, "{outcome:?}");

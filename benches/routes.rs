@@ -1,6 +1,6 @@
 //! What many idle accounts in one process cost: `cargo bench --bench routes`. Each route has a configuration, a ledger and
 //! an IDLE of its own; the program is its release build, with its real intervals; both servers are stand-ins in this
-//! process. One other argument than `--bench` is the number of routes.
+//! process. Other arguments than `--bench`: the number of routes, and for how many seconds the idle process is watched.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::fs;
@@ -14,16 +14,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 const ROUTES: usize = 1000;
-/// How long the idle process is watched.
-const WATCHED: Duration = Duration::from_secs(120);
+/// How long the idle process is watched: after five minutes it lets go of the sessions that only wait for work.
+const WATCHED: Duration = Duration::from_secs(330);
+/// How long it is left alone after all its connections were cut.
+const CALM: Duration = Duration::from_secs(60);
 /// What takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn main() {
-    let count = std::env::args()
-        .skip(1)
-        .find_map(|a| a.parse().ok())
-        .unwrap_or(ROUTES);
+    let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse().ok());
+    let count = numbers.next().unwrap_or(ROUTES as u64) as usize;
+    let watched = numbers.next().map_or(WATCHED, Duration::from_secs);
     let most = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit {
         current: most,
@@ -75,12 +76,12 @@ fn main() {
     );
     program.tell("at once");
     let cpu = program.cpu();
-    thread::sleep(WATCHED);
+    thread::sleep(watched);
     let used = program.cpu() - cpu;
-    program.tell(&format!("{} s later", WATCHED.as_secs()));
+    program.tell(&format!("{} s later", watched.as_secs()));
     println!(
         "processor: {:.1} % of one core while idle",
-        used.as_secs_f64() * 100.0 / WATCHED.as_secs_f64()
+        used.as_secs_f64() * 100.0 / watched.as_secs_f64()
     );
     // New mail, for one mailbox that all of them watch: each route delivers it or recognises it.
     let begun = Instant::now();
@@ -112,6 +113,8 @@ fn main() {
         begun.elapsed().as_secs_f64()
     );
     program.tell("then");
+    thread::sleep(CALM);
+    program.tell(&format!("{} s later", CALM.as_secs()));
 }
 
 /// The program, until this is dropped.

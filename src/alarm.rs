@@ -89,6 +89,15 @@ impl Alarm {
         }
     }
 
+    /// Nobody is to be told anything, and the ledger knows it: a look would change nothing.
+    pub fn has_nobody_to_tell(&self, telling: &Telling) -> bool {
+        let state = self.state();
+        telling.ping_url.is_none()
+            && telling.notify_command.is_none()
+            && state.command.is_none()
+            && state.desk.is_some()
+    }
+
     fn tell_if_due(
         self: &Arc<Alarm>,
         seen: &Seen,

@@ -67,6 +67,8 @@ pub struct Connection {
     peer: Peer,
     inbox: Vec<u8>,
     inbox_at: usize,
+    /// What the server's bytes are read into, while there are any to wait for.
+    piece: Vec<u8>,
     /// The command begun last.
     last: Tag,
     /// The command whose answer is being heard, or was heard last.
@@ -102,6 +104,7 @@ impl Connection {
             },
             inbox: Vec::new(),
             inbox_at: 0,
+            piece: Vec::new(),
             last: Tag::NONE,
             current: UnderWay::none(Tag::NONE),
             begun: VecDeque::new(),
@@ -119,6 +122,9 @@ impl Connection {
 
     /// Puts a command behind those that are under way. It goes out when an answer is waited for.
     pub fn begin(&mut self, command: Command) -> Tag {
+        if matches!(command.continuation, Continuation::Idle(_)) {
+            self.piece = Vec::new();
+        }
         self.last = self.last.next();
         self.begun.push_back(UnderWay::new(self.last, command));
         self.last
@@ -130,6 +136,10 @@ impl Connection {
     /// To us it does: what is not told of before the tagged line counts as absent. One that does so is left.
     pub fn answer(&mut self, tag: Tag) -> Answer {
         while self.asks(tag) {}
+        if self.begun.is_empty() {
+            (self.inbox, self.piece) = (self.inbox.split_off(self.inbox_at), Vec::new());
+            self.inbox_at = 0;
+        }
         std::mem::replace(&mut self.current, UnderWay::none(Tag::NONE)).answer
     }
 

@@ -180,10 +180,11 @@ impl Engine {
         self.take_up_import_pause()
     }
 
-    /// Signs of life of the parts that keep their word, to the ledger and to whoever runs this route.
-    pub(super) fn beat(&self) -> Result<()> {
+    /// Signs of life of the parts that keep their word, to the ledger and to whoever runs this route. True when they were
+    /// due.
+    pub(super) fn beat(&self) -> Result<bool> {
         let Some((mut well, all)) = self.heartbeat.take_due(self.times.heartbeat) else {
-            return Ok(());
+            return Ok(false);
         };
         if all {
             // A part that is stuck loses the watchdog for all of us.
@@ -202,7 +203,7 @@ impl Engine {
         if !self.once.load(Ordering::Relaxed) && self.work_is_due()? {
             self.wake();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// This part gives its word to be heard of again within this time.

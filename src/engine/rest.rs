@@ -62,7 +62,9 @@ impl Engine {
     /// One look at a rest that needs no thread of its own. True when there is something to do.
     pub(super) fn look_at_rest(&self, deliverer: &mut Deliverer) -> Result<bool> {
         self.promise(DELIVER, SLACK);
-        self.beat()?;
+        if self.beat()? {
+            self.ledger.step(|l| l.let_go_of_memory())?;
+        }
         let is_over = |rest: &Rest| Instant::now() >= rest.until;
         if deliverer.rest.as_ref().is_none_or(is_over)
             || self.has_news()

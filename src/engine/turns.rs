@@ -70,7 +70,11 @@ impl Engine {
     }
 
     fn take_turn(self: &Arc<Engine>, deliverer: Box<Deliverer>) {
-        match unless_it_panics(|| self.deliver_on(deliverer)) {
+        let turn = || {
+            self.ledger.step(|l| l.take_memory())?;
+            self.deliver_on(deliverer)
+        };
+        match unless_it_panics(turn) {
             Ok(Turn::GivenBack) => {}
             Ok(Turn::Over) => self.end_turns(Ok(())),
             Err(e) => self.end_turns(Err(e)),

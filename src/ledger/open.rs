@@ -56,6 +56,11 @@ pub fn migrations() -> &'static [(&'static str, &'static str)] {
     MIGRATIONS
 }
 
+/// Memory for pages of the file, in KiB as SQLite has it: negative.
+const CACHE: i64 = -2048;
+/// Pages that are kept while there is nothing to do. From the first one on, SQLite has room for as many as it may keep, up
+/// to twenty.
+const PAGES_AT_REST: i64 = 6;
 /// How long another's transaction is waited for.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -210,7 +215,7 @@ impl Ledger {
         // An intent must be on disk before its effect, also when the power fails.
         self.db.pragma_update(None, "synchronous", "FULL")?;
         self.db.pragma_update(None, "foreign_keys", "ON")?;
-        self.db.pragma_update(None, "cache_size", -2048)?;
+        self.db.pragma_update(None, "cache_size", CACHE)?;
         self.db
             .pragma_update(None, "journal_size_limit", 16 << 20)?;
         self.db.set_prepared_statement_cache_capacity(64);
@@ -357,6 +362,7 @@ impl Ledger {
         self.db
             .execute_batch(
                 "PRAGMA temp_store = MEMORY;
+                 PRAGMA temp.page_size = 512;
                  CREATE TEMP TABLE tried (id INTEGER PRIMARY KEY) STRICT;
                  CREATE TEMP TABLE put_behind (id INTEGER PRIMARY KEY) STRICT",
             )
@@ -369,7 +375,20 @@ impl Ledger {
     /// When the ledger cannot be used.
     pub fn let_go_of_memory(&mut self) -> Result<()> {
         self.db.flush_prepared_statement_cache();
-        self.db.release_memory().map_err(|e| self.explain(&e))
+        self.db
+            .release_memory()
+            .and_then(|()| self.db.pragma_update(None, "cache_size", PAGES_AT_REST))
+            .map_err(|e| self.explain(&e))
+    }
+
+    /// There is something to do again.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used.
+    pub fn take_memory(&mut self) -> Result<()> {
+        self.db
+            .pragma_update(None, "cache_size", CACHE)
+            .map_err(|e| self.explain(&e))
     }
 
     /// Gone as soon as the file and its lock are free again.

@@ -118,14 +118,18 @@ impl Routes {
                     break;
                 }
             }
-            match self.inbox.recv_timeout(self.until_next(look_at)) {
-                Ok(Event::Signal(Asked::Reload)) => {
-                    reload.iter().for_each(|reload| reload());
-                    look_at = Instant::now();
+            let mut next = self.inbox.recv_timeout(self.until_next(look_at)).ok();
+            // Of many that come at once it is told once.
+            while let Some(event) = next {
+                match event {
+                    Event::Signal(Asked::Reload) => {
+                        reload.iter().for_each(|reload| reload());
+                        look_at = Instant::now();
+                    }
+                    Event::Signal(Asked::End) => self.end(),
+                    event => self.note(event),
                 }
-                Ok(Event::Signal(Asked::End)) => self.end(),
-                Ok(event) => self.note(event),
-                Err(_) => {}
+                next = self.inbox.try_recv().ok();
             }
         }
         tell_system(NotifyState::Stopping);
@@ -199,6 +203,10 @@ impl Routes {
             if !is_due || self.ending || held.missing > 0 || !held.is_free() {
                 continue;
             }
+            if held.has_its_ledger {
+                due.push(held);
+                continue;
+            }
             // What comes through a pipe can be read only once.
             let place = if held.file.is_file() {
                 ledger_place(&held.file).ok()
@@ -214,7 +222,10 @@ impl Routes {
                 }
             };
             match reserved {
-                Ok(()) => due.push(held),
+                Ok(()) => {
+                    held.has_its_ledger = true;
+                    due.push(held);
+                }
                 Err(e) => {
                     held.changed_at = changed_at(&held.file);
                     held.is_refused(e, &self.times, self.once);

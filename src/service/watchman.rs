@@ -94,7 +94,8 @@ fn take_post(
         ledger,
         looking: Arc::default(),
     });
-    if post.looking.swap(true, Ordering::SeqCst) {
+    if post.alarm.has_nobody_to_tell(&engine.telling()) || post.looking.swap(true, Ordering::SeqCst)
+    {
         return;
     }
     let (alarm, looking) = (Arc::clone(&post.alarm), Arc::clone(&post.looking));

@@ -13,6 +13,10 @@ const RESPONSES_MAX: usize = 500_000;
 /// Bytes of responses to one command, literals apart: three times what a list of 50,000 messages or
 /// a SEARCH of 1,000,000 takes.
 const TEXT_MAX: usize = 32 << 20;
+/// Bytes that are taken at once.
+const PIECE: usize = 64 << 10;
+/// While an IDLE waits.
+const IDLE_PIECE: usize = 1 << 10;
 /// The slowest link that is still waited for, in bytes per second.
 const SLOWEST: u64 = 8 << 10;
 
@@ -101,11 +105,18 @@ impl Connection {
     fn fill(&mut self) -> io::Result<()> {
         self.inbox.drain(..self.inbox_at);
         self.inbox_at = 0;
-        // Growing the inbox by so much each time, and filling it, would take longer than most of what comes.
-        let mut piece = [0; 64 << 10];
+        // Where little comes and much is waited for, little is kept ready.
+        let size = if self.idle().is_some() {
+            IDLE_PIECE
+        } else {
+            PIECE
+        };
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.resize(size, 0);
         let n = self.receive(&mut piece);
         let came = &piece[..*n.as_ref().unwrap_or(&0)];
         self.inbox.extend_from_slice(came);
+        self.piece = piece;
         let quiet = n
             .as_ref()
             .is_err_and(|e| e.kind() == io::ErrorKind::TimedOut);

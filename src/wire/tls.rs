@@ -3,8 +3,8 @@
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
@@ -65,12 +65,14 @@ impl Client {
             provider: Arc::clone(&provider),
             refused: Arc::clone(&refused),
         };
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| Error::fatal(format!("TLS cannot be set up: {e}")))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
+        // It is for one connection: nothing that it could go on with is kept.
+        config.resumption = Resumption::disabled();
         Ok(Client {
             config: Arc::new(config),
             name,

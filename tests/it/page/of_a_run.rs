@@ -5,8 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command};
 
+use serde_json::Value;
+
 use super::{get, send};
 use crate::testkit::env::TestEnv;
+use crate::testkit::family::{Family, replace};
 use crate::testkit::{eventually, free_port};
 use crate::words::WorkDir;
 
@@ -82,6 +85,45 @@ fn a_run_shows_what_it_does() {
         !log.contains("WARN") && TcpListener::bind(at).is_ok(),
         "{log}"
     );
+}
+
+#[test]
+fn every_route_is_shown_and_one_that_cannot_begin_says_why() {
+    let family = Family::of(&["anna", "ben", "carla"]);
+    replace(
+        &family.file(1),
+        "{\"source_server\": \"imap.example.org\",,}",
+    );
+    let port = free_port();
+    let at = SocketAddr::from(([127, 0, 0, 1], port));
+    let _running = family.start_with(&[family.folder.path()], &["--http", &port.to_string()]);
+    eventually("it listens", || TcpStream::connect(at).is_ok());
+    family.gets_mail(0, "<1@anna>");
+    family.gets_mail(2, "<1@carla>");
+    eventually("each is shown", || {
+        let page = get(at, "/").body;
+        let all = ["anna@old.example", "1.json", "carla@old.example"];
+        all.iter().all(|name| page.contains(name)) && page.contains("line 1, column 38")
+    });
+    let health = get(at, "/healthz");
+    assert_eq!(health.status, 503, "{}", health.body);
+    assert!(health.body.contains("1.json"), "{}", health.body);
+    // Mended, it is one of the others.
+    family.publish(1);
+    eventually("all are well", || get(at, "/healthz").status == 200);
+    let report: Value = serde_json::from_str(&get(at, "/status.json").body).unwrap();
+    let sources = report["routes"].as_array().unwrap().iter();
+    let mut sources: Vec<&str> = sources.map(|r| r["source"].as_str().unwrap()).collect();
+    sources.sort_unstable();
+    assert_eq!(sources.len(), 3, "{report}");
+    for (source, name) in sources.iter().zip(["anna", "ben", "carla"]) {
+        assert!(source.starts_with(name), "{report}");
+    }
+    let metrics = get(at, "/metrics").body;
+    let up = metrics
+        .lines()
+        .filter(|line| line.starts_with("imap_to_gmail_route_healthy{") && line.ends_with(" 1"));
+    assert_eq!(up.count(), 3, "{metrics}");
 }
 
 /// The ledger is read in the process that writes it. Its locks must outlive that: else another program that only looks takes

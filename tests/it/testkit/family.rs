@@ -69,12 +69,18 @@ impl Family {
 
     /// `run` over these places.
     pub(crate) fn start_over(&self, places: &[&Path]) -> Running {
+        self.start_with(places, &[])
+    }
+
+    /// The same, with these arguments besides.
+    pub(crate) fn start_with(&self, places: &[&Path], more: &[&str]) -> Running {
         let log = self.folder.path().join("family.log");
         let mut command = again("program");
         let mut args = vec!["imap-to-gmail", "run", "--log", log.to_str().unwrap()];
         for place in places {
             args.extend(["--config", place.to_str().unwrap()]);
         }
+        args.extend(more);
         command
             .env(CHILD, json!(args).to_string())
             .env("TZ", "UTC")

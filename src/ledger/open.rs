@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use log::warn;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::file::{Identity, OTHER_PLACE, beside, must_be_there, place};
@@ -219,6 +220,10 @@ impl Ledger {
         self.db
             .pragma_update(None, "journal_size_limit", 16 << 20)?;
         self.db.set_prepared_statement_cache_capacity(64);
+        // Else SQLite prepares most statements anew with each step, as another plan might be better for what is bound now:
+        // that was more than half of all that a delivery computes (callgrind, 2026-11). The plans are held by a test.
+        self.db
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // The first read shows a damaged or foreign file.
         self.db
             .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))

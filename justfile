@@ -38,3 +38,15 @@ demo:
 words:
     UPDATE_WORDS=1 cargo test --workspace --test it -- words:: check:: mistakes::
     git diff --stat
+
+# What a release consists of, into target/dist: `just release` makes all targets, `just release TARGET` one
+release *targets:
+    dist/release {{targets}}
+
+# The Debian package of a target that was released
+deb *target:
+    dist/deb {{target}}
+
+# All that lies in dist/, tried: chroots, a container, systemd, schemas (as root); `just dist-check words` is one part
+dist-check *parts:
+    dist/check {{parts}}

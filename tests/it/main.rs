@@ -17,6 +17,7 @@ mod citations;
 mod copy;
 mod crash;
 mod daemon;
+mod dist;
 mod folders;
 mod gmail;
 mod hostile_routes;

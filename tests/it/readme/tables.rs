@@ -220,7 +220,7 @@ fn the_ledgers_words_are_all_explained() {
 
 #[test]
 fn each_exit_status_is_explained_in_both_places() {
-    let told: Vec<String> = table("README.md", "| status |")
+    let told: Vec<String> = table("docs/service.md", "| status |")
         .iter()
         .map(|row| row[0].clone())
         .collect();

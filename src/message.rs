@@ -271,6 +271,9 @@ pub fn sha256(body: &[u8]) -> Sha256 {
     Sha256(sha2::Sha256::digest(body).into())
 }
 
+/// Bytes that are cleaned before they are hashed together.
+const CLEANED: usize = 16 << 10;
+
 /// A hash that a copy keeps whatever a server did to its line ends, NULs and header: CRs are dropped, NUL
 /// counts as 0x80 (what Dovecot stores in its place), 8-bit bytes of the header as X (Cyrus), line ends at
 /// the end do not count.
@@ -279,22 +282,46 @@ pub fn canonical_hash(body: &[u8]) -> CanonicalHash {
     while end > 0 && matches!(body[end - 1], b'\r' | b'\n') {
         end -= 1;
     }
+    let body = &body[..end];
     let mut hash = sha2::Sha256::new();
-    let (mut in_header, mut line_is_empty) = (true, false);
-    for chunk in body[..end].chunks(16 << 10) {
-        let mut cleaned = Vec::with_capacity(chunk.len());
-        for &b in chunk.iter().filter(|&&b| b != b'\r') {
-            in_header &= !(b == b'\n' && line_is_empty);
-            line_is_empty = b == b'\n';
-            cleaned.push(match b {
-                0 | 0x80.. if in_header => b'X',
-                0 => 0x80,
-                b => b,
-            });
+    let mut cleaned = Vec::with_capacity(CLEANED + 80);
+    let header = hash_header(body, &mut cleaned, &mut hash);
+    let mut rest = &body[header..];
+    while let Some(at) = memchr::memchr2(b'\r', 0, rest) {
+        cleaned.extend_from_slice(&rest[..at]);
+        if rest[at] == 0 {
+            cleaned.push(0x80);
         }
-        hash.update(&cleaned);
+        rest = &rest[at + 1..];
+        if cleaned.len() >= CLEANED {
+            hash.update(&cleaned);
+            cleaned.clear();
+        }
     }
+    hash.update(&cleaned);
+    hash.update(rest);
     CanonicalHash(hash.finalize().into())
+}
+
+/// Hashes the header, its empty line included, but for its end, which is left cleaned. Returns its length.
+fn hash_header(body: &[u8], cleaned: &mut Vec<u8>, hash: &mut sha2::Sha256) -> usize {
+    let mut line_is_empty = false;
+    for (at, &b) in body.iter().enumerate() {
+        if b == b'\r' {
+            continue;
+        }
+        if b == b'\n' && line_is_empty {
+            cleaned.push(b);
+            return at + 1;
+        }
+        line_is_empty = b == b'\n';
+        cleaned.push(if matches!(b, 0 | 0x80..) { b'X' } else { b });
+        if cleaned.len() >= CLEANED {
+            hash.update(&*cleaned);
+            cleaned.clear();
+        }
+    }
+    body.len()
 }
 
 /// What may have been a message before somebody put fields in front of its header: the rest of it from each field on, but
@@ -412,6 +439,26 @@ mod tests {
         assert_eq!(odd, canonical_hash(b"a: XX\r\n\r\nx\xfcy"));
         assert_ne!(odd, canonical_hash(b"a: XX\r\n\r\nxXy"));
         assert_ne!(odd, canonical_hash(b"a: XX\n\nx\xe4y"));
+    }
+
+    #[test]
+    fn what_a_canonical_hash_is_does_not_change() {
+        // Ledgers hold it.
+        let long = "0123456789abcdef\r\n".repeat(5000);
+        let hex = |body: &[u8]| -> String {
+            let hash = canonical_hash(body).0;
+            hash[..6].iter().map(|b| format!("{b:02x}")).collect()
+        };
+        assert_eq!(hex(b""), "e3b0c44298fc");
+        assert_eq!(hex(b"\n\na\0\x80"), "1e70fc8f6b53");
+        assert_eq!(
+            hex(b"a: \xfc\0\r\n\r\r\nx\0\xfc\r\r\ny\n\r"),
+            "440b6fa9d909"
+        );
+        assert_eq!(
+            hex(format!("a: b\r\n\r\n{long}").as_bytes()),
+            "91da2db90a9d"
+        );
     }
 
     #[test]

@@ -29,10 +29,7 @@ impl Connection {
         };
         let tcp = socket::dial(endpoint, last)?;
         let reached = Instant::now();
-        let mut socket = Socket {
-            tcp,
-            deadline: last.min(reached + times.greeting),
-        };
+        let mut socket = Socket::new(tcp, last.min(reached + times.greeting));
         if endpoint.tls != Tls::Implicit {
             stranger::await_greeting(&mut socket, endpoint, times.hush)?;
         }

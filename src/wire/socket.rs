@@ -89,13 +89,60 @@ fn watch_over(tcp: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes that are read at once where many come: TLS asks for 4 KiB each time.
+const AHEAD: usize = 32 << 10;
+/// So much earlier than at the deadline a wait may end, to be gone on with: else each read and write would have to tell the
+/// system how long it may take.
+const EARLY: Duration = Duration::from_secs(1);
+
 /// A TCP stream on which every read and write ends at the deadline, however slowly bytes drip.
 pub(super) struct Socket {
     pub(super) tcp: TcpStream,
     pub(super) deadline: Instant,
+    /// Read and not asked for yet.
+    ahead: Vec<u8>,
+    ahead_at: usize,
+    /// The last read brought all that it had room for.
+    many: bool,
+    reads: Patience,
+    writes: Patience,
+}
+
+/// How long the system waits at most, as far as it was told.
+#[derive(Default)]
+struct Patience(Option<Duration>);
+
+impl Patience {
+    /// The system waits no longer than until the deadline, so far away, and not much shorter. Some: that is to be told.
+    fn change(&mut self, left: Duration) -> Option<Duration> {
+        if left <= 2 * EARLY {
+            self.0 = None;
+            return Some(left);
+        }
+        if self
+            .0
+            .is_some_and(|told| told <= left && left - told <= 2 * EARLY)
+        {
+            return None;
+        }
+        self.0 = Some(left - EARLY);
+        self.0
+    }
 }
 
 impl Socket {
+    pub(super) fn new(tcp: TcpStream, deadline: Instant) -> Socket {
+        Socket {
+            tcp,
+            deadline,
+            ahead: Vec::new(),
+            ahead_at: 0,
+            many: false,
+            reads: Patience::default(),
+            writes: Patience::default(),
+        }
+    }
+
     /// From now on, or no longer: however the connection is closed, by us or with our process, what the
     /// peer has not got by then is thrown away (RFC 9293 3.10.4, ABORT). Else the system goes on sending
     /// it when nobody of us is there any more.
@@ -106,10 +153,11 @@ impl Socket {
     /// Waits for the peer's first bytes, of which at most `buf` are looked at and none is taken. None where
     /// there is nothing at that moment; an end is empty.
     pub(super) fn overhear<'a>(
-        &self,
+        &mut self,
         buf: &'a mut [u8],
         until: Instant,
     ) -> io::Result<Option<&'a [u8]>> {
+        self.reads = Patience::default();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -146,25 +194,59 @@ fn as_timeout(e: io::Error) -> io::Error {
     }
 }
 
-impl Read for Socket {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+impl Socket {
+    fn receive(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.tcp.set_read_timeout(Some(self.left()?))?;
+            if let Some(wait) = self.reads.change(self.left()?) {
+                self.tcp.set_read_timeout(Some(wait))?;
+            }
             match self.tcp.read(buf) {
                 // A process that is stopped and goes on, or a signal: no answer of the server's.
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // The time that the system was told has passed: whether that was the deadline is seen above.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.reads = Patience::default(),
                 done => return done.map_err(as_timeout),
             }
         }
     }
 }
 
+impl Read for Socket {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.ahead.is_empty() {
+            if !self.many || buf.len() >= AHEAD {
+                let n = self.receive(buf)?;
+                self.many = n == buf.len();
+                return Ok(n);
+            }
+            let mut ahead = vec![0; AHEAD];
+            let n = self.receive(&mut ahead)?;
+            ahead.truncate(n);
+            (self.ahead, self.ahead_at) = (ahead, 0);
+            self.many = n > buf.len();
+        }
+        let rest = &self.ahead[self.ahead_at..];
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        self.ahead_at += n;
+        if self.ahead_at == self.ahead.len() {
+            self.ahead = Vec::new();
+        }
+        Ok(n)
+    }
+}
+
 impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         loop {
-            self.tcp.set_write_timeout(Some(self.left()?))?;
+            if let Some(wait) = self.writes.change(self.left()?) {
+                self.tcp.set_write_timeout(Some(wait))?;
+            }
             match self.tcp.write(buf) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.writes = Patience::default();
+                }
                 done => return done.map_err(as_timeout),
             }
         }
@@ -197,11 +279,39 @@ mod tests {
         let tcp = dial(&endpoint, deadline).unwrap();
         let held = socket2::SockRef::from(&tcp).send_buffer_size().unwrap();
         assert!(held <= 2 * UNDER_WAY_MAX, "{held}");
-        let socket = Socket { tcp, deadline };
+        let socket = Socket::new(tcp, deadline);
         let (mut peer, _) = listener.accept().unwrap();
         socket.abort_on_close(true).unwrap();
         drop(socket);
         let end = peer.read(&mut [0]).unwrap_err();
         assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn what_comes_in_bulk_is_read_whole_and_a_wait_ends_at_its_deadline_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let sent: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
+        let copy = sent.clone();
+        let writer = thread::spawn(move || {
+            peer.write_all(&copy).unwrap();
+            peer
+        });
+        let mut socket = Socket::new(tcp, Instant::now() + Duration::from_secs(60));
+        let mut came = Vec::new();
+        let mut piece = [0; 4096];
+        while came.len() < sent.len() {
+            let n = socket.read(&mut piece).unwrap();
+            came.extend_from_slice(&piece[..n]);
+        }
+        assert!(came == sent, "{} bytes", came.len());
+        let _peer = writer.join().unwrap();
+        // Longer than what the system is told exactly.
+        let (wait, begun) = (EARLY * 2 + Duration::from_millis(300), Instant::now());
+        socket.deadline = begun + wait;
+        let end = socket.read(&mut piece).unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
     }
 }

@@ -27,18 +27,19 @@ pub(super) fn await_greeting(
     hush: Duration,
 ) -> Result<()> {
     let begun = Instant::now();
-    let heard = |socket: &Socket, until| {
+    let deadline = socket.deadline;
+    let heard = |socket: &mut Socket, until| {
         let mut first = [0];
         // An error is told to nobody: whoever reads next meets the end of the connection.
         !matches!(socket.overhear(&mut first, until), Ok(None))
     };
-    if heard(socket, socket.deadline.min(begun + hush)) {
+    if heard(socket, deadline.min(begun + hush)) {
         return Ok(());
     }
-    if Instant::now() < socket.deadline && another_speaks_tls(socket, endpoint, hush) {
+    if Instant::now() < deadline && another_speaks_tls(socket, endpoint, hush) {
         return Err(wants_tls(endpoint));
     }
-    if heard(socket, socket.deadline) {
+    if heard(socket, deadline) {
         return Ok(());
     }
     let waited = begun.elapsed();
@@ -59,7 +60,8 @@ pub(super) fn read_greeting(line: &[u8], endpoint: &Endpoint, masks: &Masks) -> 
 /// Waits for the first bytes of a server that we have said TLS's hello to.
 pub(super) fn await_tls(socket: &mut Socket, endpoint: &Endpoint, masks: &Masks) -> Result<()> {
     let begun = Instant::now();
-    match socket.overhear(&mut [0], socket.deadline) {
+    let deadline = socket.deadline;
+    match socket.overhear(&mut [0], deadline) {
         Ok(Some([first])) if !is_tls(*first) => {
             let line = first_line(socket);
             Err(in_clear(endpoint, &line, masks))
@@ -94,7 +96,7 @@ fn another_speaks_tls(socket: &Socket, endpoint: &Endpoint, patience: Duration) 
         let address = socket.tcp.peer_addr().ok()?;
         let left = deadline.checked_duration_since(Instant::now())?;
         let tcp = TcpStream::connect_timeout(&address, left).ok()?;
-        speaks_tls(&mut Socket { tcp, deadline }, endpoint)
+        speaks_tls(&mut Socket::new(tcp, deadline), endpoint)
     };
     tried().unwrap_or(false)
 }
@@ -103,7 +105,8 @@ fn another_speaks_tls(socket: &Socket, endpoint: &Endpoint, patience: Duration) 
 fn speaks_tls(socket: &mut Socket, endpoint: &Endpoint) -> Option<bool> {
     socket.write_all(&tls::hello(endpoint)?).ok()?;
     let mut buf = [0; 2];
-    let answer = socket.overhear(&mut buf, socket.deadline).ok()??;
+    let deadline = socket.deadline;
+    let answer = socket.overhear(&mut buf, deadline).ok()??;
     // A handshake or an alert, of version 3.something.
     Some(matches!(answer, [21 | 22] | [21 | 22, 3]))
 }

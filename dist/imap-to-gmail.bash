@@ -16,6 +16,9 @@ _imap__to__gmail() {
             ",$1")
                 cmd="imap__to__gmail"
                 ;;
+            imap__to__gmail,audit)
+                cmd="imap__to__gmail__subcmd__audit"
+                ;;
             imap__to__gmail,auth)
                 cmd="imap__to__gmail__subcmd__auth"
                 ;;
@@ -42,6 +45,9 @@ _imap__to__gmail() {
                 ;;
             imap__to__gmail,status)
                 cmd="imap__to__gmail__subcmd__status"
+                ;;
+            imap__to__gmail__subcmd__help,audit)
+                cmd="imap__to__gmail__subcmd__help__subcmd__audit"
                 ;;
             imap__to__gmail__subcmd__help,auth)
                 cmd="imap__to__gmail__subcmd__help__subcmd__auth"
@@ -77,7 +83,7 @@ _imap__to__gmail() {
 
     case "${cmd}" in
         imap__to__gmail)
-            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --http --log --log-max-size --log-max-files --debug --help --version run auth check folders status health retry-failed import-state help"
+            opts="-c -h -V --config --state-file --once --poll-interval --no-idle --dry-run --http --log --log-max-size --log-max-files --debug --help --version run auth check folders status audit health retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -112,6 +118,32 @@ _imap__to__gmail() {
                     return 0
                     ;;
                 --log-max-files)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__audit)
+            opts="-c -h --config --json --all --repair --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repair)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -231,8 +263,22 @@ _imap__to__gmail() {
             return 0
             ;;
         imap__to__gmail__subcmd__help)
-            opts="run auth check folders status health retry-failed import-state help"
+            opts="run auth check folders status audit health retry-failed import-state help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imap__to__gmail__subcmd__help__subcmd__audit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -20,6 +20,7 @@ use crate::survey::Survey;
 use crate::text::{WIDTH, counted, thousands, wrapped};
 
 mod args;
+mod audit;
 mod auth;
 mod check;
 mod dry_run;
@@ -62,6 +63,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, times: Intervals) -> u8 {
         (Some(Command::Check(args)), _) => check::check(&args, &times),
         (Some(Command::Folders(args)), _) => folders(&args, &times),
         (Some(Command::Status(args)), _) => status::status(&args),
+        (Some(Command::Audit(args)), _) => audit::audit(&args, &times),
         (Some(Command::Health(args)), _) => health::health(&args),
         (Some(Command::RetryFailed(args)), _) => retry_failed(&args),
         (Some(Command::ImportState(args)), _) => import_state(&args),

@@ -66,6 +66,15 @@ impl Since {
             Since::Date(d) => midnight(d),
         }
     }
+
+    /// As the ledger remembers it. The start is a date that the first run fixes; it moves only when this text does.
+    pub fn text(self) -> String {
+        match self {
+            Since::All => "all".into(),
+            Since::Days(n) => format!("{n}d"),
+            Since::Date(d) => d.to_string(),
+        }
+    }
 }
 
 /// One route: a source account into a Gmail account.

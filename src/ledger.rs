@@ -25,6 +25,7 @@
 //! labels     what copies are still to get besides
 //! settle     what became of it
 //! matching   whose copy is it
+//! audit      what an audit reads, and what is queued again
 //! overlap    does the target hold already what waits
 //! pace       how far an import has come
 //! heartbeat  signs of life, and trouble
@@ -73,6 +74,8 @@ mod settle;
 
 mod matching;
 
+mod audit;
+
 mod overlap;
 
 mod pace;
@@ -90,6 +93,7 @@ mod inspect;
 mod choose;
 
 pub use alarm::{Episode, Told};
+pub use audit::{AuditedRow, IndexedName, Requeue, Voucher};
 pub use budget::Room;
 pub use choose::{Chosen, choose};
 pub use claim::{Claim, Claimed};

@@ -88,6 +88,7 @@
 //! survey     which mailboxes the source has, and what becomes of each
 //! import_state  what the predecessor, a Python script, had copied
 //! status     what `status` says
+//! audit      is everything there: each message of the source accounted for, by looking
 //! alarm      whom a run tells that all is well, and that it is not
 //! page       what a browser, a monitor and Prometheus are shown of the routes
 //! check      each setting tried for real, nothing changed
@@ -139,6 +140,8 @@ pub mod survey;
 pub mod import_state;
 
 pub mod status;
+
+pub mod audit;
 
 pub mod alarm;
 

@@ -227,6 +227,26 @@ impl Discovered {
         }
     }
 
+    /// Do these two name one message? Its UID alone does not, where UIDs are given anew.
+    pub fn has_id_of(&self, other: &Discovered) -> bool {
+        self.message_id.as_ref().map(|m| m.hash) == other.message_id.as_ref().map(|m| m.hash)
+    }
+
+    /// Is what is told now certainly another message than the one that was known under this UID? A name that is missing
+    /// on one side proves nothing: servers have answered without it once in a while.
+    pub fn contradicts(&self, known: &Discovered) -> bool {
+        match (&self.message_id, &known.message_id) {
+            (Some(told), Some(known)) => told.hash != known.hash,
+            (None, None) => {
+                let other =
+                    |a: Option<Time>, b: Option<Time>| a.zip(b).is_some_and(|(a, b)| a != b);
+                self.size.zip(known.size).is_some_and(|(a, b)| a != b)
+                    && (self.date != known.date || other(self.internal_date, known.internal_date))
+            }
+            _ => false,
+        }
+    }
+
     /// When it came: INTERNALDATE, and where the server told none that makes sense its Date header.
     pub fn came_at(&self) -> Option<Time> {
         self.internal_date

@@ -16,11 +16,13 @@ use crate::response::Fetched;
 use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, Mailboxes, SET_MAX, Session, View};
 
 pub mod api;
+mod holdings;
 mod labels;
 mod mailboxes;
 mod policy;
 mod road;
 
+pub use holdings::{Held, Holding, Nook};
 pub use labels::Labelled;
 pub use policy::{Policy, Takes};
 pub use road::Road;
@@ -285,28 +287,34 @@ impl Account {
         before: Option<Time>,
     ) -> Result<Vec<Uid>> {
         let wanted = |t: Time| t >= since && before.is_none_or(|before| t <= before);
-        let all = self.counted(mailbox, true)?.into_iter();
+        let (_, all) = self.counted(mailbox, "INTERNALDATE", |f| f.internal_date)?;
+        let all = all.into_iter();
         let wanted = all.filter(|(_, date)| date.is_none_or(wanted));
         Ok(wanted.map(|(uid, _)| uid).collect())
     }
 
     /// All UIDs of a mailbox, as of this moment.
     pub fn uids(&mut self, mailbox: &str) -> Result<Vec<Uid>> {
-        let all = self.counted(mailbox, false)?;
-        Ok(all.into_iter().map(|(uid, _)| uid).collect())
+        let (_, all) = self.counted(mailbox, "", |_| ())?;
+        Ok(all.into_iter().map(|(uid, ())| uid).collect())
     }
 
     /// A list of a mailbox in which nothing is missing. It has as many messages as the mailbox says it holds. Or, since
     /// its owner may be deleting mail meanwhile: as many as the mailbox still holds afterwards, all of which the list
-    /// before this one had as well.
-    fn counted(&mut self, mailbox: &str, dated: bool) -> Result<Vec<(Uid, Option<Time>)>> {
+    /// before this one had as well. And the view in which it was told.
+    fn counted<T>(
+        &mut self,
+        mailbox: &str,
+        items: &str,
+        pick: impl Fn(&Fetched) -> T,
+    ) -> Result<(View, Vec<(Uid, T)>)> {
         let mut told = (0, 0);
         let mut before: Option<(View, HashSet<Uid>)> = None;
         for _ in 0..LISTS_MAX {
             let view = self.view(mailbox, true)?;
-            let list = self.mailbox.session.list(&view, dated)?;
+            let list = self.mailbox.session.list_with(&view, items, &pick)?;
             if list.whole {
-                return Ok(list.uids);
+                return Ok((view, list.uids));
             }
             let later = self.view(mailbox, true)?;
             let came = later.uid_next.saturating_sub(view.uid_next);
@@ -323,7 +331,7 @@ impl Account {
                     || uids.any(|uid| old(uid) && !known.contains(uid))
             };
             if before.as_ref().is_some_and(|before| !lacked(before)) {
-                return Ok(list.uids);
+                return Ok((view, list.uids));
             }
             before = Some((view, list.uids.into_iter().map(|(uid, _)| uid).collect()));
         }

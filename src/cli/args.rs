@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::audit::{Class, Wanted, repairable};
 use crate::ledger::RowId;
 use crate::logging;
 use crate::page;
@@ -63,6 +64,14 @@ pub(super) enum Command {
     /// for, and it goes on by itself), TROUBLE, STARTING or NOT RUNNING. The exit status is 0 whatever it
     /// says. Who may read the ledger and not write it may ask too.
     Status(StatusArgs),
+    /// Look whether everything that should be in Gmail is there, and say what became of the rest
+    ///
+    /// Compares what the source holds, what the ledger knows and what Gmail holds now, message by message,
+    /// and names each that is not plainly there: failed, deleted in Gmail, lost, and so on, with what can be
+    /// done. No message is fetched, and nothing is changed but what --repair is told to. May be used while
+    /// `run` is running, and without it. The exit status is 0 only when every message of the source is
+    /// accounted for; 3 when a run has still to see to some; 4 when a person must look.
+    Audit(AuditArgs),
     /// Say in one line whether all is well: exit status 0 if so, else 1
     ///
     /// Well means: a run goes on, has looked at the source when it was to, needs nobody, and no mail
@@ -185,6 +194,23 @@ pub(super) struct CheckArgs {
 }
 
 #[derive(Args, Debug)]
+pub(super) struct AuditArgs {
+    /// The configuration (JSON); given several times, or a folder of them, each is audited
+    #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
+    pub(super) config: Vec<PathBuf>,
+    /// As JSON, with each message that is not plainly there
+    #[arg(long)]
+    pub(super) json: bool,
+    /// List each message that is not plainly there, also where there are more than 50
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Have these sent again: ids as the list shows them, or all of a class (failed, skipped, deleted,
+    /// lost, voucher_gone). They wait again; a run looks for each in Gmail, and sends what is not there
+    #[arg(long, value_name = "ID|CLASS", num_args = 1.., value_delimiter = ',', value_parser = repaired)]
+    pub(super) repair: Vec<Wanted>,
+}
+
+#[derive(Args, Debug)]
 pub(super) struct FoldersArgs {
     /// The configuration (JSON)
     #[arg(short, long, value_name = "FILE", default_value = CONFIG)]
@@ -261,6 +287,21 @@ fn message_id(typed: &str) -> std::result::Result<RowId, &'static str> {
     let id = typed.parse().ok().filter(|id| *id >= 0);
     id.map(RowId)
         .ok_or("expected a number, as `imap-to-gmail status --failed` shows it")
+}
+
+/// What `audit --repair` takes.
+fn repaired(typed: &str) -> std::result::Result<Wanted, String> {
+    if let Some(id) = typed.parse().ok().filter(|id| *id >= 0) {
+        return Ok(Wanted::Row(RowId(id)));
+    }
+    let class = Class::named(typed).filter(|class| class.is_repairable());
+    let expected = || {
+        format!(
+            "expected an id as the list shows it, or one of {}",
+            repairable()
+        )
+    };
+    class.map(Wanted::Class).ok_or_else(expected)
 }
 
 /// What `auth --port` takes.

@@ -14,7 +14,6 @@ use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
 use super::dedup::{Copies, whose_copy};
 use super::index::TargetIndex;
-use super::reader::same_message_id;
 use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
 use super::settle::Outcome;
@@ -449,7 +448,7 @@ impl Engine {
                 )?;
                 // What comes with another Message-ID is not the rival's message: its hash would make the rival
                 // vouch for bytes that nobody delivered.
-                let rivals_own = |m: &Message| same_message_id(&m.about, &rival.about);
+                let rivals_own = |m: &Message| m.about.has_id_of(&rival.about);
                 body = got.found.into_iter().find(rivals_own).map(|m| m.body);
             }
             if body.is_none()

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::Engine;
 use super::batch::Batch;
 use super::bisect::Got;
-use super::reader::{Reader, same_message_id};
+use super::reader::Reader;
 use super::settle::Outcome;
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Folder;
@@ -143,7 +143,7 @@ impl Engine {
             // Now that it has a name it may be recognised: it goes back to be claimed.
             self.ledger.step(|l| l.learn(row.id, &message.about))?;
             batch.settle(row, Outcome::NotBegun)?;
-        } else if !same_message_id(&message.about, &row.about) {
+        } else if !message.about.has_id_of(&row.about) {
             self.settle_another(batch, row, &message.about)?;
         } else {
             return Ok(Some(message));

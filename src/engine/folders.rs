@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
-use super::reader::{Reader, contradicts, same_message_id};
+use super::reader::Reader;
 use super::setup::Setup;
 use super::{Engine, backoff, lock};
 use crate::config::{Intervals, Mapping, Since};
@@ -342,10 +342,10 @@ impl Engine {
             let Some(known) = known.map(|row| &row.about) else {
                 continue;
             };
-            if contradicts(told, known) {
+            if told.contradicts(known) {
                 return Ok(Some(false));
             }
-            same += u32::from(told.message_id.is_some() && same_message_id(told, known));
+            same += u32::from(told.message_id.is_some() && told.has_id_of(known));
         }
         Ok(Some(same > 0))
     }

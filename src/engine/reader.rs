@@ -13,7 +13,7 @@ use crate::config::Intervals;
 use crate::error::{Again, Error, Result, Scope, shown};
 use crate::folder::{Folder, FolderId};
 use crate::ledger::{MailboxId, MailboxRow};
-use crate::message::{Discovered, Message, Time, Uid, UidValidity};
+use crate::message::{Discovered, Message, Uid, UidValidity};
 use crate::session::View;
 use crate::source::Source;
 
@@ -322,7 +322,7 @@ impl Reader {
         let told = self.metadata(&uids)?.found;
         Ok(told.iter().any(|told| {
             let known = known.iter().find(|known| known.uid == told.uid);
-            known.is_some_and(|known| contradicts(told, known))
+            known.is_some_and(|known| told.contradicts(known))
         }))
     }
 
@@ -332,9 +332,8 @@ impl Reader {
     pub(super) fn names_another(&mut self, known: &Discovered, came: &Discovered) -> Result<bool> {
         self.refresh_if_stable()?;
         let told = self.metadata(&[known.uid])?.found;
-        let another = |d: &Discovered| {
-            contradicts(d, known) || (!same_message_id(d, known) && same_message_id(d, came))
-        };
+        let another =
+            |d: &Discovered| d.contradicts(known) || (!d.has_id_of(known) && d.has_id_of(came));
         Ok(told.iter().any(another))
     }
 
@@ -383,25 +382,6 @@ impl Reader {
 fn warn_of_poison(mailbox: &str, poison: &[(Uid, Error)]) {
     for (uid, error) in poison {
         warn!("{mailbox} UID {uid} cannot be fetched: {error}");
-    }
-}
-
-/// Do these two name one message? Its UID alone does not, where UIDs are given anew.
-pub(super) fn same_message_id(a: &Discovered, b: &Discovered) -> bool {
-    a.message_id.as_ref().map(|m| m.hash) == b.message_id.as_ref().map(|m| m.hash)
-}
-
-/// Is what is told now certainly another message than the one that was known under this UID? A name
-/// that is missing on one side proves nothing: servers have answered without it once in a while.
-pub(super) fn contradicts(told: &Discovered, known: &Discovered) -> bool {
-    match (&told.message_id, &known.message_id) {
-        (Some(told), Some(known)) => told.hash != known.hash,
-        (None, None) => {
-            let other = |a: Option<Time>, b: Option<Time>| a.zip(b).is_some_and(|(a, b)| a != b);
-            told.size.zip(known.size).is_some_and(|(a, b)| a != b)
-                && (told.date != known.date || other(told.internal_date, known.internal_date))
-        }
-        _ => false,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info, warn};
 
 use super::history;
-use super::reader::{Reader, contradicts};
+use super::reader::Reader;
 use super::record::{LISTS_MAX, described, record};
 use crate::config::Since;
 use crate::error::{Error, Fault, Result, Scope};
@@ -179,7 +179,7 @@ fn renew_mailbox(
     look: Look,
 ) -> Result<MailboxRow> {
     let Look { since, now, .. } = look;
-    let (text, start) = (since_text(since), since.start(now));
+    let (text, start) = (since.text(), since.start(now));
     ledger.step(|l| {
         match l.mailbox(folder.id)? {
             None => {
@@ -256,15 +256,6 @@ fn say_renumbered(name: &str, old: &MailboxRow, unstable: bool, view: &View) {
             "{name} has new UIDs (UIDVALIDITY {} -> {}, UIDNEXT {} -> {}): matching its messages with the ledger anew",
             old.uid_validity, view.uid_validity, old.next_uid, view.uid_next
         );
-    }
-}
-
-/// As the ledger remembers it. The start is a date that the first run fixes; it moves only when this text does.
-fn since_text(since: Since) -> String {
-    match since {
-        Since::All => "all".into(),
-        Since::Days(n) => format!("{n}d"),
-        Since::Date(d) => d.to_string(),
     }
 }
 
@@ -348,7 +339,7 @@ fn contradicted(rows: &[Row], told: &[Discovered]) -> Vec<Discovered> {
     for d in told {
         let known = rows.binary_search_by_key(&d.uid, |row| row.about.uid);
         if let Ok(at) = known
-            && contradicts(d, &rows[at].about)
+            && d.contradicts(&rows[at].about)
         {
             out.push(rows[at].about.clone());
         }

@@ -23,7 +23,7 @@ const RIVAL: &str = "m.message_id_hash = ?1 AND m.date_header IS ?2 AND m.id <> 
     AND m.superseded_by IS NULL AND m.status <> 'gone'";
 
 /// A row `m` whose message goes into the mailbox that the message of another row goes into.
-fn same_spot(row: &str) -> String {
+pub(super) fn same_spot(row: &str) -> String {
     format!(
         "m.destination_id IN (SELECT d.id FROM destination d JOIN destination o ON o.spot = d.spot
             WHERE o.id = (SELECT destination_id FROM message WHERE id = {row}))"

@@ -175,6 +175,11 @@ impl Proof {
             Proof::Merged => "merged",
         }
     }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Proof> {
+        Proof::ALL.into_iter().find(|known| known.name() == name)
+    }
 }
 
 impl ToSql for Proof {

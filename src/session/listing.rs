@@ -7,11 +7,11 @@ use crate::error::{Error, Fault, Result};
 use crate::message::{Time, Uid};
 use crate::response::{Fetched, Untagged};
 
-/// The messages of a view, each with its INTERNALDATE where that was asked for and can be read.
+/// The messages of a view, each with what was asked of it: mostly its INTERNALDATE, where that can be read.
 #[derive(Debug)]
-pub struct List {
+pub struct List<T = Option<Time>> {
     /// Ascending.
-    pub uids: Vec<(Uid, Option<Time>)>,
+    pub uids: Vec<(Uid, T)>,
     /// As many were told of as the view holds: only then is what is not in it not in the mailbox.
     pub whole: bool,
 }
@@ -20,6 +20,17 @@ impl Session {
     /// What the server tells of all messages of the open view, counted: answers have left out messages
     /// and still ended with OK (Yahoo, 2023).
     pub fn list(&mut self, view: &View, dated: bool) -> Result<List> {
+        let items = if dated { "INTERNALDATE" } else { "" };
+        self.list_with(view, items, |f| f.internal_date)
+    }
+
+    /// The same, with what is picked out of these items of each message.
+    pub fn list_with<T>(
+        &mut self,
+        view: &View,
+        items: &str,
+        pick: impl Fn(&Fetched) -> T,
+    ) -> Result<List<T>> {
         if view.exists > MAILBOX_MAX {
             return Err(Error::connection(format!(
                 "{} claims that a mailbox holds {} messages",
@@ -27,7 +38,10 @@ impl Session {
                 view.exists
             )));
         }
-        let items = if dated { "(UID INTERNALDATE)" } else { "(UID)" };
+        let items = match items {
+            "" => "(UID)".into(),
+            items => format!("(UID {items})"),
+        };
         let mut uids = Vec::new();
         let mut first = 1;
         while first <= view.exists {
@@ -45,11 +59,11 @@ impl Session {
                     .into_iter()
                     .filter(|f| (first..=last).contains(&f.number))
                     .take(2 * LISTED_MAX as usize)
-                    .filter_map(|f| Some((f.uid?, f.internal_date))),
+                    .filter_map(|f| Some((f.uid?, pick(&f)))),
             );
             first = last.saturating_add(1);
         }
-        uids.sort_unstable();
+        uids.sort_unstable_by_key(|(uid, _)| *uid);
         uids.dedup_by_key(|(uid, _)| *uid);
         Ok(List {
             whole: uids.len() == view.exists as usize,

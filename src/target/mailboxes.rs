@@ -108,7 +108,7 @@ impl Account {
         }
     }
 
-    fn mailboxes(&mut self) -> Result<&Mailboxes> {
+    pub(super) fn mailboxes(&mut self) -> Result<&Mailboxes> {
         if self.mailboxes.is_none() {
             self.mailboxes = Some(self.mailbox.session.mailboxes()?);
         }

@@ -3,6 +3,7 @@
 //!
 //! What a session does with single answers is in `hostile_servers`.
 
+mod audited;
 mod echoes;
 mod endless_answers;
 mod found;

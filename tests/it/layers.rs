@@ -96,6 +96,22 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["config", "error", "ledger", "message", "text"],
     ),
     ("status", &["error", "ledger", "message", "text"]),
+    // It looks at both sides as a run does, and knows nothing of one.
+    (
+        "audit",
+        &[
+            "config",
+            "credentials",
+            "error",
+            "folder",
+            "ledger",
+            "message",
+            "session",
+            "source",
+            "target",
+            "text",
+        ],
+    ),
     // It judges nothing itself: what is healthy, and what is trouble, stands in the report.
     (
         "alarm",
@@ -133,6 +149,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "audit",
             "check",
             "config",
             "engine",

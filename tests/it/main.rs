@@ -10,6 +10,7 @@
 
 mod alarm;
 mod api;
+mod audit;
 mod auth;
 mod by_import;
 mod check;

@@ -9,7 +9,7 @@ use super::uids::{DATE, named};
 use crate::testkit::eventually;
 
 /// So often, answers to FETCHes of more than one message leave this one out.
-fn leaves_out(
+pub(super) fn leaves_out(
     uid: u32,
     left: &Arc<AtomicU32>,
 ) -> impl Fn(&mut super::oddity::Talk, &str, &str) -> bool + Send + Sync + 'static {

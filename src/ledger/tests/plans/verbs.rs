@@ -358,6 +358,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.retry_failed(&[given_up[1].id], true, now).unwrap();
     l.retry_failed(&[], false, now).unwrap();
     l.retry_failed(&[], true, now).unwrap();
+    audit(l, now);
     // A mail of which nothing holds any more; and nobody wants any.
     let row = l.claim(claim_of(1), now).unwrap().remove(0);
     l.settle(row.id, &failed(), now).unwrap();
@@ -399,4 +400,29 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
         desk.renumber(&[message(n + 1, 3)]);
     }
     assert!(desk.inherit());
+}
+
+/// What an audit reads, and what it has queued again.
+fn audit(l: &mut Ledger, now: Time) {
+    let mut rows = Vec::new();
+    l.each_row(&mut |row| rows.push(row)).unwrap();
+    let is_delivered = |row: &&AuditedRow| row.status == Status::Delivered;
+    let row = rows.iter().find(is_delivered).unwrap();
+    l.each_index_name("All", UidValidity(1), &mut |_| {})
+        .unwrap();
+    l.row_words(row.id).unwrap();
+    let sha256 = l.row(row.id).unwrap().unwrap().sha256;
+    let sha256 = sha256.unwrap_or(Sha256([0; 32]));
+    for reach in [Reach::Account, Reach::Mailbox] {
+        l.vouchers(row.id, &sha256, reach).unwrap();
+    }
+    l.delivered_with(&sha256).unwrap();
+    let again = Requeue {
+        id: row.id,
+        status: row.status,
+        delivered_at: row.delivered_at,
+    };
+    assert_eq!(l.queue_again(&[again], now).unwrap(), [row.id]);
+    // It is not what it was any more.
+    assert!(l.queue_again(&[again], now).unwrap().is_empty());
 }

@@ -36,7 +36,7 @@ demo:
 
 # Write anew what the golden tests hold, then read the difference
 words:
-    UPDATE_WORDS=1 cargo test --workspace --test it -- words:: check:: mistakes::
+    UPDATE_WORDS=1 cargo test --workspace --test it -- words:: check:: mistakes:: audit::
     git diff --stat
 
 # What a release consists of, into target/dist: `just release` makes all targets, `just release TARGET` one

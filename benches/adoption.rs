@@ -1,5 +1,5 @@
-//! What it costs to take over an account of which Gmail has nearly all already, brought by something else: 100,000
-//! messages in 40 mailboxes, 99,900 of them in Gmail under the same labels. `cargo bench --bench adoption`.
+//! What it costs to take over an account of which Gmail has nearly all already, brought by something else, and to audit it
+//! then: 100,000 messages in 40 mailboxes, 99,900 of them in Gmail under the same labels. `cargo bench --bench adoption`.
 //!
 //! The program is its release build, with its real intervals; both servers are stand-ins in this process, so that only
 //! the program's own time and memory count for much. One other argument than `--bench` is the number of messages.
@@ -22,6 +22,11 @@ const MESSAGES: usize = 100_000;
 const MAILBOXES: usize = 40;
 /// One message of so many is not in Gmail.
 const MISSING: usize = 1000;
+const RUN: &[&str] = &["run", "--once", "--log", "/dev/null"];
+const AUDIT: &[&str] = &["audit"];
+
+/// What it is called, what is done before it, what it is, and the exit status that is due.
+type Step<'a> = (&'a str, &'a dyn Fn(), &'a [&'a str], i32);
 
 fn main() {
     let count = std::env::args()
@@ -67,12 +72,41 @@ fn main() {
     });
     let file = dir.path().join("config.json");
     fs::write(&file, config.to_string()).unwrap();
-    for run in ["first run", "run again, nothing new"] {
+    let ledger = dir.path().join("sync_state.db");
+    let sql = |statement: &str| {
+        let db = rusqlite::Connection::open(&ledger).unwrap();
+        db.execute_batch(statement).unwrap();
+    };
+    let delete_some = || {
+        for stored in target.messages().iter().step_by(MISSING) {
+            target.delete(stored.id);
+        }
+    };
+    let steps: [Step<'_>; 5] = [
+        ("first run", &|| {}, RUN, 0),
+        ("run again, nothing new", &|| {}, RUN, 0),
+        ("audit", &|| {}, AUDIT, 0),
+        (
+            "audit, some copies deleted in Gmail",
+            &delete_some,
+            AUDIT,
+            4,
+        ),
+        (
+            "the same, and the index knows no names",
+            &|| sql("DELETE FROM gmail_message"),
+            AUDIT,
+            4,
+        ),
+    ];
+    for (what, before, args, due) in steps {
+        before();
         let lines = (source.lines(), target.lines());
         let bytes = (from.bytes(), to.bytes());
         let begun = Instant::now();
         let mut child = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
-            .args(["run", "--once", "--log", "/dev/null", "--config"])
+            .args(args)
+            .arg("--config")
             .arg(&file)
             .stdout(Stdio::null())
             .spawn()
@@ -85,9 +119,9 @@ fn main() {
             }
             thread::sleep(Duration::from_millis(20));
         };
-        assert!(status.success(), "{status}");
+        assert_eq!(status.code(), Some(due), "{what}");
         println!(
-            "{run}: {:.1} s, peak {:.0} MB",
+            "{what}: {:.1} s, peak {:.0} MB",
             begun.elapsed().as_secs_f64(),
             peak as f64 / 1024.0
         );
@@ -104,16 +138,16 @@ fn main() {
                 (link.bytes() - earlier) as f64 / 1e6
             );
         }
+        if args == RUN {
+            assert_eq!(target.messages().len(), count);
+        }
     }
-    let ledger = fs::metadata(dir.path().join("sync_state.db"))
-        .unwrap()
-        .len();
+    let ledger = fs::metadata(&ledger).unwrap().len();
     println!(
         "ledger: {:.0} MB; {}",
         ledger as f64 / 1e6,
         Utc::now().format("%Y-%m-%d")
     );
-    assert_eq!(target.messages().len(), count);
 }
 
 /// In kB, the most that the process has had.

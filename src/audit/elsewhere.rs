@@ -4,14 +4,19 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use chrono::TimeDelta;
+
 use super::class::AtSource;
 use super::door::Door;
 use super::holdings::{Holdings, Name};
 use crate::error::{Result, Scope};
 use crate::ledger::{self, AuditedRow, Reach, RowId};
-use crate::message::{Discovered, Sha256, Uid, UidValidity};
+use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, date_header_time};
 use crate::session::SET_MAX;
 use crate::target::{Account, Nook};
+
+/// Mail may be dated this much before it came.
+const DATE_SLACK: TimeDelta = TimeDelta::days(2);
 
 /// A row whose copy is not where the row says.
 pub(super) struct Unplaced {
@@ -52,7 +57,9 @@ impl Search<'_> {
         self.find_twins(unplaced, &named)?;
         let wanted = hashes(unplaced, &named);
         if !wanted.is_empty() {
-            let by_name = self.holdings.named(target, self.ledger, &wanted)?;
+            let since = earliest(unplaced, &named);
+            let holdings = &mut self.holdings;
+            let by_name = holdings.named(target, self.ledger, &wanted, since)?;
             self.find_names(unplaced, &named, &by_name);
         }
         if unplaced.iter().any(|one| one.copy.is_none()) {
@@ -203,6 +210,19 @@ impl Search<'_> {
             }
         }
     }
+}
+
+/// No copy came before its message was written, but for what clocks differ.
+fn earliest(unplaced: &[Unplaced], named: &HashMap<RowId, Named>) -> Time {
+    let open = unplaced.iter().filter(|one| one.copy.is_none());
+    let written = open.map(|one| {
+        let name = named.get(&one.row.id).and_then(|named| named.name.as_ref());
+        let date = name.and_then(|(_, date)| date_header_time(date.as_deref()?));
+        date.map_or(one.row.internal_date, |date| {
+            date.min(one.row.internal_date)
+        })
+    });
+    written.min().unwrap_or(Time::UNIX_EPOCH) - DATE_SLACK
 }
 
 /// The Message-IDs of those that are still to be found.

@@ -197,7 +197,7 @@ impl Audit {
             "accounted_for": self.is_whole(),
             "exit_status": self.exit_status(),
             "messages": self.messages(),
-            "target_wholly_seen": self.whole,
+            "all_of_target_seen": self.whole,
             "classes": self.totals.json(),
             "folders": folders.collect::<Vec<_>>(),
             "differences": differences.collect::<Vec<_>>(),

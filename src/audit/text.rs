@@ -23,20 +23,19 @@ impl Audit {
         let mut page = Page::new(columns);
         page.add("", "", &self.heading());
         page.blank();
-        for standing in [Standing::Accounted, Standing::Open, Standing::Person] {
-            let some = Class::ALL
-                .into_iter()
-                .filter(|class| class.standing() == standing && self.totals.of(*class) > 0);
-            for class in some {
-                let count = thousands(self.totals.of(class));
-                let indent = " ".repeat(INDENT);
-                let words = of(meaning(class), self.gmail);
-                page.add(&format!("{count:>10}  "), &indent, &words);
-                if let Some(advice) = advice(class) {
-                    let advice = of(advice, self.gmail);
-                    page.add(&indent, &indent, &format!("{}: {advice}", class.name()));
-                }
+        let standings = [
+            (Standing::Accounted, "accounted for:"),
+            (Standing::Open, "a run sees to these:"),
+            (Standing::Person, "look at these:"),
+        ];
+        for (standing, title) in standings {
+            let some = Class::ALL.into_iter();
+            let some = some.filter(|c| c.standing() == standing && self.totals.of(*c) > 0);
+            let mut some = some.peekable();
+            if some.peek().is_some() {
+                page.line(title);
             }
+            some.for_each(|class| self.add_class(&mut page, class));
         }
         if self.totals == Default::default() {
             page.line(&format!("{:>10}  messages at the source", 0));
@@ -47,6 +46,18 @@ impl Audit {
             self.add_table(&mut page, all);
         }
         page.text()
+    }
+
+    /// How many there are, what that means, and what to do.
+    fn add_class(&self, page: &mut Page, class: Class) {
+        let count = thousands(self.totals.of(class));
+        let indent = " ".repeat(INDENT);
+        let words = of(meaning(class), self.gmail);
+        page.add(&format!("{count:>10}  "), &indent, &words);
+        if let Some(advice) = advice(class) {
+            let advice = of(advice, self.gmail);
+            page.add(&indent, &indent, &format!("{}: {advice}", class.name()));
+        }
     }
 
     fn heading(&self) -> String {

@@ -63,7 +63,7 @@ pub(super) fn advice(class: Class) -> Option<&'static str> {
             "compare the two by eye, before you delete anything at the source: a list copy and a direct copy may share a name"
         }
         Class::OutOfSight => {
-            "in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail, Spam and Trash, then audit again"
+            "in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail, Spam and Trash; and under Forwarding and POP/IMAP, let there be no limit to the number of messages in a folder. Then audit again"
         }
     })
 }
@@ -74,7 +74,7 @@ pub(super) fn of(words: &str, gmail: bool) -> String {
         return words.into();
     }
     words
-        .replace("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail, Spam and Trash, then audit again", "open its folders to this account, then audit again")
+        .replace("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail, Spam and Trash; and under Forwarding and POP/IMAP, let there be no limit to the number of messages in a folder. Then audit again", "open its folders to this account, then audit again")
         .replace(": Gmail deletes what has been there for 30 days", "")
         .replace("Gmail", "the target")
 }

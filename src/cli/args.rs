@@ -64,7 +64,7 @@ pub(super) enum Command {
     /// for, and it goes on by itself), TROUBLE, STARTING or NOT RUNNING. The exit status is 0 whatever it
     /// says. Who may read the ledger and not write it may ask too.
     Status(StatusArgs),
-    /// Look whether everything that should be in Gmail is there, and say what became of the rest
+    /// Is everything in Gmail that should be, and what became of the rest
     ///
     /// Compares what the source holds, what the ledger knows and what Gmail holds now, message by message,
     /// and names each that is not plainly there: failed, deleted in Gmail, lost, and so on, with what can be

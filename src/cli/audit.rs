@@ -81,6 +81,7 @@ fn exit_status(e: &Error) -> u8 {
 
 fn route_json(args: &AuditArgs, audit: &Audit, repaired: &Repaired) -> Value {
     let mut route = audit.json();
+    route["exit_status"] = audit.exit_status_after(repaired).into();
     if !args.repair.is_empty() {
         let queued: Vec<i64> = repaired.queued.iter().map(|RowId(id)| *id).collect();
         route["repaired"] = json!({

@@ -106,6 +106,35 @@ fn each_class_is_named_rightly() {
     assert_eq!(classes.values().sum::<u64>(), 19);
     assert_eq!(found.status, 4);
     assert_eq!(found.route["accounted_for"], false);
+    screen(&env.command(&["audit", "--config", "config.json"]).out);
+}
+
+/// With `UPDATE_WORDS=1` in the environment the file is written instead of compared.
+#[track_caller]
+fn screen(said: &str) {
+    let is_date = |line: &str, at: usize| {
+        line.get(at..at + 10).is_some_and(|d| {
+            d.starts_with("20") && d.as_bytes()[4] == b'-' && d.as_bytes()[7] == b'-'
+        })
+    };
+    let mut out = String::new();
+    for line in said.lines() {
+        // Which minute it was is of no interest.
+        let at = (0..line.len()).find(|at| line.is_char_boundary(*at) && is_date(line, *at));
+        out += &match at {
+            Some(at) => format!("{}YYYY-MM-DD hh:mm{}\n", &line[..at], &line[at + 16..]),
+            None => format!("{line}\n"),
+        };
+    }
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/audit/screen.txt");
+    if std::env::var("UPDATE_WORDS").is_ok() {
+        std::fs::write(&file, &out).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        out == written,
+        "tests/it/audit/screen.txt says\n{written}\nthe program says\n{out}\n(UPDATE_WORDS=1 writes it anew)"
+    );
 }
 
 #[test]
@@ -235,11 +264,27 @@ fn what_is_hidden_from_us_is_not_called_lost() {
     let found = audit(&env);
     found.has(&[("delivered", 1), ("in_trash", 1), ("out_of_sight", 1)]);
     assert_eq!(found.status, 4);
-    assert_eq!(found.route["target_wholly_seen"], false);
+    assert_eq!(found.route["all_of_target_seen"], false);
     env.target.knobs(|k| k.hidden = vec![Use::Trash]);
     audit(&env).has(&[("delivered", 2), ("out_of_sight", 1)]);
     env.target.knobs(|k| k.hidden.clear());
     audit(&env).has(&[("delivered", 2), ("in_trash", 1)]);
+}
+
+/// Its owner has Gmail show no more than the newest thousand of a folder: nobody can tell what became of the others.
+#[test]
+fn what_a_limit_of_folders_hides_is_not_called_lost() {
+    let env = TestEnv::new();
+    put(&env, "oldest");
+    env.run_until_done(1);
+    let_an_hour_pass(&env);
+    for n in 0..1000 {
+        env.target
+            .add(Mail::new(format!("Message-ID: <{n}@other>\r\n\r\n{n}\r\n")));
+    }
+    audit(&env).has(&[("delivered", 1)]);
+    env.target.knobs(|k| k.max_folder_size = Some(1000));
+    audit(&env).has(&[("out_of_sight", 1)]);
 }
 
 /// What goes into Spam or Trash by the configuration is where it belongs.

@@ -1,6 +1,6 @@
 //! Targets that are no Gmail, several routes at once, and other people's ledgers.
 
-use gmail_stand_in::{Gmail, Mail, Options};
+use gmail_stand_in::{Closed, Gmail, Mail, Options};
 use serde_json::{Value, json};
 
 use super::{audit, copy_of, keep_nothing_of, let_an_hour_pass, put, stored};
@@ -35,6 +35,27 @@ fn a_target_that_is_no_gmail_is_looked_through() {
     env.run_until_done(1);
     audit(&env).has(&[("delivered", 4)]);
     assert_eq!(env.target.messages().len(), 4);
+}
+
+/// A mailbox that does not open may hold what is missing.
+#[test]
+fn a_mailbox_that_is_closed_may_hold_what_is_missing() {
+    let env = TestEnv::build().plain_target().start();
+    env.target.create("Shared");
+    env.mails(3);
+    env.run_until_done(1);
+    let_an_hour_pass(&env);
+    env.target.close(
+        "Shared",
+        Closed::Refused("NO [NOPERM] Permission denied".into()),
+    );
+    audit(&env).has(&[("delivered", 3)]);
+    env.target.empty("INBOX");
+    let found = audit(&env);
+    found.has(&[("out_of_sight", 3)]);
+    assert_eq!(found.status, 4);
+    env.target.open("Shared");
+    audit(&env).has(&[("deleted", 3)]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use chrono::Utc;
+use imap_to_gmail::audit::{Class, Standing};
 use imap_to_gmail::cli;
 use imap_to_gmail::config::{self, Address, Config, Since, Telling, Tls};
 use serde_json::{Value, json};
@@ -216,6 +217,45 @@ fn the_ledgers_words_are_all_explained() {
             .collect();
         assert_eq!(explained, words);
     }
+}
+
+/// What an audit calls a message, the exit status that follows, and what `--json` has.
+#[test]
+fn the_classes_of_an_audit_are_all_explained() {
+    let explained = table("docs/audit.md", "| class |");
+    let classes: Vec<String> = explained
+        .iter()
+        .map(|row| quoted(&row[0])[0].to_string())
+        .collect();
+    let all = Class::ALL.map(|class| class.name().to_string());
+    assert_eq!(classes, all);
+    for (row, class) in explained.iter().zip(Class::ALL) {
+        let status = match class.standing() {
+            Standing::Accounted => "0",
+            Standing::Open => "3",
+            Standing::Person => "4",
+        };
+        assert_eq!(row[2], status, "{}", class.name());
+    }
+    let (source, gmail) = servers();
+    let route = route(&source, &gmail);
+    assert_eq!(route.run().status, 0);
+    let args = [
+        "audit",
+        "--config",
+        "config.json",
+        "--json",
+        "--repair",
+        "lost",
+    ];
+    let said: Value = serde_json::from_str(&route.command(&args).out).unwrap();
+    let keys = said["routes"][0].as_object().unwrap().keys();
+    let rows = table("docs/audit.md", "| key |");
+    let told = rows.iter().flat_map(|row| quoted(&row[0]));
+    assert_eq!(
+        BTreeSet::from_iter(keys.map(String::as_str)),
+        told.collect()
+    );
 }
 
 #[test]

@@ -27,10 +27,13 @@ const STATUS: &[(&str, &str)] = &[
         "2",
         "A mistake on the command line or in the configuration.",
     ),
-    ("3", "`run --once`: messages failed or still wait."),
+    (
+        "3",
+        "`run --once`: messages failed or still wait. `audit`: a run has still to see to some.",
+    ),
     (
         "4",
-        "A person must act, such as after a refused password or certificate: `run --once`, `check`, `auth`.",
+        "A person must act, such as after a refused password or certificate: `run --once`, `check`, `auth`. `audit`: some messages are not where they should be.",
     ),
 ];
 

@@ -181,7 +181,7 @@ impl Audit {
                 "class": difference.class.name(),
                 "id": difference.row.map(|row| row.0),
                 "folder": self.folders[difference.folder].name,
-                "source_uid": difference.uid.0,
+                "uid": difference.uid.0,
                 "message_id": text(&difference.message_id),
                 "date": difference.date.map(time_text),
                 "size": difference.size,

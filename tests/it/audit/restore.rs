@@ -74,7 +74,10 @@ fn a_backup_made_beside_a_run_comes_back() {
     let running = Running::start(&env);
     crate::testkit::eventually("it runs", || env.status_soon()["running"] == true);
     put(&env, "before");
-    crate::testkit::eventually("it is there", || env.held().len() == 21);
+    crate::testkit::eventually("it is written down", || {
+        let done: i64 = env.one("SELECT count(*) FROM message WHERE status = 'delivered'");
+        done == 26
+    });
     // As the documents tell to do it.
     if !sqlite3(&env, "sqlite3 sync_state.db \".backup backup.db\"") {
         return;

@@ -1,9 +1,11 @@
 //! Targets that are no Gmail, several routes at once, and other people's ledgers.
 
+use std::time::Duration;
+
 use gmail_stand_in::{Closed, Gmail, Mail, Options};
 use serde_json::{Value, json};
 
-use super::{audit, copy_of, keep_nothing_of, let_an_hour_pass, put, stored};
+use super::{audit, copy_of, keep_nothing_of, let_an_hour_pass, put};
 use crate::testkit::dovecot_env::{ALICE, BOB};
 use crate::testkit::env::{DATE, TestEnv, mail};
 
@@ -135,6 +137,25 @@ fn several_routes_are_audited_together() {
     env.set("state_file", Value::Null);
 }
 
+/// Without a run that would do it, a token that has run out is renewed, and kept for the next.
+#[test]
+fn a_token_that_has_run_out_is_renewed() {
+    let mut env = TestEnv::new();
+    env.mails(2);
+    env.run_until_done(1);
+    let text = env.target.token_json("ya29.run-out", Duration::ZERO);
+    let mut token: Value = serde_json::from_str(&text).unwrap();
+    token["expiry"] = json!("2020-01-02T03:04:05.123456Z");
+    env.set("target_pass", Value::Null);
+    env.write_token(&token);
+    for _ in 0..2 {
+        let found = audit(&env);
+        found.has(&[("delivered", 2)]);
+        assert_eq!(found.status, 0);
+    }
+    assert_eq!(env.target.token_requests().len(), 1);
+}
+
 #[test]
 fn another_routes_ledger_is_refused() {
     let mut env = TestEnv::new();
@@ -151,5 +172,4 @@ fn another_routes_ledger_is_refused() {
     assert_eq!((ran.status, &*ran.out), (1, ""));
     assert!(ran.err.contains("this ledger is for"), "{ran:?}");
     assert!(other.transcript().client().is_empty());
-    let _ = stored;
 }

@@ -153,6 +153,30 @@ fn whoever_vouched_and_has_left_the_source_vouches_no_more() {
     audit(&env).has(&[("delivered", 1), ("gone", 1)]);
 }
 
+/// The same, and its folder has had new UIDs since: no run claims such a row, so it must not wait.
+#[test]
+fn a_row_of_an_older_incarnation_that_vouched_is_gone() {
+    let mut env = TestEnv::new();
+    env.set("folders", json!(["*"]));
+    let bytes = put(&env, "twice");
+    put(&env, "other");
+    env.run_until_done(1);
+    env.source.delete(stored(&env.source, "twice"));
+    env.source.renumber("INBOX", 7777);
+    env.run_until_done(1);
+    env.source.add(Mail::new(&bytes).in_mailbox("Work"));
+    env.run_until_done(1);
+    let_an_hour_pass(&env);
+    env.target.delete(copy_of(&env, "twice"));
+    audit(&env).has(&[("delivered", 1), ("gone_from_both", 1), ("voucher_gone", 1)]);
+    repair(&env, &["voucher_gone"]);
+    let statuses: String = env.one("SELECT group_concat(status) FROM message ORDER BY id");
+    assert_eq!(statuses, "gone,delivered,pending");
+    env.run_until_done(1);
+    assert_eq!(env.held().len(), 2, "{}", env.dump());
+    audit(&env).has(&[("delivered", 2), ("gone", 1)]);
+}
+
 /// What the predecessor vouched for is not vouched for again.
 #[test]
 fn what_the_script_had_copied_and_is_gone_is_sent() {

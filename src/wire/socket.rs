@@ -94,6 +94,8 @@ const AHEAD: usize = 32 << 10;
 /// So much earlier than at the deadline a wait may end, to be gone on with: else each read and write would have to tell the
 /// system how long it may take.
 const EARLY: Duration = Duration::from_secs(1);
+/// A wait of this length may end as early as it likes.
+const LONG: Duration = Duration::from_secs(10);
 
 /// A TCP stream on which every read and write ends at the deadline, however slowly bytes drip.
 pub(super) struct Socket {
@@ -119,10 +121,8 @@ impl Patience {
             self.0 = None;
             return Some(left);
         }
-        if self
-            .0
-            .is_some_and(|told| told <= left && left - told <= 2 * EARLY)
-        {
+        let serves = |told| told <= left && (told >= LONG || left - told <= 2 * EARLY);
+        if self.0.is_some_and(serves) {
             return None;
         }
         self.0 = Some(left - EARLY);

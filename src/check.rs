@@ -21,6 +21,7 @@ mod delivery;
 mod files;
 mod folders;
 mod ledger;
+mod removal;
 mod room;
 mod sample;
 mod servers;

@@ -16,6 +16,7 @@ use crate::http::is_this_machine;
 use crate::message::Time;
 
 mod address;
+mod after_delivery;
 mod command;
 mod draft;
 mod endpoint;
@@ -30,6 +31,7 @@ mod telling;
 mod value;
 
 pub use address::Address;
+pub use after_delivery::{AfterDelivery, Disposal};
 pub use draft::Draft;
 pub use endpoint::{Endpoint, Origin, Side, Tls};
 pub use folders::{Mapping, Named, Rules, Why};
@@ -94,6 +96,8 @@ pub struct Config {
     pub connections: usize,
     /// Bytes sent in any 24 hours at most.
     pub upload_limit_per_day: Option<u64>,
+    /// What becomes of a message at the source.
+    pub after_delivery: AfterDelivery,
     /// A message that failed is told of by a mail in the target's INBOX.
     pub notices: bool,
     pub ledger: LedgerPlace,
@@ -131,6 +135,8 @@ const KEYS: &[&str] = &[
     "since",
     "connections",
     "upload_limit_per_day",
+    "after_delivery",
+    "after_days",
     "notices",
     "state_file",
     "ping_url",
@@ -204,7 +210,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn config(&self, now: Time) -> Result<Config> {
         self.known_keys()?;
+        let rules = self.rules(now)?;
         Ok(Config {
+            after_delivery: self.after_delivery(Some(&rules))?,
             source: self.source()?,
             source_user: self.user("source_user")?,
             source_key: self.source_key()?,
@@ -213,7 +221,7 @@ impl Reader<'_> {
             target_key: self.target_key()?,
             gmail_api: self.gmail_api()?,
             since: self.since(now)?,
-            rules: self.rules(now)?,
+            rules,
             connections: self.connections()?,
             upload_limit_per_day: self.upload_limit()?,
             notices: self.notices()?,

@@ -48,7 +48,9 @@ mod pipeline;
 mod progress;
 mod put_back;
 mod reader;
+mod readers;
 mod record;
+mod removal;
 mod resolve;
 mod rest;
 mod road;
@@ -82,6 +84,9 @@ use pause::Pause;
 use progress::Counter;
 pub use progress::{Before, Counts, Progress};
 use reader::Reader;
+pub use readers::Readers;
+use readers::Reading;
+use removal::Removal;
 pub use rest::changed_at;
 use sessions::Sessions;
 use setup::Setup;
@@ -148,6 +153,8 @@ pub struct Engine {
     sessions: Sessions,
     /// Other routes go into the same account.
     crowd: OnceLock<Arc<Crowd>>,
+    /// Others may read the same account.
+    reading: OnceLock<Reading>,
     entrance: Entrance,
     known_target: KnownTarget,
     /// What the target holds already was compared with what waits.
@@ -156,6 +163,7 @@ pub struct Engine {
     unresolved: Unresolved,
     notices: Notices,
     imports: Imports,
+    removal: Removal,
     absent: Absent,
     blame: Mutex<Blame>,
     blame_of_imports: Mutex<Blame>,
@@ -198,10 +206,12 @@ impl Engine {
             refused_labels: Mutex::default(),
             sessions: Sessions::default(),
             crowd: OnceLock::new(),
+            reading: OnceLock::new(),
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),
             fidelity: Mutex::default(),
             imports: Imports::default(),
+            removal: Removal::default(),
             absent: Absent::default(),
             blame: Mutex::default(),
             blame_of_imports: Mutex::default(),
@@ -261,7 +271,7 @@ impl Engine {
         let (pending, _) = self.ledger.step(|l| l.left())?;
         let useful = pending
             .div_ceil(PER_WORKER)
-            .clamp(1, self.setup().config.connections as u64);
+            .clamp(1, self.connections() as u64);
         let extra = self.take_sessions(useful as usize - 1);
         let workers = 1 + extra.sessions as u64;
         let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
@@ -275,6 +285,16 @@ impl Engine {
         }
         self.leave_room();
         end.and(looked)
+    }
+
+    /// Sessions that workers may have with the target. One that looks at copies before messages are removed is not theirs.
+    fn connections(&self) -> usize {
+        let most = self.setup().config.connections;
+        if self.removal.is_running() {
+            (most - 1).max(1)
+        } else {
+            most
+        }
     }
 
     /// What failed is told of where that has to wait for nothing. A run that ends by itself does so at its end.

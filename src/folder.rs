@@ -37,7 +37,7 @@ pub enum SpecialUse {
 }
 
 impl SpecialUse {
-    const ALL: [SpecialUse; 5] = [
+    pub const ALL: [SpecialUse; 5] = [
         SpecialUse::Sent,
         SpecialUse::Drafts,
         SpecialUse::Junk,

@@ -28,6 +28,8 @@
 //! audit      what an audit reads, and what is queued again
 //! overlap    does the target hold already what waits
 //! pace       how far an import has come
+//! removable  may a message be removed at the source
+//! removal    what was to be removed there, and what came of it
 //! heartbeat  signs of life, and trouble
 //! alarm      what a person was told of
 //! report     counts, failures, what is put off
@@ -80,6 +82,10 @@ mod overlap;
 
 mod pace;
 
+mod removable;
+
+mod removal;
+
 mod heartbeat;
 
 mod alarm;
@@ -113,11 +119,13 @@ pub use notices::{Failure, NOTICE_MAIL_ID, Notice, NoticeEnd, NoticeStep};
 pub use open::{Ledger, Reach, Shared, migrations};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
+pub use removable::{CopyNow, KeptFor, Looks, Removable, SourceNow, Verdict as RemovalVerdict};
+pub use removal::{BeingRemoved, MovedTo, OpenRemoval, RemovalEnd, RemovalWay, Removals, Wish};
 pub use report::{Backlog, FailedRow, PutOffRow, Reasons, Summary};
 pub use route::Route;
 pub use row::{Place, Proof, RefusedBy, Row, Status};
 pub use settle::Change;
-pub use value::{IndexId, MailboxId, MarkId, NoticeId, RowId};
+pub use value::{IndexId, MailboxId, MarkId, NoticeId, RemovalId, RowId};
 
 #[cfg(test)]
 mod tests;

@@ -48,11 +48,15 @@
 //!   (`engine::labels`).
 //! - No failure is silent: it is on record with the status, and told of by one mail in INBOX, which is never counted or
 //!   recognised as a message (`engine::notices`).
-//! - Nothing writes to the source: EXAMINE and BODY.PEEK only.
+//! - Nothing writes to the source: EXAMINE and BODY.PEEK only. The one exception is `after_delivery` (`engine::removal`): in a
+//!   session of its own, and only for a message whose copy was looked at in the same minute.
 //! - One message's fault holds up and charges no other; a connection's or an account's fault charges
 //!   none (`engine::bisect` finds out whose it is).
 //! - When the target stops letting us in, that is found out without waiting for mail (`engine::sign_in`).
 //! - No secret reaches a log, an error or the ledger, not even when a server echoes it.
+//!
+//! After delivery, where a person wants it, what is certainly in the target is removed at the source, beside everything else
+//! (`engine::removal`; whether a message may go is one rule, `ledger::removable`).
 //!
 //! Deliberately absent: async, an event bus, traits with one implementation, mocks, a clock trait.
 //! Threads and blocking I/O: a supervisor that only coordinates, a watcher with a session of its own with

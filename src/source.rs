@@ -1,4 +1,5 @@
-//! The mailbox we read. EXAMINE and BODY.PEEK only: nothing here can change it.
+//! The mailbox we read. EXAMINE and BODY.PEEK only: nothing here can change it. What `after_delivery` asks for is done in
+//! sessions of its own (`cleanup`).
 //!
 //! Not for deciding what is recorded or sent (`engine`); sets of UIDs in, what the server tells
 //! of them out.
@@ -13,6 +14,10 @@ use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_s
 use crate::response::{Fetched, header_value};
 pub use crate::session::Meanwhile;
 use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, Standing, View};
+
+mod cleanup;
+
+pub use cleanup::{Cleaner, Manner, Means};
 
 /// All of a message.
 const BODY: &str = "BODY.PEEK[]";

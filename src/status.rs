@@ -12,7 +12,7 @@ use chrono::{Local, NaiveDate, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Result, shown_within};
-use crate::ledger::{self, Ledger, Part, Summary, TroubleKind};
+use crate::ledger::{self, Ledger, Part, Removals, Summary, TroubleKind};
 use crate::message::{Time, time_text};
 
 mod health;
@@ -78,6 +78,8 @@ pub struct RouteReport {
     pub backoff: u64,
     pub next_attempt_at: Option<Moment>,
     pub import: Option<Import>,
+    /// What is removed at the source. None: nothing is, nor was.
+    pub after_delivery: Option<AfterDelivery>,
     /// How many there are in all.
     pub failure_reasons: u64,
     /// The commonest first.
@@ -96,6 +98,16 @@ pub struct RouteReport {
     /// What a command must be given to mean this ledger.
     #[serde(skip)]
     files: Foreign,
+}
+
+/// What `after_delivery` says, as the last run knew it, and what came of it.
+#[derive(Debug, Serialize)]
+pub struct AfterDelivery {
+    /// None: nothing is to be removed any more.
+    pub wanted: Option<Foreign>,
+    /// Before that nothing is removed. None: it has begun.
+    pub begins_at: Option<Moment>,
+    pub removed: u64,
 }
 
 /// What troubles a run.
@@ -228,6 +240,7 @@ impl RouteReport {
             backoff: s.backlog.later,
             next_attempt_at: s.backlog.next_attempt_at.map(Moment),
             import: Import::of(ledger, &s.backlog, running_since, asked.upload_limit, now)?,
+            after_delivery: AfterDelivery::of(ledger.removals()?, now),
             failure_reasons: reasons.all,
             failures: reasons.commonest.into_iter().map(Failure::of).collect(),
             failed_messages: failed.map(|rows| rows.into_iter().map(FailedMessage::of).collect()),
@@ -256,6 +269,17 @@ fn seen(
         summary = ledger.summary(since, now)?;
     }
     Ok((summary, held))
+}
+
+impl AfterDelivery {
+    fn of(removals: Removals, now: Time) -> Option<AfterDelivery> {
+        let begins = removals.wish.as_ref().map(|wish| wish.begins_at);
+        (removals.wish.is_some() || removals.removed > 0).then(|| AfterDelivery {
+            wanted: removals.wish.map(|wish| Foreign(wish.wanted)),
+            begins_at: begins.filter(|begins| *begins > now).map(Moment),
+            removed: removals.removed,
+        })
+    }
 }
 
 impl PartTrouble {

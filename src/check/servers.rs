@@ -7,6 +7,7 @@ use chrono::{TimeDelta, Utc};
 
 use super::folders;
 use super::ledger::Before;
+use super::removal;
 use super::sample::{self, Sample, Wanted};
 use super::{ASK_THE_OPERATOR, Access, Finding};
 use crate::config::{Draft, Endpoint, Intervals, Key, Masks, Since};
@@ -46,6 +47,7 @@ pub(super) fn source(
         for name in ["source_mailbox", "source_idle"].into_iter().chain(ours) {
             tell(Finding::skipped(name, "there is no sign-in"));
         }
+        removal::finding(draft, None).into_iter().for_each(tell);
         return None;
     };
     let since = folders::since_of_inbox(draft.rules.as_ref(), draft.since);
@@ -56,6 +58,9 @@ pub(super) fn source(
     } else {
         Finding::skipped("source_idle", "the connection was lost")
     });
+    removal::finding(draft, Some(&session))
+        .into_iter()
+        .for_each(&mut *tell);
     let mut sample = wanted.and_then(|wanted| sample::taken(&mut session, &wanted).ok());
     if let Some(rules) = rules {
         if session.usable() {

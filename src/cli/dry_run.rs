@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::RunArgs;
 use super::{columns, say};
-use crate::config::{Config, Intervals};
+use crate::config::{AfterDelivery, Config, Intervals};
 use crate::engine::{Engine, Forecast, Plan, Planned};
 use crate::error::{Error, Result, shown};
 use crate::ledger::{Ledger, Overlap};
@@ -21,7 +21,7 @@ pub(super) fn dry_run(
         .map_err(|e| Error::fatal(format!("no temporary directory can be made: {e}")))?;
     let ledger = Ledger::open_scratch(path, scratch.path())?;
     begin(&ledger)?;
-    let target = config.target_user.clone();
+    let (target, after_delivery) = (config.target_user.clone(), config.after_delivery.clone());
     let engine = Engine::new(config, times, ledger)?;
     let mut listed = 0_u64;
     let forecast = engine.forecast(&mut |planned| {
@@ -31,6 +31,7 @@ pub(super) fn dry_run(
         }
     })?;
     let mut sentences = sentences(&forecast, &target, path);
+    sentences.extend(removal(&forecast, &after_delivery));
     if listed > 0 && !args.debug {
         sentences.push("with `--debug` each message is listed".into());
     }
@@ -40,6 +41,18 @@ pub(super) fn dry_run(
     }
     say(&page.text());
     Ok(0)
+}
+
+/// What would become of messages at the source that are delivered already.
+fn removal(f: &Forecast, wish: &AfterDelivery) -> Option<String> {
+    let from = f.remove_from?;
+    Some(format!(
+        "from {} on {} ({}) that were delivered already would be {} at the source, each after another look at its copy",
+        minute(from),
+        counted(f.remove.messages, "message"),
+        bytes_text(f.remove.bytes),
+        wish.done(),
+    ))
 }
 
 /// One message: what would become of it, its date, its size, its Message-ID. No subject, no sender.

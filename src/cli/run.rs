@@ -206,6 +206,7 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
         log::info!("{sentence}");
     }
     engine.share(registry.crowd_of(&config.target.host, &config.target_user));
+    engine.read_beside(registry.readers_of(&config.source.host, &config.source_user));
     let watch = Watch {
         begun_anew: true,
         spread: registry.spread(),

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    Address, Endpoint, Key, LedgerPlace, NotifyCommand, PingUrl, Reader, Rules, Since, read_object,
+    Address, AfterDelivery, Endpoint, Key, LedgerPlace, NotifyCommand, PingUrl, Reader, Rules,
+    Since, read_object,
 };
 use crate::error::{Error, Note, Result};
 use crate::message::Time;
@@ -22,6 +23,7 @@ pub struct Draft {
     pub gmail_api: Option<Address>,
     pub since: Option<Since>,
     pub rules: Option<Rules>,
+    pub after_delivery: Option<AfterDelivery>,
     pub ledger: Option<LedgerPlace>,
     pub ping_url: Option<PingUrl>,
     pub notify_command: Option<NotifyCommand>,
@@ -42,7 +44,9 @@ impl Draft {
         let mut mistakes = Vec::new();
         let m = &mut mistakes;
         right(read.known_keys(), m);
+        let rules = right(read.rules(now), m);
         let draft = Draft {
+            after_delivery: right(read.after_delivery(rules.as_ref()), m),
             source: right(read.source(), m),
             source_user: right(read.user("source_user"), m),
             source_key: right(read.source_key(), m),
@@ -51,7 +55,7 @@ impl Draft {
             target_key: right(read.target_key(), m),
             gmail_api: right(read.gmail_api(), m).flatten(),
             since: right(read.since(now), m),
-            rules: right(read.rules(now), m),
+            rules,
             ledger: right(read.ledger(), m),
             ping_url: right(read.ping_url(), m).flatten(),
             notify_command: right(read.notify_command(), m).flatten(),

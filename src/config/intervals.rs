@@ -61,6 +61,13 @@ pub struct Intervals {
     /// How long one step of a batch may take, without the transfer of its bytes, before the watchdog is no
     /// longer told that all is well.
     pub batch: Duration,
+    /// From when `after_delivery` is first read until the first message is removed by it: it may have been a slip of the hand.
+    pub first_removal: Duration,
+    /// Between two passes over what may be removed at the source; and at least so long after the first mail that was
+    /// delivered since, where that need not wait for days.
+    pub removal: (Duration, Duration),
+    /// How long ago the copy of a message may have been looked at when the message is removed.
+    pub removal_look: Duration,
     /// How long the failures of a day that have no mail of their own are gathered for the one that tells of all of them.
     pub gather: Duration,
     /// Between two signs of life in the ledger.
@@ -119,6 +126,9 @@ impl Default for Intervals {
             remind: (s(60), s(3600)),
             keep: s(300),
             batch: s(1800),
+            first_removal: s(24 * 3600),
+            removal: (s(3600), s(60)),
+            removal_look: s(45),
             gather: s(3600),
             heartbeat: s(15),
             report: s(60),

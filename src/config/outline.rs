@@ -49,7 +49,8 @@ impl Outline {
             right(read.one_of(forms), m);
         }
         right(read.since(now), m);
-        right(read.rules(now), m);
+        let rules = right(read.rules(now), m);
+        right(read.after_delivery(rules.as_ref()), m);
         right(read.connections(), m);
         right(read.notices(), m);
         right(read.ledger(), m);

@@ -13,6 +13,7 @@ use log::{debug, info};
 use super::imports::IMPORT;
 use super::parts::{CONFIG, DELIVER, WATCH, Watch, route};
 use super::reader::Reader;
+use super::removal::REMOVAL;
 use super::rest::{Deliverer, Rest};
 use super::setup::Setup;
 use super::turns::Turn;
@@ -36,7 +37,7 @@ impl Engine {
 
     /// What a run for good begins with; the watcher goes on from here on a thread of its own.
     pub(super) fn begin_for_good(self: &Arc<Engine>, watch: &Watch) -> Result<()> {
-        self.begin_run(&[WATCH, DELIVER, CONFIG, IMPORT], false)?;
+        self.begin_run(&[WATCH, DELIVER, CONFIG, IMPORT, REMOVAL], false)?;
         self.adopt_in_flight(false)?;
         let watcher = Arc::clone(self);
         let how = watch.clone();
@@ -90,6 +91,7 @@ impl Engine {
         if self.counter.progress_at() > before {
             (deliverer.troubles, deliverer.last_work) = (0, Instant::now());
         }
+        self.remove_beside();
         let (until, trouble) = self.after_pass(deliverer, pass, mail_might_try)?;
         Ok(Rest { until, trouble })
     }
@@ -155,7 +157,8 @@ impl Engine {
             let wait = (at - Utc::now()).to_std().unwrap_or_default();
             now + wait
         });
-        Ok([unresolved, due, asked, self.next_notice()?]
+        let removal = self.removal_due();
+        Ok([unresolved, due, asked, removal, self.next_notice()?]
             .into_iter()
             .flatten()
             .min()

@@ -45,6 +45,9 @@ pub struct Forecast {
     pub uploads_per_day: Option<u64>,
     /// Bytes sent in the last 24 hours, where there is a limit for them, and the limit.
     pub uploaded: Option<(u64, u64)>,
+    /// Delivered messages that would be removed at the source, and from when on.
+    pub remove: Count,
+    pub remove_from: Option<Time>,
     /// Where nothing has been delivered with this ledger yet.
     pub overlap: Option<Overlap>,
 }
@@ -80,6 +83,7 @@ impl Engine {
     /// What a run would do, and with each message. The ledger must be a scratch one.
     pub fn forecast(self: &Arc<Engine>, tell: &mut dyn FnMut(Planned)) -> Result<Forecast> {
         let mut forecast = Forecast::default();
+        (forecast.remove, forecast.remove_from) = self.forecast_removal(Utc::now())?;
         let a_day = self.setup().config.upload_limit_per_day;
         if let Some(limit) = a_day {
             let sent = self.ledger.step(|l| l.uploaded(Utc::now()))?;

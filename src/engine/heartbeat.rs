@@ -10,6 +10,7 @@ use log::{debug, error, info, warn};
 
 use super::imports::IMPORT;
 use super::parts::{CONFIG, DELIVER, SLACK, WATCH};
+use super::removal::REMOVAL;
 use super::unresolved::Hidden;
 use super::{Engine, FOR_EVER, lock};
 use crate::error::{Error, Fault, Result};
@@ -170,7 +171,7 @@ impl Engine {
         let work = parts
             .iter()
             .copied()
-            .filter(|p| ![CONFIG, IMPORT].contains(p));
+            .filter(|p| ![CONFIG, IMPORT, REMOVAL].contains(p));
         self.heartbeat.begin(work);
         self.ledger.step(|l| {
             l.run_begins(parts, Utc::now())?;
@@ -192,7 +193,7 @@ impl Engine {
         }
         if !well.is_empty() {
             // These promise nothing of their own: they live for as long as anything does.
-            well.extend([CONFIG, IMPORT]);
+            well.extend([CONFIG, IMPORT, REMOVAL]);
         }
         let look = lock(&self.heartbeat.0).look.take();
         self.ledger.step(|l| {
@@ -319,6 +320,7 @@ fn named(part: &str) -> &str {
         DELIVER => "delivering",
         CONFIG => "the configuration",
         IMPORT => "importing",
+        REMOVAL => "removing at the source",
         other => other,
     }
 }

@@ -60,6 +60,15 @@ pub(super) fn reconcile(
     let list = list_all(reader, false)?;
     let below = mailbox.next_uid;
     let uids = uids_of(&list, |uid, _| uid < below);
+    // The view may be older than the list, and show what was removed meanwhile.
+    let shown_since = now - TimeDelta::hours(1);
+    let back = ledger.step(|l| l.note_listed(mailbox.id, &uids, shown_since))?;
+    if back > 0 {
+        warn!(
+            "{} has messages again that were removed there after their delivery: {back}",
+            reader.name()
+        );
+    }
     let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
     if mailbox.start >= Time::UNIX_EPOCH && old && reader.here.lists.shortened == 0 {

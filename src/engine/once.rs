@@ -7,6 +7,7 @@ use chrono::{TimeDelta, Utc};
 use log::warn;
 
 use super::imports::IMPORT;
+use super::removal::REMOVAL;
 use super::{Ended, Engine, backoff};
 use crate::error::{Again, Error, Result, Scope};
 use crate::text::{minute, span};
@@ -23,7 +24,7 @@ impl Engine {
     /// # Errors
     /// The fault of an account, or of a connection that stayed out of reach for `once_patience`.
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
-        self.begin_run(&[PART, IMPORT], true)?;
+        self.begin_run(&[PART, IMPORT, REMOVAL], true)?;
         let end = self.until_done();
         self.sessions.end_idle();
         let notice = self.notice();
@@ -83,6 +84,7 @@ impl Engine {
                 Next::Now => {}
                 Next::At(at) => self.wait(at, false)?,
                 Next::Over => {
+                    self.remove_once()?;
                     self.tell_of_the_rest()?;
                     break;
                 }

@@ -267,7 +267,10 @@ pub(super) fn become_one(
     t.prepare_cached("DELETE FROM message WHERE id = ?1")?
         .execute([new])?;
     t.prepare_cached(
-        "UPDATE message SET mailbox_id = ?2, source_uid = ?3, status = iif(status = 'gone', 'pending', status) WHERE id = ?1",
+        // The source has it, though we removed it once: it was put back.
+        "UPDATE message SET mailbox_id = ?2, source_uid = ?3, status = iif(status = 'gone', 'pending', status),
+                removal_id = iif(removed_at IS NULL, removal_id, NULL), removed_at = NULL, kept_until = NULL
+          WHERE id = ?1",
     )?
     .execute(params![old, mailbox, uid])
 }

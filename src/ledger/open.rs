@@ -50,6 +50,10 @@ pub(super) const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/V7__notices.sql"),
     ),
     ("V8__alarm", include_str!("../../migrations/V8__alarm.sql")),
+    (
+        "V9__removal",
+        include_str!("../../migrations/V9__removal.sql"),
+    ),
 ];
 
 /// Name and text of each migration, in order.

@@ -182,6 +182,17 @@ impl Proof {
     }
 }
 
+impl FromSql for Proof {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Proof> {
+        let name = value.as_str()?;
+        let known = Proof::ALL.into_iter().find(|known| known.name() == name);
+        known.ok_or_else(|| {
+            let words = format!("`{}` is no proof of a delivery", shown(name.as_bytes()));
+            FromSqlError::Other(words.into())
+        })
+    }
+}
+
 impl ToSql for Proof {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.name().into())

@@ -131,7 +131,7 @@ impl Ledger {
             let mut delivered = db.prepare_cached(
                 "SELECT source_uid FROM (SELECT source_uid, size FROM message
                                           WHERE status = 'delivered' AND superseded_by IS NULL AND proof = ?2
-                                            AND +mailbox_id = ?1
+                                            AND +mailbox_id = ?1 AND removed_at IS NULL
                                           ORDER BY delivered_at DESC LIMIT 20)
                   ORDER BY size LIMIT 3",
             )?;

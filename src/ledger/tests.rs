@@ -29,6 +29,7 @@ mod open;
 mod order;
 mod pace;
 mod plans;
+mod removal;
 mod renumbered;
 mod settle;
 mod turns;

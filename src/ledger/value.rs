@@ -26,6 +26,10 @@ pub struct IndexId(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NoticeId(pub i64);
 
+/// What was about to be done with some messages of the source: `removal.id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RemovalId(pub i64);
+
 /// Where resolution begins to look: `mark.id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MarkId(pub i64);
@@ -53,7 +57,7 @@ macro_rules! as_its_content {
     )*};
 }
 
-as_its_content!(RowId MailboxId IndexId MarkId NoticeId FolderId DestinationId Uid UidValidity Sha256 CanonicalHash);
+as_its_content!(RowId MailboxId IndexId MarkId NoticeId RemovalId FolderId DestinationId Uid UidValidity Sha256 CanonicalHash);
 
 /// Reads a moment. Nobody but this program writes one: a text that is none is damage.
 pub(super) fn time(r: &SqlRow<'_>, column: impl RowIndex) -> rusqlite::Result<Time> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::engine::Crowd;
+use crate::engine::{Crowd, Readers};
 use crate::error::{Error, Result, shown};
 use crate::threads;
 
@@ -29,6 +29,7 @@ pub struct Registry {
     routes: Mutex<Vec<Registered>>,
     /// By server and account.
     crowds: Mutex<HashMap<(String, String), Arc<Crowd>>>,
+    readers: Mutex<HashMap<(String, String), Arc<Readers>>>,
 }
 
 struct Registered {
@@ -115,6 +116,14 @@ impl Registry {
         let account = (server.to_lowercase(), user.to_lowercase());
         let mut crowds = self.crowds.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(crowds.entry(account).or_default())
+    }
+
+    /// The routes of this process that read one account.
+    pub fn readers_of(&self, server: &str, user: &str) -> Arc<Readers> {
+        let account = (server.to_lowercase(), user.to_lowercase());
+        let readers = self.readers.lock();
+        let mut readers = readers.unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(readers.entry(account).or_default())
     }
 
     /// This route, whose run is over, does without its ledger until it enters again.

@@ -1,4 +1,5 @@
-//! Commands that change mailboxes of the target, or labels of its messages. Messages are added in `append`.
+//! Commands that change mailboxes or messages: labels of the target's, and what `after_delivery` asks for at the source.
+//! Messages are added in `append`. Not for when they are said.
 
 use super::told::fetched;
 use super::{Phase, Session, View, quoted};
@@ -47,6 +48,23 @@ impl Session {
     /// Puts these messages of the open mailbox into another one besides.
     pub fn copy(&mut self, set: &str, mailbox: &str) -> Result<()> {
         self.change(&format!("UID COPY {set} {}", quoted(mailbox)?))
+    }
+
+    /// Moves these messages of the open mailbox into another one (RFC 6851): each is in one of the two at any moment.
+    pub fn move_to(&mut self, set: &str, mailbox: &str) -> Result<()> {
+        self.change(&format!("UID MOVE {set} {}", quoted(mailbox)?))
+    }
+
+    /// Marks these messages of the open mailbox as deleted, or takes that mark away.
+    pub fn mark_deleted(&mut self, set: &str, deleted: bool) -> Result<()> {
+        let sign = if deleted { '+' } else { '-' };
+        self.change(&format!("UID STORE {set} {sign}FLAGS.SILENT (\\Deleted)"))
+    }
+
+    /// Takes those of these messages away that are marked as deleted (RFC 4315 2.1), and no others: EXPUNGE alone would take
+    /// what somebody else has marked.
+    pub fn expunge(&mut self, set: &str) -> Result<()> {
+        self.change(&format!("UID EXPUNGE {set}"))
     }
 
     /// Makes a mailbox.

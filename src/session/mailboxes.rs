@@ -30,6 +30,31 @@ pub struct Mailboxes {
     pub delimiter: Option<char>,
 }
 
+impl Mailboxes {
+    /// The mailbox that people know by this name, `/` between its levels. `any_case`: Gmail knows labels in any case of
+    /// letters (docs/gmail.md 5).
+    pub fn called(&self, name: &str, any_case: bool) -> Option<String> {
+        let same = |other: &str| other == name || (any_case && folder::same_label(other, name));
+        let mut found = self.listed.iter().filter(|l| l.selectable);
+        found.find(|l| same(&l.name)).map(|l| l.wire.clone())
+    }
+
+    /// How a mailbox of this name would be called on the wire. What stands for the end of a level there cannot stand
+    /// within one.
+    pub fn wire(&self, name: &str) -> String {
+        let delimiter = self.delimiter.unwrap_or('/');
+        let levels: Vec<String> = name
+            .split('/')
+            .map(|level| match delimiter {
+                '/' => level.into(),
+                other => level.replace(other, "_"),
+            })
+            .collect();
+        let name = folder::encoded(&levels.join(&delimiter.to_string()));
+        format!("{}{name}", self.prefix)
+    }
+}
+
 /// Where a mailbox stands, as STATUS tells (RFC 3501 6.3.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {

@@ -33,6 +33,7 @@ impl RouteReport {
             out.blank();
             out.add("  so far: ", "  ", &import.text());
         }
+        self.after_delivery(out);
         self.failures(out);
         self.troubles(out);
         for message in self.failed_messages.iter().flatten() {
@@ -163,6 +164,27 @@ impl RouteReport {
                 out.add(&row, &" ".repeat(row.len()), &note.unwrap_or_default());
             }
         }
+    }
+
+    /// What is removed at the source, and from when on.
+    fn after_delivery(&self, out: &mut Page) {
+        let Some(after) = &self.after_delivery else {
+            return;
+        };
+        let removed = format!(
+            "{} removed at the source so far",
+            counted(after.removed, "message")
+        );
+        let sentence = match (&after.wanted, after.begins_at) {
+            (Some(wanted), Some(Moment(begins))) => format!(
+                "{wanted}; nothing is removed at the source before {}",
+                minute(begins)
+            ),
+            (Some(wanted), None) => format!("{wanted}; {removed}"),
+            (None, _) => format!("keep; {removed}"),
+        };
+        out.blank();
+        out.add("  after delivery: ", "  ", &sentence);
     }
 
     /// Why messages failed, the commonest reason first.

@@ -5,31 +5,8 @@ use log::{debug, info};
 
 use super::Account;
 use crate::error::{Error, Fault, Result, Scope, shown};
-use crate::folder::{INBOX, Listed, SpecialUse, Spot, encoded, label_apart, same_label};
+use crate::folder::{INBOX, Listed, SpecialUse, Spot, label_apart};
 use crate::session::Mailboxes;
-
-/// The mailbox that people know by this name, `/` between its levels. `any_case`: Gmail knows labels in any case of
-/// letters (docs/gmail.md 5).
-fn called(mailboxes: &Mailboxes, name: &str, any_case: bool) -> Option<String> {
-    let same = |other: &str| other == name || (any_case && same_label(other, name));
-    let mut found = mailboxes.listed.iter().filter(|l| l.selectable);
-    found.find(|l| same(&l.name)).map(|l| l.wire.clone())
-}
-
-/// How a mailbox of this name would be called on the wire. What stands for the end of a level there cannot stand
-/// within one.
-fn wire(mailboxes: &Mailboxes, name: &str) -> String {
-    let delimiter = mailboxes.delimiter.unwrap_or('/');
-    let levels: Vec<String> = name
-        .split('/')
-        .map(|level| match delimiter {
-            '/' => level.into(),
-            other => level.replace(other, "_"),
-        })
-        .collect();
-    let name = encoded(&levels.join(&delimiter.to_string()));
-    format!("{}{name}", mailboxes.prefix)
-}
 
 impl Account {
     /// From now on messages go here. A mailbox that is missing is made.
@@ -86,14 +63,14 @@ impl Account {
             }
             Spot::Label(name) => name,
         };
-        if let Some(known) = called(self.mailboxes()?, name, labels) {
+        if let Some(known) = self.mailboxes()?.called(name, labels) {
             return Ok(known);
         }
         let apart = label_apart(name).filter(|_| labels);
         let Some(apart) = apart else {
             return self.make(name);
         };
-        if let Some(known) = called(self.mailboxes()?, &apart, labels) {
+        if let Some(known) = self.mailboxes()?.called(&apart, labels) {
             return Ok(known);
         }
         match self.make(name) {
@@ -122,15 +99,15 @@ impl Account {
         self.mailboxes = None;
         let labels = self.policy.labels;
         let mailboxes = self.mailboxes()?;
-        if let Some(known) = called(mailboxes, name, labels) {
+        if let Some(known) = mailboxes.called(name, labels) {
             return Ok(known);
         }
         let ends = name.match_indices('/').map(|(at, _)| at);
         let missing: Vec<(String, String)> = ends
             .map(|end| &name[..end])
-            .filter(|above| called(mailboxes, above, labels).is_none())
+            .filter(|above| mailboxes.called(above, labels).is_none())
             .chain([name])
-            .map(|level| (level.to_string(), wire(mailboxes, level)))
+            .map(|level| (level.to_string(), mailboxes.wire(level)))
             .collect();
         for (level, wire) in missing {
             match self.make_one(&level, &wire) {
@@ -149,7 +126,7 @@ impl Account {
                 Err(e) => debug!("{}", e.then("going on with what is below it")),
             }
         }
-        let made = called(self.mailboxes()?, name, labels);
+        let made = self.mailboxes()?.called(name, labels);
         made.ok_or_else(|| Error::connection("a mailbox that was made is gone"))
     }
 

@@ -32,6 +32,7 @@ mod outside_changes;
 mod page;
 mod poison;
 mod readme;
+mod removal;
 mod routes;
 mod servers;
 mod testkit;

@@ -12,6 +12,7 @@ mod daemon;
 mod dovecot;
 mod filling;
 mod pulse;
+mod removing;
 mod report;
 mod server;
 mod tree;
@@ -57,6 +58,14 @@ fn every_server_takes_each_message_once() {
 fn every_mailbox_of_every_server_is_copied() {
     let report = try_each(|name| name != "courier-pop", tree::whole);
     report.print(&tree::COLUMNS);
+    assert!(report.faults.is_empty(), "{}", report.faults.join("\n"));
+}
+
+#[test]
+#[ignore = "five servers: half a minute"]
+fn what_was_delivered_is_removed_at_every_server() {
+    let report = try_each(|name| name != "courier-pop", removing::removed);
+    report.print(&removing::COLUMNS);
     assert!(report.faults.is_empty(), "{}", report.faults.join("\n"));
 }
 

@@ -11,8 +11,8 @@ use chrono::TimeDelta;
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::folder::{Delivery, Destination, FolderId, Spot};
 use imap_to_gmail::ledger::{
-    self, Change, Claim, Episode, Failure, IndexId, Inherited, Intent, Ledger, Mapped, Mark, Place,
-    Progress, Proof, Route, Told, TroubleKind, Verdict,
+    self, Change, Claim, Episode, Failure, IndexId, Inherited, Intent, Ledger, Mapped, Mark,
+    MovedTo, Place, Progress, Proof, RemovalWay, Route, Told, TroubleKind, Verdict,
 };
 use imap_to_gmail::message::{
     CanonicalHash, Discovered, Flags, MessageId, Sha256, Time, Uid, UidValidity, parse_time,
@@ -186,6 +186,15 @@ fn deliver(l: &mut Ledger, index: IndexId, count: usize, ending: usize) {
             gm_msgid: Some(7),
         };
         l.verified(&[(rows[2].id, ours)], now).unwrap();
+        let begins = now + TimeDelta::days(1);
+        l.note_after_delivery(Some("delete"), now, begins).unwrap();
+        let to = MovedTo {
+            mailbox: "Archive".into(),
+            uid_validity: UidValidity(3),
+            uid_next: 4,
+        };
+        l.begin_removal(&[rows[2].id], RemovalWay::Copy, Some(&to), now)
+            .unwrap();
     }
 }
 

@@ -114,6 +114,22 @@ const ONLY_LOOKS: &[(&str, &str, &str)] = &[
         "no further than one step of taking over",
     ),
     (
+        "INDEX message_removed",
+        "SELECT count(*) FROM message WHERE removed_at",
+        "counts what was removed, in that index",
+    ),
+    (
+        "SCAN removal",
+        "FROM removal",
+        "what is open: one at a time",
+    ),
+    ("SCAN after_delivery", "FROM after_delivery", "its one row"),
+    (
+        "(mailbox_id=? AND source_uid>? AND source_uid<?)",
+        "FROM message m WHERE m.mailbox_id = ?1 AND m.source_uid > ?2 AND m.source_uid <= ?3",
+        "no further than one step of a pass over what may be removed",
+    ),
+    (
         "SCAN m",
         UNSTABLE,
         "with each look at a mailbox that has other UIDs each time",

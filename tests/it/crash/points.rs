@@ -16,7 +16,7 @@ use crate::testkit::{at_a_time, one_in};
 /// Failures that are told in full.
 const TOLD: usize = 3;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     Source,
     Target,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::Utc;
 use imap_to_gmail::audit::{Class, Standing};
 use imap_to_gmail::cli;
-use imap_to_gmail::config::{self, Address, Config, Since, Telling, Tls};
+use imap_to_gmail::config::{self, Address, AfterDelivery, Config, Since, Telling, Tls};
 use serde_json::{Value, json};
 
 use super::{document, documents, quoted, root, route, servers, table};
@@ -102,6 +102,11 @@ fn default_of(key: &str) -> Option<Value> {
         }
         "connections" => Some(json!(c.connections)),
         "upload_limit_per_day" => c.upload_limit_per_day.map(Value::from),
+        "after_delivery" => {
+            assert_eq!(c.after_delivery, AfterDelivery::default());
+            Some(json!("keep"))
+        }
+        "after_days" => Some(json!(c.after_delivery.after_days)),
         "notices" => Some(json!(c.notices)),
         "state_file" => Some(json!(config::DEFAULT_LEDGER)),
         "source_server" | "source_user" | "target_user" => {

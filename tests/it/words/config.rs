@@ -239,7 +239,7 @@ fn unknown_keys_suggest_the_near_one() {
             &format!("unknown key `{typed}`"),
             "the keys are source_server, source_user, source_pass, source_pass_file, source_pass_command, source_token_file, source_port, \
              source_tls, source_ca_file, target_user, target_token_file, target_pass, target_pass_file, target_server, \
-             target_port, target_tls, target_ca_file, gmail_api, folders, exclude, label, skip_inbox, delivery, never_mark_spam, since, connections, upload_limit_per_day, notices, \
+             target_port, target_tls, target_ca_file, gmail_api, folders, exclude, label, skip_inbox, delivery, never_mark_spam, since, connections, upload_limit_per_day, after_delivery, after_days, notices, \
              state_file, ping_url, notify_command",
         );
     }

@@ -145,7 +145,7 @@ NOT RUNNING: sync_state.db
          \"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
          \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"last_look\":null,\"unhealthy\":\"no run of it goes on\",\"trouble\":null,\
          \"troubles\":[],\"state\":\"not_running\",\"running_since\":null,\
-         \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\"after_delivery\":null,\
          \"failure_reasons\":0,\"failures\":[],\
          \"failed_messages\":[],\"put_off_messages\":[]}]}\n",
     );
@@ -171,7 +171,7 @@ NOT RUNNING: user@example.org into you@gmail.com
          \"running\":false,\"pending\":0,\"in_flight\":0,\"delivered\":0,\"failed\":0,\"skipped\":0,\"gone\":0,\
          \"oldest_pending\":null,\"last_delivered_at\":null,\"last_sign_of_life\":null,\"last_look\":null,\"unhealthy\":\"no run of it goes on\",\"trouble\":null,\
          \"troubles\":[],\"state\":\"not_running\",\"running_since\":null,\
-         \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":0,\"backoff\":0,\"next_attempt_at\":null,\"import\":null,\"after_delivery\":null,\
          \"failure_reasons\":0,\"failures\":[]}]}\n",
     );
 }
@@ -266,7 +266,7 @@ hint: sign in again
          \"since\":\"2024-11-11T10:00:00Z\"},\"troubles\":[{\"kind\":\"needs_user\",\
          \"message\":\"imap.gmail.com:993 refused the sign-in: no\",\"hint\":\"sign in again\",\
          \"since\":\"2024-11-11T10:00:00Z\",\"part\":\"run\"}],\"state\":\"not_running\",\"running_since\":null,\
-         \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":4096,\"backoff\":2,\"next_attempt_at\":NEXT,\"import\":null,\
+         \"delivered_today\":0,\"today_since\":\"TODAY\",\"in_spam\":0,\"pending_bytes\":4096,\"backoff\":2,\"next_attempt_at\":NEXT,\"import\":null,\"after_delivery\":null,\
          \"failure_reasons\":2,\"failures\":[{\"error\":\"imap.gmail.com:993 refuses this message: [CANNOT] no\",\"messages\":1},\
          {\"error\":\"the message has 40000000 bytes, the target takes at most 36700160\",\"messages\":1}]}]}\n"
             .replace("NEXT", &next),

@@ -227,6 +227,48 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.index_went_back(&index, index.next_uid - 3).unwrap();
     l.left().unwrap();
 
+    // Afterwards, at the source.
+    let (far, first) = (now + TimeDelta::days(2), now + TimeDelta::days(1));
+    for wanted in [Some("delete"), None, Some("move")] {
+        l.note_after_delivery(wanted, now, first).unwrap();
+    }
+    let (rows_there, _) = l
+        .removable_from(mailbox.id, 2 * rows, far, now)
+        .unwrap()
+        .unwrap();
+    let there = rows_there
+        .into_iter()
+        .map(|one| one.row)
+        .find(|row| row.sha256.is_some())
+        .unwrap();
+    l.voucher(&there).unwrap();
+    let to = MovedTo {
+        mailbox: "Archive".into(),
+        uid_validity: UidValidity(1),
+        uid_next: 1,
+    };
+    let ends = [
+        RemovalEnd::Copied,
+        RemovalEnd::Kept {
+            why: "x".into(),
+            until: now,
+        },
+        RemovalEnd::Removed,
+    ];
+    for end in ends {
+        let id = l
+            .begin_removal(&[there.id], RemovalWay::Copy, Some(&to), now)
+            .unwrap();
+        assert_eq!(l.open_removals().unwrap().len(), 1);
+        l.end_removal(id, &[(there.id, end)], now).unwrap();
+    }
+    l.keep_at_source(&[(RowId(1), "x".into(), now)]).unwrap();
+    l.removals().unwrap();
+    assert_eq!(
+        l.note_listed(mailbox.id, &[there.about.uid], far).unwrap(),
+        1
+    );
+
     // People.
     l.summary(now, now).unwrap();
     l.sent_within(&[

@@ -1,0 +1,166 @@
+//! What came of what was to be removed: not the answer tells, but a look at the source, in the same pass or in a later one.
+//! Not for what is removed (`pass`).
+
+use chrono::{TimeDelta, Utc};
+use log::debug;
+
+use super::delta;
+use super::pass::{Pass, is_same, refused};
+use crate::error::{Result, shown};
+use crate::ledger::{BeingRemoved, OpenRemoval, RemovalEnd, RemovalWay, RowId};
+use crate::message::{Discovered, Time, Uid, UidValidity};
+
+/// How long a message is left alone that the source has still though it said that it removed it.
+const STUBBORN: TimeDelta = TimeDelta::days(1);
+/// A mailbox that has other UIDs than the ledger knows is looked at anew by the watcher, for so long.
+const RENUMBERED: TimeDelta = TimeDelta::days(1);
+
+impl Pass<'_> {
+    /// Looks what came of a removal, and writes it down. `heard`: the source has just said that it is done, or that it will
+    /// not do it; else it may still do it, and that it did not is believed only after a while. Returns what was copied.
+    pub(super) fn conclude(&mut self, open: &OpenRemoval, heard: bool) -> Result<Vec<RowId>> {
+        let mut mailboxes: Vec<(&str, UidValidity, bool)> = open
+            .rows
+            .iter()
+            .map(|one| (&*one.mailbox, one.uid_validity, one.retired))
+            .collect();
+        mailboxes.dedup();
+        let mut copied = Vec::new();
+        let now = Utc::now();
+        if mailboxes.is_empty() {
+            self.engine
+                .ledger
+                .step(|l| l.end_removal(open.id, &[], now))?;
+        }
+        for (name, validity, retired) in mailboxes {
+            let rows: Vec<&BeingRemoved> = open
+                .rows
+                .iter()
+                .filter(|one| {
+                    (&*one.mailbox, one.uid_validity, one.retired) == (name, validity, retired)
+                })
+                .collect();
+            let ends = if retired {
+                all_kept(&rows, "its UID means something else by now", now)
+            } else {
+                self.ends_of(open, name, validity, &rows, heard)?
+            };
+            for (row, end) in &ends {
+                self.tally.note_end(end, heard);
+                if *end == RemovalEnd::Copied {
+                    copied.push(*row);
+                }
+            }
+            self.engine
+                .ledger
+                .step(|l| l.end_removal(open.id, &ends, now))?;
+        }
+        Ok(copied)
+    }
+
+    /// What became of messages of one mailbox, as far as a look tells now.
+    fn ends_of(
+        &mut self,
+        open: &OpenRemoval,
+        name: &str,
+        validity: UidValidity,
+        rows: &[&BeingRemoved],
+        heard: bool,
+    ) -> Result<Vec<(RowId, RemovalEnd)>> {
+        let now = Utc::now();
+        let age = now - open.begun_at;
+        let times = &self.engine.times;
+        // The ledger has whole seconds.
+        let settled = heard || age >= delta(times.late_commit) + TimeDelta::seconds(1);
+        let source = self.source()?;
+        let view = match source.open(name) {
+            Err(e) if source.usable() && settled => {
+                debug!("{}: {e}", shown(name.as_bytes()));
+                return Ok(all_kept(rows, "its mailbox does not open", now + STUBBORN));
+            }
+            view => view?,
+        };
+        if view.uid_validity != validity {
+            // The watcher matches its messages with the rows anew; where nobody does, they are not looked for for ever.
+            let given_up = age >= RENUMBERED;
+            let why = "its mailbox has other UIDs now";
+            return Ok(if given_up {
+                all_kept(rows, why, now)
+            } else {
+                Vec::new()
+            });
+        }
+        let uids: Vec<Uid> = rows.iter().map(|one| one.row.about.uid).collect();
+        let listed = if view.exists == 0 {
+            Vec::new()
+        } else {
+            source.listed(&uids)?
+        };
+        let (there, gone): (Vec<&BeingRemoved>, Vec<&BeingRemoved>) = rows
+            .iter()
+            .partition(|one| listed.contains(&one.row.about.uid));
+        let mut ends: Vec<(RowId, RemovalEnd)> = gone
+            .iter()
+            .map(|one| (one.row.id, RemovalEnd::Removed))
+            .collect();
+        if there.is_empty() {
+            return Ok(ends);
+        }
+        let again = if heard { now + STUBBORN } else { now };
+        let still = "the source has it still";
+        if open.way == RemovalWay::Delete {
+            if settled {
+                let uids: Vec<Uid> = there.iter().map(|one| one.row.about.uid).collect();
+                source.spare(&uids).map_err(|e| refused(open.way, &e))?;
+                ends.extend(all_kept(&there, still, again));
+            }
+            return Ok(ends);
+        }
+        let moved = self.also_moved(open, &there)?;
+        for one in there {
+            if moved.contains(&one.row.id) {
+                ends.push((one.row.id, RemovalEnd::Copied));
+            } else if settled {
+                ends.extend(all_kept(&[one], still, again));
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Those of these that the mailbox which they are moved into has as well: one message there for one of ours, and only
+    /// what came since.
+    fn also_moved(&mut self, open: &OpenRemoval, rows: &[&BeingRemoved]) -> Result<Vec<RowId>> {
+        let Some(to) = &open.moved_to else {
+            return Ok(Vec::new());
+        };
+        let source = self.source()?;
+        let view = source.look_at(&to.mailbox)?;
+        let from = if view.uid_validity == to.uid_validity {
+            to.uid_next
+        } else {
+            1
+        };
+        let mut came = source.described_from(&view, from)?;
+        let mut moved = Vec::new();
+        for one in rows {
+            let is_it = |seen: &Discovered| {
+                is_same(seen, &one.row.about)
+                    && (seen.message_id.is_some()
+                        || seen.internal_date == Some(one.row.internal_date))
+            };
+            if let Some(at) = came.iter().position(is_it) {
+                came.swap_remove(at);
+                moved.push(one.row.id);
+            }
+        }
+        Ok(moved)
+    }
+}
+
+fn all_kept(rows: &[&BeingRemoved], why: &str, until: Time) -> Vec<(RowId, RemovalEnd)> {
+    let kept = |one: &&BeingRemoved| {
+        let why = why.to_string();
+        (one.row.id, RemovalEnd::Kept { why, until })
+    };
+    rows.iter().map(kept).collect()
+}

@@ -252,6 +252,8 @@ fn whatever_is_wrong_no_secret_is_shown() {
         };
         refused += 1;
         let said = error.excerpt.unwrap_or_default() + &error.message;
+        // The folder's name is of the moment: it may hold anything.
+        let said = said.replace(desk.path("").to_str().unwrap(), "");
         let piece = secrets.iter().find(|s| said.contains(**s));
         // A key that is none is named: what follows a quotation mark and stands before a colon.
         assert!(

@@ -202,9 +202,10 @@ fn queue_one(t: &Transaction<'_>, one: &Requeue, now: &str) -> rusqlite::Result<
                     proof = NULL, delivered_at = NULL, verified_at = NULL, altered = 0, there_before = 0, unseen = 0,
                     canonical = NULL, mark_id = NULL, gmail_mailbox = NULL, gmail_uid_validity = NULL, gmail_uid = NULL, gm_msgid = NULL,
                     next_attempt_at = ?4, first_failed_at = NULL, fault = NULL, last_error = NULL, subject = NULL, sender = NULL,
-                    refused_by = NULL, detour = NULL, import_refusals = 0
+                    refused_by = NULL, detour = NULL, import_refusals = 0,
+                    removed_at = NULL, copied_to = NULL, kept_because = NULL, kept_until = NULL
               WHERE id = ?1 AND status = ?2 AND delivered_at IS ?3 AND status IN ('delivered', 'failed', 'skipped')
-                AND superseded_by IS NULL",
+                AND superseded_by IS NULL AND removal_id IS NULL",
         )?
         .execute(params![one.id, one.status, one.delivered_at.map(time_text), now])?;
     if changed == 1 {

@@ -85,7 +85,6 @@ use progress::Counter;
 pub use progress::{Before, Counts, Progress};
 use reader::Reader;
 pub use readers::Readers;
-use readers::Reading;
 use removal::Removal;
 pub use rest::changed_at;
 use sessions::Sessions;
@@ -154,7 +153,7 @@ pub struct Engine {
     /// Other routes go into the same account.
     crowd: OnceLock<Arc<Crowd>>,
     /// Others may read the same account.
-    reading: OnceLock<Reading>,
+    readers: OnceLock<Arc<Readers>>,
     entrance: Entrance,
     known_target: KnownTarget,
     /// What the target holds already was compared with what waits.
@@ -206,7 +205,7 @@ impl Engine {
             refused_labels: Mutex::default(),
             sessions: Sessions::default(),
             crowd: OnceLock::new(),
-            reading: OnceLock::new(),
+            readers: OnceLock::new(),
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),
             fidelity: Mutex::default(),

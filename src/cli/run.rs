@@ -188,6 +188,7 @@ fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> 
 fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry) -> Result<Begun> {
     let config_of = changed_at(file);
     let mut config = Config::load(file, Utc::now())?;
+    let readers = registry.reads(file, &config.source.host, &config.source_user);
     let older = &mut config.ledger.older;
     older.retain(|place| !registry.is_of_another(file, place));
     let chosen = chosen_ledger(args, &config)?;
@@ -206,7 +207,7 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
         log::info!("{sentence}");
     }
     engine.share(registry.crowd_of(&config.target.host, &config.target_user));
-    engine.read_beside(registry.readers_of(&config.source.host, &config.source_user));
+    engine.read_beside(readers);
     let watch = Watch {
         begun_anew: true,
         spread: registry.spread(),

@@ -82,7 +82,9 @@ impl Engine {
             }
             match self.next_step(course.discovered)? {
                 Next::Now => {}
-                Next::At(at) => self.wait(at, false)?,
+                Next::At(at) => {
+                    self.wait(at, false)?;
+                }
                 Next::Over => {
                     self.remove_once()?;
                     self.tell_of_the_rest()?;

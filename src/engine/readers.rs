@@ -1,37 +1,39 @@
 //! Several routes of a process that read one account: what one of them removes there, the others may not have copied yet. Not
 //! for routes of other processes, of which nobody here knows.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use super::Engine;
+use super::{Engine, lock};
 use crate::error::{Error, Fault, Result};
 
-/// How many routes of this process read one account.
+/// The configurations of this process that read one account, whether a run of them goes on or not: what one of them has not
+/// copied it may be to copy still.
 #[derive(Default)]
-pub struct Readers(AtomicUsize);
+pub struct Readers(Mutex<HashSet<PathBuf>>);
 
-/// A route that reads it, until this is dropped.
-pub(super) struct Reading(Arc<Readers>);
+impl Readers {
+    pub fn join(&self, file: &Path) {
+        lock(&self.0).insert(file.to_path_buf());
+    }
 
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    pub fn leave(&self, file: &Path) {
+        lock(&self.0).remove(file);
     }
 }
 
 impl Engine {
     /// This route reads an account that others may read as well.
     pub fn read_beside(&self, readers: Arc<Readers>) {
-        readers.0.fetch_add(1, Ordering::SeqCst);
-        let _ = self.reading.set(Reading(readers));
+        let _ = self.readers.set(readers);
     }
 
     /// # Errors
     /// `NeedsUser`: another route of this process reads the account, too.
     pub(super) fn reads_alone(&self) -> Result<()> {
-        let readers = self.reading.get().map(|reading| &reading.0.0);
-        if readers.is_none_or(|readers| readers.load(Ordering::SeqCst) <= 1) {
+        let alone = |readers: &Arc<Readers>| lock(&readers.0).len() <= 1;
+        if self.readers.get().is_none_or(alone) {
             return Ok(());
         }
         Err(Error::new(

@@ -20,6 +20,7 @@
 //!
 //! Not for whether a message may go: that is one rule, `ledger::removable`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -98,9 +99,12 @@ impl Engine {
         }
         lock(&self.removal.0).running = true;
         let engine = Arc::clone(self);
-        let begun = threads::spawn(move || match engine.remove_and_tell() {
-            Err(e) if e.scope() == Scope::Process => engine.end_with(e),
-            _ => engine.wake(),
+        let begun = threads::spawn(move || {
+            let end = catch_unwind(AssertUnwindSafe(|| engine.remove_and_tell()));
+            match end.unwrap_or_else(|_| engine.note_broken_removal()) {
+                Err(e) if e.scope() == Scope::Process => engine.end_with(e),
+                _ => engine.wake(),
+            }
         });
         if begun.is_err() {
             lock(&self.removal.0).running = false;
@@ -197,6 +201,19 @@ impl Engine {
             return Ok(());
         }
         self.record_trouble(REMOVAL, Some(&e), (!once).then_some(wait))
+    }
+
+    /// A pass panicked. What it had begun is looked for by the next one.
+    fn note_broken_removal(&self) -> Result<()> {
+        let now = Instant::now();
+        let wait = self.times.removal.0;
+        let mut course = lock(&self.removal.0);
+        (course.running, course.ended, course.next) = (false, Some(now), Some(now + wait));
+        drop(course);
+        let e = Error::connection(
+            "removing messages at the source broke down: this is a defect of imap-to-gmail; what it had under way is looked for",
+        );
+        self.record_trouble(REMOVAL, Some(&e), Some(wait))
     }
 
     fn wait_after_removal(&self, e: &Error, tries: u32) -> Duration {

@@ -36,7 +36,7 @@ impl Engine {
             }
             self.promise(DELIVER, SLACK);
             let step = Instant::now() + tick;
-            self.wait(step.min(until), wakeable || own_limit || mail_may_try)?;
+            let woken = self.wait(step.min(until), wakeable || own_limit || mail_may_try)?;
             // What fits and is not taken waits for another one: it is looked at with each tick alone.
             if own_limit && self.new_mail_fits()? {
                 break;
@@ -47,7 +47,7 @@ impl Engine {
             if self.look_while_at_rest(deliverer, trouble.as_ref())? {
                 break;
             }
-            if wakeable && Instant::now() < step.min(until) {
+            if wakeable && woken {
                 break;
             }
         }
@@ -61,6 +61,7 @@ impl Engine {
 
     /// One look at a rest that needs no thread of its own. True when there is something to do.
     pub(super) fn look_at_rest(&self, deliverer: &mut Deliverer) -> Result<bool> {
+        self.not_ended()?;
         self.promise(DELIVER, SLACK);
         if self.beat()? {
             self.ledger.step(|l| l.let_go_of_memory())?;

@@ -164,8 +164,8 @@ impl Engine {
     }
 
     /// Waits for a moment, with signs of life, or until a person ends the run. With `wakeable` also
-    /// until there is something to deliver.
-    pub(super) fn wait(&self, until: Instant, wakeable: bool) -> Result<()> {
+    /// until there is something to deliver: true then.
+    pub(super) fn wait(&self, until: Instant, wakeable: bool) -> Result<bool> {
         let inbox = lock(&self.events.inbox);
         while !self.stopping() {
             let left = until.saturating_duration_since(Instant::now());
@@ -174,11 +174,11 @@ impl Engine {
             }
             self.beat()?;
             match inbox.recv_timeout(left.min(self.times.heartbeat)) {
-                Ok(Event::Wake) if wakeable => break,
+                Ok(Event::Wake) if wakeable => return Ok(true),
                 Ok(_) => {}
                 Err(_) => {}
             }
         }
-        Ok(())
+        Ok(false)
     }
 }

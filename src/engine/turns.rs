@@ -63,8 +63,12 @@ impl Engine {
         ended: impl FnOnce(&Arc<Engine>, Result<Ended>) + Send + 'static,
     ) {
         lock(&self.turns.0).on_end = Some(Box::new(ended));
-        match self.begin_for_good(watch) {
-            Ok(()) => self.take_turn(Box::new(Deliverer::new(watch, self.setup()))),
+        let begin = || {
+            self.begin_for_good(watch)?;
+            Ok(Box::new(Deliverer::new(watch, self.setup())))
+        };
+        match unless_it_panics(begin) {
+            Ok(deliverer) => self.take_turn(deliverer),
             Err(e) => self.end_turns(Err(e)),
         }
     }
@@ -96,14 +100,16 @@ impl Engine {
     ) -> Result<Option<Box<Deliverer>>> {
         self.ledger.step(|l| l.let_go_of_memory())?;
         let mut inner = lock(&self.turns.0);
-        if !inner.watched || self.stopping() {
-            return Ok(Some(deliverer));
+        if inner.watched && !self.stopping() {
+            inner.given = Some(Given {
+                deliverer,
+                route: threads::route(),
+            });
+            return Ok(None);
         }
-        inner.given = Some(Given {
-            deliverer,
-            route: threads::route(),
-        });
-        Ok(None)
+        drop(inner);
+        self.ledger.step(|l| l.take_memory())?;
+        Ok(Some(deliverer))
     }
 
     /// From now on, until what is returned is dropped, the watcher waits.
@@ -140,15 +146,28 @@ impl Engine {
         }
     }
 
-    fn set_going(self: &Arc<Engine>, Given { deliverer, route }: Given) {
-        let engine = Arc::clone(self);
+    fn set_going(self: &Arc<Engine>, given: Given) {
+        let route = given.route.clone();
+        let handed = Arc::new(Mutex::new(Some(given)));
+        let (engine, taken) = (Arc::clone(self), Arc::clone(&handed));
         let begun = threads::on_behalf_of(route, || {
-            threads::spawn(move || engine.take_turn(deliverer))
+            threads::spawn(move || {
+                let given = lock(&taken).take();
+                if let Some(given) = given {
+                    engine.take_turn(given.deliverer);
+                }
+            })
         });
-        if let Err(e) = begun {
-            let e = Error::fatal(format!("no thread can be started: {e}"));
-            self.end_turns(Err(e));
+        let Err(e) = begun else { return };
+        let mut inner = lock(&self.turns.0);
+        if inner.watched && !self.stopping() {
+            // The next tick tries again.
+            inner.given = lock(&handed).take();
+            return;
         }
+        drop(inner);
+        let e = Error::fatal(format!("no thread can be started: {e}"));
+        self.end_turns(Err(e));
     }
 }
 

@@ -70,9 +70,9 @@ impl Engine {
             if e.scope() == Scope::Session && std::mem::take(&mut watcher.looked) && rested {
                 // Servers end quiet sessions as they like: only not getting in again is trouble.
                 debug!("{}", e.then("connecting again"));
-                last_cut = Some(Instant::now());
                 troubles = 0;
                 self.wait_unchanged(spread(how), &watcher.setup, None);
+                last_cut = Some(Instant::now());
                 continue;
             }
             let wait = self.wait_after(&e, troubles) + spread(how);

@@ -170,7 +170,8 @@ impl Ledger {
 
     /// (old, new) where exactly one row stands on either side, of the Message-IDs that are first met
     /// after `after` and up to `end`: with all their rows, wherever these lie, so that no group is
-    /// seen by halves.
+    /// seen by halves. What we have removed at the source is there again only where the size is the same, too: else another
+    /// message bears its name.
     fn pairs(&self, mailbox: &MailboxRow, after: u32, end: u32) -> Result<Vec<(RowId, RowId)>> {
         self.read(|db| {
             db.prepare_cached(&format!(
@@ -185,6 +186,8 @@ impl Ledger {
                   GROUP BY m.message_id_hash, m.date_header
                  HAVING count(*) FILTER (WHERE m.mailbox_id <> ?1) = 1 AND count(*) FILTER (WHERE m.mailbox_id = ?1) = 1
                     AND max(m.status = 'pending' AND m.attempt = 0) FILTER (WHERE m.mailbox_id = ?1) = 1
+                    AND max(m.size) FILTER (WHERE m.mailbox_id = ?1)
+                        IS coalesce(max(m.size) FILTER (WHERE m.removed_at IS NOT NULL), max(m.size) FILTER (WHERE m.mailbox_id = ?1))
                   ORDER BY 2"
             ))?
             .query_map(params![mailbox.id, mailbox.folder, after, end], |r| r.try_into())?

@@ -4,10 +4,11 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::open::Ledger;
+use super::matching::same_spot;
+use super::open::{Ledger, Reach};
 use super::pace::Count;
 use super::removable::Removable;
-use super::row::{COLUMNS, Row, not_in_flight, place_of, row};
+use super::row::{COLUMNS, Row, place_of, row};
 use super::value::{MailboxId, RemovalId, RowId, time};
 use crate::error::Result;
 use crate::message::{Time, Uid, UidValidity, time_text};
@@ -223,10 +224,14 @@ impl Ledger {
         let Some(sha256) = of.sha256 else {
             return Ok(None);
         };
+        let stands_for = match self.reach {
+            Reach::Account => "1".into(),
+            Reach::Mailbox => same_spot("?2"),
+        };
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {COLUMNS}, {FACTS} FROM message m INDEXED BY message_by_sha256
-                  WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL AND m.status = 'delivered'
+                  WHERE m.sha256 = ?1 AND m.id <> ?2 AND {stands_for} AND m.superseded_by IS NULL AND m.status = 'delivered'
                     AND m.proof IN ('appended', 'imported_by_api', 'merged') AND m.verified_at IS NOT NULL AND m.altered = 0
                   ORDER BY thrown_away, m.id LIMIT 1"
             ))?
@@ -235,15 +240,17 @@ impl Ledger {
         })
     }
 
-    /// Writes down what is about to be done with these messages, which are delivered and with which nothing else is done.
+    /// Writes down what is about to be done with these messages, as far as they are delivered still and nothing else is done
+    /// with them: with those alone that it returns. None where there is none.
     pub fn begin_removal(
         &mut self,
         rows: &[RowId],
         way: RemovalWay,
         moved_to: Option<&MovedTo>,
         now: Time,
-    ) -> Result<RemovalId> {
+    ) -> Result<Option<(RemovalId, Vec<RowId>)>> {
         self.write(|t| {
+            let mut taken = Vec::with_capacity(rows.len());
             t.prepare_cached(
                 "INSERT INTO removal (way, begun_at, moved_to, uid_validity, uid_next) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
@@ -262,11 +269,16 @@ impl Ledger {
                           WHERE id = ?1 AND status = 'delivered' AND superseded_by IS NULL AND removed_at IS NULL AND removal_id IS NULL",
                     )?
                     .execute(params![row, id])?;
-                if begun != 1 {
-                    return Err(not_in_flight());
+                if begun == 1 {
+                    taken.push(*row);
                 }
             }
-            Ok(id)
+            if taken.is_empty() {
+                t.prepare_cached("DELETE FROM removal WHERE id = ?1")?
+                    .execute([id])?;
+                return Ok(None);
+            }
+            Ok(Some((id, taken)))
         })
     }
 

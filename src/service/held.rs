@@ -28,8 +28,8 @@ pub(super) struct Held {
     pub(super) phase: Phase,
     /// When the file had been changed, before it was read.
     pub(super) changed_at: Option<SystemTime>,
-    /// Nobody else gets its ledger, as the file names it, before it begins.
-    pub(super) has_its_ledger: bool,
+    /// Nobody else gets its ledger, as the file of this moment names it, before it begins.
+    pub(super) ledger_kept: Option<Option<SystemTime>>,
     /// In so many looks in a row it was not there.
     pub(super) missing: u32,
     /// So often in a row it did not begin, or ended as it should not.
@@ -66,7 +66,7 @@ impl Held {
                 until: Instant::now(),
             },
             changed_at: None,
-            has_its_ledger: false,
+            ledger_kept: None,
             missing: 0,
             failures: 0,
             trouble: None,
@@ -100,7 +100,7 @@ impl Held {
     /// Its file is there. What has changed in it may help.
     pub(super) fn look_again(&mut self) {
         self.missing = 0;
-        self.has_its_ledger = false;
+        self.ledger_kept = None;
         if let Phase::Rests { until } = &mut self.phase
             && changed_at(&self.file) != self.changed_at
         {
@@ -144,7 +144,7 @@ impl Held {
     /// Its run, which was to go on, is over.
     pub(super) fn end(&mut self, end: Result<Ended>, times: &Intervals, ending: bool) {
         let now = Instant::now();
-        self.has_its_ledger = false;
+        self.ledger_kept = None;
         self.phase = Phase::Rests { until: now };
         let e = match end {
             Ok(_) => {

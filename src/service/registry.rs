@@ -118,12 +118,15 @@ impl Registry {
         Arc::clone(crowds.entry(account).or_default())
     }
 
-    /// The routes of this process that read one account.
-    pub fn readers_of(&self, server: &str, user: &str) -> Arc<Readers> {
+    /// This configuration reads this account, until it is no more or reads another one. Returns all that do.
+    pub fn reads(&self, file: &Path, server: &str, user: &str) -> Arc<Readers> {
         let account = (server.to_lowercase(), user.to_lowercase());
         let readers = self.readers.lock();
         let mut readers = readers.unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(readers.entry(account).or_default())
+        readers.values().for_each(|others| others.leave(file));
+        let readers = readers.entry(account).or_default();
+        readers.join(file);
+        Arc::clone(readers)
     }
 
     /// This route, whose run is over, does without its ledger until it enters again.
@@ -136,6 +139,9 @@ impl Registry {
     /// Its configuration is no more.
     pub(super) fn leave(&self, file: &Path) {
         self.routes().retain(|route| route.file != file);
+        let readers = self.readers.lock();
+        let readers = readers.unwrap_or_else(PoisonError::into_inner);
+        readers.values().for_each(|readers| readers.leave(file));
     }
 
     fn routes(&self) -> MutexGuard<'_, Vec<Registered>> {

@@ -203,7 +203,8 @@ impl Routes {
             if !is_due || self.ending || held.missing > 0 || !held.is_free() {
                 continue;
             }
-            if held.has_its_ledger {
+            let edition = changed_at(&held.file);
+            if held.ledger_kept == Some(edition) {
                 due.push(held);
                 continue;
             }
@@ -223,7 +224,7 @@ impl Routes {
             };
             match reserved {
                 Ok(()) => {
-                    held.has_its_ledger = true;
+                    held.ledger_kept = Some(edition);
                     due.push(held);
                 }
                 Err(e) => {

@@ -7,7 +7,10 @@ use log::debug;
 use super::delta;
 use super::pass::{Pass, is_same, refused};
 use crate::error::{Result, shown};
-use crate::ledger::{BeingRemoved, OpenRemoval, RemovalEnd, RemovalWay, RowId};
+use crate::folder::Folder;
+use crate::ledger::{
+    BeingRemoved, MailboxRow, MovedTo, OpenRemoval, Removable, RemovalEnd, RemovalWay, Row, RowId,
+};
 use crate::message::{Discovered, Time, Uid, UidValidity};
 
 /// How long a message is left alone that the source has still though it said that it removed it.
@@ -140,20 +143,58 @@ impl Pass<'_> {
         } else {
             1
         };
+        let rows: Vec<&Row> = rows.iter().map(|one| &one.row).collect();
+        self.found_in(&to.mailbox, from, &rows)
+    }
+
+    /// Those of these that the mailbox which they are moved into has still. The others are to be moved as a whole: somebody
+    /// has emptied it. The folder is open afterwards.
+    pub(super) fn still_copied<'r>(
+        &mut self,
+        folder: &Folder,
+        mailbox: &MailboxRow,
+        halfway: Vec<&'r Removable>,
+        to: Option<&MovedTo>,
+        whole: &mut Vec<&'r Removable>,
+    ) -> Result<Vec<&'r Removable>> {
+        let (Some(to), false) = (to, halfway.is_empty()) else {
+            return Ok(halfway);
+        };
+        let rows = halfway.iter().map(|one| &one.row).collect::<Vec<_>>();
+        let there = self.found_in(&to.mailbox, 1, &rows)?;
+        let (still, not): (Vec<_>, Vec<_>) = halfway
+            .into_iter()
+            .partition(|one| there.contains(&one.row.id));
+        whole.extend(not);
+        if self.open(folder, mailbox)?.is_none() {
+            whole.clear();
+            return Ok(Vec::new());
+        }
+        Ok(still)
+    }
+
+    /// Those of these that this mailbox has from a UID on: one message there for one of ours.
+    pub(super) fn found_in(
+        &mut self,
+        mailbox: &str,
+        from: u32,
+        rows: &[&Row],
+    ) -> Result<Vec<RowId>> {
+        let source = self.source()?;
+        let view = source.look_at(mailbox)?;
         let mut came = source.described_from(&view, from)?;
-        let mut moved = Vec::new();
-        for one in rows {
+        let mut found = Vec::new();
+        for row in rows {
             let is_it = |seen: &Discovered| {
-                is_same(seen, &one.row.about)
-                    && (seen.message_id.is_some()
-                        || seen.internal_date == Some(one.row.internal_date))
+                is_same(seen, &row.about)
+                    && (seen.message_id.is_some() || seen.internal_date == Some(row.internal_date))
             };
             if let Some(at) = came.iter().position(is_it) {
                 came.swap_remove(at);
-                moved.push(one.row.id);
+                found.push(row.id);
             }
         }
-        Ok(moved)
+        Ok(found)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::{AfterDelivery, Disposal};
 use crate::engine::Engine;
 use crate::engine::index::TargetIndex;
 use crate::engine::setup::Setup;
-use crate::error::{Error, Fault, Result, Scope};
+use crate::error::{Error, Fault, Result, Scope, shown};
 use crate::folder::Folder;
 use crate::ledger::{
     BeingRemoved, CopyNow, KeptFor, Looks, MailboxRow, MovedTo, OpenRemoval, Proof, Removable,
@@ -165,12 +165,22 @@ impl Pass<'_> {
             };
             above = end;
             rows.retain(|one| one.may_go());
-            for batch in rows.chunks(BATCH) {
-                if engine.stopping() || !self.remove_batch(folder, &mailbox, batch)? {
+            // Those without a name are compared by their bytes, which takes longer.
+            let nameless = rows.iter().any(|one| one.row.about.message_id.is_none());
+            let size = if nameless { BATCH / 10 } else { BATCH };
+            for batch in rows.chunks(size) {
+                let goes_on = !engine.stopping() && self.is_still_wanted()?;
+                if !goes_on || !self.remove_batch(folder, &mailbox, batch)? {
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// Is it, with each batch? A person may have changed his mind, and another route may have come to read the account.
+    fn is_still_wanted(&self) -> Result<bool> {
+        self.engine.reads_alone()?;
+        Ok(self.engine.setup().config.after_delivery == *self.wish)
     }
 
     /// Looks at these messages and their copies, and removes those that may go. False where the mailbox is not the one
@@ -193,8 +203,8 @@ impl Pass<'_> {
             folder.shown(),
             batch.len()
         );
-        let here = self.at_source(&view, batch)?;
         let begun = Instant::now();
+        let here = self.at_source(&view, batch)?;
         let looks = |row: RowId, copy| Looks {
             source: here.get(&row).copied(),
             copy,
@@ -217,15 +227,20 @@ impl Pass<'_> {
         self.keep(&kept)?;
         if begun.elapsed() > self.engine.times.removal_look {
             // What was seen is no longer of this minute.
-            debug!("looking took too long: nothing is removed");
+            self.refused.get_or_insert_with(|| {
+                Error::connection(
+                    "looking at messages at the source and at their copies took longer than a minute, so they were not removed",
+                )
+            });
             return Ok(true);
         }
         let copied = |one: &&Removable| {
             let to = to.as_ref().map(|to| &to.mailbox);
             to.is_some() && one.copied_to.as_ref() == to
         };
-        let (halfway, whole): (Vec<&Removable>, Vec<&Removable>) =
+        let (halfway, mut whole): (Vec<&Removable>, Vec<&Removable>) =
             going.into_iter().partition(copied);
+        let halfway = self.still_copied(folder, mailbox, halfway, to.as_ref(), &mut whole)?;
         let done = self.act(folder, mailbox, &halfway, RemovalWay::Delete, None);
         let copied = done.and_then(|_| self.act(folder, mailbox, &whole, way, to.as_ref()))?;
         if copied.is_empty() || begun.elapsed() > self.engine.times.removal_look {
@@ -254,6 +269,18 @@ impl Pass<'_> {
             return Ok((way, None));
         };
         let mailbox = source.find_or_make(spot)?;
+        let folders = self.engine.ledger.step(|l| l.folders())?;
+        if folders.iter().any(|folder| folder.source == mailbox) {
+            return Err(Error::new(
+                Fault::NeedsUser,
+                format!(
+                    "`after_delivery` moves messages into {}, which is copied itself: they would come again, so nothing is removed",
+                    shown(mailbox.as_bytes())
+                ),
+            )
+            .hint("name another mailbox in `move_to`, or leave that one out with `exclude`"));
+        }
+        let source = self.source()?;
         let view = source.look_at(&mailbox)?;
         let to = MovedTo {
             mailbox,
@@ -265,7 +292,7 @@ impl Pass<'_> {
 
     /// Opens a folder's mailbox. None where it is another incarnation than the one that the ledger knows: the watcher sees
     /// to that.
-    fn open(&mut self, folder: &Folder, mailbox: &MailboxRow) -> Result<Option<View>> {
+    pub(super) fn open(&mut self, folder: &Folder, mailbox: &MailboxRow) -> Result<Option<View>> {
         let view = self.source()?.open(&folder.source)?;
         Ok((view.uid_validity == mailbox.uid_validity).then_some(view))
     }
@@ -367,9 +394,18 @@ impl Pass<'_> {
         }
         let (engine, now) = (self.engine, Utc::now());
         let rows: Vec<RowId> = going.iter().map(|one| one.row.id).collect();
-        let id = engine
+        // What somebody has queued again meanwhile stays.
+        let Some((id, begun)) = engine
             .ledger
-            .step(|l| l.begin_removal(&rows, way, to, now))?;
+            .step(|l| l.begin_removal(&rows, way, to, now))?
+        else {
+            return Ok(Vec::new());
+        };
+        let going: Vec<&Removable> = going
+            .iter()
+            .copied()
+            .filter(|one| begun.contains(&one.row.id))
+            .collect();
         let open = OpenRemoval {
             id,
             way,

@@ -258,7 +258,9 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     for end in ends {
         let id = l
             .begin_removal(&[there.id], RemovalWay::Copy, Some(&to), now)
-            .unwrap();
+            .unwrap()
+            .unwrap()
+            .0;
         assert_eq!(l.open_removals().unwrap().len(), 1);
         l.end_removal(id, &[(there.id, end)], now).unwrap();
     }

@@ -43,7 +43,10 @@ impl Pass<'_> {
                     (&*one.mailbox, one.uid_validity, one.retired) == (name, validity, retired)
                 })
                 .collect();
-            let ends = if retired {
+            let ends = if retired && now - open.begun_at < RENUMBERED {
+                // With its message it moves to another UID.
+                Vec::new()
+            } else if retired {
                 all_kept(&rows, "its UID means something else by now", now)
             } else {
                 self.ends_of(open, name, validity, &rows, heard)?
@@ -77,9 +80,16 @@ impl Pass<'_> {
         let settled = heard || age >= delta(times.late_commit) + TimeDelta::seconds(1);
         let source = self.source()?;
         let view = match source.open(name) {
-            Err(e) if source.usable() && settled => {
+            Err(e) if source.usable() => {
+                // Its messages may be marked as deleted: that is to be taken back first.
                 debug!("{}: {e}", shown(name.as_bytes()));
-                return Ok(all_kept(rows, "its mailbox does not open", now + STUBBORN));
+                let given_up = age >= RENUMBERED;
+                let why = "its mailbox does not open";
+                return Ok(if given_up {
+                    all_kept(rows, why, now + STUBBORN)
+                } else {
+                    Vec::new()
+                });
             }
             view => view?,
         };

@@ -73,8 +73,9 @@ fn costs_little(capabilities: &str, count: usize) {
     assert!(looks >= LOOKS, "{said}");
     // Five hundred STATUS are not sent in one go.
     let few = FEW + count / 100;
+    // On a busy machine the transcript begins within one look and ends within another.
     assert!(
-        trips <= few * looks,
+        trips <= few * (looks + 1),
         "{trips} round trips for {looks} looks\n{said}"
     );
     let opened = said.commands("EXAMINE");

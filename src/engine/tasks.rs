@@ -150,14 +150,16 @@ impl Engine {
     }
 
     fn start(self: &Arc<Engine>, task: Task) -> Result<()> {
-        let engine = Arc::clone(self);
+        let (engine, sender) = (Arc::clone(self), self.events.sender.clone());
         threads::spawn(move || {
             let end = catch_unwind(AssertUnwindSafe(|| task(&engine)));
             let end = end.unwrap_or_else(|_| {
                 error!("a worker panicked: this is a defect of imap-to-gmail; what it had under way is looked for");
                 Err(Error::connection("a worker of ours broke down"))
             });
-            engine.events.send(Event::Finished(end));
+            // Whoever hears of it may end the process: the ledger is to be closed by then.
+            drop(engine);
+            let _ = sender.send(Event::Finished(end));
         })
         .map(|_| ())
             .map_err(|e| Error::fatal(format!("no thread can be started: {e}")))

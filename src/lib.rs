@@ -17,7 +17,7 @@
 //!    (`ledger::imported`). What follows is one pure rule, which the dry run asks as well (`engine::decide`).
 //! 4. *Fetch.* One FETCH for the batch. Equal bytes are delivered once; messages that share a name
 //!    with others are told apart by their bytes. Hashes and a *mark* (where each index mailbox
-//!    stands) are on disk before the first APPEND.
+//!    stands) are on disk before anything is sent, on either road.
 //! 5. *Choose the road.* APPEND, or for new mail Gmail's API, where the configuration says so and nothing of the message is
 //!    lost by it (`engine::road`). What one road refuses takes the other (`engine::by_import`).
 //! 6. *Append.* Into the mailbox of the target that the row says, with the source's INTERNALDATE and flags

@@ -81,10 +81,9 @@ fn a_run_shows_what_it_does() {
         log.contains(&format!(" INFO  the page is at http://127.0.0.1:{port}/\n")),
         "{log}"
     );
-    assert!(
-        !log.contains("WARN") && TcpListener::bind(at).is_ok(),
-        "{log}"
-    );
+    assert!(!log.contains("WARN"), "{log}");
+    // A connection of another test may have this port at the moment.
+    eventually("its place is free", || TcpListener::bind(at).is_ok());
 }
 
 #[test]

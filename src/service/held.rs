@@ -11,7 +11,7 @@ use log::{debug, error};
 
 use super::roster::Entry;
 use crate::config::Intervals;
-use crate::engine::{Ended, Engine};
+use crate::engine::{Ended, Engine, changed_at};
 use crate::error::{Error, Result, shown};
 use crate::text::span;
 use crate::threads;
@@ -231,8 +231,4 @@ pub(super) fn note_alive(alive_at: &AtomicU64) {
 fn now_in_ms() -> u64 {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     BEGAN.get_or_init(Instant::now).elapsed().as_millis() as u64
-}
-
-pub(super) fn changed_at(file: &Path) -> Option<SystemTime> {
-    fs::metadata(file).and_then(|m| m.modified()).ok()
 }

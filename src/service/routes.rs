@@ -12,13 +12,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 
 use super::find::Places;
-use super::held::{Held, Phase, changed_at};
+use super::held::{Held, Phase};
 use super::launch::{Begin, Event, RouteThread};
 use super::registry::Registry;
 use super::roster::Roster;
 use super::{Asked, Heeded, tell_system};
 use crate::config::{Intervals, ledger_place};
-use crate::engine::Ended;
+use crate::engine::{Ended, changed_at};
 use crate::error::{Error, Result};
 use crate::text::counted;
 use crate::threads;

@@ -69,8 +69,8 @@ pub(super) fn starttls(
     }
 }
 
-/// Lines before encryption, read byte by byte so that nothing behind the OK is ever taken as ours:
-/// what an attacker put there reaches the TLS handshake and breaks it.
+/// Lines before encryption, taken from the socket byte by byte so that nothing behind the OK is ever taken as ours: what an
+/// attacker put there is the first that the TLS handshake gets, also where the socket has read it already, and breaks it.
 struct PlainLines<'a> {
     socket: &'a mut Socket,
     name: &'a str,

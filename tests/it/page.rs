@@ -72,10 +72,17 @@ fn get_with(address: SocketAddr, path: &str, headers: &str) -> Answer {
     send(address, &request).unwrap()
 }
 
-/// Served at a port of this machine.
-fn served(routes: impl Fn() -> Vec<Route> + Send + Sync + 'static) -> Server {
-    let place = page::place(&free_port().to_string()).unwrap();
-    page::serve(&place, routes).unwrap()
+/// Served at a port of this machine. A port that was just found free may still be bound: a program that another test starts
+/// holds our sockets until it has replaced its copy of this process.
+fn served(routes: impl Fn() -> Vec<Route> + Clone + Send + Sync + 'static) -> Server {
+    let mut tries = 0;
+    loop {
+        let place = page::place(&free_port().to_string()).unwrap();
+        match page::serve(&place, routes.clone()) {
+            Err(_) if tries < 10 => tries += 1,
+            server => return server.unwrap(),
+        }
+    }
 }
 
 /// A route with this ledger.

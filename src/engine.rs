@@ -17,6 +17,8 @@ use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::target::Policy;
 
 mod absent;
+mod ahead;
+mod backlog;
 mod batch;
 mod bisect;
 mod blame;
@@ -68,6 +70,7 @@ mod watcher;
 mod whose;
 
 use absent::Absent;
+use backlog::Backlog;
 use blame::Blame;
 pub use crowd::Crowd;
 use fidelity::Fidelity;
@@ -98,8 +101,6 @@ use watch::Discovery;
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// Messages per batch at most.
-const BATCH_MAX: usize = 100;
 /// What left a row open where a worker of ours panicked.
 const BROKE_DOWN: &str = "imap-to-gmail itself broke down over this message";
 /// A worker for so many messages, up to `connections`.
@@ -158,6 +159,7 @@ pub struct Engine {
     known_target: KnownTarget,
     /// What the target holds already was compared with what waits.
     compared: AtomicBool,
+    backlog: Backlog,
     fidelity: Mutex<Fidelity>,
     unresolved: Unresolved,
     notices: Notices,
@@ -208,6 +210,7 @@ impl Engine {
             readers: OnceLock::new(),
             entrance: Entrance::default(),
             compared: AtomicBool::new(false),
+            backlog: Backlog::default(),
             fidelity: Mutex::default(),
             imports: Imports::default(),
             removal: Removal::default(),
@@ -273,9 +276,10 @@ impl Engine {
             .clamp(1, self.connections() as u64);
         let extra = self.take_sessions(useful as usize - 1);
         let workers = 1 + extra.sessions as u64;
-        let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
+        let size = self.ledger.step(|l| l.usual_size())?;
+        self.backlog.begin(pending as usize, size, workers as usize);
         self.entrance.forget_first_session();
-        let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
+        let work = |_| -> Task { Box::new(Engine::work) };
         let begun = Instant::now();
         let end = self.all((0..workers).map(work).collect());
         self.counter.add_time_at_work(begun.elapsed());

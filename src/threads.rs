@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, Scope};
 
 thread_local! {
     static ROUTE: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
@@ -44,4 +44,20 @@ pub fn spawn<T: Send + 'static>(
         work_for(name);
         work()
     })
+}
+
+/// As [`spawn`], of a thread that has ended when this scope does.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn spawn_within<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    work: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    let name = route();
+    let worker = Builder::new().spawn_scoped(scope, move || {
+        work_for(name);
+        work()
+    });
+    worker.map(drop)
 }

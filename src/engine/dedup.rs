@@ -224,7 +224,7 @@ pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {
 }
 
 /// The earliest moment that a copy of this row can be dated: no copy came before its message was written.
-fn earliest(row: &Row) -> Time {
+pub(super) fn earliest(row: &Row) -> Time {
     let written = row
         .about
         .date

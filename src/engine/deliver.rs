@@ -3,16 +3,19 @@
 //! Every row of a batch leaves through `settle`, each by itself. Where a session dies, what was not begun is
 //! released, and what may have arrived stays in flight and is resolved by looking.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
 
+use super::ahead::Ahead;
 use super::batch::Batch;
 use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
 use super::dedup::{Copies, whose_copy};
+use super::fetch::{Came, Fetched};
 use super::index::TargetIndex;
 use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
@@ -21,22 +24,19 @@ use super::whose::Whose;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Delivery;
-use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
+use crate::ledger::{IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
 use crate::message::{Discovered, Message, Time, canonical_hash, sha256};
 use crate::session::MESSAGE_MAX;
 use crate::target::{Account, Policy, Road};
-
-/// Bytes of messages that a batch may hold; a bigger message goes alone.
-const BATCH_BYTES: u64 = 8 << 20;
 
 /// Where each index mailbox stands, and what may be copies.
 type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
-    pub(super) fn work(&self, count: usize) -> Result<()> {
+    pub(super) fn work(&self) -> Result<()> {
         let once = self.once.load(Ordering::Relaxed);
-        let (mut account, mut warm) = match self.enter() {
+        let (mut account, warm) = match self.enter() {
             // The server lets in no more sessions of ours than are at work already: those will do.
             Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
                 warn!("{}", e.then("going on with fewer connections"));
@@ -45,57 +45,10 @@ impl Engine {
             end => end?,
         };
         let _session = self.sessions.note_at_work();
-        let mut end = self.resolve_and_verify(&mut account);
-        loop {
-            if let Err(e) = &end
-                && warm
-                && e.scope() == Scope::Session
-            {
-                // The server had ended it while it waited for mail: that is no trouble.
-                debug!("{}", e.then("opening another session"));
-                (account, warm) = (self.open_account()?, false);
-                end = self.resolve_and_verify(&mut account);
-            }
-            if end.is_err() || self.stopping() {
-                break;
-            }
-            if self.unresolved.is_import_due(&account.policy()) {
-                // The end of an import leaves its session as it was, and the backlog may be long. A look that settles
-                // nothing is followed by a batch all the same.
-                end = self.resolve_and_verify(&mut account);
-                if end.is_err() {
-                    continue;
-                }
-            }
-            if account.outlived(Utc::now()) {
-                account.logout();
-                account = self.open_account()?;
-            }
-            let claim = Claim {
-                count,
-                bytes: BATCH_BYTES,
-                once,
-            };
-            let rows = match self.claim_batch(claim) {
-                Ok(rows) if rows.is_empty() => break,
-                Ok(rows) => rows,
-                // No fault of the session: it is kept for when more may be sent.
-                Err(e) if e.own_limit => {
-                    end = Err(e);
-                    break;
-                }
-                Err(e) => return Err(e),
-            };
-            self.promise_transfer(0);
-            end = self.deliver(&mut account, rows);
-            warm &= end.is_err();
-            if end.is_ok() {
-                self.tell_of_failures(&mut account)?;
-                if !account.usable() {
-                    account = self.open_account()?;
-                }
-            }
-        }
+        let mut end = thread::scope(|scope| {
+            let mut ahead = Ahead::start(self, scope)?;
+            self.deliver_batches(&mut account, warm, &mut ahead)
+        });
         if end.is_ok()
             && let Some(e) = lock(&self.refused_labels).take()
         {
@@ -111,6 +64,54 @@ impl Engine {
         end
     }
 
+    /// One batch after the other. `warm`: the session had waited for mail.
+    fn deliver_batches<'e>(
+        &'e self,
+        account: &mut Account,
+        mut warm: bool,
+        ahead: &mut Ahead<'e>,
+    ) -> Result<()> {
+        let mut end = self.resolve_and_verify(account);
+        loop {
+            if let Err(e) = &end
+                && warm
+                && e.scope() == Scope::Session
+            {
+                // The server had ended it while it waited for mail: that is no trouble.
+                debug!("{}", e.then("opening another session"));
+                (*account, warm) = (self.open_account()?, false);
+                end = self.resolve_and_verify(account);
+            }
+            if end.is_err() || self.stopping() {
+                return end;
+            }
+            if self.unresolved.is_import_due(&account.policy()) {
+                // The end of an import leaves its session as it was, and the backlog may be long. A look that settles
+                // nothing is followed by a batch all the same.
+                end = self.resolve_and_verify(account);
+                if end.is_err() {
+                    continue;
+                }
+            }
+            if account.outlived(Utc::now()) {
+                let old = std::mem::replace(account, self.open_account()?);
+                old.logout();
+            }
+            let Some(batch) = ahead.next(account)? else {
+                return Ok(());
+            };
+            self.promise_transfer(0);
+            end = self.deliver(account, batch, ahead);
+            warm &= end.is_err();
+            if end.is_ok() {
+                self.tell_of_failures(account)?;
+                if !account.usable() {
+                    *account = self.open_account()?;
+                }
+            }
+        }
+    }
+
     /// A session with the target, and whether it is one that had waited.
     fn enter(&self) -> Result<(Account, bool)> {
         match self.sessions.take_idle() {
@@ -124,8 +125,12 @@ impl Engine {
     }
 
     /// The steps of one batch.
-    fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
-        let mut batch = Batch { engine: self, rows };
+    fn deliver<'e>(
+        &'e self,
+        account: &mut Account,
+        mut batch: Batch<'e>,
+        ahead: &mut Ahead<'e>,
+    ) -> Result<()> {
         if !self.open_destination(account, &mut batch)? {
             return Ok(());
         }
@@ -133,12 +138,41 @@ impl Engine {
             return Ok(());
         };
         self.settle_without_bytes(account, &mut batch, &copies)?;
-        let messages = self.fetch(&mut batch)?;
+        let messages = self.messages_of(&mut batch, ahead)?;
         self.check_renumbering(&messages)?;
+        ahead.prepare_next(account)?;
         let ids: Vec<RowId> = messages.iter().map(|(row, _)| row.id).collect();
         let end = self.send_and_verify(account, &mut batch, messages, &copies, &boxes);
         self.forget_headers(&ids);
         end
+    }
+
+    /// The messages of the rows that are left in this batch. Those that cannot be had are settled.
+    fn messages_of<'e>(
+        &'e self,
+        batch: &mut Batch<'e>,
+        ahead: &mut Ahead<'e>,
+    ) -> Result<Vec<(Row, Message)>> {
+        let mut fetched = ahead.messages().unwrap_or_else(|| Ok(Vec::new()))?;
+        let have: HashSet<RowId> = fetched.iter().map(|f| f.row.id).collect();
+        let rest: Vec<Row> = batch
+            .rows
+            .iter()
+            .filter(|r| !have.contains(&r.id))
+            .cloned()
+            .collect();
+        fetched.extend(self.fetch(&rest)?);
+        let left: HashSet<RowId> = batch.rows.iter().map(|row| row.id).collect();
+        let mut messages = Vec::with_capacity(fetched.len());
+        for Fetched { row, came } in fetched {
+            match came {
+                // The look has shown that its copy is there.
+                _ if !left.contains(&row.id) => {}
+                Came::Message(message) => messages.push((row, message)),
+                Came::End(outcome) => batch.settle(&row, outcome)?,
+            }
+        }
+        Ok(messages)
     }
 
     /// Has the account deliver where the rows of this batch go. False where the target does not have that: then they are

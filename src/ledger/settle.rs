@@ -166,6 +166,17 @@ impl Ledger {
         })
     }
 
+    /// The mean size of some of those that wait, in bytes.
+    pub fn usual_size(&self) -> Result<u64> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT CAST(coalesce(avg(size), 0) AS INTEGER)
+                   FROM (SELECT size FROM message WHERE status = 'pending' ORDER BY internal_date DESC LIMIT 1000)",
+            )?
+            .query_row([], |r| r.get(0))
+        })
+    }
+
     /// Gives failed messages another try (`skip`: gives them up for good); all of them when `ids`
     /// is empty. Returns how many. Nothing changes when one of the ids is not a failed message.
     ///

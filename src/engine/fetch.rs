@@ -11,7 +11,7 @@ use super::settle::Outcome;
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Row};
-use crate::message::{Discovered, Message, Uid, sha256};
+use crate::message::{Discovered, Message, Uid};
 use crate::session::SET_MAX;
 
 /// How long the trouble of one folder may last.
@@ -175,7 +175,7 @@ impl Engine {
         let mut twins: Vec<Discovered> = Vec::new();
         self.ledger.step(|l| {
             for (row, message) in messages {
-                twins.extend(l.twins_beside(row, &sha256(&message.body))?);
+                twins.extend(l.twins_beside(row, &message.sha256())?);
             }
             Ok(())
         })?;

@@ -173,7 +173,7 @@ impl Engine {
     /// are looked at.
     pub(super) fn check_renumbering(&self, messages: &[(Row, Message)]) -> Result<()> {
         let mut twins: Vec<Discovered> = Vec::new();
-        self.ledger.step(|l| {
+        self.ledger.view(|l| {
             for (row, message) in messages {
                 twins.extend(l.twins_beside(row, &message.sha256())?);
             }

@@ -241,6 +241,7 @@ impl Ledger {
         uid_next: u32,
         now: Time,
     ) -> Result<()> {
+        self.forget_folders();
         self.write(|t| {
             retire(t, old, now)?;
             t.execute(
@@ -271,6 +272,7 @@ impl Ledger {
         uid_next: u32,
         now: Time,
     ) -> Result<bool> {
+        self.forget_folders();
         self.write(|t| {
             // Where rows have been superseded, as they once were, others stand for their messages.
             let known: Option<MailboxId> = t

@@ -303,13 +303,14 @@ impl Ledger {
         })
     }
 
-    /// A message is no longer where the index had it.
-    pub fn index_forget(&mut self, place: Place) -> Result<()> {
+    /// These messages are no longer where the index had them.
+    pub fn index_forget(&mut self, gone: &[Place]) -> Result<()> {
         self.write(|t| {
-            t.execute(
-                "DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2",
-                params![place.mailbox, place.uid],
-            )?;
+            let mut forget =
+                t.prepare_cached("DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2")?;
+            for place in gone {
+                forget.execute(params![place.mailbox, place.uid])?;
+            }
             Ok(())
         })
     }

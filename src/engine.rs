@@ -51,6 +51,7 @@ mod progress;
 mod put_back;
 mod reader;
 mod readers;
+mod recognise;
 mod record;
 mod removal;
 mod resolve;

@@ -10,7 +10,7 @@ use super::settle::Outcome;
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Row};
-use crate::message::{Discovered, Message, Uid, sha256};
+use crate::message::{Discovered, Message, Uid};
 use crate::session::SET_MAX;
 
 /// What came of asking for the message of a row.
@@ -166,9 +166,9 @@ impl Engine {
     /// are looked at.
     pub(super) fn check_renumbering(&self, messages: &[(Row, Message)]) -> Result<()> {
         let mut twins: Vec<Discovered> = Vec::new();
-        self.ledger.step(|l| {
+        self.ledger.view(|l| {
             for (row, message) in messages {
-                twins.extend(l.twins_beside(row, &sha256(&message.body))?);
+                twins.extend(l.twins_beside(row, &message.sha256())?);
             }
             Ok(())
         })?;

@@ -124,7 +124,7 @@ impl Engine {
                 if let Some(overlap) = &mut forecast.overlap {
                     add_overlap(overlap, row, copies);
                 }
-                let known = decide::known(&self.ledger, row, copies)?;
+                let known = self.ledger.view(|l| decide::known(l, row, copies))?;
                 let (limits, road) = self.limits_of(row, &target, a_day)?;
                 let decision = decide(row.about.size, known, limits);
                 let (plan, change) = self.plan(row, decision, &mut nameless)?;

@@ -221,7 +221,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.index_nameless(all).unwrap();
     l.index_sizes_of_nameless(all).unwrap();
     l.index_ends_nameless(all).unwrap();
-    l.index_forget(place(5)).unwrap();
+    l.index_forget(&[place(5)]).unwrap();
     l.index_given("All").unwrap();
     l.index_witnesses(&index, index.next_uid, 10).unwrap();
     l.index_went_back(&index, index.next_uid - 3).unwrap();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use chrono::{TimeDelta, Utc};
-use log::{debug, info, warn};
+use log::{debug, info};
 
 use super::batch::Batch;
 use super::budget::too_big;
@@ -18,6 +18,7 @@ use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
 use super::settle::Outcome;
 use super::whose::Whose;
+use super::workers::Seat;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Delivery;
@@ -34,12 +35,12 @@ type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
-    pub(super) fn work(&self, count: usize) -> Result<()> {
+    pub(super) fn work(&self, seat: &mut Seat<'_>) -> Result<()> {
         let once = self.once.load(Ordering::Relaxed);
         let (mut account, mut warm) = match self.enter() {
             // The server lets in no more sessions of ours than are at work already: those will do.
             Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
-                warn!("{}", e.then("going on with fewer connections"));
+                self.go_on_with_fewer(&e);
                 return Ok(());
             }
             end => end?,
@@ -56,7 +57,7 @@ impl Engine {
                 (account, warm) = (self.open_account()?, false);
                 end = self.resolve_and_verify(&mut account);
             }
-            if end.is_err() || self.stopping() {
+            if end.is_err() || self.stopping() || seat.is_one_too_many() {
                 break;
             }
             if self.unresolved.is_import_due(&account.policy()) {
@@ -72,7 +73,7 @@ impl Engine {
                 account = self.open_account()?;
             }
             let claim = Claim {
-                count,
+                count: self.batch_size()?,
                 bytes: BATCH_BYTES,
                 once,
             };
@@ -86,6 +87,7 @@ impl Engine {
                 }
                 Err(e) => return Err(e),
             };
+            self.workers.note_claimed(rows.len());
             self.promise_transfer(0);
             end = self.deliver(&mut account, rows);
             warm &= end.is_err();
@@ -102,7 +104,8 @@ impl Engine {
             end = Err(e);
         }
         self.note_shut(&account);
-        if once || !account.usable() {
+        end = self.unless_fewer_will_do(end);
+        if once || !account.usable() || seat.is_one_too_many() {
             account.logout()
         } else {
             account.wait();

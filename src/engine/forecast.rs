@@ -7,12 +7,13 @@ use std::sync::Arc;
 use chrono::Utc;
 use log::warn;
 
+use super::Engine;
 use super::budget::{days, too_big};
 use super::decide::{self, Decision, Limits, decide};
 use super::dedup::Copies;
 use super::index::TargetIndex;
 use super::road::{self, Standing};
-use super::{BATCH_MAX, Engine};
+use super::workers::BATCH_MAX;
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row, RowId};
 use crate::message::Time;

@@ -25,6 +25,7 @@ bench:
     cargo bench --bench ledger
     cargo bench --bench adoption
     cargo bench --bench routes
+    cargo bench --bench slow_target
 
 # Look for bytes that break something: `just fuzz session 600`
 fuzz target seconds="60":

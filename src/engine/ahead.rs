@@ -1,5 +1,5 @@
 //! The next batch of a worker: claimed and fetched by a thread of its own while the one before it is sent, and fetched
-//! while the target is looked at. Not for what is done with it (`deliver`), nor for how much it is (`backlog`).
+//! while the target is looked at. Not for what is done with it (`deliver`), nor for how much it is (`portion`).
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::resume_unwind;
@@ -75,7 +75,7 @@ impl<'e> Ahead<'e> {
 
     /// Has the next batch claimed and fetched meanwhile, where there is plenty left for the other workers.
     pub(super) fn prepare_next(&mut self, account: &Account) -> Result<()> {
-        if !self.asked && self.later.is_empty() && self.engine.backlog.portion().plenty {
+        if !self.asked && self.later.is_empty() && self.engine.next_portion()?.plenty {
             self.ask(account, true)?;
         }
         Ok(())
@@ -128,7 +128,7 @@ impl<'e> Ahead<'e> {
     fn ask(&mut self, account: &Account, ahead: bool) -> Result<()> {
         if !self.asked {
             let wish = Wish {
-                claim: self.engine.next_claim(),
+                claim: self.engine.next_claim()?,
                 covered: self.engine.covered(account)?,
                 ahead,
             };
@@ -175,7 +175,7 @@ impl Engine {
             Ok(rows) => rows,
             Err(e) => return done.send(Step::Claimed(Err(e))).ok(),
         };
-        self.backlog.note_claimed(rows.len());
+        self.workers.note_claimed(rows.len());
         let wanted = rows.clone();
         let batch = Batch { engine: self, rows };
         if wish.ahead && self.holds_new_mail(&batch).unwrap_or(false) {
@@ -199,7 +199,7 @@ impl Engine {
         }
         let known = |row: &Row| earliest(row) - DATE_SLACK >= covered;
         let rows: Vec<Row> = rows.into_iter().filter(known).collect();
-        let held: HashSet<RowId> = self.ledger.step(|l| {
+        let held: HashSet<RowId> = self.ledger.view(|l| {
             let mut held = HashSet::new();
             for row in &rows {
                 let named = match &row.about.message_id {
@@ -239,12 +239,12 @@ impl Engine {
         Ok(covered)
     }
 
-    fn next_claim(&self) -> Claim {
-        let portion = self.backlog.portion();
-        Claim {
+    fn next_claim(&self) -> Result<Claim> {
+        let portion = self.next_portion()?;
+        Ok(Claim {
             count: portion.count,
             bytes: portion.bytes,
             once: self.once.load(Ordering::Relaxed),
-        }
+        })
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use chrono::Utc;
-use log::{debug, info, warn};
+use log::{debug, info};
 
 use super::ahead::Ahead;
 use super::batch::Batch;
@@ -20,6 +20,7 @@ use super::index::TargetIndex;
 use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
 use super::settle::Outcome;
+use super::workers::Seat;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Delivery;
@@ -33,12 +34,12 @@ type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
-    pub(super) fn work(&self) -> Result<()> {
+    pub(super) fn work(&self, seat: &mut Seat<'_>) -> Result<()> {
         let once = self.once.load(Ordering::Relaxed);
         let (mut account, warm) = match self.enter() {
             // The server lets in no more sessions of ours than are at work already: those will do.
             Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
-                warn!("{}", e.then("going on with fewer connections"));
+                self.go_on_with_fewer(&e);
                 return Ok(());
             }
             end => end?,
@@ -46,7 +47,7 @@ impl Engine {
         let _session = self.sessions.note_at_work();
         let mut end = thread::scope(|scope| {
             let mut ahead = Ahead::start(self, scope)?;
-            self.deliver_batches(&mut account, warm, &mut ahead)
+            self.deliver_batches(&mut account, warm, &mut ahead, seat)
         });
         if end.is_ok()
             && let Some(e) = lock(&self.refused_labels).take()
@@ -54,7 +55,8 @@ impl Engine {
             end = Err(e);
         }
         self.note_shut(&account);
-        if once || !account.usable() {
+        end = self.unless_fewer_will_do(end);
+        if once || !account.usable() || seat.is_one_too_many() {
             account.logout()
         } else {
             account.wait();
@@ -69,6 +71,7 @@ impl Engine {
         account: &mut Account,
         mut warm: bool,
         ahead: &mut Ahead<'e>,
+        seat: &mut Seat<'_>,
     ) -> Result<()> {
         let mut end = self.resolve_and_verify(account);
         loop {
@@ -81,7 +84,7 @@ impl Engine {
                 (*account, warm) = (self.open_account()?, false);
                 end = self.resolve_and_verify(account);
             }
-            if end.is_err() || self.stopping() {
+            if end.is_err() || self.stopping() || seat.is_one_too_many() {
                 return end;
             }
             if self.unresolved.is_import_due(&account.policy()) {

@@ -19,8 +19,8 @@ use chrono::Utc;
 use log::debug;
 
 use super::Engine;
-use super::backlog::BATCH_TIME;
 use super::batch::Batch;
+use super::portion::BATCH_TIME;
 use super::send::{Delivered, Parcel, Upload};
 use super::settle::Outcome;
 use crate::error::{Charge, Error, Result, Scope};
@@ -102,7 +102,7 @@ impl Engine {
             lost: None,
             end: Ok(()),
         };
-        let (begun, mut sent) = (Instant::now(), 0);
+        let begun = Instant::now();
         for parcel in parcels {
             pipeline.make_room(parcel)?;
             if pipeline.end.is_err() || pipeline.is_mailbox_in_doubt() {
@@ -116,12 +116,10 @@ impl Engine {
                 break;
             }
             pipeline.send(parcel);
-            sent += 1;
         }
         while !pipeline.on_their_way.is_empty() {
             pipeline.hear_one()?;
         }
-        self.backlog.note_pace(begun.elapsed(), sent);
         pipeline.settle_delivered()?;
         pipeline.try_once_more()?;
         pipeline.end

@@ -3,6 +3,7 @@
 //! Threads and blocking I/O. The calling thread only coordinates, so that signs of life and the request to
 //! stop never wait for a server. Restart is recovery: nothing here needs to end well.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
 use std::time::{Duration, Instant};
@@ -154,8 +155,8 @@ pub struct Engine {
     workers: Workers,
     /// Other routes go into the same account.
     crowd: OnceLock<Arc<Crowd>>,
-    /// Others may read the same account.
-    readers: OnceLock<Arc<Readers>>,
+    /// Others may read the same account; and which configuration this is.
+    readers: OnceLock<(Arc<Readers>, PathBuf)>,
     entrance: Entrance,
     known_target: KnownTarget,
     /// What the target holds already was compared with what waits.

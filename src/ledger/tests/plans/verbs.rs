@@ -266,10 +266,10 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     }
     l.keep_at_source(&[(RowId(1), "x".into(), now)]).unwrap();
     l.removals().unwrap();
-    assert_eq!(
-        l.note_listed(mailbox.id, &[there.about.uid], far).unwrap(),
-        1
-    );
+    let uids = [there.about.uid];
+    let back = l.removed_among(mailbox.id, &uids, far).unwrap();
+    assert_eq!(back.len(), 1);
+    l.note_back(mailbox.id, &uids).unwrap();
 
     // People.
     l.summary(now, now).unwrap();

@@ -82,7 +82,7 @@ impl Row {
             .iter()
             .map(|(name, n)| format!("{n} {name}"))
             .collect();
-        eprintln!(
+        println!(
             "{} at {}: {all} commands to the target: {}",
             self.work,
             distance(self.link),

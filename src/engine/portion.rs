@@ -8,9 +8,11 @@ use std::time::Duration;
 const BATCH_BYTES: u64 = 3 << 20;
 /// Less is hardly worth the looks that a batch costs, before and after it.
 const WORTH_A_LOOK: u64 = 256 << 10;
-/// Messages of a batch at most, and as long as nobody knows how fast they go.
+/// Messages of a batch at most, and as long as nobody knows how fast they go: other workers may be of use, for whom enough
+/// is to be left.
 const BATCH_MAX: u64 = 400;
-const FIRST_MAX: u64 = 128;
+const FIRST_MAX: u64 = 32;
+const LEFT_AT_FIRST: u64 = 4;
 /// A batch is so much as gets through in this time: its copies are looked at when it ends, and what goes behind it waits.
 pub(super) const BATCH_TIME: Duration = Duration::from_secs(20);
 /// At the end the batches become smaller, so that the workers end together; but the looks have to pay, so that of few
@@ -74,7 +76,7 @@ pub(super) fn portion(backlog: Backlog) -> Portion {
     Portion {
         count: count as usize,
         bytes,
-        plenty: left > workers * held,
+        plenty: left > workers * held * each.map_or(LEFT_AT_FIRST, |_| 1),
     }
 }
 
@@ -91,13 +93,13 @@ mod tests {
         // Of so many so many wait, bytes of each, workers, time of each; count, bytes, plenty.
         let table = [
             (1, 1, 2_000, 1, None, 1, WORTH_A_LOOK, false),
-            (10, 10, 2_000, 4, None, 2, WORTH_A_LOOK, true),
+            (10, 10, 2_000, 4, None, 2, WORTH_A_LOOK, false),
             (10, 5, 2_000, 1, None, 5, WORTH_A_LOOK, false),
-            (500, 500, 2_000, 4, None, 63, WORTH_A_LOOK, true),
+            (500, 500, 2_000, 4, None, 32, WORTH_A_LOOK, false),
             (500, 248, 2_000, 4, fast, 63, WORTH_A_LOOK, false),
             (500, 248, 2_000, 4, slow, 20, WORTH_A_LOOK, true),
             (500, 40, 2_000, 4, slow, 5, WORTH_A_LOOK, true),
-            (5_000, 5_000, 2_000, 4, None, 128, 1_250_000, true),
+            (5_000, 5_000, 2_000, 4, None, 32, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, fast, 400, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, slow, 20, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, slower, 2, 1_250_000, true),

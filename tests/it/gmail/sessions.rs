@@ -32,7 +32,7 @@ fn assert_well(env: &TestEnv, ran: &crate::testkit::route::Ran) {
 
 #[test]
 fn a_target_that_takes_its_time_is_given_all_connections() {
-    let env = env(10, 400);
+    let env = env(10, 600);
     takes(&env, 200);
     let ran = env.run();
     assert_well(&env, &ran);

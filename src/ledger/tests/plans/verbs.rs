@@ -226,6 +226,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.index_witnesses(&index, index.next_uid, 10).unwrap();
     l.index_went_back(&index, index.next_uid - 3).unwrap();
     l.left().unwrap();
+    l.usual_size().unwrap();
 
     // Afterwards, at the source.
     let (far, first) = (now + TimeDelta::days(2), now + TimeDelta::days(1));

@@ -3,7 +3,6 @@
 //! It is a mirror. Mail is deleted behind its back, so a hit counts only once it is confirmed.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
@@ -51,13 +50,6 @@ impl Ledger {
         validity: UidValidity,
         uid_next: u32,
     ) -> Result<IndexMailbox> {
-        // It is asked for with each message that is delivered, and nearly always as it was.
-        if let Some(index) = self
-            .index_known(name)?
-            .filter(|i| i.uid_validity == validity)
-        {
-            return Ok(index);
-        }
         self.write(|t| {
             let known: Option<(IndexId, UidValidity)> = t
                 .query_row(
@@ -281,36 +273,32 @@ impl Ledger {
 
     /// Messages of the target with this Message-ID and Date that vouch for no row yet.
     pub fn index_hits(&self, message_id: &MessageId, date: Option<&str>) -> Result<Vec<Place>> {
-        static HITS: LazyLock<String> = LazyLock::new(|| {
-            format!(
+        self.read(|db| {
+            db.prepare_cached(&format!(
                 "SELECT g.mailbox_id, b.uid_validity, g.uid, g.gm_msgid
                    FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
                   WHERE g.message_id_hash = ?1 AND g.date_header IS ?2 AND {FREE}
                   ORDER BY g.uid"
-            )
-        });
-        self.read(|db| {
-            db.prepare_cached(&HITS)?
-                .query_map(params![message_id.hash, date], |r| {
-                    Ok(Place {
-                        mailbox: r.get("mailbox_id")?,
-                        uid_validity: r.get("uid_validity")?,
-                        uid: r.get("uid")?,
-                        gm_msgid: r.get("gm_msgid")?,
-                    })
-                })?
-                .collect()
+            ))?
+            .query_map(params![message_id.hash, date], |r| {
+                Ok(Place {
+                    mailbox: r.get("mailbox_id")?,
+                    uid_validity: r.get("uid_validity")?,
+                    uid: r.get("uid")?,
+                    gm_msgid: r.get("gm_msgid")?,
+                })
+            })?
+            .collect()
         })
     }
 
-    /// These messages are no longer where the index had them.
-    pub fn index_forget(&mut self, gone: &[Place]) -> Result<()> {
+    /// A message is no longer where the index had it.
+    pub fn index_forget(&mut self, place: Place) -> Result<()> {
         self.write(|t| {
-            let mut forget =
-                t.prepare_cached("DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2")?;
-            for place in gone {
-                forget.execute(params![place.mailbox, place.uid])?;
-            }
+            t.execute(
+                "DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2",
+                params![place.mailbox, place.uid],
+            )?;
             Ok(())
         })
     }

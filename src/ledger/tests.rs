@@ -33,7 +33,6 @@ mod removal;
 mod renumbered;
 mod settle;
 mod turns;
-mod views;
 mod vouching;
 
 const INBOX: FolderId = FolderId(1);

@@ -17,7 +17,6 @@ mod pipeline;
 mod places;
 mod progress;
 mod reread;
-mod sessions;
 pub(crate) mod sign_in;
 mod tokens;
 pub(crate) mod told;

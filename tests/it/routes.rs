@@ -1,8 +1,7 @@
 //! Several accounts in one process: configurations that come, change and go, what the log calls each, and that nothing that
-//! happens to one route keeps the others' mail waiting (`isolation`), and that one which cannot begin is told of (`refused`).
+//! happens to one route keeps the others' mail waiting (`isolation`).
 
 mod isolation;
-mod refused;
 
 use std::fs;
 use std::process::Command;

@@ -20,11 +20,17 @@ test *args:
 test-long:
     cargo test --workspace -- --ignored
 
-# How the ledger does at a million rows
-bench:
+# How quickly mail is copied: the table of docs/speed.md, in under five minutes
+bench *args:
+    cargo bench --bench throughput -- {{args}}
+
+# How it does with much: 200,000 messages, a million rows, an account that Gmail has nearly all of, a thousand accounts
+bench-long:
+    cargo bench --bench throughput -- --long
     cargo bench --bench ledger
     cargo bench --bench adoption
     cargo bench --bench routes
+    cargo bench --bench slow_target
 
 # Look for bytes that break something: `just fuzz session 600`
 fuzz target seconds="60":

@@ -115,6 +115,8 @@ fn main() {
     program.tell("then");
     thread::sleep(CALM);
     program.tell(&format!("{} s later", CALM.as_secs()));
+    thread::sleep(watched);
+    program.tell(&format!("and {} s after that", watched.as_secs()));
 }
 
 /// The program, until this is dropped.

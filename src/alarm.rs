@@ -12,6 +12,7 @@
 //! command  the program that is run, bounded in time and output
 //! ```
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
@@ -24,9 +25,9 @@ mod ping;
 
 pub use hands::Hands;
 
-use crate::config::{Intervals, NotifyCommand, Telling};
-use crate::error::Result;
-use crate::ledger::Shared;
+use crate::config::{Intervals, NotifyCommand, Outline, Telling};
+use crate::error::{Error, Result, shown};
+use crate::ledger::{Route, Shared};
 use crate::message::Time;
 use crate::status::RouteReport;
 use decide::{Desk, News, Seen};
@@ -34,11 +35,19 @@ use decide::{Desk, News, Seen};
 /// What watches over one route.
 pub struct Alarm {
     hands: Arc<Hands>,
-    ledger: Arc<Shared>,
+    /// Where it is remembered what was told. None: in this process alone.
+    ledger: Option<Arc<Shared>>,
     times: Intervals,
     /// Stands in front of each line that it logs.
     name: String,
     state: Mutex<State>,
+}
+
+/// Whose mail a trouble is about.
+struct Whose {
+    source: Option<String>,
+    target: Option<String>,
+    state_file: Option<String>,
 }
 
 #[derive(Default)]
@@ -59,6 +68,20 @@ impl Alarm {
     pub fn new(
         hands: &Arc<Hands>,
         ledger: Arc<Shared>,
+        times: &Intervals,
+        name: &str,
+    ) -> Arc<Alarm> {
+        Alarm::remembering_in(Some(ledger), hands, times, name)
+    }
+
+    /// For a route of which no run can begin, so that nobody has its ledger.
+    pub fn of_refusals(hands: &Arc<Hands>, times: &Intervals, name: &str) -> Arc<Alarm> {
+        Alarm::remembering_in(None, hands, times, name)
+    }
+
+    fn remembering_in(
+        ledger: Option<Arc<Shared>>,
+        hands: &Arc<Hands>,
         times: &Intervals,
         name: &str,
     ) -> Arc<Alarm> {
@@ -83,10 +106,45 @@ impl Alarm {
             return;
         }
         self.ping_if_due(telling.ping_url.as_ref(), seen.is_proven());
-        // The ledger says why where it matters, and the next look tries again.
-        if let Err(e) = self.tell_if_due(&seen, report, telling.notify_command.as_ref(), now) {
-            debug!("{}", e.then("what a person is to be told waits"));
-        }
+        self.tell_if_due(&seen, &whose(report), telling.notify_command.as_ref(), now);
+    }
+
+    /// No run of the route can begin, and there is no ledger that could tell of that: what its configuration says is all that
+    /// there is.
+    pub fn look_at_refusal(
+        self: &Arc<Alarm>,
+        e: &Error,
+        outline: &Outline,
+        state_file: Option<&Path>,
+        now: Time,
+    ) {
+        let Some(command) = &outline.notify_command else {
+            return;
+        };
+        let source = outline.source.as_ref();
+        let source = source.map(|(user, host)| Route::new(user, host, "", "").source());
+        let target = outline.target.as_ref().map(|(user, _)| user.to_lowercase());
+        let state_file = state_file.or(outline.probable_ledger.as_deref());
+        let state_file = state_file.map(|file| file.display().to_string());
+        let [source, target, state_file] =
+            [source, target, state_file].map(|text| text.map(|text| shown(text.as_bytes())));
+        let whose = Whose {
+            source,
+            target,
+            state_file,
+        };
+        self.tell_if_due(&Seen::of_refusal(e), &whose, Some(command), now);
+    }
+
+    /// A run of the route goes on at last.
+    pub fn look_at_beginning(
+        self: &Arc<Alarm>,
+        report: &RouteReport,
+        telling: &Telling,
+        now: Time,
+    ) {
+        let seen = Seen::of_beginning(report);
+        self.tell_if_due(&seen, &whose(report), telling.notify_command.as_ref(), now);
     }
 
     /// Nobody is to be told anything, and the ledger knows it: a look would change nothing.
@@ -101,17 +159,31 @@ impl Alarm {
     fn tell_if_due(
         self: &Arc<Alarm>,
         seen: &Seen,
-        report: &RouteReport,
+        whose: &Whose,
+        command: Option<&NotifyCommand>,
+        now: Time,
+    ) {
+        // The ledger says why where it matters, and the next look tells.
+        if let Err(e) = self.look_again(seen, whose, command, now) {
+            debug!("{}", e.then("what a person is to be told waits"));
+        }
+    }
+
+    fn look_again(
+        self: &Arc<Alarm>,
+        seen: &Seen,
+        whose: &Whose,
         command: Option<&NotifyCommand>,
         now: Time,
     ) -> Result<()> {
         let mut state = self.state();
         let known = state.desk.take();
-        let mut desk = match known {
-            Some(desk) => desk,
-            None => Desk::new(self.ledger.step(|l| l.episodes())?),
+        let mut desk = match (known, &self.ledger) {
+            (Some(desk), _) => desk,
+            (None, Some(ledger)) => Desk::new(ledger.step(|l| l.episodes())?),
+            (None, None) => Desk::new(Vec::new()),
         };
-        let end = self.look_at_desk(&mut state, &mut desk, seen, report, command, now);
+        let end = self.look_at_desk(&mut state, &mut desk, seen, whose, command, now);
         // What could not be written is read again.
         state.desk = end.is_ok().then_some(desk);
         end
@@ -122,7 +194,7 @@ impl Alarm {
         state: &mut State,
         desk: &mut Desk,
         seen: &Seen,
-        report: &RouteReport,
+        whose: &Whose,
         command: Option<&NotifyCommand>,
         now: Time,
     ) -> Result<()> {
@@ -148,7 +220,7 @@ impl Alarm {
             return Ok(());
         };
         self.write(&desk.begin(&news, self.times.notify_again, now))?;
-        let document = news.document(report);
+        let document = news.document(whose);
         state.telling = Some(news);
         let (alarm, command) = (Arc::clone(self), command.clone());
         self.hands
@@ -189,8 +261,11 @@ impl Alarm {
     }
 
     fn write(&self, changes: &[decide::Change]) -> Result<()> {
+        let Some(ledger) = &self.ledger else {
+            return Ok(());
+        };
         changes.iter().try_for_each(|change| {
-            self.ledger.step(|l| match change {
+            ledger.step(|l| match change {
                 decide::Change::Keep(episode) => l.keep_episode(episode),
                 decide::Change::Forget(part) => l.forget_episode(part),
             })
@@ -207,5 +282,13 @@ impl Alarm {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn whose(report: &RouteReport) -> Whose {
+    Whose {
+        source: report.source.as_ref().map(ToString::to_string),
+        target: report.target.as_ref().map(ToString::to_string),
+        state_file: Some(report.state_file.to_string()),
     }
 }

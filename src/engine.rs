@@ -3,6 +3,7 @@
 //! Threads and blocking I/O. The calling thread only coordinates, so that signs of life and the request to
 //! stop never wait for a server. Restart is recovery: nothing here needs to end well.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError, Weak};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use crate::ledger::{Inherited, Ledger, Route, Shared};
 use crate::target::Policy;
 
 mod absent;
+mod ahead;
 mod batch;
 mod bisect;
 mod blame;
@@ -45,10 +47,12 @@ mod overlap;
 mod parts;
 mod pause;
 mod pipeline;
+mod portion;
 mod progress;
 mod put_back;
 mod reader;
 mod readers;
+mod recognise;
 mod record;
 mod removal;
 mod resolve;
@@ -66,6 +70,7 @@ mod verify;
 mod watch;
 mod watcher;
 mod whose;
+mod workers;
 
 use absent::Absent;
 use blame::Blame;
@@ -95,15 +100,12 @@ use tasks::{Events, Task};
 use turns::Turns;
 use unresolved::Unresolved;
 use watch::Discovery;
+use workers::Workers;
 
 /// Longer than any run.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// Messages per batch at most.
-const BATCH_MAX: usize = 100;
 /// What left a row open where a worker of ours panicked.
 const BROKE_DOWN: &str = "imap-to-gmail itself broke down over this message";
-/// A worker for so many messages, up to `connections`.
-const PER_WORKER: u64 = 4;
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,10 +152,11 @@ pub struct Engine {
     /// Why labels that are owed were not given in this pass.
     refused_labels: Mutex<Option<Error>>,
     sessions: Sessions,
+    workers: Workers,
     /// Other routes go into the same account.
     crowd: OnceLock<Arc<Crowd>>,
-    /// Others may read the same account.
-    readers: OnceLock<Arc<Readers>>,
+    /// Others may read the same account; and which configuration this is.
+    readers: OnceLock<(Arc<Readers>, PathBuf)>,
     entrance: Entrance,
     known_target: KnownTarget,
     /// What the target holds already was compared with what waits.
@@ -192,6 +195,7 @@ impl Engine {
             known_target: KnownTarget::new(Policy::of_any(&times)),
             unresolved: Unresolved::default(),
             notices: Notices::default(),
+            workers: Workers::new(times.fewer),
             times,
             closed: ledger.when_closed(),
             ledger: Arc::new(Shared::new(ledger)),
@@ -268,22 +272,37 @@ impl Engine {
         }
         self.take_refusal()?;
         let (pending, _) = self.ledger.step(|l| l.left())?;
-        let useful = pending
-            .div_ceil(PER_WORKER)
-            .clamp(1, self.connections() as u64);
-        let extra = self.take_sessions(useful as usize - 1);
-        let workers = 1 + extra.sessions as u64;
-        let batch = (pending.div_ceil(workers * 2) as usize).clamp(1, BATCH_MAX);
+        let size = self.ledger.step(|l| l.usual_size())?;
+        self.workers.begin(pending, size, self.connections());
         self.entrance.forget_first_session();
-        let work = |_| -> Task { Box::new(move |e: &Engine| e.work(batch)) };
         let begun = Instant::now();
-        let end = self.all((0..workers).map(work).collect());
+        let end = self.all_and_more(Vec::new(), || self.another_worker());
         self.counter.add_time_at_work(begun.elapsed());
         if end.as_ref().err().is_none_or(|e| e.own_limit) {
             self.tell_of_failures_now()?;
         }
         self.leave_room();
         end.and(looked)
+    }
+
+    /// Another worker, where one more is wanted and may have a session: the first always may.
+    fn another_worker(&self) -> Option<Task> {
+        let first = !self.workers.any();
+        if !self.workers.take() {
+            return None;
+        }
+        let extra = if first { None } else { self.take_session() };
+        if !first && extra.is_none() {
+            self.workers.give_back();
+            return None;
+        }
+        Some(Box::new(move |e: &Engine| {
+            let mut seat = e.workers.seat();
+            let end = e.work(&mut seat);
+            seat.well = end.is_ok();
+            drop((seat, extra));
+            end
+        }))
     }
 
     /// Sessions that workers may have with the target. One that looks at copies before messages are removed is not theirs.

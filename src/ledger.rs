@@ -12,6 +12,7 @@
 //! refusal    why it cannot be used, in words
 //! lock       one run per ledger
 //! open       made, opened, brought up to date; read and written
+//! shared     what several threads use, each for one step
 //! route      whose it is
 //! budget     what was sent in 24 hours, and what a daily limit leaves
 //! intent     what is about to be sent, and where resolution would begin to look
@@ -49,6 +50,8 @@ mod refusal;
 mod lock;
 
 mod open;
+
+mod shared;
 
 mod route;
 
@@ -116,7 +119,7 @@ pub use labels::Debt;
 pub use lock::{Lock, is_held, lock};
 pub use matching::{Twin, Verdict, Verification};
 pub use notices::{Failure, NOTICE_MAIL_ID, Notice, NoticeEnd, NoticeStep};
-pub use open::{Ledger, Reach, Shared, migrations};
+pub use open::{Ledger, Reach, migrations};
 pub use overlap::Overlap;
 pub use pace::{Count, History};
 pub use removable::{CopyNow, KeptFor, Looks, Removable, SourceNow, Verdict as RemovalVerdict};
@@ -125,6 +128,7 @@ pub use report::{Backlog, FailedRow, PutOffRow, Reasons, Summary};
 pub use route::Route;
 pub use row::{Place, Proof, RefusedBy, Row, Status};
 pub use settle::Change;
+pub use shared::Shared;
 pub use value::{IndexId, MailboxId, MarkId, NoticeId, RemovalId, RowId};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! and bounded, with a hash in place of what was cut off.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Datelike as _, SecondsFormat, Utc};
 use sha2::Digest as _;
@@ -272,6 +273,24 @@ pub fn makes_sense(t: &Time) -> bool {
 pub struct Message {
     pub about: Discovered,
     pub body: Vec<u8>,
+    /// Of the body, which stays as it is once somebody has asked for it.
+    sha256: OnceLock<Sha256>,
+}
+
+impl Message {
+    pub fn new(about: Discovered, body: Vec<u8>) -> Message {
+        let sha256 = OnceLock::new();
+        Message {
+            about,
+            body,
+            sha256,
+        }
+    }
+
+    /// SHA-256 of its body: several ask for it, and of a large message it takes as long as its way through TLS.
+    pub fn sha256(&self) -> Sha256 {
+        *self.sha256.get_or_init(|| sha256(&self.body))
+    }
 }
 
 /// SHA-256 of all bytes of something, mostly of a message.

@@ -331,5 +331,5 @@ fn message(mut found: Fetched) -> Option<Message> {
         about.date = header_value(&body, "date").and_then(|v| date_text(&v));
     }
     about.size = Some(about.size.unwrap_or(body.len() as u64));
-    Some(Message { about, body })
+    Some(Message::new(about, body))
 }

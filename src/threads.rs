@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, Builder, JoinHandle, Scope};
 
 thread_local! {
     static ROUTE: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
@@ -43,5 +44,37 @@ pub fn spawn<T: Send + 'static>(
     Builder::new().spawn(move || {
         work_for(name);
         work()
+    })
+}
+
+/// As [`spawn`], of a thread that has ended when this scope does.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn spawn_within<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    work: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    let name = route();
+    let worker = Builder::new().spawn_scoped(scope, move || {
+        work_for(name);
+        work()
+    });
+    worker.map(drop)
+}
+
+/// Does something for the same route on a thread of its own, and waits for it. A thread keeps what it ever took of its stack,
+/// and of memory that is free again, until it ends: one that waits for weeks leaves to others what takes much.
+///
+/// # Errors
+/// When the system has no more threads.
+pub fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let name = route();
+    thread::scope(|scope| {
+        let begun = Builder::new().spawn_scoped(scope, || {
+            work_for(name);
+            work()
+        })?;
+        Ok(begun.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }

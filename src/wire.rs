@@ -269,8 +269,8 @@ impl Connection {
 
     /// Sends this, and what else may go out now, from this one of the commands under way on (0: the current one):
     /// lines, and literals that go along with them. Behind a literal that the server has to ask for nothing else may
-    /// come; nor behind the first one of a connection that went along, since a server may ask for it all the same, and it
-    /// is to be clear for which one it does.
+    /// come; nor may such a one behind the first ones of a connection that went along, since a server may ask for those all
+    /// the same, and it is to be clear for which one it does.
     fn send_ahead(&mut self, mut out: Vec<u8>, first: usize) -> io::Result<()> {
         for at in first.. {
             let Some(next) = self.under_way(at) else {
@@ -289,13 +289,16 @@ impl Connection {
             if let Some(literal) = literal {
                 out = self.send_body(at, out, &literal)?;
             }
-            let goes_along = self
-                .under_way(at)
-                .is_some_and(|u| u.command.literal_went_along());
+            let went_along = |u: &mut UnderWay| u.command.literal_went_along();
+            let unclear = self.asks_in_vain != Some(false)
+                && self.under_way(at).is_some_and(went_along)
+                && self
+                    .under_way(at + 1)
+                    .is_some_and(|u| u.command.is_to_be_asked());
             let waits = self
                 .under_way(at)
                 .is_some_and(|u| u.command.announces_a_literal());
-            if waits || (goes_along && self.asks_in_vain != Some(false)) {
+            if waits || unclear {
                 break;
             }
         }
@@ -426,6 +429,11 @@ impl Connection {
                 Ok(false)
             }
             Continuation::LiteralSent => {
+                self.asks_in_vain = Some(true);
+                Ok(false)
+            }
+            // For one that went along behind this one.
+            _ if self.begun.iter().any(|u| u.command.literal_went_along()) => {
                 self.asks_in_vain = Some(true);
                 Ok(false)
             }

@@ -146,7 +146,7 @@ impl Bench {
                 .unwrap()
         });
         self.measure("index: forget an entry", "flat", 20, |n| {
-            ledger.index_forget(place(rows / 5 + n)).unwrap();
+            ledger.index_forget(&[place(rows / 5 + n)]).unwrap();
         });
         self.measure("an imported id vouches", "flat", 50, |n| {
             ledger

@@ -10,12 +10,16 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::json;
 
+use super::Whose;
+use crate::error::{Again, Error};
 use crate::ledger::{Episode, Told, TroubleKind};
 use crate::message::{Time, time_text};
 use crate::status::{PartTrouble, RouteReport, State};
 
 /// The part that stands for the whole route: what no part of it tells of itself.
 const ROUTE: &str = "route";
+/// The part that stands for the beginning of a run, where that fails.
+const START: &str = "start";
 /// The parts whose trouble explains why nothing moves.
 const MOVERS: [&str; 2] = ["watch", "deliver"];
 /// Troubles of one episode that are told of: more of them are noise.
@@ -91,6 +95,40 @@ impl Seen {
         }
     }
 
+    /// No run of the route goes on.
+    pub(super) fn of_refusal(e: &Error) -> Seen {
+        let kind = match e.reaction().again {
+            Again::WhenMended | Again::Never => TroubleKind::NeedsUser,
+            Again::AfterPause => TroubleKind::Throttled,
+            Again::Soon => TroubleKind::Transient,
+        };
+        let refusal = Present {
+            part: START.into(),
+            kind,
+            message: e.message.clone(),
+            hint: e.hint.clone(),
+            since: None,
+        };
+        Seen {
+            troubles: vec![refusal],
+            healthy: false,
+            looked: false,
+            shown: Vec::new(),
+            running_since: None,
+        }
+    }
+
+    /// A run goes on where none could begin before. That is shown by its first success: it may break down again before.
+    pub(super) fn of_beginning(report: &RouteReport) -> Seen {
+        let seen = Seen::of(report);
+        let shown = seen.is_proven().then(|| START.to_string());
+        Seen {
+            troubles: Vec::new(),
+            shown: shown.into_iter().collect(),
+            ..seen
+        }
+    }
+
     /// It is healthy, and has shown so since it was started: else one that is started again and again would look well.
     pub(super) fn is_proven(&self) -> bool {
         self.healthy && self.looked && MOVERS.iter().all(|part| self.has_shown(part))
@@ -155,20 +193,20 @@ impl News {
     }
 
     /// What the command reads: an object, each key on a line of its own, so that a person can read it as it is.
-    pub(super) fn document(&self, report: &RouteReport) -> String {
+    pub(super) fn document(&self, whose: &Whose) -> String {
         let event = if self.is_over() { "over" } else { "trouble" };
         let document = json!({
             "event": event,
             "message": self.message,
             "hint": self.hint,
-            "source": report.source,
-            "target": report.target,
+            "source": whose.source,
+            "target": whose.target,
             "part": self.part,
             "kind": self.kind.name(),
             "since": time_text(self.since),
             "at": time_text(self.over_at.unwrap_or(self.at)),
             "host": host(),
-            "state_file": report.state_file,
+            "state_file": whose.state_file,
         });
         format!("{document:#}\n")
     }

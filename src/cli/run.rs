@@ -187,8 +187,10 @@ fn run_each(args: &RunArgs, places: &[PathBuf], times: Intervals) -> Result<u8> 
 /// One of several.
 fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry) -> Result<Begun> {
     let config_of = changed_at(file);
-    let mut config = Config::load(file, Utc::now())?;
-    let readers = registry.reads(file, &config.source.host, &config.source_user);
+    let readers = registry.readers();
+    let loaded = Config::load(file, Utc::now());
+    let mut config = loaded.inspect_err(|_| readers.is_refused(file))?;
+    readers.reads(file, &config.source.host, &config.source_user);
     let older = &mut config.ledger.older;
     older.retain(|place| !registry.is_of_another(file, place));
     let chosen = chosen_ledger(args, &config)?;
@@ -207,7 +209,7 @@ fn begin_one(args: &RunArgs, file: &Path, times: &Intervals, registry: &Registry
         log::info!("{sentence}");
     }
     engine.share(registry.crowd_of(&config.target.host, &config.target_user));
-    engine.read_beside(readers);
+    engine.read_beside(Arc::clone(readers), file);
     let watch = Watch {
         begun_anew: true,
         spread: registry.spread(),

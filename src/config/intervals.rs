@@ -56,6 +56,10 @@ pub struct Intervals {
     /// How long before a lasting trouble is logged again: as long as it has lasted so far, at least the first
     /// figure and at most the second.
     pub remind: (Duration, Duration),
+    /// How long fewer sessions with the target are made do with, where it had enough of us or more of them got no more done,
+    /// before others are tried: what people's own programs take of an account's sessions changes by the hour, and each try
+    /// may be the one that keeps such a program out.
+    pub fewer: Duration,
     /// How long a session waits for the next mail before it is let go.
     pub keep: Duration,
     /// How long one step of a batch may take, without the transfer of its bytes, before the watchdog is no
@@ -124,6 +128,7 @@ impl Default for Intervals {
             pause: (s(900), s(6 * 3600)),
             sign_in: s(6 * 3600),
             remind: (s(60), s(3600)),
+            fewer: s(600),
             keep: s(300),
             batch: s(1800),
             first_removal: s(24 * 3600),

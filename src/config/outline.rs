@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Map;
 
 use super::draft::right;
-use super::{Endpoint, Reader, key, place, read_object};
+use super::{Endpoint, NotifyCommand, Reader, key, place, read_object};
 use crate::error::Error;
 use crate::message::Time;
 
@@ -19,6 +19,8 @@ pub struct Outline {
     pub source: Option<Side>,
     pub target: Option<Side>,
     pub upload_limit_per_day: Option<u64>,
+    /// Who is told of trouble.
+    pub notify_command: Option<NotifyCommand>,
     /// Where its ledger seems to lie, even where nothing else in it can be read.
     pub probable_ledger: Option<PathBuf>,
 }
@@ -38,6 +40,7 @@ impl Outline {
                 source: None,
                 target: None,
                 upload_limit_per_day: None,
+                notify_command: None,
                 probable_ledger,
             };
         }
@@ -55,8 +58,8 @@ impl Outline {
         right(read.notices(), m);
         right(read.ledger(), m);
         right(read.ping_url(), m);
-        right(read.notify_command(), m);
         Outline {
+            notify_command: right(read.notify_command(), m).flatten(),
             source,
             target,
             upload_limit_per_day: right(read.upload_limit(), m).flatten(),

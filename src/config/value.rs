@@ -48,7 +48,7 @@ impl Reader<'_> {
 
     pub(super) fn connections(&self) -> Result<usize> {
         match self.map.get("connections") {
-            None => Ok(3),
+            None => Ok(4),
             Some(v) => match v.as_u64() {
                 Some(n @ 1..=10) => Ok(n as usize),
                 _ => Err(self

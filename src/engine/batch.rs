@@ -1,6 +1,7 @@
 //! The rows of a batch, from claim to the end of each: whatever ends the batch, each row is settled, or stays in
 //! flight to be resolved by looking. Not for the steps in between (`deliver`, `fetch`, `send`).
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use super::Engine;
 use super::reader::sender_and_subject;
 use super::settle::{Outcome, settle};
 use crate::error::{Error, Result};
-use crate::ledger::{Change, Row};
+use crate::ledger::{Change, Row, RowId};
 use crate::text::{bytes_text, minute, moment};
 
 /// The rows of a batch that are still in flight. Whatever ends the batch, what was not begun is
@@ -28,6 +29,9 @@ impl Batch<'_> {
 
     /// Several together, in one step of the ledger.
     pub(super) fn settle_all(&mut self, ended: Vec<(&Row, Outcome)>) -> Result<()> {
+        if ended.is_empty() {
+            return Ok(());
+        }
         let (now, engine) = (Utc::now(), self.engine);
         let mut rows = Vec::with_capacity(ended.len());
         let mut changes = Vec::with_capacity(ended.len());
@@ -37,7 +41,7 @@ impl Batch<'_> {
             let shut = matches!(outcome, Outcome::Shut | Outcome::Held { .. });
             let change = settle(outcome, row, evidence, now, &engine.times);
             if !shut {
-                tell(&engine.named(row), &change);
+                tell(|| engine.named(row), &change);
                 if let Change::Later { .. } = change {
                     engine.wake_row_at(row.id, Instant::now() + engine.times.second_look);
                 }
@@ -49,12 +53,13 @@ impl Batch<'_> {
                 let wait = (at - now).to_std().unwrap_or_default();
                 engine.wake_row_at(row.id, Instant::now() + wait);
             }
-            // Taken out first: where the ledger cannot be written the row stays in flight, since its message may be in
-            // the target, and only a look may release it.
-            self.rows.retain(|r| r.id != row.id);
             rows.push(row);
             changes.push((row.id, change));
         }
+        // Taken out first: where the ledger cannot be written the rows stay in flight, since their messages may be in
+        // the target, and only a look may release them.
+        let ids: HashSet<RowId> = changes.iter().map(|(id, _)| *id).collect();
+        self.rows.retain(|r| !ids.contains(&r.id));
         engine.ledger.step(|l| l.settle_all(&changes, now))?;
         for (row, (_, change)) in rows.into_iter().zip(&changes) {
             engine.note_settled(row, change);
@@ -93,28 +98,30 @@ impl Drop for Batch<'_> {
             // Nobody knows what was under way: the supervisor has these rows looked for.
             return;
         }
-        for row in std::mem::take(&mut self.rows) {
-            if let Err(e) = self.settle(&row, Outcome::NotBegun) {
-                // It stays in flight, and the next run resolves it.
-                debug!("{} could not be released: {e}", self.engine.named(&row));
-                break;
-            }
+        let rows = std::mem::take(&mut self.rows);
+        let released = rows.iter().map(|row| (row, Outcome::NotBegun)).collect();
+        if let Err(e) = self.settle_all(released) {
+            // They stay in flight, and the next run resolves them.
+            debug!("{} messages could not be released: {e}", rows.len());
         }
     }
 }
 
-fn tell(message: &str, change: &Change) {
+fn tell(message: impl Fn() -> String, change: &Change) {
     match change {
         Change::Retry { error, at, .. } => {
             let again = format!("tried again after {}", moment(*at));
-            warn!("{message}: {}", error.then(&again));
+            warn!("{}: {}", message(), error.then(&again));
         }
-        Change::Failed { error, .. } => warn!("{message} failed: {error}"),
-        Change::Gone => info!("{message} is no longer in the source"),
+        Change::Failed { error, .. } => warn!("{} failed: {error}", message()),
+        Change::Gone => info!("{} is no longer in the source", message()),
         Change::Later { .. } => {
-            info!("{message} is not in the source now; looking once more later")
+            info!(
+                "{} is not in the source now; looking once more later",
+                message()
+            );
         }
-        Change::PutOff { .. } => info!("{message} goes behind the others"),
+        Change::PutOff { .. } => info!("{} goes behind the others", message()),
         Change::Delivered { .. }
         | Change::Imported { .. }
         | Change::Held { .. }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::workers::FEW;
 use super::{Engine, lock};
 use crate::target::Account;
 use crate::threads;
@@ -10,30 +11,26 @@ use crate::threads;
 #[derive(Default)]
 pub struct Crowd(Mutex<usize>);
 
-/// Sessions that a route may have besides its first, until this is dropped.
-pub(super) struct Extra {
-    crowd: Option<Arc<Crowd>>,
-    pub(super) sessions: usize,
-}
+/// A session that a route may have besides its first, until this is dropped.
+pub(super) struct Extra(Option<Arc<Crowd>>);
 
 impl Crowd {
-    /// As many as are wanted, as long as all routes together have no more than `most`.
-    fn take(self: Arc<Crowd>, wanted: usize, most: usize) -> Extra {
+    /// One more, as long as all routes together have no more than `most`.
+    fn take(self: Arc<Crowd>, most: usize) -> Option<Extra> {
         let mut taken = lock(&self.0);
-        let sessions = wanted.min(most.saturating_sub(*taken));
-        *taken += sessions;
-        drop(taken);
-        Extra {
-            crowd: Some(self),
-            sessions,
+        if *taken >= most {
+            return None;
         }
+        *taken += 1;
+        drop(taken);
+        Some(Extra(Some(self)))
     }
 }
 
 impl Drop for Extra {
     fn drop(&mut self) {
-        if let Some(crowd) = &self.crowd {
-            *lock(&crowd.0) -= self.sessions;
+        if let Some(crowd) = &self.0 {
+            *lock(&crowd.0) -= 1;
         }
     }
 }
@@ -44,26 +41,21 @@ impl Engine {
         let _ = self.crowd.set(crowd);
     }
 
-    /// The sessions besides its first that a pass may have, of those that it could make use of.
-    pub(super) fn take_sessions(&self, wanted: usize) -> Extra {
+    /// One more session besides the first of a pass, where there may be one.
+    pub(super) fn take_session(&self) -> Option<Extra> {
         match self.crowd.get() {
             Some(crowd) => {
                 let most = self.setup().config.connections.saturating_sub(1);
-                Arc::clone(crowd).take(wanted, most)
+                Arc::clone(crowd).take(most)
             }
-            None => Extra {
-                crowd: None,
-                sessions: wanted,
-            },
+            None => Some(Extra(None)),
         }
     }
 
-    /// After a pass: where others may want to come in, one idle session is kept and the rest let go.
+    /// After a pass: idle sessions are let go, but for a few, and for one where other routes may want to come in.
     pub(super) fn leave_room(&self) {
-        if self.crowd.get().is_none() {
-            return;
-        }
-        let surplus = self.sessions.take_all_but_one();
+        let kept = if self.crowd.get().is_some() { 1 } else { FEW };
+        let surplus = self.sessions.take_all_but(kept);
         if !surplus.is_empty() {
             // Saying goodbye may take a while, and nobody waits for it.
             let _ = threads::spawn(move || surplus.into_iter().for_each(Account::logout));
@@ -78,15 +70,18 @@ mod tests {
     #[test]
     fn all_together_have_no_more_than_the_one_with_the_most() {
         let crowd = Arc::new(Crowd::default());
-        let take = |wanted, most| Arc::clone(&crowd).take(wanted, most);
+        let take = |wanted: usize, most| -> Vec<Extra> {
+            let take = || Arc::clone(&crowd).take(most);
+            std::iter::from_fn(take).take(wanted).collect()
+        };
         let first = take(3, 3);
-        assert_eq!(first.sessions, 3);
+        assert_eq!(first.len(), 3);
         // Who may have more in all gets what is left of that.
         let second = take(5, 4);
-        assert_eq!((second.sessions, take(1, 3).sessions), (1, 0));
+        assert_eq!((second.len(), take(1, 3).len()), (1, 0));
         drop(first);
-        assert_eq!(take(3, 3).sessions, 2);
+        assert_eq!(take(3, 3).len(), 2);
         drop(second);
-        assert_eq!(take(3, 3).sessions, 3);
+        assert_eq!(take(3, 3).len(), 3);
     }
 }

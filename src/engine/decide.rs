@@ -5,7 +5,7 @@ use super::budget::too_big;
 use super::dedup::{Copies, by_name};
 use super::whose::Rivals;
 use crate::error::{Error, Result};
-use crate::ledger::{Place, Row, Shared};
+use crate::ledger::{Ledger, Place, Row};
 
 /// What is known of a row's message beside its own metadata.
 #[derive(Clone, Copy)]
@@ -19,12 +19,12 @@ pub(super) struct Known<'a> {
 
 /// Adds what the ledger knows to what the index showed. It is asked for no more than the decision takes.
 pub(super) fn known<'a>(
-    ledger: &Shared,
+    ledger: &Ledger,
     row: &Row,
     copies: Option<&'a Copies>,
 ) -> Result<Known<'a>> {
     let shown = copies.is_some_and(|c| !c.named.is_empty());
-    let rivals = if shown && ledger.step(|l| l.has_rivals(row))? {
+    let rivals = if shown && ledger.has_rivals(row)? {
         Rivals::Unknown
     } else {
         Rivals::None
@@ -33,7 +33,7 @@ pub(super) fn known<'a>(
         copies,
         rivals,
         // Where the target holds messages of this name, their bytes decide, and not the imported id.
-        imported: !shown && ledger.step(|l| l.imported_vouches(row.id))?,
+        imported: !shown && ledger.imported_vouches(row.id)?,
     })
 }
 

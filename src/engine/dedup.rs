@@ -71,7 +71,7 @@ impl TargetIndex<'_> {
         copies: &mut HashMap<RowId, Copies>,
     ) -> Result<()> {
         let mut hits: Vec<(&Row, Place)> = Vec::new();
-        self.engine.ledger.step(|l| {
+        self.engine.ledger.view(|l| {
             for row in rows {
                 if let Some(id) = &row.about.message_id {
                     let found = l.index_hits(id, row.about.date.as_deref())?;
@@ -95,6 +95,7 @@ impl TargetIndex<'_> {
             let (readable, unreadable) = self.described(index, &uids)?;
             let there: HashMap<Uid, Discovered> =
                 readable.into_iter().map(|d| (d.uid, d)).collect();
+            let mut gone = Vec::new();
             for (row, place) in here {
                 match there.get(&place.uid) {
                     Some(seen) if same_name(seen, &row.about) => {
@@ -105,8 +106,11 @@ impl TargetIndex<'_> {
                     None if unreadable.iter().any(|d| d.uid == place.uid) => {
                         copies.entry(row.id).or_default().named.push(place)
                     }
-                    None => self.engine.ledger.step(|l| l.index_forget(place))?,
+                    None => gone.push(place),
                 }
+            }
+            if !gone.is_empty() {
+                self.engine.ledger.step(|l| l.index_forget(&gone))?;
             }
         }
         Ok(())
@@ -224,7 +228,7 @@ pub(super) fn same_name(a: &Discovered, b: &Discovered) -> bool {
 }
 
 /// The earliest moment that a copy of this row can be dated: no copy came before its message was written.
-fn earliest(row: &Row) -> Time {
+pub(super) fn earliest(row: &Row) -> Time {
     let written = row
         .about
         .date
@@ -272,7 +276,7 @@ pub(super) fn whose_copy(ledger: &Shared, row: &Row, body: &[u8], named: bool) -
 
 /// Are these the bytes of another row that the target has, or may have?
 pub(super) fn are_anothers(ledger: &Shared, row: &Row, found: &[Sha256]) -> Result<bool> {
-    ledger.step(|l| {
+    ledger.view(|l| {
         for sha256 in found {
             if l.has_bytes_of_another(row.id, sha256)? {
                 return Ok(true);

@@ -3,49 +3,77 @@
 //! Every row of a batch leaves through `settle`, each by itself. Where a session dies, what was not begun is
 //! released, and what may have arrived stays in flight and is resolved by looking.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
+use std::thread;
 
-use chrono::{TimeDelta, Utc};
-use log::{debug, info, warn};
+use chrono::Utc;
+use log::{debug, info};
 
+use super::ahead::Ahead;
 use super::batch::Batch;
 use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
-use super::dedup::{Copies, whose_copy};
+use super::dedup::Copies;
+use super::fetch::{Came, Fetched};
 use super::index::TargetIndex;
 use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
 use super::settle::Outcome;
-use super::whose::Whose;
+use super::workers::Seat;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Delivery;
-use crate::ledger::{Claim, IndexMailbox, Intent, Place, Proof, Row, RowId, Twin};
-use crate::message::{Discovered, Message, Time, canonical_hash, sha256};
+use crate::ledger::{IndexMailbox, Proof, Row, RowId};
+use crate::message::{Discovered, Message, Time};
 use crate::session::MESSAGE_MAX;
 use crate::target::{Account, Policy, Road};
-
-/// Bytes of messages that a batch may hold; a bigger message goes alone.
-const BATCH_BYTES: u64 = 8 << 20;
 
 /// Where each index mailbox stands, and what may be copies.
 type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
-    pub(super) fn work(&self, count: usize) -> Result<()> {
+    pub(super) fn work(&self, seat: &mut Seat<'_>) -> Result<()> {
         let once = self.once.load(Ordering::Relaxed);
-        let (mut account, mut warm) = match self.enter() {
+        let (mut account, warm) = match self.enter() {
             // The server lets in no more sessions of ours than are at work already: those will do.
             Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
-                warn!("{}", e.then("going on with fewer connections"));
+                self.go_on_with_fewer(&e);
                 return Ok(());
             }
             end => end?,
         };
         let _session = self.sessions.note_at_work();
-        let mut end = self.resolve_and_verify(&mut account);
+        let mut end = thread::scope(|scope| {
+            let mut ahead = Ahead::start(self, scope)?;
+            self.deliver_batches(&mut account, warm, &mut ahead, seat)
+        });
+        if end.is_ok()
+            && let Some(e) = lock(&self.refused_labels).take()
+        {
+            end = Err(e);
+        }
+        self.note_shut(&account);
+        end = self.unless_fewer_will_do(end);
+        if once || !account.usable() || seat.is_one_too_many() {
+            account.logout()
+        } else {
+            account.wait();
+            self.sessions.keep(account);
+        }
+        end
+    }
+
+    /// One batch after the other. `warm`: the session had waited for mail.
+    fn deliver_batches<'e>(
+        &'e self,
+        account: &mut Account,
+        mut warm: bool,
+        ahead: &mut Ahead<'e>,
+        seat: &mut Seat<'_>,
+    ) -> Result<()> {
+        let mut end = self.resolve_and_verify(account);
         loop {
             if let Err(e) = &end
                 && warm
@@ -53,62 +81,37 @@ impl Engine {
             {
                 // The server had ended it while it waited for mail: that is no trouble.
                 debug!("{}", e.then("opening another session"));
-                (account, warm) = (self.open_account()?, false);
-                end = self.resolve_and_verify(&mut account);
+                (*account, warm) = (self.open_account()?, false);
+                end = self.resolve_and_verify(account);
             }
-            if end.is_err() || self.stopping() {
-                break;
+            if end.is_err() || self.stopping() || seat.is_one_too_many() {
+                return end;
             }
             if self.unresolved.is_import_due(&account.policy()) {
                 // The end of an import leaves its session as it was, and the backlog may be long. A look that settles
                 // nothing is followed by a batch all the same.
-                end = self.resolve_and_verify(&mut account);
+                end = self.resolve_and_verify(account);
                 if end.is_err() {
                     continue;
                 }
             }
             if account.outlived(Utc::now()) {
-                account.logout();
-                account = self.open_account()?;
+                let old = std::mem::replace(account, self.open_account()?);
+                old.logout();
             }
-            let claim = Claim {
-                count,
-                bytes: BATCH_BYTES,
-                once,
-            };
-            let rows = match self.claim_batch(claim) {
-                Ok(rows) if rows.is_empty() => break,
-                Ok(rows) => rows,
-                // No fault of the session: it is kept for when more may be sent.
-                Err(e) if e.own_limit => {
-                    end = Err(e);
-                    break;
-                }
-                Err(e) => return Err(e),
+            let Some(batch) = ahead.next(account)? else {
+                return Ok(());
             };
             self.promise_transfer(0);
-            end = self.deliver(&mut account, rows);
+            end = self.deliver(account, batch, ahead);
             warm &= end.is_err();
             if end.is_ok() {
-                self.tell_of_failures(&mut account)?;
+                self.tell_of_failures(account)?;
                 if !account.usable() {
-                    account = self.open_account()?;
+                    *account = self.open_account()?;
                 }
             }
         }
-        if end.is_ok()
-            && let Some(e) = lock(&self.refused_labels).take()
-        {
-            end = Err(e);
-        }
-        self.note_shut(&account);
-        if once || !account.usable() {
-            account.logout()
-        } else {
-            account.wait();
-            self.sessions.keep(account);
-        }
-        end
     }
 
     /// A session with the target, and whether it is one that had waited.
@@ -124,8 +127,12 @@ impl Engine {
     }
 
     /// The steps of one batch.
-    fn deliver(&self, account: &mut Account, rows: Vec<Row>) -> Result<()> {
-        let mut batch = Batch { engine: self, rows };
+    fn deliver<'e>(
+        &'e self,
+        account: &mut Account,
+        mut batch: Batch<'e>,
+        ahead: &mut Ahead<'e>,
+    ) -> Result<()> {
         if !self.open_destination(account, &mut batch)? {
             return Ok(());
         }
@@ -133,12 +140,41 @@ impl Engine {
             return Ok(());
         };
         self.settle_without_bytes(account, &mut batch, &copies)?;
-        let messages = self.fetch(&mut batch)?;
+        let messages = self.messages_of(&mut batch, ahead)?;
         self.check_renumbering(&messages)?;
+        ahead.prepare_next(account)?;
         let ids: Vec<RowId> = messages.iter().map(|(row, _)| row.id).collect();
         let end = self.send_and_verify(account, &mut batch, messages, &copies, &boxes);
         self.forget_headers(&ids);
         end
+    }
+
+    /// The messages of the rows that are left in this batch. Those that cannot be had are settled.
+    fn messages_of<'e>(
+        &'e self,
+        batch: &mut Batch<'e>,
+        ahead: &mut Ahead<'e>,
+    ) -> Result<Vec<(Row, Message)>> {
+        let mut fetched = ahead.messages().unwrap_or_else(|| Ok(Vec::new()))?;
+        let have: HashSet<RowId> = fetched.iter().map(|f| f.row.id).collect();
+        let rest: Vec<Row> = batch
+            .rows
+            .iter()
+            .filter(|r| !have.contains(&r.id))
+            .cloned()
+            .collect();
+        fetched.extend(self.fetch(&rest)?);
+        let left: HashSet<RowId> = batch.rows.iter().map(|row| row.id).collect();
+        let mut messages = Vec::with_capacity(fetched.len());
+        for Fetched { row, came } in fetched {
+            match came {
+                // The look has shown that its copy is there.
+                _ if !left.contains(&row.id) => {}
+                Came::Message(message) => messages.push((row, message)),
+                Came::End(outcome) => batch.settle(&row, outcome)?,
+            }
+        }
+        Ok(messages)
     }
 
     /// Has the account deliver where the rows of this batch go. False where the target does not have that: then they are
@@ -253,42 +289,48 @@ impl Engine {
             takes: MESSAGE_MAX,
             a_day: None,
         };
-        for row in batch.rows.clone() {
-            let known = decide::known(&self.ledger, &row, copies.get(&row.id))?;
-            let (proof, place) = match decide(row.about.size, known, limits) {
+        let rows = batch.rows.clone();
+        // All are decided before any is settled: no two rows of one Message-ID are in one batch (`Ledger::claim`), and
+        // what is known of others decides about none.
+        let decisions = self.ledger.view(|l| {
+            let each = rows.iter().map(|row| {
+                let known = decide::known(l, row, copies.get(&row.id))?;
+                Ok(decide(row.about.size, known, limits))
+            });
+            each.collect::<Result<Vec<Decision>>>()
+        })?;
+        let (mut ended, mut refused) = (Vec::new(), Vec::new());
+        let delivered = |proof, place| Outcome::Delivered {
+            proof,
+            place,
+            altered: false,
+        };
+        for (row, decision) in rows.iter().zip(decisions) {
+            match decision {
                 Decision::Found(place) => {
-                    info!("found {} in the target", self.named(&row));
-                    (Proof::Found, Some(place))
+                    info!("found {} in the target", self.named(row));
+                    ended.push((row, delivered(Proof::Found, Some(place))));
                 }
                 Decision::Imported => {
                     info!(
                         "{} was copied before: its Message-ID was imported",
-                        self.named(&row)
+                        self.named(row)
                     );
-                    (Proof::Imported, None)
+                    ended.push((row, delivered(Proof::Imported, None)));
                 }
-                Decision::Refuse(error) => {
-                    let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
-                    let header = self.reader_at(&folder).envelope(row.about.uid);
-                    let header = header.unwrap_or_default();
-                    batch.refuse(&row, error, &header)?;
-                    continue;
-                }
+                Decision::Refuse(error) => refused.push((row, error)),
                 Decision::Fetch { .. } => {
-                    if let Some(until) = self.waits_for_its_road(account, &row)? {
-                        batch.settle(&row, self.held(until))?;
+                    if let Some(until) = self.waits_for_its_road(account, row)? {
+                        ended.push((row, self.held(until)));
                     }
-                    continue;
                 }
-            };
-            batch.settle(
-                &row,
-                Outcome::Delivered {
-                    proof,
-                    place,
-                    altered: false,
-                },
-            )?;
+            }
+        }
+        batch.settle_all(ended)?;
+        for (row, error) in refused {
+            let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
+            let header = self.reader_at(&folder).envelope(row.about.uid);
+            batch.refuse(row, error, &header.unwrap_or_default())?;
         }
         Ok(())
     }
@@ -325,13 +367,19 @@ impl Engine {
         messages: Vec<(Row, Message)>,
         copies: &HashMap<RowId, Copies>,
     ) -> Result<Vec<Parcel>> {
-        let mut parcels = Vec::with_capacity(messages.len());
-        for (row, message) in messages {
-            let mut parcel = Parcel::new(row, message);
-            let copies = copies.get(&parcel.row.id);
-            if let Some(outcome) = self.recognise(account, &parcel, copies)? {
-                batch.settle(&parcel.row, outcome)?;
-                continue;
+        let fetched = messages.into_iter();
+        let fetched: Vec<Parcel> = fetched.map(|(row, m)| Parcel::new(row, m)).collect();
+        let mut strangers = self.strangers(&fetched, copies)?;
+        let mut parcels = Vec::with_capacity(fetched.len());
+        for mut parcel in fetched {
+            if !strangers.contains(&parcel.row.id) {
+                // What becomes of this one may be news of those behind it: they are asked about when it is their turn.
+                strangers.clear();
+                let copies = copies.get(&parcel.row.id);
+                if let Some(outcome) = self.recognise(account, &parcel, copies)? {
+                    batch.settle(&parcel.row, outcome)?;
+                    continue;
+                }
             }
             if let Some(until) = self.choose_road(account, &mut parcel)? {
                 batch.settle(&parcel.row, self.held(until))?;
@@ -345,76 +393,6 @@ impl Engine {
         Ok(parcels)
     }
 
-    /// What becomes of a message whose bytes the target has already. Equal bytes are delivered once; messages
-    /// that share a name with others are told apart by their bytes.
-    fn recognise(
-        &self,
-        account: &mut Account,
-        parcel: &Parcel,
-        copies: Option<&Copies>,
-    ) -> Result<Option<Outcome>> {
-        let row = &parcel.row;
-        self.hash_rivals(account, row)?;
-        let delivered = |proof, place, altered| Outcome::Delivered {
-            proof,
-            place,
-            altered,
-        };
-        Ok(match self.twin(account, &parcel.intent)? {
-            Some(Twin::Delivered) => {
-                info!(
-                    "{} has the same bytes as a message that was delivered",
-                    self.named(row)
-                );
-                self.record_hashes(&parcel.intent)?;
-                Some(delivered(Proof::Same, None, false))
-            }
-            Some(Twin::Before(before)) => {
-                info!(
-                    "{} is known from before its mailbox had new UIDs",
-                    self.named(row)
-                );
-                Some(Outcome::KnownBefore { row: before })
-            }
-            // Another worker has just sent it: the row waits until that copy has been looked at.
-            Some(Twin::Unverified) => Some(Outcome::NotBegun),
-            Some(Twin::UnverifiedImport) => {
-                let wait = account.policy().late_commit(false);
-                let until = Utc::now() + TimeDelta::from_std(wait).unwrap_or_default();
-                let why =
-                    "a message with the same bytes was just imported, and is not to be seen yet"
-                        .into();
-                Some(Outcome::Held { until, why })
-            }
-            None => match self.copy_with_bytes(account, row, copies)? {
-                Some((place, altered)) => {
-                    info!("found {} in the target", self.named(row));
-                    self.record_hashes(&parcel.intent)?;
-                    Some(delivered(Proof::Found, Some(place), altered))
-                }
-                None => None,
-            },
-        })
-    }
-
-    /// Another row with these bytes. One that was only answered OK vouches for nobody before its copy has been
-    /// looked at, which is done first.
-    fn twin(&self, account: &mut Account, sent: &Intent) -> Result<Option<Twin>> {
-        let twin = || self.ledger.step(|l| l.twin(sent.row, &sent.sha256));
-        match twin()? {
-            Some(Twin::Unverified | Twin::UnverifiedImport) => {
-                TargetIndex::through(self, account).verify()?;
-                twin()
-            }
-            known => Ok(known),
-        }
-    }
-
-    fn record_hashes(&self, sent: &Intent) -> Result<()> {
-        self.ledger
-            .step(|l| l.set_hashes(sent.row, &sent.sha256, &sent.canonical))
-    }
-
     /// Why the target does not take this message, if so.
     fn not_taken(&self, target: &Policy, parcel: &Parcel) -> Option<Error> {
         let takes = target.takes(parcel.road);
@@ -426,67 +404,5 @@ impl Engine {
         }
         let a_day = self.setup().config.upload_limit_per_day;
         too_big(parcel.intent.size, takes.largest, a_day)
-    }
-
-    /// Other rows with this row's Message-ID and Date were recognised by those alone, and now it matters which
-    /// bytes they have. Their messages are hashed, or their copies where the source has them no longer.
-    fn hash_rivals(&self, account: &mut Account, row: &Row) -> Result<()> {
-        let rivals = self.ledger.step(|l| l.unhashed_rivals(row))?;
-        if rivals.is_empty() {
-            return Ok(());
-        }
-        let others = || self.ledger.step(|l| l.others_to_fetch(row.mailbox_id));
-        let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
-        for (rival, place) in rivals {
-            let mut body = None;
-            if rival.mailbox_id == row.mailbox_id {
-                let got = self.reader_at(&folder).messages(
-                    &[rival.about.uid],
-                    rival.about.size.unwrap_or(0),
-                    false,
-                    &others,
-                )?;
-                // What comes with another Message-ID is not the rival's message: its hash would make the rival
-                // vouch for bytes that nobody delivered.
-                let rivals_own = |m: &Message| m.about.has_id_of(&rival.about);
-                body = got.found.into_iter().find(rivals_own).map(|m| m.body);
-            }
-            if body.is_none()
-                && let Some(place) = place
-            {
-                body = TargetIndex::through(self, account).body_at(place)?;
-            }
-            if let Some(body) = body {
-                self.ledger
-                    .step(|l| l.set_hashes(rival.id, &sha256(&body), &canonical_hash(&body)))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The copy among these that has these bytes, and whether the target altered it.
-    fn copy_with_bytes(
-        &self,
-        account: &mut Account,
-        row: &Row,
-        copies: Option<&Copies>,
-    ) -> Result<Option<(Place, bool)>> {
-        for place in copies.iter().flat_map(|c| c.named.iter().chain(&c.alike)) {
-            // Another row of this batch may have it by now.
-            if self
-                .ledger
-                .step(|l| l.vouches_for_another(row.id, *place))?
-            {
-                continue;
-            }
-            // Where the name decides, it has done so before the bytes were fetched.
-            let named = false;
-            if let Some(body) = TargetIndex::through(self, account).body_at(*place)?
-                && let Whose::Ours { altered } = whose_copy(&self.ledger, row, &body, named)?
-            {
-                return Ok(Some((*place, altered)));
-            }
-        }
-        Ok(None)
     }
 }

@@ -4,15 +4,26 @@
 use std::collections::HashMap;
 
 use super::Engine;
-use super::batch::Batch;
 use super::bisect::Got;
 use super::reader::Reader;
 use super::settle::Outcome;
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Folder;
 use crate::ledger::{MailboxRow, Row};
-use crate::message::{Discovered, Message, Uid, sha256};
+use crate::message::{Discovered, Message, Uid};
 use crate::session::SET_MAX;
+
+/// What came of asking for the message of a row.
+pub(super) struct Fetched {
+    pub(super) row: Row,
+    pub(super) came: Came,
+}
+
+pub(super) enum Came {
+    Message(Message),
+    /// It cannot be had, or is no longer there: what the row is to be settled by.
+    End(Outcome),
+}
 
 /// How long the trouble of one folder may last.
 #[derive(Clone, Copy)]
@@ -24,9 +35,9 @@ enum ItsOwn {
 }
 
 impl Engine {
-    /// The messages themselves. What cannot be had, or is no longer there, is settled here.
-    pub(super) fn fetch(&self, batch: &mut Batch<'_>) -> Result<Vec<(Row, Message)>> {
-        let Some(id) = batch.rows.first().map(|row| row.mailbox_id) else {
+    /// The messages themselves, or what keeps each from being had. Of some rows nothing may be known.
+    pub(super) fn fetch(&self, rows: &[Row]) -> Result<Vec<Fetched>> {
+        let Some(id) = rows.first().map(|row| row.mailbox_id) else {
             return Ok(Vec::new());
         };
         let folder = self.ledger.step(|l| l.folder_of(id))?;
@@ -35,19 +46,10 @@ impl Engine {
             // Its UIDs have got another meaning since these rows were claimed.
             return Ok(Vec::new());
         }
-        let (got, its_own) = self.bodies(&batch.rows, &folder, &mailbox)?;
+        let (got, its_own) = self.bodies(rows, &folder, &mailbox)?;
         let got = match (got, its_own) {
             // Where there are others they go on.
-            (Err(e), Some(own)) => {
-                for row in batch.rows.clone() {
-                    let outcome = match own {
-                        ItsOwn::ForNow => Outcome::Shut,
-                        ItsOwn::ForGood => Outcome::Unreadable(e.clone()),
-                    };
-                    batch.settle(&row, outcome)?;
-                }
-                return Ok(Vec::new());
-            }
+            (Err(e), Some(own)) => return Ok(rows.iter().map(|row| shut(row, own, &e)).collect()),
             (got, _) => got?,
         };
         let Got {
@@ -58,23 +60,21 @@ impl Engine {
         let mut messages: HashMap<Uid, Message> =
             found.into_iter().map(|m| (m.about.uid, m)).collect();
         let poison: HashMap<Uid, Error> = poison.into_iter().collect();
-        let mut out = Vec::with_capacity(messages.len());
-        for row in batch.rows.clone() {
-            match (messages.remove(&row.about.uid), poison.get(&row.about.uid)) {
-                (Some(message), _) => {
-                    if let Some(message) = self.accept(batch, &row, message)? {
-                        out.push((row, message));
-                    }
-                }
-                (None, Some(error)) => batch.settle(&row, Outcome::Unreadable(error.clone()))?,
-                (None, None) if left.contains(&row.about.uid) => {
-                    batch.settle(&row, Outcome::NotBegun)?;
-                }
+        let mut out = Vec::with_capacity(rows.len());
+        for row in rows {
+            let came = match (messages.remove(&row.about.uid), poison.get(&row.about.uid)) {
+                (Some(message), _) => self.accept(row, message)?,
+                (None, Some(error)) => Came::End(Outcome::Unreadable(error.clone())),
+                (None, None) if left.contains(&row.about.uid) => Came::End(Outcome::NotBegun),
                 (None, None) => {
                     let second = self.absent.note(row.id, self.times.second_look);
-                    batch.settle(&row, Outcome::Absent { second })?;
+                    Came::End(Outcome::Absent { second })
                 }
-            }
+            };
+            out.push(Fetched {
+                row: row.clone(),
+                came,
+            });
         }
         Ok(out)
     }
@@ -127,13 +127,7 @@ impl Engine {
     }
 
     /// The message that came for a row, where it is the one that the row speaks of and nothing new is known of it.
-    /// Otherwise the row is settled.
-    fn accept(
-        &self,
-        batch: &mut Batch<'_>,
-        row: &Row,
-        message: Message,
-    ) -> Result<Option<Message>> {
+    fn accept(&self, row: &Row, message: Message) -> Result<Came> {
         self.absent.forget(row.id);
         // Exchange lists what its virus scanner still has in hand without a name.
         let named_now = row.about.message_id.is_none()
@@ -142,18 +136,17 @@ impl Engine {
         if row.about.size.is_none() || named_now {
             // Now that it has a name it may be recognised: it goes back to be claimed.
             self.ledger.step(|l| l.learn(row.id, &message.about))?;
-            batch.settle(row, Outcome::NotBegun)?;
+            Ok(Came::End(Outcome::NotBegun))
         } else if !message.about.has_id_of(&row.about) {
-            self.settle_another(batch, row, &message.about)?;
+            Ok(Came::End(self.another(row, &message.about)?))
         } else {
-            return Ok(Some(message));
+            Ok(Came::Message(message))
         }
-        Ok(None)
     }
 
     /// Another message came than the row speaks of: nothing of it is sent. Either the mailbox has
     /// new UIDs, or its server names this one message in two ways.
-    fn settle_another(&self, batch: &mut Batch<'_>, row: &Row, came: &Discovered) -> Result<()> {
+    fn another(&self, row: &Row, came: &Discovered) -> Result<Outcome> {
         let folder = self.ledger.step(|l| l.folder_of(row.mailbox_id))?;
         let mut reader = self.reader_at(&folder);
         if reader.names_another(&row.about, came)? {
@@ -164,7 +157,7 @@ impl Engine {
             Fault::Transient,
             "the source hands over a message with another Message-ID than it lists",
         );
-        batch.settle(row, Outcome::Unreadable(error))
+        Ok(Outcome::Unreadable(error))
     }
 
     /// Fails where UIDs of the source name other messages than they did. A message with the bytes of another one in
@@ -173,9 +166,9 @@ impl Engine {
     /// are looked at.
     pub(super) fn check_renumbering(&self, messages: &[(Row, Message)]) -> Result<()> {
         let mut twins: Vec<Discovered> = Vec::new();
-        self.ledger.step(|l| {
+        self.ledger.view(|l| {
             for (row, message) in messages {
-                twins.extend(l.twins_beside(row, &sha256(&message.body))?);
+                twins.extend(l.twins_beside(row, &message.sha256())?);
             }
             Ok(())
         })?;
@@ -192,6 +185,18 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// The folder does not open: what each of its rows is settled by.
+fn shut(row: &Row, own: ItsOwn, error: &Error) -> Fetched {
+    let outcome = match own {
+        ItsOwn::ForNow => Outcome::Shut,
+        ItsOwn::ForGood => Outcome::Unreadable(error.clone()),
+    };
+    Fetched {
+        row: row.clone(),
+        came: Came::End(outcome),
     }
 }
 

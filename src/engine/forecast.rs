@@ -7,16 +7,19 @@ use std::sync::Arc;
 use chrono::Utc;
 use log::warn;
 
+use super::Engine;
 use super::budget::{days, too_big};
 use super::decide::{self, Decision, Limits, decide};
 use super::dedup::Copies;
 use super::index::TargetIndex;
 use super::road::{self, Standing};
-use super::{BATCH_MAX, Engine};
 use crate::error::{Error, Result};
 use crate::ledger::{Change, Claim, Count, Overlap, Proof, Room, Row, RowId};
 use crate::message::Time;
 use crate::target::{Account, Policy, Road};
+
+/// Rows that are looked at together.
+const BATCH_MAX: usize = 100;
 
 /// What a run would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,7 +124,7 @@ impl Engine {
                 if let Some(overlap) = &mut forecast.overlap {
                     add_overlap(overlap, row, copies);
                 }
-                let known = decide::known(&self.ledger, row, copies)?;
+                let known = self.ledger.view(|l| decide::known(l, row, copies))?;
                 let (limits, road) = self.limits_of(row, &target, a_day)?;
                 let decision = decide(row.about.size, known, limits);
                 let (plan, change) = self.plan(row, decision, &mut nameless)?;

@@ -76,6 +76,12 @@ impl Heartbeat {
         }
     }
 
+    /// Are signs of life due?
+    pub(super) fn is_due(&self) -> bool {
+        let next = lock(&self.0).next;
+        next.is_none_or(|next| Instant::now() >= next)
+    }
+
     /// When signs of life are due, `every` so often: the parts that keep their word, and whether all do.
     fn take_due(&self, every: Duration) -> Option<(Vec<&'static str>, bool)> {
         let now = Instant::now();

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::record::{LISTS_MAX, Recorded, described, record};
 use crate::error::{Error, Result};
 use crate::ledger::{MailboxRow, Progress, Shared};
-use crate::message::{Time, Uid};
+use crate::message::{Discovered, Time, Uid};
 use crate::session::{List, SET_MAX};
 
 /// After so many lists in a row that were not whole, the history is taken as the last of them tells it.
@@ -62,13 +62,7 @@ pub(super) fn reconcile(
     let uids = uids_of(&list, |uid, _| uid < below);
     // The view may be older than the list, and show what was removed meanwhile.
     let shown_since = now - TimeDelta::hours(1);
-    let back = ledger.step(|l| l.note_listed(mailbox.id, &uids, shown_since))?;
-    if back > 0 {
-        warn!(
-            "{} has messages again that were removed there after their delivery: {back}",
-            reader.name()
-        );
-    }
+    note_back(reader, ledger, mailbox, &uids, shown_since)?;
     let mut missing = ledger.step(|l| l.without_row(mailbox.id, uids))?;
     let old = missing.iter().any(|uid| uid.0 < mailbox.history_below);
     if mailbox.start >= Time::UNIX_EPOCH && old && reader.here.lists.shortened == 0 {
@@ -97,6 +91,58 @@ pub(super) fn reconcile(
         );
     }
     Ok((new, list.whole))
+}
+
+/// Of these UIDs, which are listed, some may be of messages that were removed before a moment: those are back, as after a
+/// restored backup, or their UIDs mean something else by now.
+fn note_back(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &MailboxRow,
+    uids: &[Uid],
+    before: Time,
+) -> Result<()> {
+    let removed = ledger.step(|l| l.removed_among(mailbox.id, uids, before))?;
+    let mut back = 0;
+    for set in removed.chunks(SET_MAX) {
+        let uids: Vec<Uid> = set.iter().map(|row| row.about.uid).collect();
+        let told = described(reader, &uids)?;
+        let mut same = Vec::new();
+        for row in set {
+            match told.iter().find(|told| told.uid == row.about.uid) {
+                Some(told) if told.size.is_none() => {}
+                Some(told) if !bears_its_name(told, &row.about) => {
+                    return Err(changed_meaning(reader));
+                }
+                Some(told) => same.push(told.uid),
+                None => {}
+            }
+        }
+        ledger.step(|l| l.note_back(mailbox.id, &same))?;
+        back += same.len();
+    }
+    if back > 0 {
+        warn!(
+            "{} has messages again that were removed there after their delivery: {back}",
+            reader.name()
+        );
+    }
+    Ok(())
+}
+
+/// As far as that can be told without its bytes.
+fn bears_its_name(told: &Discovered, known: &Discovered) -> bool {
+    let id = |d: &Discovered| d.message_id.as_ref().map(|id| id.hash);
+    id(told) == id(known) && (told.message_id.is_some() || told.size == known.size)
+}
+
+/// The next look begins with new UIDs.
+fn changed_meaning(reader: &mut Reader) -> Error {
+    reader.here.reused = true;
+    Error::connection(format!(
+        "UIDs of {} of the source have changed their meaning",
+        reader.name()
+    ))
 }
 
 fn uids_of(list: &List, wanted: impl Fn(u32, Option<Time>) -> bool) -> Vec<Uid> {
@@ -140,11 +186,5 @@ fn record_old(
     now: Time,
 ) -> Result<usize> {
     let found = described(reader, uids)?;
-    record(ledger, mailbox, found, 0, now)?.ok_or_else(|| {
-        reader.here.reused = true;
-        Error::connection(format!(
-            "UIDs of {} of the source have changed their meaning",
-            reader.name()
-        ))
-    })
+    record(ledger, mailbox, found, 0, now)?.ok_or_else(|| changed_meaning(reader))
 }

@@ -148,21 +148,21 @@ impl TargetIndex<'_> {
             return Ok(without_places(debts));
         };
         self.refresh()?;
-        let mut found = Vec::with_capacity(debts.len());
-        for debt in debts {
-            // Its owner may have moved it before anybody looked at it: then its number is not known.
-            let place = self.engine.ledger.step(|l| match debt.gm_msgid {
+        // Its owner may have moved a copy before anybody looked at it: then its number is not known.
+        let places = self.engine.ledger.view(|l| {
+            let each = debts.iter().map(|debt| match debt.gm_msgid {
                 Some(number) => l.index_place(&all_mail, number),
                 None => l.index_place_by_name(&all_mail, debt.row),
-            })?;
-            found.push(Debt {
-                place,
-                gm_msgid: debt.gm_msgid.or(place.and_then(|p| p.gm_msgid)),
-                mailbox: place.map(|_| all_mail.clone()),
-                ..debt
             });
-        }
-        Ok(found)
+            each.collect::<Result<Vec<Option<Place>>>>()
+        })?;
+        let found = |(debt, place): (Debt, Option<Place>)| Debt {
+            place,
+            gm_msgid: debt.gm_msgid.or(place.and_then(|p| p.gm_msgid)),
+            mailbox: place.map(|_| all_mail.clone()),
+            ..debt
+        };
+        Ok(debts.into_iter().zip(places).map(found).collect())
     }
 }
 

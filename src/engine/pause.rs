@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use log::debug;
+use log::{debug, info};
 
 use super::{Engine, backoff, lock};
 use crate::ledger::RowId;
@@ -67,9 +67,20 @@ impl Engine {
             waits.throttled = 0;
             waits.patient_until = None;
         } else if waits.patient_until.is_none_or(|at| at <= now) {
-            debug!("the target asks for patience");
             waits.patient_until = now.checked_add(backoff(waits.throttled, self.times.throttled));
             waits.throttled += 1;
+            drop(waits);
+            self.note_patience_asked();
+        }
+    }
+
+    /// Several sessions are given up one after the other, as long as patience is asked for.
+    fn note_patience_asked(&self) {
+        let patience = "the target asks for patience";
+        if self.workers.note_throttled() {
+            info!("{patience}: going on with fewer connections");
+        } else {
+            debug!("{patience}");
         }
     }
 

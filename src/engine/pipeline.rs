@@ -20,6 +20,7 @@ use log::debug;
 
 use super::Engine;
 use super::batch::Batch;
+use super::portion::BATCH_TIME;
 use super::send::{Delivered, Parcel, Upload};
 use super::settle::Outcome;
 use crate::error::{Charge, Error, Result, Scope};
@@ -30,15 +31,16 @@ use crate::target::Account;
 use crate::wire::Sent;
 
 /// Messages on their way through one session at most: so many have to be looked for when it is lost.
-const ON_THEIR_WAY_MAX: usize = 20;
+const ON_THEIR_WAY_MAX: usize = 100;
 /// And their bytes; one more message may be, so that the command for it is not waited for.
 const BYTES_ON_THEIR_WAY: u64 = 256 << 10;
 /// No more are on their way than are answered within this time: a server that takes long for each gains nothing by more,
 /// and mail that has just come would wait behind them.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Answers that come faster one after the other are settled together.
+/// Answers that come faster one after the other are settled together, so many at most.
 const TOGETHER: Duration = Duration::from_millis(20);
+const TOGETHER_MAX: usize = 50;
 
 /// A message on its way.
 struct Sending<'p> {
@@ -100,6 +102,7 @@ impl Engine {
             lost: None,
             end: Ok(()),
         };
+        let begun = Instant::now();
         for parcel in parcels {
             pipeline.make_room(parcel)?;
             if pipeline.end.is_err() || pipeline.is_mailbox_in_doubt() {
@@ -108,7 +111,8 @@ impl Engine {
             // What has just come goes first: the rest of this batch is claimed again behind it. And a session that ends while
             // a message is sent costs a look for that message: it is given up before.
             let give_way = !new && self.new_mail.load(Ordering::Relaxed);
-            if give_way || self.stopping() || pipeline.account.outlived(Utc::now()) {
+            let late = begun.elapsed() > BATCH_TIME;
+            if give_way || late || self.stopping() || pipeline.account.outlived(Utc::now()) {
                 break;
             }
             pipeline.send(parcel);
@@ -207,7 +211,7 @@ impl<'p> Pipeline<'_, '_, 'p> {
                     altered: false,
                 });
                 // Where answers come fast, several share what a step of the ledger costs.
-                if self.each > TOGETHER || self.delivered.len() >= ON_THEIR_WAY_MAX {
+                if self.each > TOGETHER || self.delivered.len() >= TOGETHER_MAX {
                     self.settle_delivered()?;
                 }
                 self.engine.note_throttled(self.account.throttled());

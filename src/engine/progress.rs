@@ -198,6 +198,7 @@ impl Engine {
         {
             // A message that is back after it was gone is looked for twice again.
             self.absent.forget(row.id);
+            self.note_done();
         }
         self.counter.note_settled(row, change);
     }

@@ -47,6 +47,17 @@ pub(super) const REMOVAL: &str = "after_delivery";
 /// So many passes in a row must have lost a session before that is told: others of ours tell of a server that is away.
 const LOST_MAX: u32 = 3;
 
+/// What the source has said of a removal before it is looked what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// That it is done.
+    Done,
+    /// That it will not do it.
+    Refused,
+    /// Nothing: it may still do it, and that it did not is believed only after a while.
+    Nothing,
+}
+
 pub(super) struct Removal(Mutex<Course>);
 
 struct Course {

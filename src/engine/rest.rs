@@ -2,6 +2,7 @@
 //! who looks after it meanwhile (`turns`).
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -63,8 +64,11 @@ impl Engine {
     pub(super) fn look_at_rest(&self, deliverer: &mut Deliverer) -> Result<bool> {
         self.not_ended()?;
         self.promise(DELIVER, SLACK);
-        if self.beat()? {
-            self.ledger.step(|l| l.let_go_of_memory())?;
+        if self.heartbeat.is_due() {
+            apart(|| {
+                self.beat()?;
+                self.ledger.step(|l| l.let_go_of_memory())
+            })?;
         }
         let is_over = |rest: &Rest| Instant::now() >= rest.until;
         if deliverer.rest.as_ref().is_none_or(is_over)
@@ -233,4 +237,10 @@ fn editions(setup: &Setup) -> [u64; 2] {
 /// When a file was last changed.
 pub fn changed_at(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|m| m.modified()).ok()
+}
+
+/// Does this on a thread that ends with it: the one that waits is to hold little.
+pub(super) fn apart<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let no_thread = |e: io::Error| Error::connection(format!("no thread can be started: {e}"));
+    threads::apart(work).map_err(no_thread)?
 }

@@ -13,7 +13,7 @@ use super::settle::Outcome;
 use super::{Engine, index};
 use crate::error::{Charge, Error, Result, Scope};
 use crate::ledger::{IndexId, IndexMailbox, Intent, Ledger, Place, Proof, RefusedBy, Row};
-use crate::message::{Message, Time, Uid, UidValidity, canonical_hash, sha256};
+use crate::message::{self, Message, Time, Uid, UidValidity, canonical_hash};
 use crate::session::Appended;
 use crate::target::{Account, Road};
 use crate::wire::Sent;
@@ -28,7 +28,12 @@ pub(super) struct Parcel {
 
 impl Parcel {
     pub(super) fn new(mut row: Row, message: Message) -> Parcel {
-        let (sha256, canonical) = (sha256(&message.body), canonical_hash(&message.body));
+        let (sha256, canonical) = (message.sha256(), canonical_hash(&message.body));
+        debug_assert_eq!(
+            sha256,
+            message::sha256(&message.body),
+            "hashed before it came"
+        );
         (row.sha256, row.canonical) = (Some(sha256), Some(canonical));
         let intent = Intent {
             row: row.id,

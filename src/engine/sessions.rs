@@ -39,8 +39,12 @@ impl Sessions {
         AtWork(self)
     }
 
+    pub(super) fn at_work(&self) -> usize {
+        self.pool().at_work
+    }
+
     pub(super) fn any_at_work(&self) -> bool {
-        self.pool().at_work > 0
+        self.at_work() > 0
     }
 
     pub(super) fn any_idle(&self) -> bool {
@@ -71,10 +75,10 @@ impl Sessions {
         old.into_iter().map(|(account, _)| account).collect()
     }
 
-    /// Takes those that wait but for the one that waits since last.
-    pub(super) fn take_all_but_one(&self) -> Vec<Account> {
+    /// Takes those that wait but for so many that wait since last.
+    pub(super) fn take_all_but(&self, kept: usize) -> Vec<Account> {
         let mut pool = self.pool();
-        let surplus = pool.idle.len().saturating_sub(1);
+        let surplus = pool.idle.len().saturating_sub(kept);
         let old = pool.idle.drain(..surplus);
         old.map(|(account, _)| account).collect()
     }

@@ -116,6 +116,15 @@ impl Engine {
     /// Runs tasks, each on a thread of its own, until all have ended; the gravest error is theirs.
     /// When a person ends the run, those under way are given a few seconds.
     pub(super) fn all(self: &Arc<Engine>, tasks: Vec<Task>) -> Result<()> {
+        self.all_and_more(tasks, || None)
+    }
+
+    /// As [`all`](Self::all). `more` is asked for other tasks at first, and whenever something happens.
+    pub(super) fn all_and_more(
+        self: &Arc<Engine>,
+        tasks: Vec<Task>,
+        more: impl Fn() -> Option<Task>,
+    ) -> Result<()> {
         let mut running = tasks.len();
         for task in tasks {
             self.start(task)?;
@@ -123,7 +132,16 @@ impl Engine {
         let inbox = lock(&self.events.inbox);
         let mut worst: Option<Error> = None;
         let mut deadline = None;
-        while running > 0 {
+        loop {
+            while !self.stopping()
+                && let Some(task) = more()
+            {
+                self.start(task)?;
+                running += 1;
+            }
+            if running == 0 {
+                break;
+            }
             let wait = match deadline {
                 None if self.stopping() => {
                     *deadline.insert(Instant::now() + self.times.farewell) - Instant::now()

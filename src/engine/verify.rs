@@ -12,7 +12,9 @@ use super::index::{Body, TargetIndex};
 use super::reader::sender_and_subject;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
-use crate::ledger::{IndexId, IndexMailbox, Place, Row, RowId, Shared, Verdict, Verification};
+use crate::ledger::{
+    IndexId, IndexMailbox, Ledger, Place, Row, RowId, Shared, Verdict, Verification,
+};
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
 use crate::target::Copy;
@@ -115,9 +117,10 @@ impl TargetIndex<'_> {
         for set in there.chunks(SET_MAX) {
             let uids: Vec<Uid> = set.iter().map(|place| place.uid).collect();
             let still = self.dated(&index, &uids)?;
-            let gone = set.iter().filter(|p| !still.iter().any(|d| d.uid == p.uid));
-            for place in gone {
-                self.engine.ledger.step(|l| l.index_forget(*place))?;
+            let mut gone = set.to_vec();
+            gone.retain(|p| !still.iter().any(|d| d.uid == p.uid));
+            if !gone.is_empty() {
+                self.engine.ledger.step(|l| l.index_forget(&gone))?;
             }
         }
         Ok(())
@@ -160,20 +163,32 @@ impl TargetIndex<'_> {
         now: Time,
     ) -> Result<Vec<(Verification, String)>> {
         let (validity, found) = self.copies_of(set, mailbox)?;
+        let copy = |w: &Verification| {
+            let place = w.place.filter(|p| p.uid_validity == validity);
+            place.and_then(|p| found.get(&p.uid))
+        };
         let mut refuted = Vec::new();
         let mut verdicts: Vec<(RowId, Verdict)> = Vec::with_capacity(set.len());
         let mut numbers = HashSet::new();
-        for w in set {
-            let copy = w
-                .place
-                .filter(|p| p.uid_validity == validity)
-                .and_then(|p| found.get(&p.uid));
-            let number = copy.and_then(|c| c.gm_msgid);
-            if number.is_some_and(|number| !numbers.insert(number)) {
+        let mut open = Vec::new();
+        for (w, known) in set.iter().zip(self.known_copies(set, &copy)?) {
+            let number = copy(w).and_then(|c| c.gm_msgid);
+            let again = number.is_some_and(|number| !numbers.insert(number));
+            let by_sight = !known && !again;
+            match by_sight
+                .then(|| self.verdict_by_sight(w, copy(w)))
+                .flatten()
+            {
+                Some(verdict) => verdicts.push((w.row.id, verdict)),
+                None => open.push((w, by_sight, again)),
+            }
+        }
+        for (w, seen, again) in open {
+            if again {
                 // The same copy as one before: what was found of that one decides about this one.
                 record(self.engine, &mut verdicts, now)?;
             }
-            let verdict = self.verdict(w, copy)?;
+            let verdict = self.verdict(w, copy(w), seen)?;
             if let Verdict::NotOurs { error, .. } = &verdict {
                 refuted.push((w.clone(), error.message.clone()));
             }
@@ -181,6 +196,39 @@ impl TargetIndex<'_> {
         }
         record(self.engine, &mut verdicts, now)?;
         Ok(refuted)
+    }
+
+    /// Of which of these is the copy one that vouches for another row, or was there before? Asked of all in one view.
+    fn known_copies<'c>(
+        &self,
+        set: &[Verification],
+        copy: &impl Fn(&Verification) -> Option<&'c Copy>,
+    ) -> Result<Vec<bool>> {
+        self.engine.ledger.view(|l| {
+            let each = set.iter().map(|w| match copy(w).zip(w.place) {
+                Some((copy, place)) => Ok(Before::of(l, w, copy, place)?.any()),
+                None => Ok(false),
+            });
+            each.collect()
+        })
+    }
+
+    /// What is to be thought of a copy that is no other row's and was not there before, where its bytes need no look. One
+    /// that is no longer there proves nothing: its owner may have moved it.
+    fn verdict_by_sight(&self, sent: &Verification, copy: Option<&Copy>) -> Option<Verdict> {
+        let Some(copy) = copy.filter(|_| sent.place.is_some()) else {
+            // Nobody has seen that it is as it was sent.
+            let altered = sent.row.by_import && sent.place.is_none();
+            return Some(ours(copy, altered, false));
+        };
+        let kept = self.engine.take_as_kept(sent, copy);
+        kept.then(|| {
+            ours(
+                Some(copy),
+                self.engine.note_flags_and_date(sent, copy),
+                false,
+            )
+        })
     }
 
     /// What lies now where the target said that it put these, and in which incarnation of that mailbox.
@@ -199,29 +247,17 @@ impl TargetIndex<'_> {
         Ok((validity, found.into_iter().map(|c| (c.uid, c)).collect()))
     }
 
-    /// What is to be thought of a copy. One that is no longer there proves nothing: its owner may have
-    /// moved it.
-    fn verdict(&mut self, sent: &Verification, copy: Option<&Copy>) -> Result<Verdict> {
-        let gm_msgid = copy.and_then(|c| c.gm_msgid);
-        let ours = |altered, merged| Verdict::Ours {
-            altered,
-            merged,
-            gm_msgid,
-        };
+    /// What is to be thought of a copy, whose bytes are to be looked at. `seen`: by sight it was not taken for kept.
+    fn verdict(&mut self, sent: &Verification, copy: Option<&Copy>, seen: bool) -> Result<Verdict> {
         let (Some(copy), Some(place)) = (copy, sent.place) else {
-            // Nobody has seen that it is as it was sent.
-            return Ok(ours(sent.row.by_import && sent.place.is_none(), false));
+            return Ok(ours(copy, false, false));
         };
+        let ours = |altered, merged| ours(Some(copy), altered, merged);
         let ledger = &self.engine.ledger;
         let row = &sent.row;
-        let place = Place { gm_msgid, ..place };
-        let taken = ledger.step(|l| l.vouches_for_another(row.id, place))?;
-        let there_before = match gm_msgid {
-            Some(id) => ledger.step(|l| l.known_before_mark(row.id, id))?,
-            None => false,
-        };
-        let known = taken || there_before;
-        if !known && self.engine.take_as_kept(sent, copy) {
+        let before = ledger.view(|l| Before::of(l, sent, copy, place))?;
+        let known = before.any();
+        if !known && !seen && self.engine.take_as_kept(sent, copy) {
             return Ok(ours(self.engine.note_flags_and_date(sent, copy), false));
         }
         let name = ledger.step(|l| l.index_name(place.mailbox))?;
@@ -247,11 +283,11 @@ impl TargetIndex<'_> {
         }
         // What was there before it was sent was looked at then, and found to be another message.
         let named =
-            other && !there_before && self.is_kept_under_its_name(&index, sent, copy.uid)?;
+            other && !before.was_there && self.is_kept_under_its_name(&index, sent, copy.uid)?;
         let sight = Sight {
             bytes,
             named,
-            taken,
+            taken: before.taken,
             anothers_bytes: other && are_anothers(ledger, row, &found)?,
             rivals: rivals(ledger, row, named)?,
             kept: self.account.policy().merges,
@@ -333,6 +369,39 @@ impl Engine {
                 ours(true, false)
             }
         }
+    }
+}
+
+/// Whose a copy was before it was looked at.
+struct Before {
+    /// It vouches for another row.
+    taken: bool,
+    /// It was there before its row was sent.
+    was_there: bool,
+}
+
+impl Before {
+    fn of(ledger: &Ledger, sent: &Verification, copy: &Copy, place: Place) -> Result<Before> {
+        let (row, gm_msgid) = (sent.row.id, copy.gm_msgid);
+        Ok(Before {
+            taken: ledger.vouches_for_another(row, Place { gm_msgid, ..place })?,
+            was_there: match gm_msgid {
+                Some(id) => ledger.known_before_mark(row, id)?,
+                None => false,
+            },
+        })
+    }
+
+    fn any(&self) -> bool {
+        self.taken || self.was_there
+    }
+}
+
+fn ours(copy: Option<&Copy>, altered: bool, merged: bool) -> Verdict {
+    Verdict::Ours {
+        altered,
+        merged,
+        gm_msgid: copy.and_then(|c| c.gm_msgid),
     }
 }
 

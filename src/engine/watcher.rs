@@ -12,6 +12,7 @@ use super::Engine;
 use super::bisect::may_be_a_messages;
 use super::parts::{SLACK, WATCH, Watch, route};
 use super::reader::Reader;
+use super::rest::apart;
 use super::setup::Setup;
 use super::watch::Looked;
 use crate::error::{Error, Result, Scope};
@@ -87,6 +88,17 @@ impl Engine {
 
     /// One look, what is new recorded, and one wait for more.
     fn look_and_wait(self: &Arc<Engine>, watcher: &mut Watcher, how: &Watch) -> Result<()> {
+        if apart(|| self.look_and_tell(watcher, how))? {
+            self.wait_unchanged(how.poll, &watcher.setup, None);
+            Ok(())
+        } else {
+            self.idle(watcher, how)
+        }
+    }
+
+    /// One look, what is new recorded, and whoever has to do with it told. True where the next one is after a time, and not
+    /// when the server tells of more.
+    fn look_and_tell(&self, watcher: &mut Watcher, how: &Watch) -> Result<bool> {
         let shares = self.shares_a_session(watcher, how);
         let looked = self.look(watcher, shares)?;
         watcher.looked = true;
@@ -116,12 +128,7 @@ impl Engine {
             self.longest_idle(watcher.reader.source()?, how)
         };
         self.heartbeat.note_look(wait);
-        if polls {
-            self.wait_unchanged(how.poll, &watcher.setup, None);
-            Ok(())
-        } else {
-            self.idle(watcher, how)
-        }
+        Ok(polls)
     }
 
     /// Is there room for the deliverer's session with the source alone? Some servers let us in once at a time.

@@ -92,12 +92,10 @@ pub(super) fn book(
     bytes: u64,
     now: Time,
 ) -> rusqlite::Result<()> {
-    t.execute(
-        &format!(
-            "INSERT INTO {booked} (hour, bytes) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes"
-        ),
-        params![hour_text(now), bytes],
-    )?;
+    t.prepare_cached(&format!(
+        "INSERT INTO {booked} (hour, bytes) VALUES (?1, ?2) ON CONFLICT (hour) DO UPDATE SET bytes = bytes + excluded.bytes"
+    ))?
+    .execute(params![hour_text(now), bytes])?;
     Ok(())
 }
 
@@ -113,11 +111,10 @@ pub(super) fn uploaded_in_a_day(db: &Connection, now: Time) -> rusqlite::Result<
 /// The hour in which the day begins counts whole. What a clock that was set back has written of the future would count
 /// for as long as that lasts.
 fn in_a_day(db: &Connection, booked: &str, now: Time) -> rusqlite::Result<u64> {
-    db.query_row(
-        &format!("SELECT coalesce(sum(bytes), 0) FROM {booked} WHERE hour BETWEEN ?1 AND ?2"),
-        [hour_text(now - DAY), hour_text(now)],
-        |r| r.get(0),
-    )
+    db.prepare_cached(&format!(
+        "SELECT coalesce(sum(bytes), 0) FROM {booked} WHERE hour BETWEEN ?1 AND ?2"
+    ))?
+    .query_row([hour_text(now - DAY), hour_text(now)], |r| r.get(0))
 }
 
 #[cfg(test)]

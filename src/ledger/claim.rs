@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use rusqlite::{Transaction, params};
 
 use super::budget::{BY_APPEND, Room, hour_text, uploaded_in_a_day};
-use super::imported::another_first;
+use super::imported::AnotherFirst;
 use super::open::Ledger;
-use super::row::{COLUMNS, Row, row, rows};
+use super::row::{COLUMNS, Row, row};
 use super::value::{RowId, time_or_null};
 use crate::error::Result;
 use crate::message::{Time, time_text};
@@ -60,7 +60,8 @@ impl Ledger {
                 behind: false,
             };
             let mut claimed = Claimed::default();
-            gather(t, claim, new, None, now, &mut in_flight(t)?, &mut claimed)?;
+            let mut taken = in_flight(t)?.taken;
+            gather(t, claim, new, None, now, &mut taken, &mut claimed)?;
             mark_claimed(t, &mut claimed.rows, now)?;
             Ok(claimed.rows)
         })
@@ -181,11 +182,10 @@ fn take(
         .query_row([], |r| r.get(0))?;
     let count = if put_behind { 1 } else { claim.count };
     let claim = Claim { count, ..claim };
-    let in_flight = rows(t, "m.status = 'in_flight'", params![])?;
-    let mut taken: HashSet<Vec<u8>> = in_flight.iter().map(exclusion).collect();
-    // What others have claimed is booked with its mark: until then it takes its room all the same.
-    let unbooked = in_flight.iter().filter(|row| row.mark.is_none());
-    let unbooked: u64 = unbooked.filter_map(|row| row.about.size).sum();
+    let InFlight {
+        mut taken,
+        unbooked,
+    } = in_flight(t)?;
     let room = room.map(|room| Room {
         sent: room.sent.saturating_add(unbooked),
         ..room
@@ -207,22 +207,44 @@ fn take(
     Ok(claimed)
 }
 
-/// What may not be claimed now beside what is in flight.
-fn in_flight(t: &Transaction<'_>) -> rusqlite::Result<HashSet<Vec<u8>>> {
-    let in_flight = rows(t, "m.status = 'in_flight'", params![])?;
-    Ok(in_flight.iter().map(exclusion).collect())
+/// What is in flight, as far as it keeps others waiting.
+struct InFlight {
+    /// What may not be claimed beside it.
+    taken: HashSet<Exclusion>,
+    /// Bytes that are booked only with their mark: until then they take their room all the same.
+    unbooked: u64,
+}
+
+fn in_flight(t: &Transaction<'_>) -> rusqlite::Result<InFlight> {
+    let mut found = InFlight {
+        taken: HashSet::new(),
+        unbooked: 0,
+    };
+    let mut query = t.prepare_cached(
+        "SELECT message_id_hash, size, mark_id IS NULL FROM message WHERE status = 'in_flight'",
+    )?;
+    let mut rows = query.query([])?;
+    while let Some(r) = rows.next()? {
+        let (name, size, is_unbooked): (_, Option<u64>, bool) = r.try_into()?;
+        found.taken.insert(Exclusion::of(name, size));
+        if is_unbooked {
+            found.unbooked += size.unwrap_or(0);
+        }
+    }
+    Ok(found)
 }
 
 fn mark_claimed(t: &Transaction<'_>, claimed: &mut [Row], now: Time) -> rusqlite::Result<()> {
+    let mut take = t.prepare_cached(
+        "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
+          WHERE id = ?1 AND status = 'pending'",
+    )?;
+    let mut tried = t.prepare_cached("INSERT OR IGNORE INTO temp.tried (id) VALUES (?1)")?;
+    let now = time_text(now);
     for row in claimed {
         row.attempt += 1;
-        t.prepare_cached(
-            "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
-              WHERE id = ?1 AND status = 'pending'",
-        )?
-        .execute(params![row.id, row.attempt, time_text(now)])?;
-        t.prepare_cached("INSERT OR IGNORE INTO temp.tried (id) VALUES (?1)")?
-            .execute([row.id])?;
+        take.execute(params![row.id, row.attempt, now])?;
+        tried.execute([row.id])?;
     }
     Ok(())
 }
@@ -233,16 +255,17 @@ fn gather(
     pick: Pick,
     room: Option<Room>,
     now: Time,
-    taken: &mut HashSet<Vec<u8>>,
+    taken: &mut HashSet<Exclusion>,
     claimed: &mut Claimed,
 ) -> rusqlite::Result<()> {
     let mut query = t.prepare_cached(&query(claim.once, pick))?;
+    let to_import = query.column_index("to_import")?;
     let mut candidates = query.query([time_text(now)])?;
-    let due = due(claim.once, "o");
+    let mut another_first = AnotherFirst::of(t, &due(claim.once, "o"), now)?;
     let mut bytes = 0;
     let mut passed_over = 0;
     while let Some(r) = candidates.next()? {
-        let to_import: bool = r.get("to_import")?;
+        let to_import: bool = r.get(to_import)?;
         let row = row(r)?;
         if claimed.rows.len() == claim.count || passed_over == PASSED_OVER_MAX {
             break;
@@ -254,7 +277,7 @@ fn gather(
             passed_over += 1;
             continue;
         }
-        if another_first(t, &row, &due, now)? {
+        if another_first.than(&row)? {
             continue;
         }
         let size = row.about.size.unwrap_or(claim.bytes);
@@ -274,7 +297,7 @@ fn gather(
             // It has its turn when there is room for it: what is smaller does not go before it.
             break;
         }
-        if !taken.insert(exclusion(&row)) {
+        if !taken.insert(Exclusion::of_row(&row)) {
             continue;
         }
         bytes += size;
@@ -345,10 +368,27 @@ fn due(once: bool, row: &str) -> String {
 }
 
 /// What may not be in flight twice at a time.
-fn exclusion(row: &Row) -> Vec<u8> {
-    match (&row.about.message_id, row.about.size) {
-        (Some(id), _) => [b"i", &id.hash[..]].concat(),
-        (None, Some(size)) => [b"s", &size.to_be_bytes()[..]].concat(),
-        (None, None) => b"?".to_vec(),
+#[derive(PartialEq, Eq, Hash)]
+enum Exclusion {
+    Name([u8; 16]),
+    /// Of what has no Message-ID.
+    Size(u64),
+    Unknown,
+}
+
+impl Exclusion {
+    fn of(name: Option<[u8; 16]>, size: Option<u64>) -> Exclusion {
+        match (name, size) {
+            (Some(name), _) => Exclusion::Name(name),
+            (None, Some(size)) => Exclusion::Size(size),
+            (None, None) => Exclusion::Unknown,
+        }
+    }
+
+    fn of_row(row: &Row) -> Exclusion {
+        Exclusion::of(
+            row.about.message_id.as_ref().map(|m| m.hash),
+            row.about.size,
+        )
     }
 }

@@ -59,12 +59,11 @@ impl Ledger {
     /// The mailbox of a folder, if it has been looked at before.
     pub fn mailbox(&self, folder: FolderId) -> Result<Option<MailboxRow>> {
         self.read(|db| {
-            db.query_row(
+            db.prepare_cached(
                 "SELECT id, name, uid_validity, incarnation, next_uid, history_below, since, start, history_done, inherited = 1 AS inherited, seen_once, folder_id
                    FROM mailbox WHERE folder_id = ?1 AND retired_at IS NULL",
-                [folder],
-                mailbox_row,
-            )
+            )?
+            .query_row([folder], mailbox_row)
             .optional()
         })
     }
@@ -242,6 +241,7 @@ impl Ledger {
         uid_next: u32,
         now: Time,
     ) -> Result<()> {
+        self.forget_folders();
         self.write(|t| {
             retire(t, old, now)?;
             t.execute(
@@ -272,6 +272,7 @@ impl Ledger {
         uid_next: u32,
         now: Time,
     ) -> Result<bool> {
+        self.forget_folders();
         self.write(|t| {
             // Where rows have been superseded, as they once were, others stand for their messages.
             let known: Option<MailboxId> = t

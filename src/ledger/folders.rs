@@ -83,8 +83,12 @@ impl Ledger {
         })
     }
 
-    /// The folder that an incarnation of a mailbox belongs to.
+    /// The folder that an incarnation of a mailbox belongs to. It is asked for with each message, and hardly ever
+    /// changes: a run, which alone lists folders and retires mailboxes, keeps it in memory.
     pub fn folder_of(&self, mailbox: MailboxId) -> Result<Folder> {
+        if let Some(folder) = self.folders.borrow().get(&mailbox) {
+            return Ok(folder.clone());
+        }
         let folder = self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT {FOLDER} FROM mailbox b JOIN folder f ON f.id = b.folder_id WHERE b.id = ?1"
@@ -92,13 +96,18 @@ impl Ledger {
             .query_row([mailbox], folder_row)
             .optional()
         })?;
-        folder.ok_or_else(|| {
+        let folder = folder.ok_or_else(|| {
             Error::fatal(format!(
                 "{}: there is no folder for mailbox {}",
                 self.path.display(),
                 mailbox.0
             ))
-        })
+        })?;
+        if self.is_a_runs() {
+            let mut known = self.folders.borrow_mut();
+            known.insert(mailbox, folder.clone());
+        }
+        Ok(folder)
     }
 
     /// Where messages go.
@@ -114,6 +123,7 @@ impl Ledger {
         left_out: &HashSet<String>,
         now: Time,
     ) -> Result<Vec<FolderNews>> {
+        self.forget_folders();
         self.write(|t| {
             let mut known = known(t)?;
             let (mut news, mut other_road) = (Vec::new(), false);
@@ -194,6 +204,7 @@ impl Ledger {
     /// A folder whose mailbox has another name now. Its mail goes where it went, until the configuration says
     /// something else of the new name than now.
     pub fn rename_folder(&mut self, folder: FolderId, to: &Mapped) -> Result<()> {
+        self.forget_folders();
         self.write(|t| {
             let mapped = intern(t, &to.destination)?;
             t.execute(

@@ -1,7 +1,7 @@
 //! What the predecessor knew: Message-IDs of messages that it had copied. Each vouches for one
 //! message, and is used up in the transaction that delivers it.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{CachedStatement, Transaction, params};
 
 use super::open::Ledger;
 use super::row::{Row, not_in_flight};
@@ -85,24 +85,30 @@ pub(super) fn use_up(t: &Transaction<'_>, row: RowId) -> rusqlite::Result<()> {
     }
 }
 
-/// Must another row go before this one? Where an id may yet vouch for the row with the lowest UID,
-/// that one is decided first: the others can then be compared with it. `due`: as in a claim, of `o`.
-pub(super) fn another_first(
-    t: &Transaction<'_>,
-    row: &Row,
-    due: &str,
-    now: Time,
-) -> rusqlite::Result<bool> {
-    let Some(id) = &row.about.message_id else {
-        return Ok(false);
-    };
-    t.prepare_cached(&format!(
-        "SELECT EXISTS (SELECT 1 FROM imported WHERE message_id_hash = ?2 AND vouched_for IS NULL)
-            AND EXISTS (SELECT 1 FROM message o WHERE o.message_id_hash = ?2 AND o.mailbox_id = ?3
-                           AND o.source_uid < ?4 AND o.status = 'pending' AND {due})"
-    ))?
-    .query_row(
-        params![time_text(now), id.hash, row.mailbox_id, row.about.uid],
-        |r| r.get(0),
-    )
+/// Must another row go before one? Where an id may yet vouch for the row with the lowest UID,
+/// that one is decided first: the others can then be compared with it.
+pub(super) struct AnotherFirst<'t> {
+    query: CachedStatement<'t>,
+    now: String,
+}
+
+impl<'t> AnotherFirst<'t> {
+    /// `due`: as in a claim, of `o`.
+    pub(super) fn of(t: &'t Transaction<'_>, due: &str, now: Time) -> rusqlite::Result<Self> {
+        let query = t.prepare_cached(&format!(
+            "SELECT EXISTS (SELECT 1 FROM imported WHERE message_id_hash = ?2 AND vouched_for IS NULL)
+                AND EXISTS (SELECT 1 FROM message o WHERE o.message_id_hash = ?2 AND o.mailbox_id = ?3
+                               AND o.source_uid < ?4 AND o.status = 'pending' AND {due})"
+        ))?;
+        let now = time_text(now);
+        Ok(AnotherFirst { query, now })
+    }
+
+    pub(super) fn than(&mut self, row: &Row) -> rusqlite::Result<bool> {
+        let Some(id) = &row.about.message_id else {
+            return Ok(false);
+        };
+        let args = params![self.now, id.hash, row.mailbox_id, row.about.uid];
+        self.query.query_row(args, |r| r.get(0))
+    }
 }

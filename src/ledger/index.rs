@@ -3,6 +3,7 @@
 //! It is a mirror. Mail is deleted behind its back, so a hit counts only once it is confirmed.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 
@@ -50,6 +51,13 @@ impl Ledger {
         validity: UidValidity,
         uid_next: u32,
     ) -> Result<IndexMailbox> {
+        // It is asked for with each message that is delivered, and nearly always as it was.
+        if let Some(index) = self
+            .index_known(name)?
+            .filter(|i| i.uid_validity == validity)
+        {
+            return Ok(index);
+        }
         self.write(|t| {
             let known: Option<(IndexId, UidValidity)> = t
                 .query_row(
@@ -273,32 +281,36 @@ impl Ledger {
 
     /// Messages of the target with this Message-ID and Date that vouch for no row yet.
     pub fn index_hits(&self, message_id: &MessageId, date: Option<&str>) -> Result<Vec<Place>> {
-        self.read(|db| {
-            db.prepare_cached(&format!(
+        static HITS: LazyLock<String> = LazyLock::new(|| {
+            format!(
                 "SELECT g.mailbox_id, b.uid_validity, g.uid, g.gm_msgid
                    FROM gmail_message g JOIN gmail_mailbox b ON b.id = g.mailbox_id
                   WHERE g.message_id_hash = ?1 AND g.date_header IS ?2 AND {FREE}
                   ORDER BY g.uid"
-            ))?
-            .query_map(params![message_id.hash, date], |r| {
-                Ok(Place {
-                    mailbox: r.get("mailbox_id")?,
-                    uid_validity: r.get("uid_validity")?,
-                    uid: r.get("uid")?,
-                    gm_msgid: r.get("gm_msgid")?,
-                })
-            })?
-            .collect()
+            )
+        });
+        self.read(|db| {
+            db.prepare_cached(&HITS)?
+                .query_map(params![message_id.hash, date], |r| {
+                    Ok(Place {
+                        mailbox: r.get("mailbox_id")?,
+                        uid_validity: r.get("uid_validity")?,
+                        uid: r.get("uid")?,
+                        gm_msgid: r.get("gm_msgid")?,
+                    })
+                })?
+                .collect()
         })
     }
 
-    /// A message is no longer where the index had it.
-    pub fn index_forget(&mut self, place: Place) -> Result<()> {
+    /// These messages are no longer where the index had them.
+    pub fn index_forget(&mut self, gone: &[Place]) -> Result<()> {
         self.write(|t| {
-            t.execute(
-                "DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2",
-                params![place.mailbox, place.uid],
-            )?;
+            let mut forget =
+                t.prepare_cached("DELETE FROM gmail_message WHERE mailbox_id = ?1 AND uid = ?2")?;
+            for place in gone {
+                forget.execute(params![place.mailbox, place.uid])?;
+            }
             Ok(())
         })
     }

@@ -44,15 +44,16 @@ impl Ledger {
         now: Time,
     ) -> Result<usize> {
         self.write(|t| {
-            t.execute("INSERT INTO mark (made_at) VALUES (?1)", [time_text(now)])?;
+            t.prepare_cached("INSERT INTO mark (made_at) VALUES (?1)")?
+                .execute([time_text(now)])?;
             let mark = MarkId(t.last_insert_rowid());
             for m in marks {
                 // Another session may have seen since that the mailbox went back to an earlier state.
-                t.execute(
+                t.prepare_cached(
                     "INSERT INTO mark_mailbox (mark_id, gmail_mailbox_id, uid_validity, uid_next) VALUES (?1, ?2, ?3,
                         min(?4, coalesce((SELECT next_uid FROM gmail_mailbox WHERE id = ?2 AND uid_validity = ?3), ?4)))",
-                    params![mark, m.mailbox, m.uid_validity, m.uid_next],
-                )?;
+                )?
+                .execute(params![mark, m.mailbox, m.uid_validity, m.uid_next])?;
             }
             let mut set = t.prepare_cached(
                 "UPDATE message SET sha256 = ?2, canonical = ?3, size = ?4, flags = ?5, mark_id = ?6, by_import = ?7
@@ -164,13 +165,13 @@ fn is_new(t: &Connection, id: RowId) -> rusqlite::Result<bool> {
 /// Marks are for rows whose end nobody saw, or whose copies nobody looked at: the others are of no
 /// more use.
 pub(super) fn forget_marks(t: &Transaction<'_>) -> rusqlite::Result<()> {
-    t.execute(
+    t.prepare_cached(
         "DELETE FROM mark_mailbox WHERE mark_id NOT IN (SELECT mark_id FROM message WHERE mark_id IS NOT NULL)",
-        [],
-    )?;
-    t.execute(
+    )?
+    .execute([])?;
+    t.prepare_cached(
         "DELETE FROM mark WHERE id NOT IN (SELECT mark_id FROM message WHERE mark_id IS NOT NULL)",
-        [],
-    )?;
+    )?
+    .execute([])?;
     Ok(())
 }

@@ -2,12 +2,13 @@
 //! that vouch for rows already, and of copies that were sent and are still to be looked at.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use rusqlite::params;
 
 use super::intent::forget_marks;
 use super::open::{Ledger, Reach};
-use super::row::{COLUMNS, Place, Proof, Row, UNVERIFIED, place_of, row};
+use super::row::{COLUMNS, Place, PlaceColumns, Proof, Row, UNVERIFIED, place_of, row};
 use super::value::{IndexId, RowId, time_or_null};
 use crate::error::{Error, Result};
 use crate::message::{Discovered, Sha256, Time, Uid, UidValidity, time_text};
@@ -86,37 +87,73 @@ pub enum Verdict {
     },
 }
 
-impl Ledger {
-    /// [`RIVAL`], of rows whose messages go where this one's goes if copies elsewhere are others.
-    fn rival(&self) -> String {
-        match self.reach {
-            Reach::Account => RIVAL.into(),
-            Reach::Mailbox => format!("{RIVAL} AND {}", same_spot("?3")),
-        }
+/// [`RIVAL`], of rows whose messages go where this one's goes if copies elsewhere are others.
+fn rival(reach: Reach) -> String {
+    match reach {
+        Reach::Account => RIVAL.into(),
+        Reach::Mailbox => format!("{RIVAL} AND {}", same_spot("?3")),
+    }
+}
+
+/// The texts of a statement for each kind of account: made once, for a long text made for each message costs more than what
+/// it asks.
+struct ByReach(LazyLock<[String; 2]>);
+
+impl ByReach {
+    const fn new(texts: fn() -> [String; 2]) -> ByReach {
+        ByReach(LazyLock::new(texts))
     }
 
+    fn text(&self, reach: Reach) -> &str {
+        let [account, mailbox] = &*self.0;
+        match reach {
+            Reach::Account => account,
+            Reach::Mailbox => mailbox,
+        }
+    }
+}
+
+/// For each kind of account.
+fn by_reach(text: impl Fn(Reach) -> String) -> [String; 2] {
+    [Reach::Account, Reach::Mailbox].map(text)
+}
+
+fn twin_query(reach: Reach) -> String {
+    // What an older incarnation of the same folder had is this very message, wherever it went.
+    const BEFORE: &str = "m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+        AND m.mailbox_id IN (SELECT b.id FROM mailbox b WHERE b.retired_at IS NOT NULL AND b.folder_id =
+            (SELECT n.folder_id FROM message o JOIN mailbox n ON n.id = o.mailbox_id WHERE o.id = ?2))";
+    let stands_for = match reach {
+        Reach::Account => not_thrown_away("?2"),
+        Reach::Mailbox => same_spot("?2"),
+    };
+    format!(
+        "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
+                         (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
+                EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}
+                           AND {stands_for}),
+                EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+                           AND m.status = 'delivered' AND {UNVERIFIED} AND {stands_for}),
+                EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
+                           AND m.status = 'delivered' AND {UNVERIFIED} AND m.by_import = 1)"
+    )
+}
+
+fn unhashed_query(reach: Reach) -> String {
+    format!(
+        "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid FROM message m
+          WHERE {} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id",
+        rival(reach)
+    )
+}
+
+impl Ledger {
     /// Another row with these bytes that decides what becomes of this one.
     pub fn twin(&self, id: RowId, sha256: &Sha256) -> Result<Option<Twin>> {
-        // What an older incarnation of the same folder had is this very message, wherever it went.
-        const BEFORE: &str = "m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-            AND m.mailbox_id IN (SELECT b.id FROM mailbox b WHERE b.retired_at IS NOT NULL AND b.folder_id =
-                (SELECT n.folder_id FROM message o JOIN mailbox n ON n.id = o.mailbox_id WHERE o.id = ?2))";
-        let stands_for = match self.reach {
-            Reach::Account => not_thrown_away("?2"),
-            Reach::Mailbox => same_spot("?2"),
-        };
+        static TWIN: ByReach = ByReach::new(|| by_reach(twin_query));
         self.read(|db| {
             let (before, delivered, unverified, by_import): (Option<RowId>, bool, bool, bool) = db
-                .prepare_cached(&format!(
-                    "SELECT coalesce((SELECT m.id FROM message m WHERE {BEFORE} AND m.status = 'delivered' LIMIT 1),
-                                     (SELECT m.id FROM message m WHERE {BEFORE} AND m.status IN ('failed', 'skipped') LIMIT 1)),
-                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND {BY_ITSELF}
-                                       AND {stands_for}),
-                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                                       AND m.status = 'delivered' AND {UNVERIFIED} AND {stands_for}),
-                            EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                                       AND m.status = 'delivered' AND {UNVERIFIED} AND m.by_import = 1)"
-                ))?
+                .prepare_cached(TWIN.text(self.reach))?
                 .query_row(params![sha256, id], |r| r.try_into())?;
             Ok(match before {
                 Some(before) => Some(Twin::Before(before)),
@@ -129,13 +166,16 @@ impl Ledger {
 
     /// Some of the other rows of this row's mailbox that have these bytes.
     pub fn twins_beside(&self, of: &Row, sha256: &Sha256) -> Result<Vec<Discovered>> {
-        self.read(|db| {
-            db.prepare_cached(&format!(
+        static BESIDE: LazyLock<String> = LazyLock::new(|| {
+            format!(
                 "SELECT {COLUMNS} FROM message m WHERE m.sha256 = ?1 AND m.mailbox_id = ?2 AND m.id <> ?3
                     AND m.superseded_by IS NULL LIMIT 5"
-            ))?
-            .query_map(params![sha256, of.mailbox_id, of.id], |r| Ok(row(r)?.about))?
-            .collect()
+            )
+        });
+        self.read(|db| {
+            db.prepare_cached(&BESIDE)?
+                .query_map(params![sha256, of.mailbox_id, of.id], |r| Ok(row(r)?.about))?
+                .collect()
         })
     }
 
@@ -159,7 +199,7 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM message m WHERE {})",
-                self.rival()
+                rival(self.reach)
             ))?
             .query_row(params![message_id.hash, row.about.date, row.id], |r| {
                 r.get(0)
@@ -177,7 +217,7 @@ impl Ledger {
             db.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM message m WHERE {}
                                    AND (m.status = 'delivered' OR m.id IN (SELECT id FROM temp.tried)))",
-                self.rival()
+                rival(self.reach)
             ))?
             .query_row(params![message_id.hash, row.about.date, row.id], |r| {
                 r.get(0)
@@ -205,7 +245,7 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM message m WHERE {} AND m.sha256 IS NULL)",
-                self.rival()
+                rival(self.reach)
             ))?
             .query_row(params![message_id.hash, row.about.date, row.id], |r| {
                 r.get(0)
@@ -216,19 +256,16 @@ impl Ledger {
     /// Of this row's rivals, those that are delivered and whose bytes nobody has hashed: a message
     /// with their Message-ID and Date may be theirs or another one.
     pub fn unhashed_rivals(&self, of: &Row) -> Result<Vec<(Row, Option<Place>)>> {
+        static UNHASHED: ByReach = ByReach::new(|| by_reach(unhashed_query));
         let Some(message_id) = &of.about.message_id else {
             return Ok(Vec::new());
         };
         self.read(|db| {
-            db.prepare_cached(&format!(
-                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid FROM message m
-                  WHERE {} AND m.status = 'delivered' AND m.sha256 IS NULL ORDER BY m.id",
-                self.rival()
-            ))?
-            .query_map(params![message_id.hash, of.about.date, of.id], |r| {
-                Ok((row(r)?, place_of(r)?))
-            })?
-            .collect()
+            db.prepare_cached(UNHASHED.text(self.reach))?
+                .query_map(params![message_id.hash, of.about.date, of.id], |r| {
+                    Ok((row(r)?, place_of(r)?))
+                })?
+                .collect()
         })
     }
 
@@ -273,19 +310,22 @@ impl Ledger {
     /// Rows whose copies have not been looked at since their APPEND was answered OK.
     pub fn unverified(&self) -> Result<Vec<Verification>> {
         self.read(|db| {
-            db.prepare_cached(&format!(
+            let mut query = db.prepare_cached(&format!(
                 "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.altered, m.delivered_at
                    FROM message m WHERE {UNVERIFIED}",
-            ))?
-            .query_map([], |r| {
+            ))?;
+            let place = PlaceColumns::of(&query)?;
+            let altered = query.column_index("altered")?;
+            let delivered_at = query.column_index("delivered_at")?;
+            let waiting = query.query_map([], |r| {
                 Ok(Verification {
                     row: row(r)?,
-                    place: place_of(r)?,
-                    altered: r.get("altered")?,
-                    delivered_at: time_or_null(r, "delivered_at")?,
+                    place: place.place(r)?,
+                    altered: r.get(altered)?,
+                    delivered_at: time_or_null(r, delivered_at)?,
                 })
-            })?
-            .collect()
+            })?;
+            waiting.collect()
         })
     }
 

@@ -1,9 +1,11 @@
 //! A ledger is made, opened, brought up to date, read and written here. Not for what stands in it.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use super::lock::Lock;
 use super::refusal::{explain, refuse_strangers};
 use super::value::{MailboxId, RowId};
 use crate::error::{Error, Result};
+use crate::folder::Folder;
 use crate::message::Time;
 use crate::place::Want;
 
@@ -80,6 +83,8 @@ pub struct Ledger {
     /// The highest id that this process has given to a message.
     pub(super) last_id: RowId,
     pub(super) reach: Reach,
+    /// Those that were asked for, where nobody else changes them (`folders`).
+    pub(super) folders: RefCell<HashMap<MailboxId, Folder>>,
     /// Dropped last, as the last field: who has this weakly sees when file and lock are free again.
     open: Arc<()>,
 }
@@ -106,20 +111,6 @@ pub(super) struct Matching {
     pub(super) passed: u32,
     /// (old, new), found and not moved yet.
     pub(super) pairs: Vec<(RowId, RowId)>,
-}
-
-/// A ledger that several threads use, each for one step at a time.
-pub struct Shared(Mutex<Ledger>);
-
-impl Shared {
-    pub fn new(ledger: Ledger) -> Shared {
-        Shared(Mutex::new(ledger))
-    }
-
-    pub fn step<T>(&self, work: impl FnOnce(&mut Ledger) -> Result<T>) -> Result<T> {
-        // A panic in a step rolled its transaction back: the ledger is as it was before.
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 impl Ledger {
@@ -209,6 +200,7 @@ impl Ledger {
             matching: None,
             last_id: RowId(0),
             reach: Reach::default(),
+            folders: RefCell::default(),
             open: Arc::default(),
         };
         ledger.configure().map_err(|e| explain(&e, path))?;
@@ -384,6 +376,7 @@ impl Ledger {
     /// When the ledger cannot be used.
     pub fn let_go_of_memory(&mut self) -> Result<()> {
         self.db.flush_prepared_statement_cache();
+        self.forget_folders();
         self.db
             .release_memory()
             .and_then(|()| self.db.pragma_update(None, "cache_size", PAGES_AT_REST))
@@ -408,6 +401,16 @@ impl Ledger {
     /// What kind of account the target is.
     pub fn reach(&mut self, reach: Reach) {
         self.reach = reach;
+    }
+
+    /// Is it the run that has it open? Nobody else looks at the source for it.
+    pub(super) fn is_a_runs(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// A folder, or which mailbox is of which one, may be another than was known.
+    pub(super) fn forget_folders(&self) {
+        self.folders.borrow_mut().clear();
     }
 
     /// This run's lock goes with it: a ledger whose lock is gone is written no more.

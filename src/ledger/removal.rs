@@ -356,29 +356,34 @@ impl Ledger {
         })
     }
 
-    /// These UIDs, which must ascend, are listed in a view that is not older than a moment: what had been removed before and
-    /// is there is back, as when a source was restored from a backup.
-    pub fn note_listed(&mut self, mailbox: MailboxId, uids: &[Uid], at: Time) -> Result<usize> {
+    /// Those of these UIDs, which must ascend, whose messages had been removed before a moment.
+    pub fn removed_among(
+        &self,
+        mailbox: MailboxId,
+        uids: &[Uid],
+        before: Time,
+    ) -> Result<Vec<Row>> {
         let (Some(first), Some(last)) = (uids.first(), uids.last()) else {
-            return Ok(0);
+            return Ok(Vec::new());
         };
-        let removed: Vec<Uid> = self.read(|db| {
-            db.prepare_cached(
-                "SELECT source_uid FROM message WHERE mailbox_id = ?1 AND source_uid BETWEEN ?2 AND ?3 AND removed_at < ?4
-                  ORDER BY source_uid",
-            )?
-            .query_map(params![mailbox, first, last, time_text(at)], |r| r.get(0))?
+        let mut removed: Vec<Row> = self.read(|db| {
+            db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM message m
+                  WHERE m.mailbox_id = ?1 AND m.source_uid BETWEEN ?2 AND ?3 AND m.removed_at < ?4 ORDER BY m.source_uid"
+            ))?
+            .query_map(params![mailbox, first, last, time_text(before)], row)?
             .collect()
         })?;
-        let back: Vec<Uid> = removed
-            .into_iter()
-            .filter(|uid| uids.binary_search(uid).is_ok())
-            .collect();
-        if back.is_empty() {
-            return Ok(0);
+        removed.retain(|row| uids.binary_search(&row.about.uid).is_ok());
+        Ok(removed)
+    }
+
+    /// These messages, which had been removed, are there again, as when a source was restored from a backup.
+    pub fn note_back(&mut self, mailbox: MailboxId, uids: &[Uid]) -> Result<()> {
+        if uids.is_empty() {
+            return Ok(());
         }
-        self.write(|t| back.iter().try_for_each(|uid| is_back(t, mailbox, *uid)))?;
-        Ok(back.len())
+        self.write(|t| uids.iter().try_for_each(|uid| is_back(t, mailbox, *uid)))
     }
 }
 

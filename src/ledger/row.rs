@@ -1,7 +1,7 @@
 //! A message's row: what is known of it, in which status it is, and where its copy lies. Not for changing it.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Params, Row as SqlRow};
+use rusqlite::{Connection, Params, Row as SqlRow, Statement};
 
 use super::value::{IndexId, MailboxId, MarkId, RowId, time, time_or_null};
 use crate::error::shown;
@@ -208,8 +208,28 @@ pub struct Place {
     pub gm_msgid: Option<u64>,
 }
 
-pub(super) const COLUMNS: &str = "m.id, m.mailbox_id, m.source_uid, m.message_id, m.message_id_hash, m.date_header, m.internal_date,
-    m.size, m.flags, m.attempt, m.unseen, m.first_failed_at, m.sha256, m.canonical, m.mark_id, m.gm_msgid, m.next_attempt_at, m.destination_id, m.by_import, m.refused_by, m.detour";
+/// The columns of a row `m` that a [`Row`] is read from, first in each statement that does: text and places are made of
+/// one list, so that no name is looked for in each row.
+macro_rules! columns {
+    ($first:ident $($column:ident)*) => {
+        pub(super) const COLUMNS: &str = concat!("m.", stringify!($first) $(, ", m.", stringify!($column))*);
+
+        /// Where they stand.
+        #[allow(non_camel_case_types)]
+        #[derive(Clone, Copy)]
+        enum Column {
+            $first,
+            $($column),*
+        }
+
+        const NAMES: &[&str] = &[stringify!($first), $(stringify!($column)),*];
+    };
+}
+
+columns!(
+    id mailbox_id source_uid message_id message_id_hash date_header internal_date size flags attempt unseen
+    first_failed_at sha256 canonical mark_id gm_msgid next_attempt_at destination_id by_import refused_by detour
+);
 
 pub(super) fn rows(
     db: &Connection,
@@ -232,54 +252,83 @@ pub(super) const LOOKED_AT: &str =
 
 /// From `COLUMNS`.
 pub(super) fn row(r: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let text: Option<String> = r.get("message_id")?;
-    let hash: Option<[u8; 16]> = r.get("message_id_hash")?;
-    let internal_date = time(r, "internal_date")?;
-    let flags: String = r.get("flags")?;
+    debug_assert!(stand_first(r), "a row is read from what stands first");
+    let text: Option<String> = get(r, Column::message_id)?;
+    let hash: Option<[u8; 16]> = get(r, Column::message_id_hash)?;
+    let internal_date = time(r, Column::internal_date as usize)?;
+    let flags = r.get_ref(Column::flags as usize)?.as_str()?;
     Ok(Row {
-        id: r.get("id")?,
-        mailbox_id: r.get("mailbox_id")?,
+        id: get(r, Column::id)?,
+        mailbox_id: get(r, Column::mailbox_id)?,
         about: Discovered {
-            uid: r.get("source_uid")?,
+            uid: get(r, Column::source_uid)?,
             message_id: text.zip(hash).map(|(text, hash)| MessageId { text, hash }),
-            date: r.get("date_header")?,
+            date: get(r, Column::date_header)?,
             internal_date: Some(internal_date),
-            size: r.get("size")?,
-            flags: Flags::parse(&flags),
-            gm_msgid: r.get("gm_msgid")?,
+            size: get(r, Column::size)?,
+            flags: Flags::parse(flags),
+            gm_msgid: get(r, Column::gm_msgid)?,
         },
         internal_date,
-        attempt: r.get("attempt")?,
-        unseen: r.get("unseen")?,
-        first_failed_at: time_or_null(r, "first_failed_at")?,
-        due_at: time(r, "next_attempt_at")?,
-        sha256: r.get("sha256")?,
-        canonical: r.get("canonical")?,
-        mark: r.get("mark_id")?,
-        destination: r.get("destination_id")?,
-        by_import: r.get("by_import")?,
-        refused_by: r.get("refused_by")?,
-        detour: r.get("detour")?,
+        attempt: get(r, Column::attempt)?,
+        unseen: get(r, Column::unseen)?,
+        first_failed_at: time_or_null(r, Column::first_failed_at as usize)?,
+        due_at: time(r, Column::next_attempt_at as usize)?,
+        sha256: get(r, Column::sha256)?,
+        canonical: get(r, Column::canonical)?,
+        mark: get(r, Column::mark_id)?,
+        destination: get(r, Column::destination_id)?,
+        by_import: get(r, Column::by_import)?,
+        refused_by: get(r, Column::refused_by)?,
+        detour: get(r, Column::detour)?,
     })
+}
+
+fn get<T: FromSql>(r: &SqlRow<'_>, column: Column) -> rusqlite::Result<T> {
+    r.get(column as usize)
+}
+
+/// Are the first columns of its statement those of `COLUMNS`?
+fn stand_first(r: &SqlRow<'_>) -> bool {
+    let there = |at: usize| r.as_ref().column_name(at).ok();
+    (0..).zip(NAMES).all(|(at, name)| there(at) == Some(*name))
+}
+
+/// Where a statement has `gmail_mailbox`, `gmail_uid_validity`, `gmail_uid` and `gm_msgid` of a row: looked for once, where
+/// it gives many.
+pub(super) struct PlaceColumns([usize; 4]);
+
+impl PlaceColumns {
+    pub(super) fn of(statement: &Statement<'_>) -> rusqlite::Result<PlaceColumns> {
+        let at = |name| statement.column_index(name);
+        let names = [
+            at("gmail_mailbox")?,
+            at("gmail_uid_validity")?,
+            at("gmail_uid")?,
+            at("gm_msgid")?,
+        ];
+        Ok(PlaceColumns(names))
+    }
+
+    pub(super) fn place(&self, r: &SqlRow<'_>) -> rusqlite::Result<Option<Place>> {
+        let [mailbox, uid_validity, uid, gm_msgid] = self.0;
+        let gm_msgid = r.get(gm_msgid)?;
+        let place = (r.get(mailbox)?, r.get(uid_validity)?, r.get(uid)?);
+        Ok(match place {
+            (Some(mailbox), Some(uid_validity), Some(uid)) => Some(Place {
+                mailbox,
+                uid_validity,
+                uid,
+                gm_msgid,
+            }),
+            _ => None,
+        })
+    }
 }
 
 /// From `gmail_mailbox`, `gmail_uid_validity`, `gmail_uid` and `gm_msgid` of a row.
 pub(super) fn place_of(r: &SqlRow<'_>) -> rusqlite::Result<Option<Place>> {
-    let gm_msgid = r.get("gm_msgid")?;
-    let place = (
-        r.get("gmail_mailbox")?,
-        r.get("gmail_uid_validity")?,
-        r.get("gmail_uid")?,
-    );
-    Ok(match place {
-        (Some(mailbox), Some(uid_validity), Some(uid)) => Some(Place {
-            mailbox,
-            uid_validity,
-            uid,
-            gm_msgid,
-        }),
-        _ => None,
-    })
+    PlaceColumns::of(r.as_ref())?.place(r)
 }
 
 /// A row was not in the status that a verb leaves. rusqlite has a word for it.

@@ -3,7 +3,7 @@
 //! Every verb that changes a row names the status that it leaves: a row that is not in it is a
 //! fault of ours and stops the run before anything worse.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Params, Transaction, params};
 
 use super::imported::use_up;
 use super::inherit::become_one;
@@ -166,6 +166,17 @@ impl Ledger {
         })
     }
 
+    /// The mean size of some of those that wait, in bytes.
+    pub fn usual_size(&self) -> Result<u64> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT CAST(coalesce(avg(size), 0) AS INTEGER)
+                   FROM (SELECT size FROM message WHERE status = 'pending' ORDER BY internal_date DESC LIMIT 1000)",
+            )?
+            .query_row([], |r| r.get(0))
+        })
+    }
+
     /// Gives failed messages another try (`skip`: gives them up for good); all of them when `ids`
     /// is empty. Returns how many. Nothing changes when one of the ids is not a failed message.
     ///
@@ -244,6 +255,11 @@ fn deliver(
     ])
 }
 
+/// Runs a statement that is run for one row after the other.
+fn execute(t: &Transaction<'_>, sql: &str, args: impl Params) -> rusqlite::Result<usize> {
+    t.prepare_cached(sql)?.execute(args)
+}
+
 /// Ends the flight of one row.
 fn end_flight(
     t: &Transaction<'_>,
@@ -252,10 +268,9 @@ fn end_flight(
     reach: Reach,
     now: &str,
 ) -> rusqlite::Result<()> {
-    t.prepare_cached("DELETE FROM temp.put_behind WHERE id = ?1")?
-        .execute([id])?;
+    execute(t, "DELETE FROM temp.put_behind WHERE id = ?1", [id])?;
     if let Change::Released { unseen: true } | Change::PutOff { .. } = change {
-        t.execute("INSERT INTO temp.put_behind (id) VALUES (?1)", [id])?;
+        execute(t, "INSERT INTO temp.put_behind (id) VALUES (?1)", [id])?;
     }
     let changed = match change {
         Change::Delivered { proof, place, altered } => {
@@ -272,45 +287,52 @@ fn end_flight(
         Change::Imported { gm_msgid } => {
             deliver(t, id, Proof::ImportedByApi, None, Some(*gm_msgid), false, now)?
         }
-        Change::Retry { error, first, at } => t.execute(
+        Change::Retry { error, first, at } => execute(
+            t,
             "UPDATE message SET status = 'pending', next_attempt_at = ?2, first_failed_at = ?3,
                     fault = ?4, last_error = ?5, unseen = 0, mark_id = NULL
               WHERE id = ?1 AND status = 'in_flight'",
             params![id, time_text(*at), time_text(*first), error.fault.name(), error.message],
         )?,
-        Change::Failed { error, sender, subject } => t.execute(
+        Change::Failed { error, sender, subject } => execute(
+            t,
             "UPDATE message SET status = 'failed', first_failed_at = coalesce(first_failed_at, ?2), fault = ?3,
                     last_error = ?4, sender = ?5, subject = ?6, unseen = 0, mark_id = NULL
               WHERE id = ?1 AND status = 'in_flight'",
             params![id, now, error.fault.name(), error.message, sender, subject],
         )?,
         Change::Released { unseen } => {
-            t.execute("DELETE FROM temp.tried WHERE id = ?1", [id])?;
+            execute(t, "DELETE FROM temp.tried WHERE id = ?1", [id])?;
             // The wait after a charge ended with this try, however early it came: what was left of it
             // never counts as time for which the message has been tried.
-            t.execute(
+            execute(
+                t,
                 "UPDATE message SET status = 'pending', unseen = unseen + ?2, mark_id = NULL,
                         next_attempt_at = iif(?2 AND unseen = 0, min(next_attempt_at, ?3), next_attempt_at)
                   WHERE id = ?1 AND status = 'in_flight'",
                 params![id, unseen, now],
             )?
         }
-        Change::PutOff { at, first, unseen } => t.execute(
+        Change::PutOff { at, first, unseen } => execute(
+            t,
             "UPDATE message SET status = 'pending', next_attempt_at = ?2, unseen = unseen + ?3,
                     first_failed_at = coalesce(?4, first_failed_at), mark_id = NULL
               WHERE id = ?1 AND status = 'in_flight'",
             params![id, time_text(*at), unseen, first.map(time_text)],
         )?,
-        Change::Later { at } => t.execute(
+        Change::Later { at } => execute(
+            t,
             "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
             params![id, time_text(*at)],
         )?,
-        Change::Held { at, why } => t.execute(
+        Change::Held { at, why } => execute(
+            t,
             "UPDATE message SET status = 'pending', next_attempt_at = ?2, mark_id = NULL, fault = ?3, last_error = ?4
               WHERE id = ?1 AND status = 'in_flight'",
             params![id, time_text(*at), Fault::Throttled.name(), why],
         )?,
-        Change::Gone => t.execute(
+        Change::Gone => execute(
+            t,
             "UPDATE message SET status = 'gone', mark_id = NULL WHERE id = ?1 AND status = 'in_flight'",
             [id],
         )?,

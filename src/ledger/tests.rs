@@ -33,6 +33,7 @@ mod removal;
 mod renumbered;
 mod settle;
 mod turns;
+mod views;
 mod vouching;
 
 const INBOX: FolderId = FolderId(1);

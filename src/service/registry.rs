@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
+
+use crate::config::{Outline, ledger_place};
 use crate::engine::{Crowd, Readers};
 use crate::error::{Error, Result, shown};
 use crate::threads;
@@ -29,7 +32,7 @@ pub struct Registry {
     routes: Mutex<Vec<Registered>>,
     /// By server and account.
     crowds: Mutex<HashMap<(String, String), Arc<Crowd>>>,
-    readers: Mutex<HashMap<(String, String), Arc<Readers>>>,
+    readers: Arc<Readers>,
 }
 
 struct Registered {
@@ -43,12 +46,35 @@ struct Registered {
 }
 
 impl Registry {
-    /// Keeps a ledger for the route of this configuration, which is about to begin: of several that name one, the first to
-    /// come here has it.
+    /// What the route of this configuration, which is about to begin, reads and writes: the account at its source, and its
+    /// ledger, which is kept for it.
+    ///
+    /// # Errors
+    /// `Usage` when another route has the ledger.
+    pub(super) fn take_note_of(&self, file: &Path) -> Result<()> {
+        // What comes through a pipe can be read only once: the route itself tells what it reads.
+        if !file.is_file() {
+            self.readers.is_to_be_read(file);
+            self.give_up_ledger(file);
+            return Ok(());
+        }
+        match Outline::of(file, Utc::now()).source {
+            Some((user, server)) => self.readers.reads(file, &server, &user),
+            None => self.readers.cannot_be_read(file),
+        }
+        let Ok((place, _)) = ledger_place(file) else {
+            // Why there is none is found out, and told, by the route itself.
+            self.give_up_ledger(file);
+            return Ok(());
+        };
+        self.reserve(file, &place.path)
+    }
+
+    /// Keeps a ledger for the route of this configuration: of several that name one, the first to come here has it.
     ///
     /// # Errors
     /// `Usage` when another route has it.
-    pub(super) fn reserve(&self, file: &Path, ledger: &Path) -> Result<()> {
+    fn reserve(&self, file: &Path, ledger: &Path) -> Result<()> {
         // No look at the disk, which may hang: what is reached by several names is found out when it enters.
         let place = File::named(ledger);
         let mut routes = self.routes();
@@ -118,15 +144,9 @@ impl Registry {
         Arc::clone(crowds.entry(account).or_default())
     }
 
-    /// This configuration reads this account, until it is no more or reads another one. Returns all that do.
-    pub fn reads(&self, file: &Path, server: &str, user: &str) -> Arc<Readers> {
-        let account = (server.to_lowercase(), user.to_lowercase());
-        let readers = self.readers.lock();
-        let mut readers = readers.unwrap_or_else(PoisonError::into_inner);
-        readers.values().for_each(|others| others.leave(file));
-        let readers = readers.entry(account).or_default();
-        readers.join(file);
-        Arc::clone(readers)
+    /// Which configuration of this process reads which account.
+    pub fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     /// This route, whose run is over, does without its ledger until it enters again.
@@ -139,9 +159,7 @@ impl Registry {
     /// Its configuration is no more.
     pub(super) fn leave(&self, file: &Path) {
         self.routes().retain(|route| route.file != file);
-        let readers = self.readers.lock();
-        let readers = readers.unwrap_or_else(PoisonError::into_inner);
-        readers.values().for_each(|readers| readers.leave(file));
+        self.readers.leave(file);
     }
 
     fn routes(&self) -> MutexGuard<'_, Vec<Registered>> {

@@ -17,7 +17,7 @@ use super::launch::{Begin, Event, RouteThread};
 use super::registry::Registry;
 use super::roster::Roster;
 use super::{Asked, Heeded, tell_system};
-use crate::config::{Intervals, ledger_place};
+use crate::config::Intervals;
 use crate::engine::{Ended, changed_at};
 use crate::error::{Error, Result};
 use crate::text::counted;
@@ -197,7 +197,8 @@ impl Routes {
         let beginning = self.held.iter().filter(|held| held.is_beginning()).count();
         let room = BEGIN_AT_ONCE.saturating_sub(beginning);
         let mut due: Vec<&mut Held> = Vec::new();
-        // Each ledger is kept before any of them is opened, in the order in which they are listed.
+        // Each ledger is kept before any of them is opened, in the order in which they are listed; and before anything is
+        // removed at a source it is known who else reads that.
         for held in &mut self.held {
             let is_due = matches!(held.phase, Phase::Rests { until } if until <= now);
             if !is_due || self.ending || held.missing > 0 || !held.is_free() {
@@ -208,20 +209,7 @@ impl Routes {
                 due.push(held);
                 continue;
             }
-            // What comes through a pipe can be read only once.
-            let place = if held.file.is_file() {
-                ledger_place(&held.file).ok()
-            } else {
-                None
-            };
-            let reserved = match place {
-                Some((place, _)) => self.registry.reserve(&held.file, &place.path),
-                // Why there is none is found out, and told, by the route itself.
-                None => {
-                    self.registry.give_up_ledger(&held.file);
-                    Ok(())
-                }
-            };
+            let reserved = self.registry.take_note_of(&held.file);
             match reserved {
                 Ok(()) => {
                     held.ledger_kept = Some(edition);

@@ -69,7 +69,7 @@ impl Session {
         let line = format!("APPEND {name} ({flags}) {date}");
         let command = Command::new(line, self.times.append, 0).literal(body, at_once);
         if self.view_of(mailbox).is_some() {
-            return self.begin_behind_close(command, at_once);
+            return self.begin_behind_close(command);
         }
         if self.connection.is_idle() {
             self.tell_who_we_are()?;
@@ -131,7 +131,7 @@ impl Session {
     /// Closes the open view, and begins this APPEND behind that. Courier adds nothing to a mailbox that the
     /// session has open by EXAMINE. Nothing is expunged: CLOSE does not where a mailbox was opened by
     /// EXAMINE (RFC 3501 6.4.2), UNSELECT never does (RFC 3691).
-    fn begin_behind_close(&mut self, append: Command, at_once: bool) -> Result<Appending> {
+    fn begin_behind_close(&mut self, append: Command) -> Result<Appending> {
         let close = if self.offers("UNSELECT") {
             "UNSELECT"
         } else {
@@ -140,18 +140,9 @@ impl Session {
         self.selected = None;
         let close = Command::new(close, self.times.command, 0);
         let close = self.begin(Phase::Fetch, close)?;
-        if at_once {
-            return Ok(Appending {
-                close: Some(close),
-                append: self.begin(Phase::Append, append)?,
-            });
-        }
-        // A server may ask for a literal while it is still closing: one that it must ask for waits.
-        if let (Err(e), false) = (self.hear(close).end, self.usable) {
-            return Err(e);
-        }
+        // Where the server asks for the literal while it is still closing, that is minded (`wire`).
         Ok(Appending {
-            close: None,
+            close: Some(close),
             append: self.begin(Phase::Append, append)?,
         })
     }

@@ -95,6 +95,13 @@ impl Cleaner {
         self.mailbox.listed(uids)
     }
 
+    /// All messages of the mailbox that was opened last, ascending, and whether these are as many as the server says there are.
+    pub fn all(&mut self, view: &View) -> Result<(Vec<Uid>, bool)> {
+        let list = self.mailbox.session.list(view, false)?;
+        let uids = list.uids.into_iter().map(|(uid, _)| uid);
+        Ok((uids.collect(), list.whole))
+    }
+
     /// What names these messages of the open mailbox. `uids` must ascend, at most `SET_MAX`.
     pub fn described(&mut self, uids: &[Uid]) -> Result<Vec<Discovered>> {
         let (found, end) = self.mailbox.metadata(uids);

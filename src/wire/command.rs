@@ -106,6 +106,11 @@ impl Command {
         matches!(self.continuation, Continuation::Literal(_))
     }
 
+    /// Its literal waits until the server asks for it.
+    pub(super) fn is_to_be_asked(&self) -> bool {
+        self.announces_a_literal() && !self.line.ends_with(b"+}")
+    }
+
     /// It went along with its command, and the answer is still to come.
     pub(super) fn literal_went_along(&self) -> bool {
         matches!(self.continuation, Continuation::LiteralSent)

@@ -17,6 +17,7 @@ mod pipeline;
 mod places;
 mod progress;
 mod reread;
+mod sessions;
 pub(crate) mod sign_in;
 mod tokens;
 pub(crate) mod told;

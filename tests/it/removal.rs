@@ -5,6 +5,7 @@ mod crash;
 mod first_use;
 mod kept;
 mod real;
+mod store_away;
 mod wish;
 
 use gmail_stand_in::{Gmail, Mail, Options};

@@ -1,7 +1,8 @@
 //! Several accounts in one process: configurations that come, change and go, what the log calls each, and that nothing that
-//! happens to one route keeps the others' mail waiting (`isolation`).
+//! happens to one route keeps the others' mail waiting (`isolation`), and that one which cannot begin is told of (`refused`).
 
 mod isolation;
+mod refused;
 
 use std::fs;
 use std::process::Command;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::{debug, info, warn};
 
-use super::delivered_until;
+use super::{Heard, delivered_until};
 use crate::config::{AfterDelivery, Disposal};
 use crate::engine::Engine;
 use crate::engine::index::TargetIndex;
@@ -66,10 +66,11 @@ impl Tally {
         }
     }
 
-    pub(super) fn note_end(&mut self, end: &RemovalEnd, heard: bool) {
+    /// `done`: the source says that it removed it.
+    pub(super) fn note_end(&mut self, end: &RemovalEnd, done: bool) {
         match end {
             RemovalEnd::Removed => self.removed += 1,
-            RemovalEnd::Kept { .. } if heard => self.stubborn += 1,
+            RemovalEnd::Kept { .. } if done => self.stubborn += 1,
             RemovalEnd::Kept { .. } | RemovalEnd::Copied => {}
         }
     }
@@ -82,6 +83,8 @@ pub(super) struct Pass<'a> {
     source: Option<Cleaner>,
     account: Option<Account>,
     pub(super) tally: &'a mut Tally,
+    /// A mailbox with messages that an earlier pass was about to remove is empty, which is not believed yet.
+    pub(super) doubtful: bool,
     /// What was refused over one folder holds up no other.
     refused: Option<Error>,
 }
@@ -99,6 +102,7 @@ impl Engine {
             source: None,
             account: None,
             tally,
+            doubtful: false,
             refused: None,
         };
         let end = pass.run(begun);
@@ -115,17 +119,7 @@ impl Engine {
 
 impl Pass<'_> {
     fn run(&mut self, begun: bool) -> Result<()> {
-        for open in self.engine.ledger.step(|l| l.open_removals())? {
-            self.conclude(&open, false)?;
-        }
-        // What is still open could be mistaken for what is done from now on.
-        let open = self.engine.ledger.step(|l| l.open_removals())?;
-        if !open.is_empty() {
-            return Err(Error::connection(
-                "nobody saw what came of removing some messages at the source, and a look cannot tell yet",
-            ));
-        }
-        if !begun {
+        if !self.conclude_all()? || !begun {
             return Ok(());
         }
         for folder in self.engine.ledger.step(|l| l.folders())? {
@@ -432,7 +426,12 @@ impl Pass<'_> {
             // What came of it, a look in another session shows.
             return said.map(|()| Vec::new());
         }
-        let seen = self.conclude(&open, true);
+        let heard = if said.is_ok() {
+            Heard::Done
+        } else {
+            Heard::Refused
+        };
+        let seen = self.conclude(&open, heard);
         said.map_err(|e| refused(way, &e))?;
         seen
     }

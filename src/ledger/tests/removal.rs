@@ -134,9 +134,14 @@ fn what_was_removed_and_is_back_is_there_like_any_other() {
     let (mailbox, now) = (desk.mailbox().id, desk.now);
     let uids = [Uid(1), Uid(9)];
     // A list that may be older than the removal proves nothing.
-    assert_eq!(desk.ledger.note_listed(mailbox, &uids, now).unwrap(), 0);
+    let back = |desk: &Desk, before| {
+        let back = desk.ledger.removed_among(mailbox, &uids, before).unwrap();
+        back.iter().map(|row| row.about.uid).collect::<Vec<_>>()
+    };
+    assert_eq!(back(&desk, now), [Uid(0); 0]);
     let later = now + TimeDelta::hours(1);
-    assert_eq!(desk.ledger.note_listed(mailbox, &uids, later).unwrap(), 1);
+    assert_eq!(back(&desk, later), [Uid(1)]);
+    desk.ledger.note_back(mailbox, &[Uid(1)]).unwrap();
     assert_eq!(removable(&desk), [1]);
     desk.renumber(&[mail(11, "<a@x>"), mail(12, "<b@x>")]);
     assert!(desk.inherit());

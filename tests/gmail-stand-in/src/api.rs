@@ -255,6 +255,11 @@ impl Gmail {
         self.shared.signed_in()
     }
 
+    /// The most that were signed in at a time so far.
+    pub fn most_signed_in(&self) -> usize {
+        self.shared.most_signed_in()
+    }
+
     /// Bytes of messages that APPEND has taken.
     pub fn uploaded(&self) -> u64 {
         self.shared.upload.lock().unwrap().bytes

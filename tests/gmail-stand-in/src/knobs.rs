@@ -67,6 +67,9 @@ pub struct Knobs {
     pub index_lag: Duration,
     /// Percentage of Message-IDs that SEARCH HEADER does not find (docs/gmail.md 4.4); always the same ones. 0.
     pub search_misses: u8,
+    /// Some: an APPEND takes so long, for real, and those of all sessions wait for each other, as on a server with one
+    /// worker for an account. None.
+    pub one_append_at_a_time: Option<Duration>,
     /// Each answer comes no sooner than this after its command, for real: a network to measure with. None.
     pub round_trip: Duration,
     /// When a session expires, whatever its token (docs/gmail.md 6). 24 h.
@@ -119,6 +122,7 @@ impl Default for Knobs {
             overquota: OverquotaForm::Bye,
             index_lag: Duration::ZERO,
             search_misses: 0,
+            one_append_at_a_time: None,
             round_trip: Duration::ZERO,
             session_life: Duration::from_secs(24 * 3600),
             token_life: Duration::from_secs(3599),

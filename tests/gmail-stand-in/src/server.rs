@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,9 @@ pub(crate) struct Shared {
     refusals: Mutex<VecDeque<(Refusal, usize)>>,
     token_troubles: Mutex<VecDeque<(TokenTrouble, usize)>>,
     signed_in: Mutex<Vec<u32>>,
+    most_signed_in: AtomicUsize,
+    /// Held by an APPEND where there is one at a time.
+    pub(crate) append_turn: Mutex<()>,
     connections: Mutex<HashMap<u32, TcpStream>>,
     api_connections: Mutex<HashMap<u32, TcpStream>>,
     last_session: AtomicU32,
@@ -124,6 +127,8 @@ impl Shared {
             refusals: Mutex::default(),
             token_troubles: Mutex::default(),
             signed_in: Mutex::default(),
+            most_signed_in: AtomicUsize::new(0),
+            append_turn: Mutex::default(),
             connections: Mutex::default(),
             api_connections: Mutex::default(),
             last_session: AtomicU32::new(0),
@@ -169,12 +174,18 @@ impl Shared {
         let room = signed_in.len() < limit;
         if room {
             signed_in.push(session);
+            self.most_signed_in
+                .fetch_max(signed_in.len(), Ordering::SeqCst);
         }
         room
     }
 
     pub(crate) fn signed_in(&self) -> usize {
         self.signed_in.lock().unwrap().len()
+    }
+
+    pub(crate) fn most_signed_in(&self) -> usize {
+        self.most_signed_in.load(Ordering::SeqCst)
     }
 
     pub(crate) fn connections(&self) -> usize {

@@ -13,7 +13,7 @@ use super::{HOUR, letter};
 use crate::crash::broken_run::Findings;
 use crate::crash::fuse::{Deed, Fuse};
 use crate::crash::points::Tally;
-use crate::crash::writes::{Library, counted, undisturbed};
+use crate::crash::writes::killed_before_writes;
 use crate::testkit::env::SOURCE;
 use crate::testkit::proxy::Side;
 use crate::testkit::route::{Route, wait_for_end};
@@ -237,46 +237,25 @@ fn some_points_of_a_run_that_imports_resumably() {
 }
 
 /// Killed before every `stride`th thing that it does to its ledger.
-fn killed_before_writes(name: &str, stride: usize) {
-    let begun = Instant::now();
-    let library = Library::build();
+fn killed_before(name: &str, stride: usize) {
     let (_first, ledger) = ledger_of_an_empty_source();
-    let mut whole = ImportRun::new(Some(&ledger), false);
-    let mark = library.preload(&mut whole.route, &undisturbed("kill"));
-    assert_eq!(wait_for_end(whole.route.spawn(&[])), Ok(0));
-    let count = counted(&mark);
-    drop(whole);
-    let first = fastrand::usize(1..=stride);
-    let points: Vec<usize> = (first..=count).step_by(stride).collect();
-    let tried = points.len();
-    let (tally, killed) = (Mutex::new(Tally::default()), AtomicUsize::new(0));
-    at_a_time(points, |nth| {
-        let mut run = ImportRun::new(Some(&ledger), false);
-        let mark = library.preload(&mut run.route, &format!("kill {nth}"));
-        let _ = run.route.spawn(&[]).wait_with_output();
-        run.route.variables.clear();
-        let fired = mark.with_extension("fired").exists();
-        killed.fetch_add(usize::from(fired), Ordering::Relaxed);
-        let mut findings = Findings::default();
+    let judge = |run: &ImportRun, findings: &mut Findings| {
         findings.go_on(&run.route, run.route.spawn(&[]), AGAIN);
-        run.judge(&mut findings);
-        let point = format!("killed before write {nth} of {count}");
-        tally.lock().unwrap().add(&point, findings);
-    });
-    tally.into_inner().unwrap().tell(name, begun);
-    let killed = killed.into_inner();
-    assert!(killed + 2 + tried / 10 >= tried, "{killed} of {tried}");
+        run.judge(findings);
+    };
+    let new = || ImportRun::new(Some(&ledger), false);
+    killed_before_writes(name, stride, 0, new, |run| &mut run.route, judge);
 }
 
 #[test]
 fn killed_before_some_ledger_writes() {
-    killed_before_writes("imports, killed before a ledger write, sampled", 13);
+    killed_before("imports, killed before a ledger write, sampled", 13);
 }
 
 #[test]
 #[ignore = "a hundred runs: half a minute"]
 fn killed_before_every_ledger_write() {
-    killed_before_writes("imports, killed before a ledger write", one_in());
+    killed_before("imports, killed before a ledger write", one_in());
 }
 
 #[test]

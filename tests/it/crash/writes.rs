@@ -6,22 +6,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::broken_run::{BrokenRun, Findings, Servers};
 use super::points::Tally;
 use crate::testkit::at_a_time;
 use crate::testkit::proxy::Side;
-use crate::testkit::route::{Route, ended};
+use crate::testkit::route::{Route, ended, wait_for_end};
 use crate::testkit::{in_ci, one_in};
 
 /// The compiled library, for as long as its folder is kept. The compiler is there: SQLite is built with it.
-pub(crate) struct Library {
+struct Library {
     dir: tempfile::TempDir,
 }
 
 impl Library {
-    pub(crate) fn build() -> Library {
+    fn build() -> Library {
         let dir = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/crash/ledger_io.c");
         let cc = std::env::var("CC").unwrap_or_else(|_| "cc".into());
@@ -41,7 +42,7 @@ impl Library {
     }
 
     /// Lets this happen to the next run that is started; where it leaves word of that.
-    pub(crate) fn preload(&self, env: &mut Route, fault: &str) -> PathBuf {
+    fn preload(&self, env: &mut Route, fault: &str) -> PathBuf {
         let library = self.dir.path().join("ledger_io.so");
         let mark = env.dir.path().join("mark");
         env.variables
@@ -62,14 +63,55 @@ impl Library {
 }
 
 /// Nothing happens: it is counted alone.
-pub(crate) fn undisturbed(kind: &str) -> String {
+fn undisturbed(kind: &str) -> String {
     format!("{kind} 1000000000")
 }
 
 /// How much of it the run did that left this mark.
-pub(crate) fn counted(mark: &Path) -> usize {
+fn counted(mark: &Path) -> usize {
     let count = fs::read_to_string(mark.with_extension("count")).unwrap();
     count.trim().parse().unwrap()
+}
+
+/// A run killed before every `stride`th thing that it does to its ledger, and what follows. Undisturbed it ends with
+/// `status`. `new`: another one of it, ready to run; `judge`: lets what was killed go on, and says what it came to.
+pub(crate) fn killed_before_writes<R>(
+    name: &str,
+    stride: usize,
+    status: i32,
+    new: impl Fn() -> R + Sync,
+    route: impl Fn(&mut R) -> &mut Route + Sync,
+    judge: impl Fn(&R, &mut Findings) + Sync,
+) {
+    let begun = Instant::now();
+    let library = Library::build();
+    let mut whole = new();
+    let undisturbed_one = route(&mut whole);
+    let mark = library.preload(undisturbed_one, &undisturbed("kill"));
+    assert_eq!(wait_for_end(undisturbed_one.spawn(&[])), Ok(status));
+    let count = counted(&mark);
+    drop(whole);
+    let first = fastrand::usize(1..=stride);
+    let points: Vec<usize> = (first..=count).step_by(stride).collect();
+    let tried = points.len();
+    let (tally, killed) = (Mutex::new(Tally::default()), AtomicUsize::new(0));
+    at_a_time(points, |nth| {
+        let mut run = new();
+        let broken = route(&mut run);
+        let mark = library.preload(broken, &format!("kill {nth}"));
+        let _ = broken.spawn(&[]).wait_with_output();
+        broken.variables.clear();
+        let fired = mark.with_extension("fired").exists();
+        killed.fetch_add(usize::from(fired), Ordering::Relaxed);
+        let mut findings = Findings::default();
+        judge(&run, &mut findings);
+        let point = format!("killed before write {nth} of {count}");
+        tally.lock().unwrap().add(&point, findings);
+    });
+    tally.into_inner().unwrap().tell(name, begun);
+    // Signs of life are written by the clock: a run may have a few less than the one that was counted.
+    let killed = killed.into_inner();
+    assert!(killed + 2 + tried / 10 >= tried, "{killed} of {tried}");
 }
 
 /// What a run that met the fault must have come to.

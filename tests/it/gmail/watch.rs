@@ -196,7 +196,8 @@ fn weeks_in_minutes_leave_nothing_behind() {
     println!(
         "after three weeks: {threads} threads, {descriptors} descriptors, {memory} kB; after one: {threads_before}, {descriptors_before}, {memory_before} kB"
     );
-    assert!(threads <= threads_before + 1 && descriptors <= descriptors_before + 2);
+    // A worker may be at work, and the thread that fetches for it.
+    assert!(threads <= threads_before + 2 && descriptors <= descriptors_before + 2);
     assert!(memory < memory_before + 8_000);
     drop(running);
     assert!(

@@ -152,7 +152,8 @@ fn sizes_that_are_never_right_cost_one_message_twice() {
     env.run_until_done(1);
     assert_held(&env, &mails);
     let asked = odd.heard("UID FETCH") + odd.heard("FETCH");
-    assert!(asked < 12, "{asked} commands");
+    // Each message asked for once more would be twenty besides; the batches of four workers are seven.
+    assert!(asked < 16, "{asked} commands");
 }
 
 /// github.com/Foundry376/Mailspring/issues/2038, github.com/OfflineIMAP/offlineimap/issues/62,

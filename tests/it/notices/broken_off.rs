@@ -12,7 +12,7 @@ use super::{all_is_told, notices_in, telling};
 use crate::crash::broken_run::Findings;
 use crate::crash::fuse::{Deed, Fuse};
 use crate::crash::points::Tally;
-use crate::crash::writes::{Library, counted, undisturbed};
+use crate::crash::writes::killed_before_writes;
 use crate::testkit::env::TestEnv;
 use crate::testkit::proxy::Side;
 use crate::testkit::route::wait_for_end;
@@ -174,43 +174,22 @@ fn at_every_point_into_gmail() {
 }
 
 /// Killed before every `stride`th thing that it does to its ledger.
-fn killed_before_writes(name: &str, stride: usize) {
-    let begun = Instant::now();
-    let library = Library::build();
-    let mut whole = Broken::new(false);
-    let mark = library.preload(&mut whole.env, &undisturbed("kill"));
-    assert_eq!(wait_for_end(whole.env.spawn(&[])), Ok(3));
-    let count = counted(&mark);
-    drop(whole);
-    let first = fastrand::usize(1..=stride);
-    let points: Vec<usize> = (first..=count).step_by(stride).collect();
-    let tried = points.len();
-    let (tally, killed) = (Mutex::new(Tally::default()), AtomicUsize::new(0));
-    at_a_time(points, |nth| {
-        let mut run = Broken::new(false);
-        let mark = library.preload(&mut run.env, &format!("kill {nth}"));
-        let _ = run.env.spawn(&[]).wait_with_output();
-        run.env.variables.clear();
-        let fired = mark.with_extension("fired").exists();
-        killed.fetch_add(usize::from(fired), Ordering::Relaxed);
-        let mut findings = Findings::default();
-        run.go_on(run.env.spawn(&[]), &mut findings);
-        run.judge(&mut findings);
-        let point = format!("killed before write {nth} of {count}");
-        tally.lock().unwrap().add(&point, findings);
-    });
-    tally.into_inner().unwrap().tell(name, begun);
-    let killed = killed.into_inner();
-    assert!(killed + 2 + tried / 10 >= tried, "{killed} of {tried}");
+fn killed_before(name: &str, stride: usize) {
+    let judge = |run: &Broken, findings: &mut Findings| {
+        run.go_on(run.env.spawn(&[]), findings);
+        run.judge(findings);
+    };
+    let new = || Broken::new(false);
+    killed_before_writes(name, stride, 3, new, |run| &mut run.env, judge);
 }
 
 #[test]
 fn killed_before_some_ledger_writes() {
-    killed_before_writes("notices, killed before a ledger write, sampled", 17);
+    killed_before("notices, killed before a ledger write, sampled", 17);
 }
 
 #[test]
 #[ignore = "hundreds of runs: a minute"]
 fn killed_before_every_ledger_write() {
-    killed_before_writes("notices, killed before a ledger write", one_in());
+    killed_before("notices, killed before a ledger write", one_in());
 }

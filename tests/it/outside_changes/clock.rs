@@ -72,8 +72,9 @@ fn in_every_state() -> TestEnv {
     let no = Fault::Answer("NO not now".into());
     env.target.fault(refused, no);
     assert_eq!(env.run().status, 3);
-    env.mail("<open@x>", "the end of this one is not seen");
-    env.mail("<untried@x>", "not reached");
+    // So big that the server asks for each: the second one is not under way when the first is lost.
+    env.mail("<open@x>", &"the end of this one is not seen ".repeat(200));
+    env.mail("<untried@x>", &"not reached ".repeat(500));
     let stored = true;
     env.target.clear_faults();
     env.target

@@ -16,7 +16,7 @@ use super::{MOVE, UIDPLUS, archive};
 use crate::crash::broken_run::Findings;
 use crate::crash::fuse::{Deed, Fuse};
 use crate::crash::points::{End, Tally, Way};
-use crate::crash::writes::{Library, counted, undisturbed};
+use crate::crash::writes::killed_before_writes;
 use crate::testkit::env::{DATE, mail};
 use crate::testkit::proxy::Side;
 use crate::testkit::route::{Route, wait_for_end};
@@ -335,40 +335,19 @@ fn every_point_of_a_run_that_removes() {
 }
 
 /// Killed before every `stride`th thing that it does to its ledger.
-fn killed_before_writes(name: &str, kind: Kind, stride: usize) {
-    let begun = Instant::now();
-    let library = Library::build();
-    let mut whole = RemovalRun::new(kind);
-    let mark = library.preload(&mut whole.route, &undisturbed("kill"));
-    assert_eq!(wait_for_end(whole.route.spawn(&[])), Ok(0));
-    let count = counted(&mark);
-    drop(whole);
-    let first = fastrand::usize(1..=stride);
-    let points: Vec<usize> = (first..=count).step_by(stride).collect();
-    let tried = points.len();
-    let (tally, killed) = (Mutex::new(Tally::default()), AtomicUsize::new(0));
-    at_a_time(points, |nth| {
-        let mut run = RemovalRun::new(kind);
-        let mark = library.preload(&mut run.route, &format!("kill {nth}"));
-        let _ = run.route.spawn(&[]).wait_with_output();
-        run.route.variables.clear();
-        let fired = mark.with_extension("fired").exists();
-        killed.fetch_add(usize::from(fired), Ordering::Relaxed);
-        let mut findings = Findings::default();
-        run.judge_now(&mut findings);
-        run.go_on(None, &mut findings);
-        run.judge(&mut findings);
-        let point = format!("killed before write {nth} of {count}");
-        tally.lock().unwrap().add(&point, findings);
-    });
-    tally.into_inner().unwrap().tell(name, begun);
-    let killed = killed.into_inner();
-    assert!(killed + 2 + tried / 10 >= tried, "{killed} of {tried}");
+fn killed_before(name: &str, kind: Kind, stride: usize) {
+    let judge = |run: &RemovalRun, findings: &mut Findings| {
+        run.judge_now(findings);
+        run.go_on(None, findings);
+        run.judge(findings);
+    };
+    let new = || RemovalRun::new(kind);
+    killed_before_writes(name, stride, 0, new, |run| &mut run.route, judge);
 }
 
 #[test]
 fn killed_before_some_ledger_writes() {
-    killed_before_writes(
+    killed_before(
         "copying and deleting, killed before a write, sampled",
         Kind::Copy,
         13,
@@ -383,7 +362,7 @@ fn killed_before_every_ledger_write() {
         ("moving", Kind::Move),
         ("copying", Kind::Copy),
     ] {
-        killed_before_writes(&format!("{name}, killed before a write"), kind, one_in());
+        killed_before(&format!("{name}, killed before a write"), kind, one_in());
     }
 }
 

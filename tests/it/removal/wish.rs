@@ -13,6 +13,7 @@ use super::{BOTH, ids};
 use crate::testkit::again;
 use crate::testkit::env::{DATE, mail};
 use crate::testkit::eventually;
+use crate::testkit::family::{Family, replace};
 use crate::testkit::route::{Account, CHILD, Route};
 
 /// A configuration with these keys besides.
@@ -169,4 +170,54 @@ fn two_that_read_one_account_remove_nothing_there() {
     // Alone it does what it is told.
     let ran = routes[0].run();
     assert_eq!(ids(&source, "INBOX"), [""; 0], "{}", ran.err);
+}
+
+/// A configuration that nobody can read may be one that reads the same account, and has not copied what would be removed.
+#[test]
+fn beside_a_configuration_that_cannot_be_read_nothing_is_removed_until_it_can() {
+    let mut family = Family::of(&["anna", "ben"]);
+    let [anna, ben] = &mut family.members[..] else {
+        unreachable!()
+    };
+    anna.set("after_delivery", "delete");
+    for key in [
+        "source_port",
+        "source_ca_file",
+        "source_user",
+        "source_pass",
+    ] {
+        ben.set(key, anna.key(key));
+    }
+    family.publish(0);
+    family.publish(1);
+    let good = family.config(1);
+    fs::write(family.file(1), "{\"source_server\": ").unwrap();
+    let [anna, ben] = &family.members[..] else {
+        unreachable!()
+    };
+    anna.mail("<a@example.org>", "text");
+    let trouble = || {
+        let trouble = anna.status_soon()["trouble"]["message"].take();
+        trouble.as_str().unwrap_or_default().to_string()
+    };
+    let running = family.start();
+    eventually("it says why nothing is removed", || {
+        trouble().contains("1.json cannot be read")
+    });
+    eventually("it is delivered", || anna.target.messages().len() == 1);
+    // Wrong in another place, it says enough.
+    replace(&family.file(1), &good.replacen('{', "{\"sinse\": 1,", 1));
+    eventually("it is known who reads the account", || {
+        trouble().contains("reads the same account")
+    });
+    replace(&family.file(1), &good);
+    eventually("the other one has it too", || {
+        ben.target.messages().len() == 1
+    });
+    assert_eq!(ids(&anna.source, "INBOX"), ["a"]);
+    fs::remove_file(family.file(1)).unwrap();
+    eventually("alone it does what it is told", || {
+        ids(&anna.source, "INBOX").is_empty()
+    });
+    drop(running);
 }

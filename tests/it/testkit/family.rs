@@ -74,6 +74,16 @@ impl Family {
 
     /// The same, with these arguments besides.
     pub(crate) fn start_with(&self, places: &[&Path], more: &[&str]) -> Running {
+        self.start_within(places, more, &[])
+    }
+
+    /// The same, with these variables of the environment besides.
+    pub(crate) fn start_within(
+        &self,
+        places: &[&Path],
+        more: &[&str],
+        variables: &[(&str, &Path)],
+    ) -> Running {
         let log = self.folder.path().join("family.log");
         let mut command = again("program");
         let mut args = vec!["imap-to-gmail", "run", "--log", log.to_str().unwrap()];
@@ -84,6 +94,7 @@ impl Family {
         command
             .env(CHILD, json!(args).to_string())
             .env("TZ", "UTC")
+            .envs(variables.iter().copied())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -338,6 +338,7 @@ pub(crate) fn quick() -> Intervals {
         pause: (ms(300), ms(1_000)),
         sign_in: ms(10_000),
         remind: (ms(500), ms(2_000)),
+        fewer: ms(1_000),
         keep: ms(5_000),
         batch: ms(60_000),
         first_removal: ms(0),

@@ -103,7 +103,7 @@ fn what_is_left_out_has_the_value_that_most_people_want() {
         ("imap.gmail.com", 993, Tls::Implicit)
     );
     assert_eq!(config.since, Since::Days(7));
-    assert_eq!(config.connections, 3);
+    assert_eq!(config.connections, 4);
     assert_eq!(
         config.ledger.path.file_name(),
         Some("sync_state.db".as_ref())

@@ -221,11 +221,12 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.index_nameless(all).unwrap();
     l.index_sizes_of_nameless(all).unwrap();
     l.index_ends_nameless(all).unwrap();
-    l.index_forget(place(5)).unwrap();
+    l.index_forget(&[place(5)]).unwrap();
     l.index_given("All").unwrap();
     l.index_witnesses(&index, index.next_uid, 10).unwrap();
     l.index_went_back(&index, index.next_uid - 3).unwrap();
     l.left().unwrap();
+    l.usual_size().unwrap();
 
     // Afterwards, at the source.
     let (far, first) = (now + TimeDelta::days(2), now + TimeDelta::days(1));
@@ -266,10 +267,10 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     }
     l.keep_at_source(&[(RowId(1), "x".into(), now)]).unwrap();
     l.removals().unwrap();
-    assert_eq!(
-        l.note_listed(mailbox.id, &[there.about.uid], far).unwrap(),
-        1
-    );
+    let uids = [there.about.uid];
+    let back = l.removed_among(mailbox.id, &uids, far).unwrap();
+    assert_eq!(back.len(), 1);
+    l.note_back(mailbox.id, &uids).unwrap();
 
     // People.
     l.summary(now, now).unwrap();

@@ -128,6 +128,10 @@ impl Session {
         }
         let knobs = self.knobs();
         let shared = Arc::clone(&self.shared);
+        if let Some(time) = knobs.one_append_at_a_time {
+            let _turn = shared.append_turn.lock();
+            std::thread::sleep(time);
+        }
         let mut store = shared.store.lock().unwrap();
         let Some(mailbox) = self.find(&store, &arguments.mailbox) else {
             drop(store);

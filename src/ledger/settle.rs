@@ -171,7 +171,7 @@ impl Ledger {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT CAST(coalesce(avg(size), 0) AS INTEGER)
-                   FROM (SELECT size FROM message WHERE status = 'pending' ORDER BY internal_date DESC LIMIT 1000)",
+                   FROM (SELECT size FROM message WHERE status = 'pending' ORDER BY internal_date DESC LIMIT 50)",
             )?
             .query_row([], |r| r.get(0))
         })

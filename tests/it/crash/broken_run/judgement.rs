@@ -168,7 +168,9 @@ impl BrokenRun<'_> {
                 .any(|verb| command.starts_with(verb));
             let marks_seen = command.contains("BODY[") || command.contains("RFC822 ");
             if !known || marks_seen {
-                findings.wrong.push(format!("the source was told: {line}"));
+                findings
+                    .wrong
+                    .push(format!("the source was told: {line:?}"));
             }
         }
         let now: Vec<(Vec<u8>, Vec<String>)> = match &self.ends {

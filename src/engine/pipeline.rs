@@ -37,6 +37,8 @@ const BYTES_ON_THEIR_WAY: u64 = 256 << 10;
 /// No more are on their way than are answered within this time: a server that takes long for each gains nothing by more,
 /// and mail that has just come would wait behind them.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// A batch begins with no more than so many on their way, however fast those before it went: the target may have become slow.
+const FIRST_ON_THEIR_WAY: u32 = 20;
 
 /// Answers that come faster one after the other are settled together, so many at most.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -96,7 +98,10 @@ impl Engine {
             on_their_way: VecDeque::new(),
             bytes: 0,
             answered_at: Instant::now(),
-            each: WAIT_MAX / 2,
+            each: self
+                .workers
+                .each()
+                .map_or(WAIT_MAX / 2, |each| each.max(WAIT_MAX / FIRST_ON_THEIR_WAY)),
             delivered: Vec::new(),
             doubtful: Vec::new(),
             lost: None,

@@ -311,6 +311,11 @@ impl Workers {
         plan.trial = None;
     }
 
+    /// How long a session takes for a message, as was last measured.
+    pub(super) fn each(&self) -> Option<Duration> {
+        self.plan().each
+    }
+
     pub(super) fn any(&self) -> bool {
         self.plan().there > 0
     }

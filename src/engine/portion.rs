@@ -7,7 +7,7 @@ use std::time::Duration;
 /// held already.
 const BATCH_BYTES: u64 = 3 << 20;
 /// Less is hardly worth the looks that a batch costs, before and after it.
-const WORTH_A_LOOK: u64 = 256 << 10;
+const WORTH_A_LOOK: u64 = 1 << 20;
 /// Messages of a batch at most, and as long as nobody knows how fast they go: other workers may be of use, for whom enough
 /// is to be left.
 const BATCH_MAX: u64 = 400;
@@ -104,7 +104,7 @@ mod tests {
             (5_000, 5_000, 2_000, 4, slow, 20, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, slower, 2, 1_250_000, true),
             (1_000, 1_000, 48_000, 4, fast, 125, BATCH_BYTES, true),
-            (1_000, 100, 48_000, 4, link, 19, 600_000, true),
+            (1_000, 100, 48_000, 4, link, 19, WORTH_A_LOOK, true),
             // Nothing is known of what came since the pass began.
             (0, 0, 0, 0, None, 1, WORTH_A_LOOK, false),
         ];

@@ -95,7 +95,12 @@ impl<'e> Ahead<'e> {
         let was_asked = self.asked;
         self.ask(account, false)?;
         let mut batch = self.claimed()?;
-        if new_mail && was_asked && !batch.rows.is_empty() && !self.engine.holds_new_mail(&batch)? {
+        if was_asked && batch.rows.is_empty() {
+            // It was left to a claim of this moment, or others have come since.
+            drop(self.messages());
+            self.ask(account, false)?;
+            batch = self.claimed()?;
+        } else if new_mail && was_asked && !self.engine.holds_new_mail(&batch)? {
             let came = self.messages().unwrap_or_else(|| Ok(Vec::new()));
             self.later.push_back((batch, came));
             self.ask(account, false)?;
@@ -171,7 +176,15 @@ fn break_down() -> ! {
 impl Engine {
     /// None where nobody waits for it any more.
     fn fulfil<'e>(&'e self, wish: Wish, done: &Sender<Step<'e>>) -> Option<()> {
-        let rows = match self.claim_batch(wish.claim) {
+        // What has come is not to wait until the batch is through that is sent now: that one gives way to it, and the claim
+        // after it takes it.
+        let gives_way = wish.ahead && self.new_mail.load(Ordering::Relaxed);
+        let claimed = if gives_way {
+            Ok(Vec::new())
+        } else {
+            self.claim_batch(wish.claim)
+        };
+        let rows = match claimed {
             Ok(rows) => rows,
             Err(e) => return done.send(Step::Claimed(Err(e))).ok(),
         };

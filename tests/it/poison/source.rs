@@ -94,11 +94,12 @@ fn one_among_two_hundred_holds_up_nobody() {
             "{name}: {source:?} {usual:?}"
         );
         assert!(gmail.0 <= usual.2.0, "{name}: {gmail:?} {usual:?}");
-        // Round trips depend on how fast the answers come, since with that more messages are on their way at a time.
+        // Round trips depend on how fast the answers come, since with that more messages are on their way at a time; so does how
+        // many batches there are, each of which looks and verifies with a dozen commands: three more may come.
         let commands = commands(&env.target);
         assert_eq!(commands.0, usual_commands.0, "{name}");
         assert!(
-            commands.1 <= usual_commands.1 + 12,
+            commands.1 <= usual_commands.1 + 40,
             "{name}: {commands:?} {usual_commands:?}"
         );
     }

@@ -331,10 +331,10 @@ fn a_session_that_ends_with_its_token_in_the_middle_of_an_append_costs_nothing()
 fn sessions_are_renewed_before_their_token_ends() {
     let mut env = prepared(&json!({"token": "x"}));
     env.set("connections", 1);
-    env.target.knobs(|k| k.token_life = Duration::from_secs(4));
+    env.target.knobs(|k| k.token_life = Duration::from_secs(8));
     let token = expired(&env);
     env.write_token(&token);
-    env.mails(120);
+    env.mails(240);
     // At most twenty messages a second: more than one token's life in all.
     let slow = Fault::Delay(Duration::from_millis(50));
     env.target.fault(On::each("APPEND"), slow);

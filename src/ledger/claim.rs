@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 use super::budget::{BY_APPEND, Room, hour_text, uploaded_in_a_day};
 use super::imported::AnotherFirst;
 use super::open::Ledger;
-use super::row::{COLUMNS, Row, row};
+use super::row::{COLUMNS, Row, UNVERIFIED, row};
 use super::value::{RowId, time_or_null};
 use crate::error::Result;
 use crate::message::{Time, time_text};
@@ -44,7 +44,7 @@ struct Pick {
 
 impl Ledger {
     /// Takes the next rows, newest first, and counts an attempt for each. They are of one mailbox and go into one.
-    /// Never two of one Message-ID in flight, nor two without one and of one size; a row whose last attempt
+    /// Never two of one Message-ID in flight, or answered and not looked at, nor two without one and of one size; a row whose last attempt
     /// ended unseen, or whose metadata are unknown, goes alone. Of several that an imported id may vouch for,
     /// the one with the lowest UID goes first. While rows are put behind the others, one row at a time, so
     /// that they wait for no more than that.
@@ -231,12 +231,23 @@ fn in_flight(t: &Transaction<'_>) -> rusqlite::Result<InFlight> {
             found.unbooked += size.unwrap_or(0);
         }
     }
+    // Where copies are put together, the second of a name takes the place of the first, which nobody would see any more.
+    let mut query = t.prepare_cached(&format!(
+        "SELECT m.message_id_hash, m.size FROM message m WHERE {UNVERIFIED} AND m.by_import = 0"
+    ))?;
+    let mut rows = query.query([])?;
+    while let Some(r) = rows.next()? {
+        let (name, size) = r.try_into()?;
+        found.taken.insert(Exclusion::of(name, size));
+    }
     Ok(found)
 }
 
 fn mark_claimed(t: &Transaction<'_>, claimed: &mut [Row], now: Time) -> rusqlite::Result<()> {
     let mut take = t.prepare_cached(
-        "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3)
+        // What it waited for before the clock was set back counts no more, also where it is released as it was.
+        "UPDATE message SET status = 'in_flight', attempt = ?2, in_flight_since = ?3, discovered_at = min(discovered_at, ?3),
+                next_attempt_at = iif(discovered_at > ?3 OR in_flight_since > ?3, min(next_attempt_at, ?3), next_attempt_at)
           WHERE id = ?1 AND status = 'pending'",
     )?;
     let mut tried = t.prepare_cached("INSERT OR IGNORE INTO temp.tried (id) VALUES (?1)")?;

@@ -43,6 +43,8 @@ fn what_could_be_mistaken_for_each_other_is_not_in_flight_together() {
     let open = desk.id(1, 2);
     assert!(desk.ledger.untried().unwrap());
     desk.settle(open, &delivered()).unwrap();
+    assert!(desk.claim().is_empty(), "its copy was not looked at");
+    desk.look_at(open);
     assert_eq!(desk.claim(), [1]);
     let open = desk.id(1, 4);
     desk.settle(open, &Change::Gone).unwrap();
@@ -130,6 +132,10 @@ fn a_clock_that_was_set_back_makes_a_row_due_once() {
         once: false,
     };
     assert_eq!(desk.ledger.next_due(desk.now).unwrap(), Some(desk.now));
+    assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 1);
+    // Released as it was, it is due as it was.
+    let released = Change::Released { unseen: false };
+    desk.settle(desk.id(1, 1), &released).unwrap();
     assert_eq!(desk.ledger.claim(claim, desk.now).unwrap().len(), 1);
     let at = desk.now + TimeDelta::minutes(1);
     let error = Error::new(Fault::Transient, "not now");

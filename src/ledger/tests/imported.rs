@@ -87,6 +87,7 @@ fn whom_an_imported_id_may_vouch_for_goes_first() {
         desk.settle(row, &imported()).unwrap();
     }
     desk.settle(RowId(3), &delivered()).unwrap();
+    desk.look_at(RowId(3));
     assert_eq!(desk.claim(), [2, 6, 4]);
     for row in [2, 6, 4].map(RowId) {
         assert!(!desk.ledger.imported_vouches(row).unwrap());

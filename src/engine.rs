@@ -19,11 +19,13 @@ use crate::target::Policy;
 
 mod absent;
 mod ahead;
+mod asked;
 mod batch;
 mod bisect;
 mod blame;
 mod budget;
 mod by_import;
+mod cover;
 mod crowd;
 mod daemon;
 mod decide;
@@ -33,6 +35,7 @@ mod fetch;
 mod fidelity;
 mod folders;
 mod forecast;
+mod glance;
 mod heartbeat;
 mod history;
 mod imports;
@@ -40,6 +43,7 @@ mod index;
 mod known_target;
 mod labels;
 mod look;
+mod mark;
 mod notice_mail;
 mod notices;
 mod once;
@@ -58,6 +62,8 @@ mod removal;
 mod resolve;
 mod rest;
 mod road;
+mod second_try;
+mod seen;
 mod send;
 mod sessions;
 mod settle;
@@ -251,7 +257,8 @@ impl Engine {
             } else {
                 None
             };
-            looked = self.all([look].into_iter().chain(beside).collect());
+            let tasks = [look].into_iter().chain(beside).collect();
+            looked = self.all(tasks);
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.

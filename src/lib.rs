@@ -21,7 +21,8 @@
 //! 5. *Choose the road.* APPEND, or for new mail Gmail's API, where the configuration says so and nothing of the message is
 //!    lost by it (`engine::road`). What one road refuses takes the other (`engine::by_import`).
 //! 6. *Append.* Into the mailbox of the target that the row says, with the source's INTERNALDATE and flags
-//!    (`engine::send`); several are on their way through a session at a time (`engine::pipeline`).
+//!    (`engine::mark`, `engine::send`); several are on their way through a session at a time (`engine::pipeline`), and with
+//!    the last of them the look for the next batch (`engine::glance`).
 //! 7. *Settle.* One total function turns an outcome into a ledger change (`engine::settle`).
 //! 8. *Verify, resolve.* What was answered OK is looked at once (`engine::verify`). What ended unseen is
 //!    looked for at and above its mark. Only when it is not there, and the server has had so long that it

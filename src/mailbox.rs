@@ -69,5 +69,5 @@ pub fn uids_within(found: &[Fetched], range: impl RangeBounds<u32>) -> Vec<Uid> 
 
 /// None where the server told nothing of the header, or NIL: that is no message without Message-ID.
 pub fn named(found: &Fetched) -> Option<Discovered> {
-    found.discovered().filter(|_| found.header.is_some())
+    found.discovered().filter(|_| found.naming().is_some())
 }

@@ -110,9 +110,11 @@ pub struct Fetched {
     pub flags: Option<Flags>,
     /// None when absent, NIL or unreadable.
     pub internal_date: Option<Time>,
-    /// The header block of a HEADER.FIELDS item. None when absent or NIL: then the server told nothing
-    /// of the header, which is not the same as that it holds none of these fields.
+    /// BODY[HEADER], None when absent or NIL.
     pub header: Option<Vec<u8>>,
+    /// The header block of a HEADER.FIELDS item. None when absent or NIL: then the server told nothing
+    /// of these fields, which is not the same as that the header holds none of them.
+    pub fields: Option<Vec<u8>>,
     /// BODY[], None when absent or NIL.
     pub body: Option<Vec<u8>>,
 }
@@ -125,12 +127,18 @@ impl Fetched {
         self.flags = other.flags.or(self.flags);
         self.internal_date = self.internal_date.or(other.internal_date);
         self.header = self.header.take().or(other.header);
+        self.fields = self.fields.take().or(other.fields);
         self.body = self.body.take().or(other.body);
+    }
+
+    /// What was told of the header fields that name it.
+    pub fn naming(&self) -> Option<&[u8]> {
+        self.fields.as_deref().or(self.header.as_deref())
     }
 
     /// What the watcher records of the message; None if there is no UID (the server sent the update unasked).
     pub fn discovered(&self) -> Option<Discovered> {
-        let header = self.header.as_deref();
+        let header = self.naming();
         Some(Discovered {
             uid: self.uid?,
             message_id: header
@@ -390,7 +398,8 @@ fn fetched(items: Vec<Token>) -> Option<Fetched> {
                 out.flags = Some(flags);
             }
             b"BODY[]" => out.body = text(value),
-            name if name.starts_with(b"BODY[HEADER") => out.header = text(value),
+            b"BODY[HEADER]" => out.header = text(value),
+            name if name.starts_with(b"BODY[HEADER") => out.fields = text(value),
             _ => {}
         }
     }

@@ -22,6 +22,7 @@ mod exchange;
 mod greeted;
 mod id;
 mod listing;
+mod look;
 mod mailboxes;
 mod provider;
 mod quota;
@@ -34,11 +35,12 @@ pub use append::{Appended, Appending};
 use exchange::{Begun, Heard};
 pub use greeted::Greeted;
 pub use listing::List;
+pub use look::{Asked, Look, Looked, Looking};
 use mailboxes::Places;
 pub use mailboxes::{Mailboxes, Standing};
 pub use quota::{Left, Quota};
 pub use refusal::{Phase, classify};
-use told::{counts, fetched};
+use told::fetched;
 
 /// How many messages are listed with one command. Slow servers tell of a hundred in a second, and each command has its
 /// limit of time.
@@ -77,16 +79,6 @@ pub struct View {
     pub exists: u32,
 }
 
-/// What one flight showed.
-#[derive(Debug)]
-pub struct Look {
-    /// The view that the messages are in; an older one where the mailbox was open already.
-    pub view: View,
-    pub found: Vec<Fetched>,
-    /// UIDVALIDITY and UIDNEXT of the other mailboxes, where the server told them.
-    pub moved: Vec<Option<(UidValidity, u32)>>,
-}
-
 impl View {
     /// Of no mailbox.
     pub fn of_nothing() -> View {
@@ -103,6 +95,11 @@ pub struct Session {
     connection: Connection,
     capabilities: Vec<String>,
     selected: Option<(String, View)>,
+    /// The mailbox that is open once what was begun is done, where that is not heard yet; and the how many-th opening it is.
+    opening: Option<(String, u32)>,
+    openings: u32,
+    /// Something that a look asks for came with the answer to another command.
+    told_out_of_turn: bool,
     /// How many messages the open mailbox holds, as was told last.
     exists: u32,
     usable: bool,
@@ -175,32 +172,31 @@ impl Session {
 
     /// As [`examine`](Self::examine), with a limit of its own: All Mail may take minutes.
     pub fn examine_within(&mut self, mailbox: &str, limit: Duration) -> Result<View> {
-        self.selected = None;
+        self.leave_mailbox();
         let command = format!("EXAMINE {}", quoted(mailbox)?);
         let heard = self.run(Phase::Examine, &command, limit, 0);
         self.opened(mailbox, heard)
     }
 
+    /// No mailbox is open any more.
+    fn leave_mailbox(&mut self) {
+        (self.selected, self.opening) = (None, None);
+    }
+
     fn opened(&mut self, mailbox: &str, heard: Heard) -> Result<View> {
         heard.end?;
-        let mut exists = 0;
-        let (mut validity, mut next) = (None, None);
+        let uid_validity = self.validity(mailbox, &heard.untagged)?;
+        let (mut exists, mut next) = (0, None);
         for response in &heard.untagged {
             match response {
                 Untagged::Exists(n) => exists = *n,
+                // 0 is no UID, and so nothing said (RFC 3501 9, nz-number).
                 Untagged::Status(s) => {
-                    let told = s.code_args("UIDVALIDITY").and_then(UidValidity::parse);
-                    validity = told.or(validity);
-                    // 0 is no UID, and so nothing said (RFC 3501 9, nz-number).
                     next = s.code_number("UIDNEXT").filter(|n| *n > 0).or(next);
                 }
                 _ => {}
             }
         }
-        let uid_validity = validity.ok_or_else(|| {
-            let mailbox = shown(mailbox.as_bytes());
-            Error::connection(format!("{} gave no UIDVALIDITY for {mailbox}", self.name()))
-        })?;
         let uid_next = match next {
             Some(n) => n,
             None if exists == 0 => 1,
@@ -230,6 +226,17 @@ impl Session {
         Ok(view)
     }
 
+    fn validity(&self, mailbox: &str, told: &[Untagged]) -> Result<UidValidity> {
+        let told = told.iter().rev().find_map(|u| match u {
+            Untagged::Status(s) => s.code_args("UIDVALIDITY").and_then(UidValidity::parse),
+            _ => None,
+        });
+        told.ok_or_else(|| {
+            let mailbox = shown(mailbox.as_bytes());
+            Error::connection(format!("{} gave no UIDVALIDITY for {mailbox}", self.name()))
+        })
+    }
+
     /// The mailboxes with these special uses (RFC 6154: `\All`, `\Junk` ...), in their order, where
     /// the server has them. They are found by attribute: their names are in the account's language.
     pub fn special_use(&mut self, uses: &[&str]) -> Result<Vec<Option<String>>> {
@@ -256,79 +263,6 @@ impl Session {
             }
         }
         Ok(found)
-    }
-
-    /// Where the mailboxes `others` stand, and what `set` of `mailbox` holds, both of this moment,
-    /// in one flight: EXAMINE, if another mailbox is open, and UID FETCH, NOOP and STATUS together.
-    pub fn look(
-        &mut self,
-        mailbox: &str,
-        set: &str,
-        items: &str,
-        literals: u64,
-        others: &[String],
-    ) -> Result<Look> {
-        let open = self.view_of(mailbox);
-        let fetch = format!("UID FETCH {set} {items}");
-        let mut flight = match open {
-            Some(_) => vec![fetch, "NOOP".into()],
-            None => vec![format!("EXAMINE {}", quoted(mailbox)?), fetch],
-        };
-        if open.is_none() {
-            // Also a refused EXAMINE closes what was open (RFC 3501 6.3.1).
-            self.selected = None;
-        }
-        for other in others {
-            flight.push(format!("STATUS {} (UIDNEXT UIDVALIDITY)", quoted(other)?));
-        }
-        let mut begun = Vec::with_capacity(flight.len());
-        for (i, command) in flight.into_iter().enumerate() {
-            let phase = match (open, i) {
-                (None, 0) => Phase::Examine,
-                _ => Phase::Fetch,
-            };
-            let command = Command::new(command, self.times.command, literals);
-            begun.push(self.begin(phase, command)?);
-        }
-        let mut heard = Vec::with_capacity(begun.len());
-        for command in begun {
-            heard.push(self.hear(command));
-            if !self.usable {
-                break;
-            }
-        }
-        let moved = heard.iter().skip(2).map(|h| counts(&h.untagged)).collect();
-        let lost = || Error::connection("the connection was lost");
-        let mut heard = heard.into_iter();
-        let (first, second) = (heard.next().ok_or_else(lost)?, heard.next());
-        let (companion, fetching) = match open {
-            Some(_) => (second, first),
-            None if first.end.is_err() => return first.end.and(Err(lost())),
-            None => (Some(first), second.ok_or_else(lost)?),
-        };
-        let more_came =
-            open.is_some() && (fetching.exists() || companion.as_ref().is_some_and(Heard::exists));
-        let whole = fetching.whole(Fault::Transient, &self.connection);
-        fetching.end.and(whole)?;
-        let companion = companion.ok_or_else(lost)?;
-        let view = match open {
-            Some(view) => companion.end.map(|_| view)?,
-            None => self.opened(mailbox, companion)?,
-        };
-        let fetched_now = fetched(fetching.untagged);
-        for rest in heard {
-            rest.end?;
-        }
-        let found = match more_came {
-            false => fetched_now,
-            // The view was an old one and is new now (Dovecot answers, then says EXISTS).
-            true => {
-                let (again, end) = self.uid_fetch(set, items, literals);
-                end?;
-                again
-            }
-        };
-        Ok(Look { view, found, moved })
     }
 
     /// What the server tells of these messages, as far as it came: a connection that dies in the

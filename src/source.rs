@@ -298,7 +298,8 @@ impl Source {
             .mailbox
             .session
             .uid_fetch(&uid.to_string(), items, METADATA_MAX);
-        found.into_iter().find(|f| f.uid == Some(uid))?.header
+        let told = found.iter().find(|f| f.uid == Some(uid))?;
+        told.naming().map(<[u8]>::to_vec)
     }
 
     pub fn logout(self) {

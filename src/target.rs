@@ -10,29 +10,27 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, Intervals};
 use crate::error::{Error, Fault, Result};
 use crate::folder::{INBOX, Spot};
-use crate::mailbox::{Mailbox, NAME, named, uids_within};
-use crate::message::{Discovered, Flags, HeaderHash, Time, Uid, UidValidity, header_hash, uid_set};
+use crate::mailbox::{Mailbox, uids_within};
+use crate::message::{Discovered, Time, Uid, uid_set};
 use crate::response::Fetched;
-use crate::session::{Login, Look, MESSAGE_MAX, METADATA_MAX, Mailboxes, SET_MAX, Session, View};
+use crate::session::{Login, MESSAGE_MAX, Mailboxes, Session, View};
 
 pub mod api;
+mod glance;
 mod holdings;
 mod labels;
 mod mailboxes;
 mod policy;
 mod road;
 
+pub use glance::{Copy, Delivered, Glance, Glancing, News, Question, Told};
 pub use holdings::{Held, Holding, Nook};
 pub use labels::Labelled;
 pub use policy::{Policy, Takes};
 pub use road::Road;
 
-/// What is asked of a message that was delivered, to see whether it is as it was sent.
-const KEPT: &str = "RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[HEADER]";
 /// What can be told of a message without looking into it.
 const OUTSIDE: &str = "INTERNALDATE RFC822.SIZE";
-/// How many bytes of headers one answer may bring at least, however few messages it tells of.
-const HEADERS_MAX: u64 = 1 << 20;
 /// How often a mailbox is opened anew where it tells of fewer messages than it says it has.
 const LISTS_MAX: u32 = 3;
 /// The special uses (RFC 6154) of the mailboxes in which Gmail may hold a copy.
@@ -79,26 +77,8 @@ pub struct Account {
     /// The mailboxes that this session has opened before.
     looked_at: Vec<String>,
     waited: bool,
-}
-
-/// What is known of a message in the delivery mailbox.
-#[derive(Clone, Copy, Debug)]
-pub struct Copy {
-    pub uid: Uid,
-    pub size: Option<u64>,
-    pub gm_msgid: Option<u64>,
-    pub internal_date: Option<Time>,
-    pub flags: Option<Flags>,
-    /// As [`header_hash`] has it.
-    pub header: Option<HeaderHash>,
-}
-
-/// What came to a mailbox of the index, and where the others stand.
-pub struct News {
-    pub view: View,
-    pub arrived: Vec<Discovered>,
-    /// UIDVALIDITY and UIDNEXT of each of the other index mailboxes.
-    pub others: Vec<Option<(UidValidity, u32)>>,
+    /// Messages that were sent and not heard of.
+    on_their_way: usize,
 }
 
 impl Account {
@@ -129,6 +109,7 @@ impl Account {
             shut: None,
             looked_at: Vec::new(),
             waited: false,
+            on_their_way: 0,
         })
     }
 
@@ -240,44 +221,6 @@ impl Account {
         Ok(uids_within(&found, from..))
     }
 
-    /// Messages of a mailbox from this UID on, and where other mailboxes stand, as of this moment.
-    /// `spare_last`: the last message that is known cannot be read, and must not be asked for again. `n:*` asks for the
-    /// last message even where its UID is lower (RFC 3501 6.4.8).
-    pub fn news(
-        &mut self,
-        mailbox: &str,
-        from: u32,
-        spare_last: bool,
-        others: &[String],
-    ) -> Result<News> {
-        let literals = METADATA_MAX * SET_MAX as u64;
-        let set = if spare_last {
-            format!("{from}:{}", u32::MAX)
-        } else {
-            format!("{from}:*")
-        };
-        let items = self.mailbox.items(NAME);
-        let session = &mut self.mailbox.session;
-        let Look { view, found, moved } = session.look(mailbox, &set, &items, literals, others)?;
-        self.waited = false;
-        // Without its name it could be a copy of any row, and it cannot be left out either.
-        if found.iter().any(|f| untold(f, from)) {
-            return Err(Error::new(
-                Fault::Transient,
-                format!("the target does not tell what names a message ({mailbox})"),
-            ));
-        }
-        Ok(News {
-            view,
-            arrived: found
-                .iter()
-                .filter_map(named)
-                .filter(|d| d.uid.0 >= from)
-                .collect(),
-            others: moved,
-        })
-    }
-
     /// UIDs of a mailbox, as of this moment, whose messages may have an INTERNALDATE between these
     /// moments. From a list of all: nobody would notice what a SEARCH leaves out.
     pub fn dated_between(
@@ -359,24 +302,6 @@ impl Account {
         (told.collect(), end)
     }
 
-    /// UIDVALIDITY of a mailbox, and what is known of these messages of it now. Those that are no longer there are
-    /// left out. `uids` must ascend.
-    pub fn delivered(&mut self, mailbox: &str, uids: &[Uid]) -> Result<(UidValidity, Vec<Copy>)> {
-        let items = self.mailbox.items(KEPT);
-        let session = &mut self.mailbox.session;
-        let look = session.look(mailbox, &uid_set(uids), &items, headers(uids), &[])?;
-        Ok((
-            look.view.uid_validity,
-            look.found.iter().filter_map(copy).collect(),
-        ))
-    }
-
-    /// As [`delivered`](Self::delivered), of the open mailbox and as far as it came.
-    pub fn copies(&mut self, uids: &[Uid]) -> (Vec<Copy>, Result<()>) {
-        let (found, end) = self.mailbox.fetch(uids, KEPT, headers(uids));
-        (found.iter().filter_map(copy).collect(), end)
-    }
-
     /// The bytes of these messages of the open mailbox, as far as they came.
     pub fn bodies(&mut self, uids: &[Uid]) -> (Vec<(Uid, Vec<u8>)>, Result<()>) {
         let session = &mut self.mailbox.session;
@@ -390,22 +315,6 @@ impl Account {
     }
 }
 
-fn copy(found: &Fetched) -> Option<Copy> {
-    Some(Copy {
-        uid: found.uid?,
-        size: found.size,
-        gm_msgid: found.gm_msgid,
-        internal_date: found.internal_date,
-        flags: found.flags,
-        header: found.header.as_deref().map(header_hash),
-    })
-}
-
-/// Bytes that the headers of so many messages may have together.
-fn headers(uids: &[Uid]) -> u64 {
-    (METADATA_MAX * uids.len() as u64).max(HEADERS_MAX)
-}
-
 /// What a person should know of a Gmail that shows no All Mail.
 pub fn all_mail_hidden() -> Error {
     Error::new(
@@ -413,9 +322,4 @@ pub fn all_mail_hidden() -> Error {
         "Gmail's All Mail is hidden from IMAP, so copies that are archived there are not recognised",
     )
     .hint("in Gmail's settings, under Labels, tick \"Show in IMAP\" for All Mail")
-}
-
-/// Its header was not told, or is NIL: that is no message without a name.
-fn untold(found: &Fetched, from: u32) -> bool {
-    found.header.is_none() && found.uid.is_some_and(|uid| uid.0 >= from)
 }

@@ -75,6 +75,8 @@ pub struct Connection {
     current: UnderWay,
     /// Those begun behind it, oldest first.
     begun: VecDeque<UnderWay>,
+    /// Answers that came before those that were waited for, and that nobody has asked for yet.
+    kept: Vec<(Tag, Answer)>,
     /// A literal is out and not answered: the connection is not to outlive us.
     literal_out: bool,
     /// Does the server ask for literals that went along with their commands? None: it has not been seen yet.
@@ -108,6 +110,7 @@ impl Connection {
             last: Tag::NONE,
             current: UnderWay::none(Tag::NONE),
             begun: VecDeque::new(),
+            kept: Vec::new(),
             literal_out: false,
             asks_in_vain: None,
             asked_early: false,
@@ -130,11 +133,28 @@ impl Connection {
         self.last
     }
 
-    /// Waits for the answer to this command, the oldest that is under way. Its time begins now.
+    /// Waits for the answer to this command. Its time begins now, or when those to the commands before it have come: they
+    /// are kept until they are asked for.
     ///
     /// Servers may answer in another order where they think that it makes no difference (RFC 3501 5.5).
     /// To us it does: what is not told of before the tagged line counts as absent. One that does so is left.
     pub fn answer(&mut self, tag: Tag) -> Answer {
+        if let Some(at) = self.kept.iter().position(|(kept, _)| *kept == tag) {
+            return self.kept.swap_remove(at).1;
+        }
+        let is_to_come = self.begun.iter().any(|next| next.tag == tag);
+        while is_to_come
+            && let Some(earlier) = self.begun.front().map(|next| next.tag)
+            && earlier != tag
+        {
+            let answer = self.next_answer(earlier);
+            self.kept.push((earlier, answer));
+        }
+        self.next_answer(tag)
+    }
+
+    /// Of the oldest command that is under way.
+    fn next_answer(&mut self, tag: Tag) -> Answer {
         while self.asks(tag) {}
         if self.begun.is_empty() {
             (self.inbox, self.piece) = (self.inbox.split_off(self.inbox_at), Vec::new());

@@ -109,7 +109,7 @@ pub(super) fn taken(session: &mut Session, wanted: &Wanted) -> Result<Sample> {
     }
     let literals = METADATA_MAX * newest.len() as u64;
     let found = wanted.fetch(session, &newest, NAME, literals)?;
-    let told = found.iter().filter(|f| f.header.is_some());
+    let told = found.iter().filter(|f| f.naming().is_some());
     sample.newest = told.filter_map(Fetched::discovered).collect();
     let some = if newest.len() == count {
         found

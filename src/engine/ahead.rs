@@ -101,8 +101,7 @@ impl<'e> Ahead<'e> {
             self.ask(account, false)?;
             batch = self.claimed()?;
         } else if new_mail && was_asked && !self.engine.holds_new_mail(&batch)? {
-            let came = self.messages().unwrap_or_else(|| Ok(Vec::new()));
-            self.later.push_back((batch, came));
+            self.put_off(batch);
             self.ask(account, false)?;
             batch = self.claimed()?;
         }
@@ -111,6 +110,12 @@ impl<'e> Ahead<'e> {
             return Ok(self.take_later());
         }
         Ok(Some(batch))
+    }
+
+    /// Newer mail goes ahead of this batch, which was taken last.
+    pub(super) fn put_off(&mut self, batch: Batch<'e>) {
+        let came = self.messages().unwrap_or_else(|| Ok(Vec::new()));
+        self.later.push_back((batch, came));
     }
 
     fn take_later(&mut self) -> Option<Batch<'e>> {
@@ -229,7 +234,7 @@ impl Engine {
     }
 
     /// Is mail in it that has come, and was not there before?
-    fn holds_new_mail(&self, batch: &Batch<'_>) -> Result<bool> {
+    pub(super) fn holds_new_mail(&self, batch: &Batch<'_>) -> Result<bool> {
         let Some(first) = batch.rows.first() else {
             return Ok(false);
         };

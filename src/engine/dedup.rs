@@ -38,6 +38,9 @@ pub(super) struct Copies {
     pub(super) alike: Vec<Place>,
 }
 
+/// Where each index mailbox stands, and what may be copies of each row.
+pub(super) type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
+
 impl TargetIndex<'_> {
     /// Messages of the target that are copies of these rows by Message-ID and Date, or may be copies of
     /// rows without these: seen in this session. The index is first filled down to where they can lie.

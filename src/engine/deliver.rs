@@ -14,9 +14,10 @@ use super::ahead::Ahead;
 use super::batch::Batch;
 use super::budget::too_big;
 use super::decide::{self, Decision, Limits, decide};
-use super::dedup::Copies;
+use super::dedup::{Copies, Looked};
 use super::fetch::{Came, Fetched};
 use super::index::TargetIndex;
+use super::pipeline::{Next, Pipeline};
 use super::road::{self, Standing, Way, Wish};
 use super::send::Parcel;
 use super::settle::Outcome;
@@ -24,19 +25,16 @@ use super::workers::Seat;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Fault, Result, Scope};
 use crate::folder::Delivery;
-use crate::ledger::{IndexMailbox, Proof, Row, RowId};
+use crate::ledger::{Proof, Row, RowId};
 use crate::message::{Discovered, Message, Time};
 use crate::session::MESSAGE_MAX;
 use crate::target::{Account, Policy, Road};
-
-/// Where each index mailbox stands, and what may be copies.
-type Looked = (Vec<IndexMailbox>, HashMap<RowId, Copies>);
 
 impl Engine {
     /// Delivers batches until nothing is left to claim, a session is lost, or the run is to end.
     pub(super) fn work(&self, seat: &mut Seat<'_>) -> Result<()> {
         let once = self.once.load(Ordering::Relaxed);
-        let (mut account, warm) = match self.enter() {
+        let (account, warm) = match self.enter() {
             // The server lets in no more sessions of ours than are at work already: those will do.
             Err(e) if e.reaction().again == Again::AfterPause && self.sessions.any_at_work() => {
                 self.go_on_with_fewer(&e);
@@ -45,10 +43,14 @@ impl Engine {
             end => end?,
         };
         let _session = self.sessions.note_at_work();
+        let mut pipeline = Pipeline::new(self, account);
         let mut end = thread::scope(|scope| {
             let mut ahead = Ahead::start(self, scope)?;
-            self.deliver_batches(&mut account, warm, &mut ahead, seat)
+            let end = self.deliver_batches(&mut pipeline, warm, &mut ahead, seat);
+            pipeline.look_at_copies(end)
         });
+        let (account, sent) = pipeline.into_account();
+        end = end.and(sent);
         if end.is_ok()
             && let Some(e) = lock(&self.refused_labels).take()
         {
@@ -59,6 +61,7 @@ impl Engine {
         if once || !account.usable() || seat.is_one_too_many() {
             account.logout()
         } else {
+            let mut account = account;
             account.wait();
             self.sessions.keep(account);
         }
@@ -68,12 +71,12 @@ impl Engine {
     /// One batch after the other. `warm`: the session had waited for mail.
     fn deliver_batches<'e>(
         &'e self,
-        account: &mut Account,
+        pipeline: &mut Pipeline<'e>,
         mut warm: bool,
         ahead: &mut Ahead<'e>,
         seat: &mut Seat<'_>,
     ) -> Result<()> {
-        let mut end = self.resolve_and_verify(account);
+        let mut end = self.resolve_and_verify(pipeline.at_rest()?);
         loop {
             if let Err(e) = &end
                 && warm
@@ -81,37 +84,64 @@ impl Engine {
             {
                 // The server had ended it while it waited for mail: that is no trouble.
                 debug!("{}", e.then("opening another session"));
-                (*account, warm) = (self.open_account()?, false);
-                end = self.resolve_and_verify(account);
+                *pipeline.at_rest()? = self.open_account()?;
+                warm = false;
+                end = self.resolve_and_verify(pipeline.at_rest()?);
             }
             if end.is_err() || self.stopping() || seat.is_one_too_many() {
                 return end;
             }
-            if self.unresolved.is_import_due(&account.policy()) {
+            if self.unresolved.is_import_due(&pipeline.account.policy()) {
                 // The end of an import leaves its session as it was, and the backlog may be long. A look that settles
                 // nothing is followed by a batch all the same.
-                end = self.resolve_and_verify(account);
+                end = self.resolve_and_verify(pipeline.at_rest()?);
                 if end.is_err() {
                     continue;
                 }
             }
-            if account.outlived(Utc::now()) {
-                let old = std::mem::replace(account, self.open_account()?);
+            if pipeline.account.outlived(Utc::now()) {
+                let old = std::mem::replace(pipeline.at_rest()?, self.open_account()?);
                 old.logout();
             }
-            let Some(batch) = ahead.next(account)? else {
+            let Some(next) = self.next_batch(pipeline, ahead)? else {
                 return Ok(());
             };
             self.promise_transfer(0);
-            end = self.deliver(account, batch, ahead);
+            end = self.deliver(pipeline, next, ahead);
             warm &= end.is_err();
-            if end.is_ok() {
-                self.tell_of_failures(account)?;
-                if !account.usable() {
-                    *account = self.open_account()?;
+            if end.is_ok() && self.notice_is_due()? {
+                self.tell_of_failures(pipeline.at_rest()?)?;
+                if !pipeline.account.usable() {
+                    *pipeline.at_rest()? = self.open_account()?;
                 }
             }
         }
+    }
+
+    /// The next batch: the one for which a look is on its way, unless there is new mail, which goes first.
+    fn next_batch<'e>(
+        &'e self,
+        pipeline: &mut Pipeline<'e>,
+        ahead: &mut Ahead<'e>,
+    ) -> Result<Option<Next<'e>>> {
+        if let Some(next) = pipeline.next.take() {
+            let gives_way = self.new_mail.load(Ordering::Relaxed);
+            if !gives_way || self.holds_new_mail(&next.batch)? {
+                return Ok(Some(next));
+            }
+            pipeline.next = Some(next);
+            pipeline.at_rest()?;
+            if let Some(next) = pipeline.next.take() {
+                ahead.put_off(next.batch);
+            }
+        }
+        let mut batch = ahead.next(&pipeline.account)?;
+        if batch.is_none() {
+            // What is on its way, or not looked at, keeps others of its name from being claimed.
+            pipeline.look_at_copies(Ok(()))?;
+            batch = ahead.next(&pipeline.account)?;
+        }
+        Ok(batch.map(|batch| Next { batch, asked: None }))
     }
 
     /// A session with the target, and whether it is one that had waited.
@@ -126,27 +156,48 @@ impl Engine {
         }
     }
 
-    /// The steps of one batch.
+    /// The steps of one batch. What becomes of its last messages is heard behind the look for the next one.
     fn deliver<'e>(
         &'e self,
-        account: &mut Account,
-        mut batch: Batch<'e>,
+        pipeline: &mut Pipeline<'e>,
+        next: Next<'e>,
         ahead: &mut Ahead<'e>,
     ) -> Result<()> {
-        if !self.open_destination(account, &mut batch)? {
-            return Ok(());
-        }
-        let Some((boxes, copies)) = self.look_where_it_goes(account, &mut batch)? else {
+        let Next { mut batch, asked } = next;
+        let looked = match pipeline.glance(Some(&batch), asked)? {
+            Some(looked) => Some(looked),
+            None => {
+                pipeline.look_at_copies(Ok(()))?;
+                let account = pipeline.at_rest()?;
+                match self.open_destination(account, &mut batch)? {
+                    true => self.look_where_it_goes(account, &mut batch)?,
+                    false => None,
+                }
+            }
+        };
+        let Some((boxes, copies)) = looked else {
             return Ok(());
         };
-        self.settle_without_bytes(account, &mut batch, &copies)?;
+        self.settle_without_bytes(&pipeline.account, &mut batch, &copies)?;
         let messages = self.messages_of(&mut batch, ahead)?;
         self.check_renumbering(&messages)?;
-        ahead.prepare_next(account)?;
-        let ids: Vec<RowId> = messages.iter().map(|(row, _)| row.id).collect();
-        let end = self.send_and_verify(account, &mut batch, messages, &copies, &boxes);
-        self.forget_headers(&ids);
-        end
+        ahead.prepare_next(&pipeline.account)?;
+        let parcels = self.prepare(&mut pipeline.account, &mut batch, messages, &copies)?;
+        let (by_import, mut by_append): (Vec<Parcel>, Vec<Parcel>) = parcels
+            .into_iter()
+            .partition(|parcel| parcel.road == Road::Import);
+        if !by_import.is_empty() {
+            pipeline.imported = true;
+            let account = pipeline.at_rest()?;
+            by_append.extend(self.send_by_import(account, &mut batch, by_import, &boxes)?);
+        }
+        let end =
+            pipeline.mark_and_send(&mut batch, by_append, &boxes, |account| ahead.next(account));
+        if pipeline.imported {
+            pipeline.look_at_copies(end)
+        } else {
+            end
+        }
     }
 
     /// The messages of the rows that are left in this batch. Those that cannot be had are settled.
@@ -333,29 +384,6 @@ impl Engine {
             batch.refuse(row, error, &header.unwrap_or_default())?;
         }
         Ok(())
-    }
-
-    fn send_and_verify(
-        &self,
-        account: &mut Account,
-        batch: &mut Batch<'_>,
-        messages: Vec<(Row, Message)>,
-        copies: &HashMap<RowId, Copies>,
-        boxes: &[IndexMailbox],
-    ) -> Result<()> {
-        let parcels = self.prepare(account, batch, messages, copies)?;
-        let (by_import, mut by_append): (Vec<Parcel>, Vec<Parcel>) = parcels
-            .into_iter()
-            .partition(|parcel| parcel.road == Road::Import);
-        by_append.extend(self.send_by_import(account, batch, by_import, boxes)?);
-        let end = self.send(account, batch, by_append, boxes);
-        if end.as_ref().is_err_and(|e| !e.own_limit) {
-            return end;
-        }
-        let mut index = TargetIndex::through(self, account);
-        index.verify()?;
-        index.add_labels_for_now()?;
-        end
     }
 
     /// Settles the messages that the target has already or does not take, as their bytes tell; the others are

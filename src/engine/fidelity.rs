@@ -35,27 +35,32 @@ impl Engine {
         lock(&self.fidelity).headers.insert(id, header);
     }
 
-    pub(super) fn forget_headers(&self, ids: &[RowId]) {
-        let mut fidelity = lock(&self.fidelity);
-        for id in ids {
-            fidelity.headers.remove(id);
-        }
+    /// Its copy has been looked at, or there is none to be looked at.
+    pub(super) fn forget_header(&self, id: RowId) {
+        lock(&self.fidelity).headers.remove(&id);
     }
 
-    /// Are size and header of this copy as they were sent, so that its bytes need not be compared? Every so often one is
-    /// counted out as a sample, and its bytes are to be compared all the same.
-    pub(super) fn take_as_kept(&self, sent: &Verification, copy: &Copy) -> bool {
+    /// Are the bytes of the copy of this message to be compared, whatever it looks like? Every so often one is counted out as
+    /// a sample.
+    pub(super) fn is_sample(&self, size: Option<u64>) -> bool {
+        if size.is_none_or(|size| size > SAMPLE_MAX) {
+            return false;
+        }
         let mut fidelity = lock(&self.fidelity);
+        fidelity.compared += 1;
+        fidelity.doubted || fidelity.compared % SAMPLE == 1
+    }
+
+    /// Are size and header of this copy as they were sent, so that its bytes need not be compared? `sample`: it was
+    /// chosen as one.
+    pub(super) fn take_as_kept(&self, sent: &Verification, copy: &Copy, sample: bool) -> bool {
         let size = sent.row.about.size;
+        let fidelity = lock(&self.fidelity);
         let header = fidelity.headers.get(&sent.row.id);
         if copy.size != size || copy.header.is_none() || header != copy.header.as_ref() {
             return false;
         }
-        if size.is_none_or(|size| size > SAMPLE_MAX) {
-            return true;
-        }
-        fidelity.compared += 1;
-        !fidelity.doubted && fidelity.compared % SAMPLE != 1
+        size.is_none_or(|size| size > SAMPLE_MAX) || !(sample || fidelity.doubted)
     }
 
     /// Says what this copy lacks beside its bytes. True when it lacks something.

@@ -5,7 +5,7 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use chrono::TimeDelta;
+use chrono::Utc;
 use log::{debug, warn};
 
 use super::Engine;
@@ -14,15 +14,13 @@ use crate::config;
 use crate::error::{Again, Error, Fault, Result};
 use crate::folder::INBOX;
 use crate::ledger::{IndexMailbox, Mark, Place};
-use crate::message::{Discovered, Time, Uid, UidValidity};
+use crate::message::{Discovered, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
-use crate::target::{Account, Copy};
+use crate::target::{Account, Copy, Delivered, Told};
 
 /// The index of a mailbox begins this far below UIDNEXT. What is older is added when it is asked for.
 const LATEST: u32 = 200;
 const FEWER: &str = "trying again with fewer messages at a time";
-/// How far the index reaches back at least. Each time that this is not enough, twice as far.
-const FIRST_REACH: TimeDelta = TimeDelta::days(30);
 
 /// Where another mailbox stands: UIDVALIDITY and UIDNEXT, where the server told them.
 type Standing = Option<(UidValidity, u32)>;
@@ -80,8 +78,18 @@ impl<'a> TargetIndex<'a> {
             return Ok(Vec::new());
         };
         let (index, moved) = self.catch_up(first, others, false)?;
-        let mut boxes = vec![index];
-        for (name, moved) in others.iter().zip(moved) {
+        self.catch_up_others(index, others, &moved)
+    }
+
+    /// Brings the index of each of the other mailboxes up to this moment, where it has moved.
+    pub(super) fn catch_up_others(
+        &mut self,
+        first: IndexMailbox,
+        others: &[String],
+        moved: &[Standing],
+    ) -> Result<Vec<IndexMailbox>> {
+        let mut boxes = vec![first];
+        for (name, moved) in others.iter().zip(moved.iter().copied()) {
             let known = self.engine.ledger.step(|l| l.index_known(name))?;
             let same = |k: &IndexMailbox| moved.filter(|(v, _)| *v == k.uid_validity);
             let went_back = known
@@ -108,13 +116,24 @@ impl<'a> TargetIndex<'a> {
         let known = self.engine.ledger.step(|l| l.index_known(name))?;
         let mut index = match known.filter(|_| !anew && self.account.has_looked_at(name)) {
             Some(index) => index,
-            None => self.first_look(name)?,
+            None => {
+                let (view, index) = self.first_look(name)?;
+                let knows_all = view.uid_next_stated && view.uid_next <= index.next_uid;
+                if knows_all && others.is_empty() {
+                    self.engine.known_target.note_caught_up(name);
+                    return Ok((index, Vec::new()));
+                }
+                index
+            }
         };
         let (given, opens) = (self.given(name)?, !self.account.has_open(name));
         let mut news = self.since(&index, index.next_uid, others)?;
+        if news.view.uid_next_stated {
+            self.engine.known_target.note_caught_up(name);
+        }
         let went_back = (opens || news.reopened) && is_behind(&news.view, given);
         if news.view.uid_validity != index.uid_validity || went_back {
-            index = self.first_look(name)?;
+            index = self.first_look(name)?.1;
             news = self.since(&index, index.next_uid, others)?;
         }
         let seen: Vec<Discovered> = news.arrived.into_iter().chain(news.unreadable).collect();
@@ -176,8 +195,13 @@ impl<'a> TargetIndex<'a> {
 
     /// A session's first look at an index mailbox: are its UIDs still the ones we know? Much may have come since
     /// another session last looked, so it is taken in sets.
-    fn first_look(&mut self, name: &str) -> Result<IndexMailbox> {
+    fn first_look(&mut self, name: &str) -> Result<(View, IndexMailbox)> {
         let (view, mut index) = self.look_afresh(name)?;
+        if view.exists == 0 && index.covered_since.is_none() {
+            // Whatever comes into an empty mailbox lies above.
+            index.covered_since = Some(config::Since::All.start(Utc::now()));
+            self.engine.ledger.step(|l| l.index_record(&index, &[]))?;
+        }
         if view.uid_next.saturating_sub(index.next_uid) > LATEST {
             let mut came = self.account.uids(name)?;
             came.retain(|uid| uid.0 >= index.next_uid);
@@ -188,49 +212,7 @@ impl<'a> TargetIndex<'a> {
                 self.engine.ledger.step(|l| l.index_record(&index, &seen))?;
             }
         }
-        Ok(index)
-    }
-
-    /// Fills the index downwards until it knows every message dated since `needed`.
-    pub(super) fn cover(
-        &mut self,
-        index: &mut IndexMailbox,
-        needed: Time,
-        now: Time,
-    ) -> Result<()> {
-        // No message is older than that, and no older date can be written down.
-        let beginning = config::Since::All.start(now);
-        let needed = needed.max(beginning);
-        if index.covered_since.is_some_and(|covered| needed >= covered) {
-            return Ok(());
-        }
-        let reach = index
-            .covered_since
-            .map_or(FIRST_REACH, |covered| (now - covered) * 2);
-        let since = needed.min(now - reach.max(FIRST_REACH)).max(beginning);
-        let mut uids = match self
-            .account
-            .dated_between(&index.name, since, index.covered_since)
-        {
-            Err(e) if may_be_a_messages(&e) => {
-                // A message whose date cannot be had may be to blame: the list is asked for without dates.
-                debug!("{}: {}", index.name, e.then("looking at all its messages"));
-                self.reopen()?;
-                self.account.uids(&index.name)?
-            }
-            uids => uids?,
-        };
-        // Messages that the index knows without a name are not asked for their names again: they may be the ones
-        // that cannot be read.
-        let nameless = self.engine.ledger.step(|l| l.index_nameless(index.id))?;
-        uids.retain(|uid| !nameless.contains(uid));
-        for set in uids.rchunks(SET_MAX) {
-            let (mut seen, unreadable) = self.described(index, set)?;
-            seen.extend(unreadable);
-            self.engine.ledger.step(|l| l.index_record(index, &seen))?;
-        }
-        index.covered_since = Some(since);
-        self.engine.ledger.step(|l| l.index_record(index, &[]))
+        Ok((view, index))
     }
 
     /// What names these messages of an index mailbox; and of those that are there and cannot be read, what can be
@@ -313,14 +295,16 @@ impl<'a> TargetIndex<'a> {
     }
 
     /// UIDVALIDITY of a mailbox, and what is known of these messages of it now. Those that are no longer there, or not
-    /// told of, are left out; all of them where their label was taken away meanwhile. `uids` must ascend.
-    pub(super) fn delivered(
-        &mut self,
-        name: &str,
-        uids: &[Uid],
-    ) -> Result<(UidValidity, Vec<Copy>)> {
-        match self.account.delivered(name, uids) {
-            Err(e) if self.is_gone(name, &e) => return Ok((UidValidity(0), Vec::new())),
+    /// told of, are left out; all of them where their label was taken away meanwhile.
+    pub(super) fn delivered(&mut self, name: &str, wanted: &Delivered) -> Result<Told> {
+        match self.account.delivered(name, wanted) {
+            Err(e) if self.is_gone(name, &e) => {
+                return Ok(Told {
+                    validity: UidValidity(0),
+                    copies: Vec::new(),
+                    bodies: Vec::new(),
+                });
+            }
             Err(e) if may_be_a_messages(&e) => {
                 debug!(
                     "{name}: {}",
@@ -336,7 +320,7 @@ impl<'a> TargetIndex<'a> {
                 .ledger
                 .step(|l| l.looked_at(index.id, view.uid_validity))
         };
-        let got = self.ask_beside(&index, uids, &known, &|session, set| {
+        let got = self.ask_beside(&index, &wanted.uids, &known, &|session, set| {
             let (found, end) = session.copies(set);
             (found.into_iter().map(|c| (c.uid, c)).collect(), end)
         })?;
@@ -354,7 +338,11 @@ impl<'a> TargetIndex<'a> {
                 header: None,
             });
         }
-        Ok((view.uid_validity, copies))
+        Ok(Told {
+            validity: view.uid_validity,
+            copies,
+            bodies: Vec::new(),
+        })
     }
 
     /// Is this the end of a mailbox of ours: does it not open any more, while the session goes on? Gmail says so; what
@@ -472,6 +460,12 @@ fn open_to_ask(account: &mut Account, engine: &Engine, name: &str) -> Result<Vie
 /// Another session in place of one that was lost.
 fn reopen(account: &mut Account, engine: &Engine) -> Result<()> {
     if !account.usable() {
+        if account.any_on_their_way() {
+            // Of those is heard through this one alone.
+            return Err(Error::connection(
+                "the session was lost while messages were on their way",
+            ));
+        }
         let spot = account.spot().clone();
         *account = engine.open_account()?;
         account.deliver_into(&spot)?;

@@ -13,6 +13,8 @@ use crate::target::{Account, Policy, Shut, all_mail_hidden};
 
 /// How often a mailbox of copies may refuse to open before it is done without.
 const REFUSALS_MAX: u32 = 3;
+/// More may have come to a mailbox in a longer time than one answer is to tell of.
+const LATELY: Duration = Duration::from_secs(600);
 
 pub(super) struct KnownTarget(Mutex<Known>);
 
@@ -23,6 +25,10 @@ struct Known {
     closed: HashMap<String, Closed>,
     /// What a person should know although mail flows.
     notice: Option<Error>,
+    /// When a session of this run last looked at a mailbox from the index's end on, by name.
+    caught_up: HashMap<String, Instant>,
+    /// How often a mailbox was seen to be put back to an earlier state.
+    put_backs: u64,
 }
 
 /// A mailbox that did not open.
@@ -40,6 +46,8 @@ impl KnownTarget {
             policy,
             closed: HashMap::new(),
             notice: None,
+            caught_up: HashMap::new(),
+            put_backs: 0,
         }))
     }
 
@@ -49,6 +57,33 @@ impl KnownTarget {
 
     pub(super) fn notice(&self) -> Option<Error> {
         lock(&self.0).notice.clone()
+    }
+
+    /// Does the index know this mailbox but for what came lately, since a session of this run looked? And does the server state
+    /// where it ends?
+    pub(super) fn is_caught_up(&self, mailbox: &str) -> bool {
+        let known = lock(&self.0);
+        let looked = known.caught_up.get(mailbox);
+        looked.is_some_and(|at| at.elapsed() < LATELY)
+    }
+
+    pub(super) fn note_caught_up(&self, mailbox: &str) {
+        let caught_up = &mut lock(&self.0).caught_up;
+        match caught_up.get_mut(mailbox) {
+            Some(at) => *at = Instant::now(),
+            None => drop(caught_up.insert(mailbox.to_string(), Instant::now())),
+        }
+    }
+
+    /// What was seen before of any mailbox may not hold any more.
+    pub(super) fn note_put_back(&self) {
+        let mut known = lock(&self.0);
+        known.caught_up.clear();
+        known.put_backs += 1;
+    }
+
+    pub(super) fn put_backs(&self) -> u64 {
+        lock(&self.0).put_backs
     }
 
     /// Takes note of an account that was opened `without` some of its mailboxes.

@@ -157,7 +157,8 @@ impl Engine {
         (wait.is_zero() || !once).then(|| Instant::now() + wait)
     }
 
-    fn notice_is_due(&self) -> Result<bool> {
+    /// Is there something that a person is to be told of now?
+    pub(super) fn notice_is_due(&self) -> Result<bool> {
         let next = self.next_notice()?;
         Ok(next.is_some_and(|at| at <= Instant::now()))
     }

@@ -26,6 +26,7 @@ impl Engine {
     pub fn run_once(self: &Arc<Engine>) -> Result<Ended> {
         self.begin_run(&[PART, IMPORT, REMOVAL], true)?;
         let end = self.until_done();
+        self.sessions.await_opened(self.times.farewell);
         self.sessions.end_idle();
         let notice = self.notice();
         let trouble = end.as_ref().err().or(notice.as_ref()).map(Error::advised);

@@ -1,5 +1,6 @@
-//! The messages of a batch on their way through one session, several at a time: while the answer to one is waited for, the
-//! next ones go out.
+//! One session with the target, and the messages on their way through it, several at a time: while the answer to one is waited
+//! for, the next ones go out. Also while the batch after them is prepared: they are heard of when something else is to be asked
+//! of the session.
 //!
 //! A message is in one of four states. *To be sent*: its row is in the batch, and is released when the batch goes.
 //! *On its way*: its row is in flight and in no batch, so that only an answer, or a look, settles it. *Answered*: settled
@@ -8,7 +9,13 @@
 //! each message on its way is settled by how much of it the server may have. What is refused for the whole account
 //! keeps others from being sent; those on their way are heard of all the same.
 //!
-//! Not for what goes on disk before (`send`).
+//! ```text
+//!  batch 1           batch 2                batch 3
+//!  messages, look ── messages, look ─────── messages, last look        out
+//!                 └─ answers, what it saw └─ answers, what it saw      in
+//! ```
+//!
+//! Not for what goes on disk before (`send`), nor for what a look shows (`glance`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,19 +23,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use log::debug;
 
 use super::Engine;
+use super::asked::Asked;
 use super::batch::Batch;
 use super::portion::BATCH_TIME;
-use super::send::{Delivered, Parcel, Upload};
-use super::settle::Outcome;
-use crate::error::{Charge, Error, Result, Scope};
-use crate::ledger::Ledger;
-use crate::message::{canonical_hash, has_bare_line_end, with_crlf};
+use super::send::{Delivered, Doubtful, Parcel, Upload, may_be_cured};
+use crate::error::{Error, Result, Scope};
+use crate::ledger::RowId;
 use crate::session::{Appended, Appending};
 use crate::target::Account;
-use crate::wire::Sent;
 
 /// Messages on their way through one session at most: so many have to be looked for when it is lost.
 const ON_THEIR_WAY_MAX: usize = 100;
@@ -37,101 +41,181 @@ const BYTES_ON_THEIR_WAY: u64 = 256 << 10;
 /// No more are on their way than are answered within this time: a server that takes long for each gains nothing by more,
 /// and mail that has just come would wait behind them.
 const WAIT_MAX: Duration = Duration::from_secs(1);
-/// A batch begins with no more than so many on their way, however fast those before it went: the target may have become slow.
+/// After a rest it begins with no more than so many, however fast those before it went: the target may have become slow.
 const FIRST_ON_THEIR_WAY: u32 = 20;
+/// And so many once two answers have told how fast it is.
+const SECOND_ON_THEIR_WAY: u32 = 50;
 
 /// Answers that come faster one after the other are settled together, so many at most.
-const TOGETHER: Duration = Duration::from_millis(20);
+const TOGETHER: Duration = Duration::from_millis(100);
 const TOGETHER_MAX: usize = 50;
+/// And no later than so long after the first of them: what is not settled when the process dies has to be looked for.
+const UNSETTLED_MAX: Duration = Duration::from_millis(200);
 
 /// A message on its way.
-struct Sending<'p> {
-    parcel: &'p Parcel,
+struct Sending {
+    parcel: Parcel,
     way: Appending,
 }
 
-/// A message that was refused and may be sent once more.
-struct Doubtful<'p> {
-    parcel: &'p Parcel,
-    error: Error,
-    sent: Sent,
-}
-
-/// What one session has under way of a batch.
-struct Pipeline<'e, 'b, 'p> {
-    engine: &'e Engine,
-    account: &'e mut Account,
-    batch: &'e mut Batch<'b>,
-    upload: &'e mut Upload,
-    on_their_way: VecDeque<Sending<'p>>,
+/// A session, and what it has under way.
+pub(super) struct Pipeline<'e> {
+    pub(super) engine: &'e Engine,
+    pub(super) account: Account,
+    /// Settles what is on its way, and holds none of it.
+    pub(super) sent: Batch<'e>,
+    /// Of the batches of which something is on its way, oldest first.
+    uploads: VecDeque<Upload>,
+    on_their_way: VecDeque<Sending>,
     bytes: u64,
     /// When the last answer came, and how long the server takes for one, as far as was seen.
-    answered_at: Instant,
-    each: Duration,
-    /// Answered OK, and not in the ledger yet.
-    delivered: Vec<Delivered<'p>>,
-    doubtful: Vec<Doubtful<'p>>,
+    answered_at: Option<Instant>,
+    each: Option<Duration>,
+    /// Answered OK, and not in the ledger yet; and when the first of them was.
+    pub(super) delivered: Vec<Delivered>,
+    unsettled_since: Instant,
+    pub(super) doubtful: Vec<Doubtful>,
     /// What the session was lost over, with the first of those that were on their way then.
     lost: Option<Error>,
     /// The gravest trouble that keeps others from being sent.
-    end: Result<()>,
+    pub(super) end: Result<()>,
+    /// Answered OK, and their copies are not looked at.
+    pub(super) unseen: Vec<RowId>,
+    /// Others were imported, and are to be looked for.
+    pub(super) imported: bool,
+    /// The batch that is sent next, and the look for it, which is on its way.
+    pub(super) next: Option<Next<'e>>,
 }
 
-impl Engine {
-    /// Sends these messages, whose intents are on disk.
-    pub(super) fn send_marked(
-        &self,
-        account: &mut Account,
-        batch: &mut Batch<'_>,
-        parcels: &[Parcel],
-        upload: &mut Upload,
-    ) -> Result<()> {
-        let Some(first) = parcels.first() else {
-            return Ok(());
-        };
-        let new = self.ledger.step(|l| l.is_new_mail(first.row.id))?;
-        let mut pipeline = Pipeline {
-            engine: self,
+/// A batch, and what was asked about it.
+pub(super) struct Next<'e> {
+    pub(super) batch: Batch<'e>,
+    pub(super) asked: Option<Asked>,
+}
+
+impl<'e> Pipeline<'e> {
+    pub(super) fn new(engine: &'e Engine, account: Account) -> Pipeline<'e> {
+        Pipeline {
+            engine,
             account,
-            batch,
-            upload,
+            sent: Batch {
+                engine,
+                rows: Vec::new(),
+            },
+            uploads: VecDeque::new(),
             on_their_way: VecDeque::new(),
             bytes: 0,
-            answered_at: Instant::now(),
-            each: self
-                .workers
-                .each()
-                .map_or(WAIT_MAX / 2, |each| each.max(WAIT_MAX / FIRST_ON_THEIR_WAY)),
+            answered_at: None,
+            each: None,
             delivered: Vec::new(),
+            unsettled_since: Instant::now(),
             doubtful: Vec::new(),
             lost: None,
             end: Ok(()),
+            unseen: Vec::new(),
+            imported: false,
+            next: None,
+        }
+    }
+
+    /// The account when nothing is on its way any more.
+    ///
+    /// # Errors
+    /// What became of messages that were, where it concerns others.
+    pub(super) fn at_rest(&mut self) -> Result<&mut Account> {
+        self.hear_all_but(0)?;
+        if let Some(asked) = self.next.as_mut().and_then(|next| next.asked.take()) {
+            // What it shows is of before, and asked for once more.
+            let _ = self.account.end_glance(asked.glancing);
+        }
+        self.try_once_more()?;
+        self.lost = None;
+        std::mem::replace(&mut self.end, Ok(()))?;
+        Ok(&mut self.account)
+    }
+
+    /// The account, whatever became of the messages that were on their way.
+    pub(super) fn into_account(mut self) -> (Account, Result<()>) {
+        let end = self.at_rest().map(|_| ());
+        (self.account, end)
+    }
+
+    /// Sends these messages, whose intents are on disk, and with the last one the look for the batch that `next` names. What
+    /// becomes of the last ones is heard when something is wanted of the session.
+    pub(super) fn send(
+        &mut self,
+        batch: &mut Batch<'_>,
+        parcels: Vec<Parcel>,
+        upload: Upload,
+        next: impl FnOnce(&Account) -> Result<Option<Batch<'e>>>,
+    ) -> Result<()> {
+        let Some(first) = parcels.first() else {
+            return self.engine.give_back(&upload);
         };
+        self.uploads.push_back(upload);
+        let new = self.engine.ledger.step(|l| l.is_new_mail(first.row.id))?;
+        if self.answered_at.is_none_or(|at| at.elapsed() >= WAIT_MAX) {
+            let known = self.each.or(self.engine.workers.each());
+            self.each = known.map(|each| each.max(WAIT_MAX / FIRST_ON_THEIR_WAY));
+        }
+        if self.on_their_way.is_empty() {
+            self.answered_at = None;
+        }
+        // One whose end was not seen before has the session for itself: else nobody knows over which it is lost.
+        let alone = first.row.unseen > 0;
         let begun = Instant::now();
+        let mut left = parcels.len();
+        let mut next = Some(next);
+        let mut end = Ok(());
         for parcel in parcels {
-            pipeline.make_room(parcel)?;
-            if pipeline.end.is_err() || pipeline.is_mailbox_in_doubt() {
+            self.make_room(&parcel)?;
+            if self.end.is_err() || self.is_mailbox_in_doubt() {
                 break;
             }
             // What has just come goes first: the rest of this batch is claimed again behind it. And a session that ends while
             // a message is sent costs a look for that message: it is given up before.
-            let give_way = !new && self.new_mail.load(Ordering::Relaxed);
+            let give_way = !new && self.engine.new_mail.load(Ordering::Relaxed);
             let late = begun.elapsed() > BATCH_TIME;
-            if give_way || late || self.stopping() || pipeline.account.outlived(Utc::now()) {
+            if give_way || late || self.engine.stopping() || self.account.outlived(Utc::now()) {
                 break;
             }
-            pipeline.send(parcel);
+            if left == 1
+                && !alone
+                && let Some(next) = next.take()
+            {
+                // Whatever keeps others from being claimed, this one is sent.
+                match next(&self.account) {
+                    Ok(Some(next)) => self.ask_ahead(next),
+                    Ok(None) => {}
+                    Err(e) => end = Err(e),
+                }
+            }
+            self.send_one(batch, parcel);
+            left -= 1;
         }
-        while !pipeline.on_their_way.is_empty() {
-            pipeline.hear_one()?;
+        if let Some(upload) = self.uploads.back_mut() {
+            upload.messages -= left;
         }
-        pipeline.settle_delivered()?;
-        pipeline.try_once_more()?;
-        pipeline.end
+        self.end_uploads()?;
+        if alone || self.end.is_err() {
+            self.at_rest()?;
+        }
+        end
     }
-}
 
-impl<'p> Pipeline<'_, '_, 'p> {
+    /// Hears of all that are on their way, but of so many that were sent last.
+    pub(super) fn hear_all_but(&mut self, last: usize) -> Result<()> {
+        while self.on_their_way.len() > last {
+            self.hear_one()?;
+        }
+        self.settle_delivered()
+    }
+
+    /// Is there trouble with what was sent, which keeps others from being sent?
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.end.is_err() || !self.doubtful.is_empty() || !self.account.usable()
+    }
+
     /// Waits until this message may go out besides those that are on their way.
     fn make_room(&mut self, parcel: &Parcel) -> Result<()> {
         let size = parcel.body.len() as u64;
@@ -143,10 +227,7 @@ impl<'p> Pipeline<'_, '_, 'p> {
         }
         // One at a time, and each after a wait.
         if self.engine.pause.is_throttled() {
-            while !self.on_their_way.is_empty() {
-                self.hear_one()?;
-            }
-            self.settle_delivered()?;
+            self.hear_all_but(0)?;
             self.engine.wait_if_throttled();
         }
         Ok(())
@@ -158,26 +239,36 @@ impl<'p> Pipeline<'_, '_, 'p> {
     }
 
     fn at_a_time(&self) -> usize {
-        let within = WAIT_MAX.as_micros() / self.each.as_micros().max(1);
+        let each = self.each.unwrap_or(WAIT_MAX / 2);
+        let within = WAIT_MAX.as_micros() / each.as_micros().max(1);
         within.clamp(2, ON_THEIR_WAY_MAX as u128) as usize
     }
 
+    /// The first answer tells how long the way is; from the second on they tell how fast the server is.
     fn note_answer(&mut self) {
-        let took = self.answered_at.elapsed();
-        self.answered_at = Instant::now();
-        self.each = (self.each * 2 + took) / 3;
+        let Some(before) = self.answered_at.replace(Instant::now()) else {
+            return;
+        };
+        let took = before.elapsed();
+        self.each = Some(match self.each {
+            Some(each) => (each * 2 + took) / 3,
+            None => took.max(WAIT_MAX / SECOND_ON_THEIR_WAY),
+        });
     }
 
-    fn send(&mut self, parcel: &'p Parcel) {
+    fn send_one(&mut self, batch: &mut Batch<'_>, parcel: Parcel) {
         let (row, flags) = (&parcel.row, parcel.intent.flags);
         let body = Arc::clone(&parcel.body);
         let sent = self.account.send(flags, row.internal_date, body);
         match sent {
             Ok(way) => {
                 // From now on it may be in the target.
-                self.batch.leave_in_flight(row);
+                batch.leave_in_flight(row);
                 self.bytes += parcel.body.len() as u64;
                 self.on_their_way.push_back(Sending { parcel, way });
+                if let Some(asked) = self.next.as_mut().and_then(|next| next.asked.as_mut()) {
+                    asked.behind += 1;
+                }
             }
             // Nothing of it was said: it is released with the others.
             Err(e) => self.note(Err(e)),
@@ -197,10 +288,14 @@ impl<'p> Pipeline<'_, '_, 'p> {
         self.engine.promise_transfer(self.bytes + size);
         let end = self.account.hear(way);
         self.note_answer();
-        self.count_handed_over();
+        if let Some(upload) = self.uploads.front_mut() {
+            upload.note_sent(&self.account);
+            upload.messages -= 1;
+        }
+        self.end_uploads()?;
         match end {
             Appended::Refused(error, sent)
-                if error.perhaps_missing || may_be_cured(&error, parcel) =>
+                if error.perhaps_missing || may_be_cured(&error, &parcel) =>
             {
                 self.doubtful.push(Doubtful {
                     parcel,
@@ -211,12 +306,17 @@ impl<'p> Pipeline<'_, '_, 'p> {
             }
             Appended::Done(place) => {
                 self.delivered.push(Delivered {
-                    parcel,
+                    row: parcel.row,
                     place,
                     altered: false,
                 });
+                if self.delivered.len() == 1 {
+                    self.unsettled_since = Instant::now();
+                }
                 // Where answers come fast, several share what a step of the ledger costs.
-                if self.each > TOGETHER || self.delivered.len() >= TOGETHER_MAX {
+                let fast = self.each.is_some_and(|each| each <= TOGETHER);
+                let enough = self.delivered.len() >= TOGETHER_MAX;
+                if !fast || enough || self.unsettled_since.elapsed() >= UNSETTLED_MAX {
                     self.settle_delivered()?;
                 }
                 self.engine.note_throttled(self.account.throttled());
@@ -225,7 +325,7 @@ impl<'p> Pipeline<'_, '_, 'p> {
             end => {
                 self.settle_delivered()?;
                 let (end, behind) = self.note_lost(end);
-                self.settle(parcel, end, behind)
+                self.settle(&parcel, end, behind)
             }
         }
     }
@@ -249,26 +349,35 @@ impl<'p> Pipeline<'_, '_, 'p> {
     }
 
     /// Settles what was answered OK.
-    fn settle_delivered(&mut self) -> Result<()> {
+    pub(super) fn settle_delivered(&mut self) -> Result<()> {
         let delivered = std::mem::take(&mut self.delivered);
         if delivered.is_empty() {
             return Ok(());
         }
+        self.unseen.extend(delivered.iter().map(|one| one.row.id));
         let settled = self
             .engine
-            .settle_delivered(self.account, self.batch, &delivered);
+            .settle_delivered(&self.account, &mut self.sent, &delivered);
         self.note_unless_fatal(settled)
     }
 
-    fn count_handed_over(&mut self) {
-        let unsent = &mut self.upload.unsent;
-        *unsent -= self.account.handed_over().min(*unsent);
+    /// Gives back what was booked for batches of which nothing is on its way any more.
+    fn end_uploads(&mut self) -> Result<()> {
+        while self.uploads.front().is_some_and(|u| u.messages == 0)
+            && let Some(upload) = self.uploads.pop_front()
+        {
+            self.engine.give_back(&upload)?;
+        }
+        Ok(())
     }
 
-    fn settle(&mut self, parcel: &Parcel, end: Appended, behind: bool) -> Result<()> {
+    pub(super) fn settle(&mut self, parcel: &Parcel, end: Appended, behind: bool) -> Result<()> {
+        if let Appended::Done(_) = end {
+            self.unseen.push(parcel.row.id);
+        }
         let settled = self
             .engine
-            .settle_sent(self.account, self.batch, parcel, end, behind);
+            .settle_sent(&self.account, &mut self.sent, parcel, end, behind);
         self.note_unless_fatal(settled)
     }
 
@@ -293,117 +402,4 @@ impl<'p> Pipeline<'_, '_, 'p> {
             self.end = settled;
         }
     }
-
-    /// Messages that were refused in words that a second try may answer, one after the other.
-    fn try_once_more(&mut self) -> Result<()> {
-        let mut made_again = false;
-        for Doubtful {
-            parcel,
-            error,
-            sent,
-        } in std::mem::take(&mut self.doubtful)
-        {
-            if !self.account.usable() || self.end.is_err() {
-                // It has its second try another time.
-                self.release(parcel, error, sent)?;
-            } else if error.perhaps_missing {
-                // Where the mailbox was missing, it was for all of them.
-                let why = if made_again {
-                    None
-                } else {
-                    self.account.why_refused(error, sent)
-                };
-                made_again |= why.is_none();
-                let end = match why {
-                    Some(end) => end,
-                    None => {
-                        let size = parcel.body.len() as u64;
-                        self.book(size)?;
-                        self.send_alone(parcel, Arc::clone(&parcel.body))
-                    }
-                };
-                self.settle(parcel, end, false)?;
-            } else {
-                self.send_with_crlf(parcel, &error)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn release(&mut self, parcel: &Parcel, error: Error, sent: Sent) -> Result<()> {
-        if sent != Sent::Whole || !error.reaction().leaves_open {
-            return self.batch.settle(&parcel.row, Outcome::NotBegun);
-        }
-        // Where its mailbox is missing that is not the message's fault: what was found to be the matter is.
-        let why = match &self.end {
-            Err(e) if error.perhaps_missing && e.reaction().charge == Charge::Nothing => e.clone(),
-            _ => return self.settle(parcel, Appended::Refused(error, sent), true),
-        };
-        self.engine.unresolved.add(&parcel.row, why);
-        self.batch.leave_in_flight(&parcel.row);
-        Ok(())
-    }
-
-    /// Once more, with CRLF line ends, where it was refused for the ones that it has.
-    fn send_with_crlf(&mut self, parcel: &'p Parcel, refused: &Error) -> Result<()> {
-        let row = &parcel.row;
-        debug!(
-            "{}: tried again with CRLF line ends: {refused}",
-            self.engine.named(row)
-        );
-        let mended = with_crlf(&parcel.body);
-        // Resolution has to know what it looks for: a lone CR has become a line end.
-        let canonical = canonical_hash(&mended);
-        let again = mended.len() as u64;
-        let step = |l: &mut Ledger| l.set_hashes(row.id, &parcel.intent.sha256, &canonical);
-        self.engine.ledger.step(step)?;
-        self.book(again)?;
-        match self.send_alone(parcel, Arc::new(mended)) {
-            Appended::Done(place) => {
-                self.delivered.push(Delivered {
-                    parcel,
-                    place,
-                    altered: true,
-                });
-                self.settle_delivered()
-            }
-            end => self.settle(parcel, end, false),
-        }
-    }
-
-    /// Books bytes that are sent besides.
-    fn book(&mut self, bytes: u64) -> Result<()> {
-        let booked_at = self.upload.booked_at;
-        self.engine.ledger.step(|l| l.book(bytes, booked_at))?;
-        self.upload.unsent += bytes;
-        Ok(())
-    }
-
-    fn send_alone(&mut self, parcel: &Parcel, body: Arc<Vec<u8>>) -> Appended {
-        self.engine.promise_transfer(body.len() as u64);
-        let (date, flags) = (parcel.row.internal_date, parcel.intent.flags);
-        let end = self.account.send_alone(flags, date, body);
-        self.count_handed_over();
-        end
-    }
-}
-
-/// May the message be taken with other line ends?
-fn may_be_cured(refused: &Error, parcel: &Parcel) -> bool {
-    refused.reaction().charge == Charge::Failure
-        && is_about_form(refused)
-        && has_bare_line_end(&parcel.body)
-}
-
-/// Refusals that CRLF line ends may cure.
-fn is_about_form(error: &Error) -> bool {
-    let lower = error.message.to_lowercase();
-    [
-        "bare newline",
-        "unable to parse",
-        "invalid arguments",
-        "invalid header",
-    ]
-    .iter()
-    .any(|n| lower.contains(n))
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 /// Bytes of messages that a batch may hold; a bigger message goes alone. Beside the batch that is sent the next one is
 /// held already.
-const BATCH_BYTES: u64 = 3 << 20;
+const BATCH_BYTES: u64 = 2 << 20;
 /// Less is hardly worth the looks that a batch costs, before and after it.
 const WORTH_A_LOOK: u64 = 1 << 20;
 /// Messages of a batch at most, and as long as nobody knows how fast they go: other workers may be of use, for whom enough
 /// is to be left.
 const BATCH_MAX: u64 = 400;
-const FIRST_MAX: u64 = 32;
+const FIRST_MAX: u64 = 64;
 const LEFT_AT_FIRST: u64 = 4;
 /// A batch is so much as gets through in this time: its copies are looked at when it ends, and what goes behind it waits.
 pub(super) const BATCH_TIME: Duration = Duration::from_secs(20);
@@ -95,11 +95,11 @@ mod tests {
             (1, 1, 2_000, 1, None, 1, WORTH_A_LOOK, false),
             (10, 10, 2_000, 4, None, 2, WORTH_A_LOOK, false),
             (10, 5, 2_000, 1, None, 5, WORTH_A_LOOK, false),
-            (500, 500, 2_000, 4, None, 32, WORTH_A_LOOK, false),
+            (500, 500, 2_000, 4, None, 63, WORTH_A_LOOK, false),
             (500, 248, 2_000, 4, fast, 63, WORTH_A_LOOK, false),
             (500, 248, 2_000, 4, slow, 20, WORTH_A_LOOK, true),
             (500, 40, 2_000, 4, slow, 5, WORTH_A_LOOK, true),
-            (5_000, 5_000, 2_000, 4, None, 32, 1_250_000, true),
+            (5_000, 5_000, 2_000, 4, None, 64, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, fast, 400, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, slow, 20, 1_250_000, true),
             (5_000, 5_000, 2_000, 4, slower, 2, 1_250_000, true),

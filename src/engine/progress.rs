@@ -190,6 +190,17 @@ impl Engine {
     /// Takes note that a message has been settled.
     pub(super) fn note_settled(&self, row: &Row, change: &Change) {
         self.blame(row.by_import).note_settled(row, change);
+        let is_looked_at_later = matches!(
+            change,
+            Change::Imported { .. }
+                | Change::Delivered {
+                    proof: Proof::Appended,
+                    ..
+                }
+        );
+        if !is_looked_at_later {
+            self.forget_header(row.id);
+        }
         if let Change::Delivered { .. }
         | Change::Imported { .. }
         | Change::Failed { .. }

@@ -17,7 +17,7 @@ use crate::message::{Discovered, Uid};
 use crate::session::{SET_MAX, View};
 
 /// How many messages, of those that came last, are asked whether they are what they were.
-const ASKED: usize = 10;
+pub(super) const ASKED: usize = 10;
 
 impl TargetIndex<'_> {
     /// Which UIDs are known to be given in a mailbox. A view that is compared with it must be taken afterwards, since
@@ -56,6 +56,7 @@ impl TargetIndex<'_> {
         } else {
             return Ok((view, index));
         }
+        self.engine.known_target.note_put_back();
         let from = self.first_given_anew(&index, &view)?;
         let index = self
             .engine
@@ -87,7 +88,7 @@ impl TargetIndex<'_> {
             }
             end => end?,
         }
-        let same = compared(&witnesses, told);
+        let same = compared(&witnesses, &told);
         Ok(same.into_iter().rev().find(|(_, same)| !same).map(|s| s.0))
     }
 
@@ -106,7 +107,7 @@ impl TargetIndex<'_> {
             below = last.uid.0;
             let (told, _) = self.described(index, &uids(&witnesses))?;
             let mut agreed = None;
-            for (uid, same) in compared(&witnesses, told).into_iter().rev() {
+            for (uid, same) in compared(&witnesses, &told).into_iter().rev() {
                 agreed = if same { agreed.or(Some(uid)) } else { None };
             }
             if let Some(uid) = agreed {
@@ -117,7 +118,7 @@ impl TargetIndex<'_> {
 }
 
 /// In ascending order, each once.
-fn uids(witnesses: &[Witness]) -> Vec<Uid> {
+pub(super) fn uids(witnesses: &[Witness]) -> Vec<Uid> {
     let mut uids: Vec<Uid> = witnesses.iter().map(|w| w.uid).collect();
     uids.sort_unstable();
     uids.dedup();
@@ -125,8 +126,8 @@ fn uids(witnesses: &[Witness]) -> Vec<Uid> {
 }
 
 /// For each of these UIDs whose message tells its name: is it the name that every witness knows?
-fn compared(witnesses: &[Witness], told: Vec<Discovered>) -> BTreeMap<Uid, bool> {
-    let told: HashMap<Uid, Discovered> = told.into_iter().map(|d| (d.uid, d)).collect();
+pub(super) fn compared(witnesses: &[Witness], told: &[Discovered]) -> BTreeMap<Uid, bool> {
+    let told: HashMap<Uid, &Discovered> = told.iter().map(|d| (d.uid, d)).collect();
     let mut same = BTreeMap::new();
     for w in witnesses {
         let Some(now) = told.get(&w.uid) else {

@@ -40,6 +40,11 @@ impl Engine {
     /// What earlier attempts left open comes first.
     pub(super) fn resolve_and_verify(&self, account: &mut Account) -> Result<()> {
         self.ask_for_imports()?;
+        let target = self.known_target.policy();
+        if self.sessions.at_work() > 1 && self.unresolved.worth_a_look(&target).is_empty() {
+            // Whoever was the first has looked, and what was sent since is looked at by those who sent it.
+            return Ok(());
+        }
         let mut index = TargetIndex::through(self, account);
         // What was answered OK is looked at first. Then it is known whose those copies are, and none of them is
         // taken for the copy of a row whose end nobody saw.

@@ -3,17 +3,15 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
 use log::{info, warn};
 
+use super::Engine;
 use super::batch::Batch;
-use super::budget::limit_reached;
 use super::road::Standing;
 use super::settle::Outcome;
-use super::{Engine, index};
 use crate::error::{Charge, Error, Result, Scope};
-use crate::ledger::{IndexId, IndexMailbox, Intent, Ledger, Place, Proof, RefusedBy, Row};
-use crate::message::{self, Message, Time, Uid, UidValidity, canonical_hash};
+use crate::ledger::{IndexId, Intent, Ledger, Place, Proof, RefusedBy, Row};
+use crate::message::{self, Message, Time, Uid, UidValidity, canonical_hash, has_bare_line_end};
 use crate::session::Appended;
 use crate::target::{Account, Road};
 use crate::wire::Sent;
@@ -73,58 +71,45 @@ impl Parcel {
 }
 
 /// A message that was answered OK.
-pub(super) struct Delivered<'p> {
-    pub(super) parcel: &'p Parcel,
+pub(super) struct Delivered {
+    pub(super) row: Row,
     /// Where the server says that it put it.
     pub(super) place: Option<(UidValidity, Uid)>,
     /// It was sent with other line ends.
     pub(super) altered: bool,
 }
 
+/// A message that was refused and may be sent once more.
+pub(super) struct Doubtful {
+    pub(super) parcel: Parcel,
+    pub(super) error: Error,
+    pub(super) sent: Sent,
+}
+
 /// What is booked of the day's bytes for a batch.
 pub(super) struct Upload {
     pub(super) booked_at: Time,
+    /// Messages of it that are to be sent, or on their way.
+    pub(super) messages: usize,
     /// Booked and not handed over so far: given back at the end. Where the process ends before that, the day
     /// counts for more than was sent, never for less.
     pub(super) unsent: u64,
 }
 
+impl Upload {
+    /// Takes note of what the account handed over for the message that it heard of last.
+    pub(super) fn note_sent(&mut self, account: &Account) {
+        self.unsent -= account.handed_over().min(self.unsent);
+    }
+}
+
 impl Engine {
-    /// Intent first, then effect, message by message.
-    pub(super) fn send(
-        &self,
-        account: &mut Account,
-        batch: &mut Batch<'_>,
-        parcels: Vec<Parcel>,
-        boxes: &[IndexMailbox],
-    ) -> Result<()> {
-        let intents: Vec<Intent> = parcels.iter().map(|p| p.intent).collect();
-        let Some(first) = parcels.first() else {
+    pub(super) fn give_back(&self, upload: &Upload) -> Result<()> {
+        if upload.unsent == 0 {
             return Ok(());
-        };
-        // What went before may have had the account look for its mailboxes anew.
-        let destination = first.row.destination;
-        let destination = self.ledger.step(|l| l.destination(destination))?;
-        account.deliver_into(&destination.spot)?;
-        let limit = self.setup().config.upload_limit_per_day;
-        let now = Utc::now();
-        let marked = self
-            .ledger
-            .step(|l| l.mark(&intents, &index::marks(boxes), limit, now))?;
-        let mut upload = Upload {
-            booked_at: now,
-            unsent: intents.iter().take(marked).map(|i| i.size).sum(),
-        };
-        let end = self.send_marked(account, batch, &parcels[..marked], &mut upload);
-        if upload.unsent > 0 {
-            self.ledger
-                .step(|l| l.give_back(upload.unsent, upload.booked_at))?;
         }
-        end?;
-        match limit {
-            Some(limit) if marked < parcels.len() && !self.stopping() => Err(limit_reached(limit)),
-            _ => Ok(()),
-        }
+        let step = |l: &mut Ledger| l.give_back(upload.unsent, upload.booked_at);
+        self.ledger.step(step)
     }
 
     /// Settles a message by how its sending ended. `behind`: the session was lost over another one that was sent before
@@ -142,7 +127,7 @@ impl Engine {
                 account,
                 batch,
                 &[Delivered {
-                    parcel,
+                    row: parcel.row.clone(),
                     place,
                     altered: false,
                 }],
@@ -150,7 +135,7 @@ impl Engine {
             // RFC 3501 knows no temporary NO: a server that has the message and says "not now", or
             // "not so fast", may have stored it all the same.
             Appended::Refused(error, Sent::Whole) if error.reaction().leaves_open => {
-                self.leave_unresolved(batch, &parcel.row, error)
+                self.leave_unresolved(&parcel.row, error)
             }
             Appended::Refused(error, _) => self.settle_refused(batch, parcel, error),
             Appended::Lost(error, Sent::Nothing | Sent::Part) if behind => {
@@ -166,13 +151,11 @@ impl Engine {
         &self,
         account: &Account,
         batch: &mut Batch<'_>,
-        delivered: &[Delivered<'_>],
+        delivered: &[Delivered],
     ) -> Result<()> {
         let mut mailbox: Option<(UidValidity, IndexId)> = None;
         let mut ended = Vec::with_capacity(delivered.len());
         for one in delivered {
-            // It is there, so its row is not released, also where this cannot be written down.
-            batch.leave_in_flight(&one.parcel.row);
             let place = match one.place {
                 Some((uid_validity, uid)) => {
                     let known = mailbox.filter(|(validity, _)| *validity == uid_validity);
@@ -195,7 +178,7 @@ impl Engine {
                 None => None,
             };
             ended.push((
-                &one.parcel.row,
+                &one.row,
                 Outcome::Delivered {
                     proof: Proof::Appended,
                     place,
@@ -205,21 +188,20 @@ impl Engine {
         }
         batch.settle_all(ended)?;
         for one in delivered {
-            info!("delivered {}", self.named(&one.parcel.row));
+            info!("delivered {}", self.named(&one.row));
             self.note_got_through(false)?;
         }
         Ok(())
     }
 
     /// The server has the whole message, and says that it does not take it now.
-    fn leave_unresolved(&self, batch: &mut Batch<'_>, row: &Row, error: Error) -> Result<()> {
+    fn leave_unresolved(&self, row: &Row, error: Error) -> Result<()> {
         warn!(
             "{}: {}",
             self.named(row),
             error.then("looking whether it arrived")
         );
         self.unresolved.add(row, error.clone());
-        batch.leave_in_flight(row);
         if error.reaction().charge == Charge::Attempt {
             self.note_refused(row, &error)
         } else {
@@ -259,10 +241,7 @@ impl Engine {
         sent: Sent,
     ) -> Result<()> {
         match sent {
-            Sent::Whole => {
-                self.unresolved.add(row, error.clone());
-                batch.leave_in_flight(row);
-            }
+            Sent::Whole => self.unresolved.add(row, error.clone()),
             // What is the account's fault is no message's.
             _ if error.scope() != Scope::Session => batch.settle(row, Outcome::NotBegun)?,
             Sent::Nothing => batch.settle(row, Outcome::NotTaken(error.clone()))?,
@@ -275,4 +254,24 @@ impl Engine {
 /// A refusal that names the size of the message (RFC 7889).
 fn is_about_size(error: &Error) -> bool {
     error.message.to_lowercase().contains("[toobig]")
+}
+
+/// May the message be taken with other line ends?
+pub(super) fn may_be_cured(refused: &Error, parcel: &Parcel) -> bool {
+    refused.reaction().charge == Charge::Failure
+        && is_about_form(refused)
+        && has_bare_line_end(&parcel.body)
+}
+
+/// Refusals that CRLF line ends may cure.
+fn is_about_form(error: &Error) -> bool {
+    let lower = error.message.to_lowercase();
+    [
+        "bare newline",
+        "unable to parse",
+        "invalid arguments",
+        "invalid header",
+    ]
+    .iter()
+    .any(|n| lower.contains(n))
 }

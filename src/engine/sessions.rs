@@ -1,7 +1,7 @@
 //! Our sessions with the target: how each is opened, how many are at work, and those that wait for the next
 //! mail.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
@@ -15,17 +15,36 @@ use crate::session::Login;
 use crate::target::{Account, Entry};
 
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<Pool>);
+pub(super) struct Sessions(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    pool: Mutex<Pool>,
+    /// One was opened, or was not.
+    opened: Condvar,
+}
 
 #[derive(Default)]
 struct Pool {
     at_work: usize,
+    /// Being opened for whoever takes them.
+    opening: usize,
     /// And since when each waits.
     idle: Vec<(Account, Instant)>,
 }
 
 /// One session at work, until this goes.
 pub(super) struct AtWork<'a>(&'a Sessions);
+
+/// One session that is being opened, until this goes.
+pub(super) struct Opening(Arc<Shared>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        lock(&self.0.pool).opening -= 1;
+        self.0.opened.notify_all();
+    }
+}
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
@@ -51,9 +70,25 @@ impl Sessions {
         !self.pool().idle.is_empty()
     }
 
-    /// One that waits and can still be used, and for how long it has waited.
+    pub(super) fn note_opening(&self) -> Opening {
+        self.pool().opening += 1;
+        Opening(Arc::clone(&self.0))
+    }
+
+    /// Waits until none is being opened any more, `most` at the most.
+    pub(super) fn await_opened(&self, most: Duration) {
+        let opened = &self.0.opened;
+        let waited = opened.wait_timeout_while(self.pool(), most, |pool| pool.opening > 0);
+        drop(waited);
+    }
+
+    /// One that waits and can still be used, and for how long it has waited. Where one is being opened it is waited for.
     pub(super) fn take_idle(&self) -> Option<(Account, Duration)> {
-        let (account, since) = self.pool().idle.pop()?;
+        let is_to_come = |pool: &mut Pool| pool.idle.is_empty() && pool.opening > 0;
+        let waited = self.0.opened.wait_while(self.pool(), is_to_come);
+        let mut pool = waited.unwrap_or_else(PoisonError::into_inner);
+        let (account, since) = pool.idle.pop()?;
+        drop(pool);
         let good = account.usable() && !account.outlived(Utc::now());
         good.then(|| (account, since.elapsed()))
     }
@@ -61,6 +96,7 @@ impl Sessions {
     /// This one waits for the next mail.
     pub(super) fn keep(&self, account: Account) {
         self.pool().idle.push((account, Instant::now()));
+        self.0.opened.notify_all();
     }
 
     /// Takes those that have waited for so long.
@@ -96,7 +132,7 @@ impl Sessions {
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
-        lock(&self.0)
+        lock(&self.0.pool)
     }
 }
 

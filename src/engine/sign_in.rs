@@ -8,11 +8,15 @@ use std::time::Instant;
 use chrono::Utc;
 use log::debug;
 
+use super::index::TargetIndex;
 use super::tasks::Task;
 use super::{Engine, lock};
 use crate::error::{Again, Error, Result};
 use crate::target::Account;
 use crate::threads;
+
+/// Where so many messages are to come more sessions than one are opened, and the target is looked at, while the source is.
+const MANY: u64 = 100;
 
 /// The way into the target.
 #[derive(Default)]
@@ -118,20 +122,65 @@ impl Engine {
 
     /// With `--once`: opens a session with the target while the source is looked at, which takes its time
     /// anyway. What is found there goes through this session.
-    pub(super) fn sign_in_beside(&self) -> Option<Task> {
+    pub(super) fn sign_in_beside(self: &Arc<Engine>) -> Option<Task> {
         let once = self.once.load(Ordering::Relaxed);
         if !once || self.sessions.any_idle() || !self.sign_in_is_due() {
             return None;
         }
-        Some(Box::new(|e: &Engine| {
+        let engine = Arc::clone(self);
+        Some(Box::new(move |e: &Engine| {
             let end = e.open_account();
             // What refused an earlier try is over, or it is another one now.
             e.entrance.note_refused(end.as_ref().err().cloned());
-            if let Ok(account) = end {
-                e.sessions.keep(account);
+            if let Ok(mut account) = end {
+                let ahead = e.ledger.step(|l| Ok(l.left()?.0 + l.history_ahead()?))?;
+                if ahead >= MANY {
+                    engine.open_beside(e.workers.useful(ahead, e.connections()) - 1);
+                    e.look_beside(&mut account);
+                }
+                if account.usable() {
+                    e.sessions.keep(account);
+                }
             }
             Ok(())
         }))
+    }
+
+    /// Opens so many others, for the workers to come. Where several routes share the account each waits for its turn.
+    fn open_beside(self: &Arc<Engine>, sessions: usize) {
+        if self.crowd.get().is_some() {
+            return;
+        }
+        for _ in 0..sessions {
+            let (opening, engine) = (self.sessions.note_opening(), Arc::clone(self));
+            let begun = threads::spawn(move || {
+                // Whoever hears that it is open may end the process: the ledger is to be closed by then.
+                let (_opening, engine) = (opening, engine);
+                match engine.open_account() {
+                    Ok(account) => engine.sessions.keep(account),
+                    // Whoever needs it tries again, and says so.
+                    Err(e) => debug!("{}", e.then("going on without this session for now")),
+                }
+            });
+            if begun.is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Looks at what the account holds, which the first batch needs. Whoever sends it meets what goes wrong here, too.
+    fn look_beside(&self, account: &mut Account) {
+        let mut index = TargetIndex::through(self, account);
+        let looked = index.refresh().and_then(|mut boxes| {
+            boxes
+                .iter_mut()
+                .try_for_each(|index_mailbox| index.cover_latest(index_mailbox, Utc::now()))
+        });
+        if let Err(e) = looked {
+            debug!("{}", e.then("looking again later"));
+        }
+        drop(index);
+        self.note_shut(account);
     }
 
     /// For a pass that has nothing to deliver: makes sure, now and then, that the target would take it.

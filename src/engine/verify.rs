@@ -1,7 +1,7 @@
 //! What became of messages whose APPEND was answered OK, or that Gmail's API said it took: each copy is looked at once. Not for
 //! those of which nobody saw the end (`resolve`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{TimeDelta, Utc};
 use log::{debug, info, warn};
@@ -10,6 +10,7 @@ use super::Engine;
 use super::dedup::{are_anothers, compared, same_name};
 use super::index::{Body, TargetIndex};
 use super::reader::sender_and_subject;
+use super::seen::Seen;
 use super::whose::{Bytes, Rivals, Sight, Whose, whose};
 use crate::error::{Error, Fault, Result};
 use crate::ledger::{
@@ -17,20 +18,13 @@ use crate::ledger::{
 };
 use crate::message::{Time, Uid, UidValidity};
 use crate::session::SET_MAX;
-use crate::target::Copy;
+use crate::target::{Copy, Told};
 
 impl TargetIndex<'_> {
     /// Looks once at each copy whose APPEND was answered OK. An OK is not yet proof: Gmail may have put
     /// the message together with another one that it took for the same (docs/gmail.md 3.2).
     pub(super) fn verify(&mut self) -> Result<()> {
-        for (sent, reason) in self.record_verdicts(Utc::now())? {
-            self.engine.counter.note_refuted(&sent, &reason);
-        }
-        Ok(())
-    }
-
-    /// Returns the messages whose copies turned out not to be theirs, and why.
-    fn record_verdicts(&mut self, now: Time) -> Result<Vec<(Verification, String)>> {
+        let now = Utc::now();
         let waiting = self.engine.ledger.step(|l| l.unverified())?;
         let waiting = if self.look_for_put_back(&waiting)? {
             self.engine.ledger.step(|l| l.unverified())?
@@ -38,17 +32,17 @@ impl TargetIndex<'_> {
             waiting
         };
         let waiting = self.place_imported(waiting, now)?;
-        let mut refuted = Vec::new();
         for (mailbox, sent) in by_mailbox(waiting) {
             let name = match mailbox {
                 Some(id) => self.engine.ledger.step(|l| l.index_name(id))?,
                 None => None,
             };
             for set in sent.chunks(SET_MAX) {
-                refuted.extend(self.record_verdicts_of(set, name.as_deref(), now)?);
+                let seen = self.copies_of(set, name.as_deref())?;
+                self.record_verdicts(set, &seen, now)?;
             }
         }
-        Ok(refuted)
+        Ok(())
     }
 
     /// Finds out where copies of what was imported lie, of which Gmail's API gave the number alone. Those that are to be
@@ -155,17 +149,16 @@ impl TargetIndex<'_> {
         Ok(looked)
     }
 
-    /// Those of these, which the target says it put into one mailbox.
-    fn record_verdicts_of(
+    /// Records whose these copies are, all of one mailbox. Says of which they turned out not to be.
+    pub(super) fn record_verdicts(
         &mut self,
         set: &[Verification],
-        mailbox: Option<&str>,
+        seen: &Seen,
         now: Time,
-    ) -> Result<Vec<(Verification, String)>> {
-        let (validity, found) = self.copies_of(set, mailbox)?;
+    ) -> Result<()> {
         let copy = |w: &Verification| {
-            let place = w.place.filter(|p| p.uid_validity == validity);
-            place.and_then(|p| found.get(&p.uid))
+            let place = w.place.filter(|p| p.uid_validity == seen.validity);
+            place.and_then(|p| seen.copies.get(&p.uid))
         };
         let mut refuted = Vec::new();
         let mut verdicts: Vec<(RowId, Verdict)> = Vec::with_capacity(set.len());
@@ -176,26 +169,29 @@ impl TargetIndex<'_> {
             let again = number.is_some_and(|number| !numbers.insert(number));
             let by_sight = !known && !again;
             match by_sight
-                .then(|| self.verdict_by_sight(w, copy(w)))
+                .then(|| self.verdict_by_sight(w, copy(w), seen))
                 .flatten()
             {
                 Some(verdict) => verdicts.push((w.row.id, verdict)),
                 None => open.push((w, by_sight, again)),
             }
         }
-        for (w, seen, again) in open {
+        for (w, by_sight, again) in open {
             if again {
                 // The same copy as one before: what was found of that one decides about this one.
                 record(self.engine, &mut verdicts, now)?;
             }
-            let verdict = self.verdict(w, copy(w), seen)?;
+            let verdict = self.verdict(w, copy(w), by_sight, seen)?;
             if let Verdict::NotOurs { error, .. } = &verdict {
                 refuted.push((w.clone(), error.message.clone()));
             }
             verdicts.push((w.row.id, verdict));
         }
         record(self.engine, &mut verdicts, now)?;
-        Ok(refuted)
+        for (sent, reason) in refuted {
+            self.engine.counter.note_refuted(&sent, &reason);
+        }
+        Ok(())
     }
 
     /// Of which of these is the copy one that vouches for another row, or was there before? Asked of all in one view.
@@ -215,13 +211,18 @@ impl TargetIndex<'_> {
 
     /// What is to be thought of a copy that is no other row's and was not there before, where its bytes need no look. One
     /// that is no longer there proves nothing: its owner may have moved it.
-    fn verdict_by_sight(&self, sent: &Verification, copy: Option<&Copy>) -> Option<Verdict> {
+    fn verdict_by_sight(
+        &self,
+        sent: &Verification,
+        copy: Option<&Copy>,
+        seen: &Seen,
+    ) -> Option<Verdict> {
         let Some(copy) = copy.filter(|_| sent.place.is_some()) else {
             // Nobody has seen that it is as it was sent.
             let altered = sent.row.by_import && sent.place.is_none();
             return Some(ours(copy, altered, false));
         };
-        let kept = self.engine.take_as_kept(sent, copy);
+        let kept = self.engine.take_as_kept(sent, copy, seen.is_sample(sent));
         kept.then(|| {
             ours(
                 Some(copy),
@@ -232,23 +233,27 @@ impl TargetIndex<'_> {
     }
 
     /// What lies now where the target said that it put these, and in which incarnation of that mailbox.
-    fn copies_of(
-        &mut self,
-        sent: &[Verification],
-        mailbox: Option<&str>,
-    ) -> Result<(UidValidity, HashMap<Uid, Copy>)> {
-        let mut uids: Vec<Uid> = sent.iter().filter_map(|w| w.place).map(|p| p.uid).collect();
-        uids.sort_unstable();
-        uids.dedup();
-        let Some(mailbox) = mailbox.filter(|_| !uids.is_empty()) else {
-            return Ok((UidValidity(0), HashMap::new()));
+    fn copies_of(&mut self, sent: &[Verification], mailbox: Option<&str>) -> Result<Seen> {
+        let (wanted, samples) = self.engine.to_be_looked_at(sent);
+        let told = match mailbox.filter(|_| !wanted.uids.is_empty()) {
+            Some(mailbox) => self.delivered(mailbox, &wanted)?,
+            None => Told {
+                validity: UidValidity(0),
+                copies: Vec::new(),
+                bodies: Vec::new(),
+            },
         };
-        let (validity, found) = self.delivered(mailbox, &uids)?;
-        Ok((validity, found.into_iter().map(|c| (c.uid, c)).collect()))
+        Ok(Seen::of(told, samples))
     }
 
-    /// What is to be thought of a copy, whose bytes are to be looked at. `seen`: by sight it was not taken for kept.
-    fn verdict(&mut self, sent: &Verification, copy: Option<&Copy>, seen: bool) -> Result<Verdict> {
+    /// What is to be thought of a copy, whose bytes are to be looked at. `by_sight`: so it was not taken for kept.
+    fn verdict(
+        &mut self,
+        sent: &Verification,
+        copy: Option<&Copy>,
+        by_sight: bool,
+        seen: &Seen,
+    ) -> Result<Verdict> {
         let (Some(copy), Some(place)) = (copy, sent.place) else {
             return Ok(ours(copy, false, false));
         };
@@ -257,13 +262,17 @@ impl TargetIndex<'_> {
         let row = &sent.row;
         let before = ledger.view(|l| Before::of(l, sent, copy, place))?;
         let known = before.any();
-        if !known && !seen && self.engine.take_as_kept(sent, copy) {
+        if !known && !by_sight && self.engine.take_as_kept(sent, copy, seen.is_sample(sent)) {
             return Ok(ours(self.engine.note_flags_and_date(sent, copy), false));
         }
         let name = ledger.step(|l| l.index_name(place.mailbox))?;
         let name = name.ok_or_else(|| Error::connection("a mailbox of the target is forgotten"))?;
         let index = ledger.step(|l| l.index_mailbox(&name, place.uid_validity, copy.uid.0))?;
-        let body = match self.body(&index, copy.uid)? {
+        let body = match seen.bodies.get(&copy.uid) {
+            Some(body) => Body::Bytes(body.clone()),
+            None => self.body(&index, copy.uid)?,
+        };
+        let body = match body {
             Body::Bytes(body) => body,
             Body::Gone => return Ok(ours(false, false)),
             Body::Unreadable => {
@@ -431,6 +440,9 @@ fn by_mailbox(sent: Vec<Verification>) -> Vec<(Option<IndexId>, Vec<Verification
 
 fn record(engine: &Engine, verdicts: &mut Vec<(RowId, Verdict)>, now: Time) -> Result<()> {
     let verdicts = std::mem::take(verdicts);
+    for (id, _) in &verdicts {
+        engine.forget_header(*id);
+    }
     let with_them = engine.ledger.step(|l| l.verified(&verdicts, now))?;
     if with_them > 0 {
         warn!("failed with it, for their bytes are the same: {with_them}");

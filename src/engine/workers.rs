@@ -148,8 +148,7 @@ impl Plan {
         (self.most, self.there, self.size) = (most, 0, size);
         (self.troubled, self.trial, self.share) = (false, None, 0);
         self.measure = Measure::default();
-        let useful = pending.div_ceil(PER_WORKER).clamp(1, FEW as u64) as usize;
-        self.wanted = useful.min(self.at_most(now));
+        self.wanted = useful(pending).min(self.at_most(now));
         self.note_left(pending);
     }
 
@@ -289,6 +288,13 @@ impl Workers {
         self.plan().begin(pending, size, most, Instant::now());
     }
 
+    /// How many would begin with so many messages.
+    pub(super) fn useful(&self, pending: u64, most: usize) -> usize {
+        let mut plan = self.plan();
+        plan.most = most;
+        useful(pending).min(plan.at_most(Instant::now())).max(1)
+    }
+
     /// Is one more to begin? It counts as there from now on.
     pub(super) fn take(&self) -> bool {
         self.plan().take()
@@ -342,6 +348,10 @@ impl Workers {
     fn plan(&self) -> MutexGuard<'_, Plan> {
         lock(&self.0)
     }
+}
+
+fn useful(pending: u64) -> usize {
+    pending.div_ceil(PER_WORKER).clamp(1, FEW as u64) as usize
 }
 
 impl Engine {

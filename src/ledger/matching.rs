@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, Row as SqlRow, Statement, params};
 
 use super::intent::forget_marks;
 use super::open::{Ledger, Reach};
@@ -62,6 +62,32 @@ pub struct Verification {
     /// It was sent with other line ends than its source has.
     pub altered: bool,
     pub delivered_at: Option<Time>,
+}
+
+/// Where a statement has the columns of a [`Verification`].
+struct VerificationColumns {
+    place: PlaceColumns,
+    altered: usize,
+    delivered_at: usize,
+}
+
+impl VerificationColumns {
+    fn of(statement: &Statement<'_>) -> rusqlite::Result<VerificationColumns> {
+        Ok(VerificationColumns {
+            place: PlaceColumns::of(statement)?,
+            altered: statement.column_index("altered")?,
+            delivered_at: statement.column_index("delivered_at")?,
+        })
+    }
+
+    fn verification(&self, r: &SqlRow<'_>) -> rusqlite::Result<Verification> {
+        Ok(Verification {
+            row: row(r)?,
+            place: self.place.place(r)?,
+            altered: r.get(self.altered)?,
+            delivered_at: time_or_null(r, self.delivered_at)?,
+        })
+    }
 }
 
 /// What looking at a copy showed.
@@ -314,18 +340,24 @@ impl Ledger {
                 "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.altered, m.delivered_at
                    FROM message m WHERE {UNVERIFIED}",
             ))?;
-            let place = PlaceColumns::of(&query)?;
-            let altered = query.column_index("altered")?;
-            let delivered_at = query.column_index("delivered_at")?;
-            let waiting = query.query_map([], |r| {
-                Ok(Verification {
-                    row: row(r)?,
-                    place: place.place(r)?,
-                    altered: r.get(altered)?,
-                    delivered_at: time_or_null(r, delivered_at)?,
-                })
-            })?;
-            waiting.collect()
+            let columns = VerificationColumns::of(&query)?;
+            query.query_map([], |r| columns.verification(r))?.collect()
+        })
+    }
+
+    /// Those of these rows whose copies have not been looked at.
+    pub fn unverified_among(&self, ids: &[RowId]) -> Result<Vec<Verification>> {
+        self.read(|db| {
+            let mut query = db.prepare_cached(&format!(
+                "SELECT {COLUMNS}, m.gmail_mailbox, m.gmail_uid_validity, m.gmail_uid, m.altered, m.delivered_at
+                   FROM message m WHERE m.id = ?1 AND {UNVERIFIED}",
+            ))?;
+            let columns = VerificationColumns::of(&query)?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(query.query_row([id], |r| columns.verification(r)).optional()?);
+            }
+            Ok(found)
         })
     }
 

@@ -166,6 +166,16 @@ impl Ledger {
         })
     }
 
+    /// Messages at most that were there at a first look, and are to be copied, whatever their date: not all are recorded.
+    pub fn history_ahead(&self) -> Result<u64> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT coalesce(sum(history_below - 1), 0) FROM mailbox WHERE history_done = 0 AND retired_at IS NULL AND since = 'all'",
+            )?
+            .query_row([], |r| r.get(0))
+        })
+    }
+
     /// The mean size of some of those that wait, in bytes.
     pub fn usual_size(&self) -> Result<u64> {
         self.read(|db| {

@@ -45,7 +45,7 @@ impl Session {
         }
     }
 
-    /// Begins to add a message to a mailbox. Several may be under way, and are heard in the order in which they were begun
+    /// Begins to add a message to a mailbox. Several may be under way, each of which is heard
     /// ([`hear_append`](Self::hear_append)): small ones go out together (LITERAL-, RFC 7888), and of others the command of the
     /// next goes out with the message before it.
     ///
@@ -68,7 +68,8 @@ impl Session {
         let name = quoted(mailbox)?;
         let line = format!("APPEND {name} ({flags}) {date}");
         let command = Command::new(line, self.times.append, 0).literal(body, at_once);
-        if self.view_of(mailbox).is_some() {
+        let opens = |(opening, _): &(String, u32)| opening == mailbox;
+        if self.view_of(mailbox).is_some() || self.opening.as_ref().is_some_and(opens) {
             return self.begin_behind_close(command);
         }
         if self.connection.is_idle() {
@@ -80,7 +81,7 @@ impl Session {
         })
     }
 
-    /// Hears how the oldest of the APPENDs under way ended. Also where the session was lost meanwhile: what the server may
+    /// Hears how one of the APPENDs under way ended. Also where the session was lost meanwhile: what the server may
     /// have of it is known all the same.
     pub fn hear_append(&mut self, appending: Appending) -> Appended {
         if let Some(close) = appending.close {
@@ -92,7 +93,7 @@ impl Session {
         } else {
             self.hear_no_more(appending.append)
         };
-        let sent = heard.sent;
+        let (sent, answered) = (heard.sent, heard.answered);
         self.handed_over = heard.handed_over;
         match heard.end {
             Ok(status) if sent == Sent::Whole => {
@@ -107,7 +108,7 @@ impl Session {
                     sent,
                 )
             }
-            Err(e) if self.usable => Appended::Refused(e, sent),
+            Err(e) if answered => Appended::Refused(e, sent),
             Err(e) => Appended::Lost(e, sent),
         }
     }
@@ -137,9 +138,9 @@ impl Session {
         } else {
             "CLOSE"
         };
-        self.selected = None;
+        self.leave_mailbox();
         let close = Command::new(close, self.times.command, 0);
-        let close = self.begin(Phase::Fetch, close)?;
+        let close = self.begin(Phase::Change, close)?;
         // Where the server asks for the literal while it is still closing, that is minded (`wire`).
         Ok(Appending {
             close: Some(close),

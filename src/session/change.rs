@@ -11,11 +11,11 @@ impl Session {
     /// Opens a mailbox so that its messages can be changed. It does not count as open for reading: what is added later is
     /// added without closing it, since CLOSE would expunge what its owner has marked (RFC 3501 6.4.2).
     pub fn select(&mut self, mailbox: &str) -> Result<View> {
-        self.selected = None;
+        self.leave_mailbox();
         let command = format!("SELECT {}", quoted(mailbox)?);
         let heard = self.run(Phase::Examine, &command, self.times.command, 0);
         let view = self.opened(mailbox, heard);
-        self.selected = None;
+        self.leave_mailbox();
         view
     }
 

@@ -30,6 +30,8 @@ impl Begun {
 pub(super) struct Heard {
     pub(super) untagged: Vec<Untagged>,
     pub(super) end: Result<StatusText>,
+    /// The server has ended it, with whatever words.
+    pub(super) answered: bool,
     /// How much of its literal the server may have.
     pub(super) sent: Sent,
     /// Bytes of it that may have left us.
@@ -41,6 +43,7 @@ impl Heard {
         Heard {
             untagged: Vec::new(),
             end: Err(why),
+            answered: false,
             sent: Sent::Nothing,
             handed_over: 0,
         }
@@ -97,7 +100,7 @@ impl Session {
     }
 
     /// Begins a command, behind those that are begun already: they go out together when the first of
-    /// their answers is heard. All of them must be, in this order.
+    /// their answers is heard.
     pub(super) fn begin(&mut self, phase: Phase, command: Command) -> Result<Begun> {
         self.in_step()?;
         self.begin_to_tell_who_we_are();
@@ -105,7 +108,7 @@ impl Session {
         Ok(Begun::new(phase, tag))
     }
 
-    /// Hears what the server says to the oldest command that was begun. A session that is of no use
+    /// Hears what the server says to a command that was begun. A session that is of no use
     /// afterwards hears no other.
     pub(super) fn hear(&mut self, begun: Begun) -> Heard {
         let ready = self.in_step().and_then(|()| self.hear_that_we_are_known());
@@ -137,9 +140,9 @@ impl Session {
 
     pub(super) fn listen(&mut self, Begun { phase, tag }: Begun) -> Heard {
         // Unless an answer is heard to its end: also a panic on the way leaves it out of step.
-        self.usable = false;
+        let usable = std::mem::replace(&mut self.usable, false);
         let answer = self.connection.answer(tag);
-        self.usable = answer.tagged.is_some() && answer.broken.is_none();
+        self.usable = usable && answer.tagged.is_some() && answer.broken.is_none();
         self.throttled = answer
             .tagged
             .as_ref()
@@ -151,11 +154,19 @@ impl Session {
                 Untagged::Expunge => self.exists = self.exists.saturating_sub(1),
                 // Where it was asked for, whoever did says so.
                 Untagged::Counts { .. } => self.told_elsewhere |= self.notifies,
-                _ => {}
+                told => {
+                    let asked = matches!(phase, Phase::Fetch);
+                    self.told_out_of_turn |= !asked && answers_a_fetch(told);
+                }
             }
         }
         heard
     }
+}
+
+/// Is it what a look asks for, and no news of flags that came unasked?
+pub(super) fn answers_a_fetch(told: &Untagged) -> bool {
+    matches!(told, Untagged::Fetch(f) if f.naming().is_some() || f.body.is_some())
 }
 
 /// What an answer amounts to, with the server's warnings logged.
@@ -181,6 +192,7 @@ pub(super) fn judge(connection: &mut Connection, phase: Phase, answer: Answer) -
             None => {}
         }
     }
+    let answered = answer.tagged.is_some() && answer.broken.is_none();
     let end = match answer.tagged {
         Some(status) if status.status == Status::Ok => Ok(status),
         Some(status) => Err(refused(connection, phase, &status)),
@@ -196,6 +208,7 @@ pub(super) fn judge(connection: &mut Connection, phase: Phase, answer: Answer) -
     Heard {
         untagged: untagged_responses,
         end,
+        answered,
         sent: answer.sent,
         handed_over: answer.handed_over,
     }

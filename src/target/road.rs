@@ -19,15 +19,22 @@ pub enum Road {
 }
 
 impl Account {
-    /// Begins to send a message by APPEND to where messages go now. Several may be on their way; they are heard of in the order in
-    /// which they were sent ([`hear`](Self::hear)), and nothing else is asked of the account meanwhile.
+    /// Begins to send a message by APPEND to where messages go now. Several may be on their way, each of which is heard of
+    /// ([`hear`](Self::hear)). What else is asked of the account meanwhile is answered behind them.
     ///
     /// # Errors
     /// Nothing of it was sent.
     pub fn send(&mut self, flags: Flags, date: Time, body: Arc<Vec<u8>>) -> Result<Appending> {
         let flags = self.flags_there(flags);
         let session = &mut self.mailbox.session;
-        session.begin_append(&self.delivery, flags, Some(date), body)
+        let sent = session.begin_append(&self.delivery, flags, Some(date), body)?;
+        self.on_their_way += 1;
+        Ok(sent)
+    }
+
+    /// Is a message on its way?
+    pub fn any_on_their_way(&self) -> bool {
+        self.on_their_way > 0
     }
 
     /// Sends one message, while no other is on its way, and hears of it.
@@ -45,8 +52,9 @@ impl Account {
         }
     }
 
-    /// Hears what became of the oldest message that is on its way.
+    /// Hears what became of a message that is on its way.
     pub fn hear(&mut self, sent: Appending) -> Appended {
+        self.on_their_way = self.on_their_way.saturating_sub(1);
         self.mailbox.session.hear_append(sent)
     }
 

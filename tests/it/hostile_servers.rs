@@ -11,6 +11,7 @@ mod bounds;
 mod certificates;
 mod door;
 mod fetched;
+mod looks;
 mod script;
 mod secrets;
 mod sign_in;

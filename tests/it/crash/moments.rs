@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use imap_to_gmail::config::{Endpoint, Origin, Secret, Tls};
-use imap_to_gmail::session::{Login, Session};
+use imap_to_gmail::session::{Asked, Login, Session};
 
 use super::fuse::{Deed, Fuse, When};
 use crate::testkit::dovecot::Dovecot;
@@ -468,7 +468,9 @@ fn a_session_sees_what_came_since_it_was_opened() {
     session.examine("INBOX").unwrap();
     env.target
         .append(BOB, "INBOX", b"Subject: c\r\n\r\nc", "", T0);
-    let look = session.look("INBOX", "1:*", "(UID)", 0, &[]).unwrap();
+    let look = session
+        .look("INBOX", &[Asked::new("1:*", "(UID)", 0)], &[])
+        .unwrap();
     assert_eq!(look.found.len(), 3);
 }
 

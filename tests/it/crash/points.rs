@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::broken_run::{BrokenRun, Findings, Servers};
@@ -161,14 +162,11 @@ fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usi
     }
     drop(undisturbed);
     let tally = Mutex::new(tally);
+    let missed = AtomicUsize::new(0);
     at_a_time(points.iter().collect(), |point| {
-        let (fired, mut findings) = try_point(servers, big, *point);
-        match &fired {
-            Some(event) if point.beyond => findings.wrong.push(format!(
-                "the run has more events than was recorded: {event}"
-            )),
-            None if !point.beyond => findings.wrong.push("this event did not come".into()),
-            _ => {}
+        let (fired, findings) = try_point(servers, big, *point);
+        if fired.is_none() && !point.beyond {
+            missed.fetch_add(1, Ordering::Relaxed);
         }
         let event = fired.unwrap_or_default();
         tally
@@ -176,6 +174,11 @@ fn enumerate(name: &str, servers: &Servers, big: bool, ways: &[Way], stride: usi
             .unwrap()
             .add(&format!("{point} ({event})"), findings);
     });
+    // What is asked along with a look depends on how many are answered by then: a run may have a few events less than the
+    // one that was recorded, or more.
+    let (missed, tried) = (missed.into_inner(), points.len());
+    assert!(missed <= 2 + tried / 10, "{missed} of {tried} did not come");
+    println!("{name}: {missed} did not come");
     tally.into_inner().unwrap().tell(name, begun);
 }
 

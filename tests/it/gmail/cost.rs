@@ -56,7 +56,10 @@ fn looking_and_verifying_cost_a_constant_per_batch() {
         let commands = gmail.client().iter().filter(|l| l.starts_with('a')).count();
         costs.push(commands - n);
     }
-    assert_eq!(costs[0], costs[1], "commands beside APPEND for two batches");
+    // What became of those that were answered by then is asked along with the look for the next batch: EXAMINE, FETCH, and
+    // the bytes of a sample.
+    assert!(costs[0].abs_diff(costs[1]) <= 6, "{costs:?}");
+    assert!(costs.iter().all(|cost| *cost <= 36), "{costs:?}");
 }
 
 #[test]

@@ -36,8 +36,16 @@ fn eleven() -> TestEnv {
         .add(Mail::new(text("<10@example.org>", "one more")));
     env.run_until_done(1);
     assert_eq!(env.target.uids("INBOX").1, 12);
-    assert_eq!(env.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 11);
+    knows_less(&env, 11);
     env
+}
+
+/// As if the run had ended before it looked at what it delivered last.
+fn knows_less(env: &TestEnv, next: u32) {
+    let forget = format!(
+        "DELETE FROM gmail_message WHERE uid >= {next}; UPDATE gmail_mailbox SET next_uid = {next}"
+    );
+    env.sql().execute_batch(&forget).unwrap();
 }
 
 /// The state in which it held the first five.
@@ -144,10 +152,9 @@ fn before_anybody_looked_at_what_was_delivered_last() {
     for name in [NAMED, ""] {
         let mut env = super::into_any_server();
         env.set("connections", 1);
-        // In two batches: the index was looked at before the second, and not again.
         env.old_mails(10);
         env.run_until_done(1);
-        assert_eq!(env.one::<u32>("SELECT next_uid FROM gmail_mailbox"), 6);
+        knows_less(&env, 6);
         put_back(&env);
         let new = text(name, "sent when it was restored");
         env.source.add(Mail::new(&new[..]));
@@ -218,7 +225,7 @@ fn at_any_moment_of_a_run_whose_connection_is_lost_with_it() {
     for nth in 1.. {
         let mut env = super::into_any_server();
         env.set("connections", 1);
-        env.old_mails(15);
+        env.old_mails(40);
         let asked = AtomicUsize::new(0);
         let (lost, part) = gate(Then::End, move || {
             asked.fetch_add(1, Ordering::SeqCst) + 1 == nth

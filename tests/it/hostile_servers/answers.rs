@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use imap_to_gmail::error::Fault;
 use imap_to_gmail::message::{Time, Uid, UidValidity};
-use imap_to_gmail::session::View;
+use imap_to_gmail::session::{Asked, View};
 
 use super::script::{assert_says, short_times, signed_in, signed_in_with, within};
 
@@ -310,7 +310,9 @@ fn a_fresh_look_sends_both_commands_at_once_and_looks_again_when_mail_came() {
         peer.next_command_works();
     });
     session.examine("INBOX").unwrap();
-    let look = session.look("INBOX", "5:*", "(UID)", 0, &[]).unwrap();
+    let look = session
+        .look("INBOX", &[Asked::new("5:*", "(UID)", 0)], &[])
+        .unwrap();
     assert_eq!(look.found.len(), 2);
     session.noop().unwrap();
     server.finish();
@@ -327,9 +329,13 @@ fn a_fresh_look_that_is_refused_leaves_the_session_in_step() {
         peer.next_command_works();
     });
     session.examine("INBOX").unwrap();
-    let error = session.look("INBOX", "1", "(UID)", 0, &[]).unwrap_err();
+    let error = session
+        .look("INBOX", &[Asked::new("1", "(UID)", 0)], &[])
+        .unwrap_err();
     assert_says(&error, Fault::Transient, "[SERVERBUG] oops");
-    let error = session.look("INBOX", "1", "(UID)", 0, &[]).unwrap_err();
+    let error = session
+        .look("INBOX", &[Asked::new("1", "(UID)", 0)], &[])
+        .unwrap_err();
     assert_says(&error, Fault::Transient, "oops again");
     session.noop().unwrap();
     server.finish();
@@ -354,7 +360,9 @@ fn a_mailbox_that_never_rests_is_not_looked_at_for_ever() {
     });
     let look = within(Duration::from_secs(5), || {
         session.examine("INBOX").unwrap();
-        session.look("INBOX", "1:*", "(UID)", 0, &[]).unwrap()
+        session
+            .look("INBOX", &[Asked::new("1:*", "(UID)", 0)], &[])
+            .unwrap()
     });
     assert_eq!(look.found.len(), 1);
     drop(session);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::message::Flags;
-use imap_to_gmail::session::Appended;
+use imap_to_gmail::session::{Appended, Asked};
 
 use super::script::{
     Peer, assert_says, open, password, refusal, signed_in, signed_in_with, times, token,
@@ -108,7 +108,7 @@ fn it_is_told_before_an_append_and_in_front_of_a_flight() {
             peer.say(format!("{answer}{tag} OK done\r\n"));
         }
     });
-    let look = session.look("INBOX", "1:*", "(UID)", 0, &["Junk".into()]);
+    let look = session.look("INBOX", &[Asked::new("1:*", "(UID)", 0)], &["Junk".into()]);
     assert_eq!(look.unwrap().moved.len(), 1);
     server.finish();
 }

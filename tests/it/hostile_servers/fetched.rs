@@ -2,6 +2,7 @@
 
 use imap_to_gmail::error::Fault;
 use imap_to_gmail::message::Uid;
+use imap_to_gmail::session::Asked;
 
 use super::answers::{EXAMINED, STRANGERS, joined};
 use super::script::{assert_says, signed_in};
@@ -115,7 +116,7 @@ fn a_message_that_cannot_be_read_is_told_of_and_the_others_are_kept() {
         assert_eq!(uids, [Uid(1), Uid(2)]);
         assert_says(&end.unwrap_err(), Fault::Transient, "cannot be read");
         session.examine("INBOX").unwrap();
-        let fresh = session.look("INBOX", "1:7", "(UID)", 0, &[]);
+        let fresh = session.look("INBOX", &[Asked::new("1:7", "(UID)", 0)], &[]);
         assert_says(&fresh.unwrap_err(), Fault::Transient, "cannot be read");
         assert!(session.usable());
         session.noop().unwrap();

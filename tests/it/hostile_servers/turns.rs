@@ -5,6 +5,7 @@ use std::time::Duration;
 use imap_to_gmail::config::Masks;
 use imap_to_gmail::error::Fault;
 use imap_to_gmail::response::Status;
+use imap_to_gmail::session::Asked;
 use imap_to_gmail::wire::{Command, Connection};
 
 use super::script::{Server, assert_says, endpoint, signed_in, times};
@@ -22,7 +23,9 @@ fn an_answer_that_comes_before_its_turn_ends_the_session() {
         peer.hears_nothing_more();
     });
     session.examine("INBOX").unwrap();
-    let error = session.look("INBOX", "1", "(UID)", 0, &[]).unwrap_err();
+    let error = session
+        .look("INBOX", &[Asked::new("1", "(UID)", 0)], &[])
+        .unwrap_err();
     assert_says(&error, Fault::Connection, "something else");
     assert!(!session.usable());
     drop(session);
@@ -39,7 +42,9 @@ fn commands_may_be_begun_while_others_are_under_way_and_are_answered_in_turn() {
         // It goes out while the second is waited for.
         assert_eq!(peer.command("THREE"), "a3");
         assert_eq!(peer.command("FOUR"), "a4");
-        peer.say("* 2 EXISTS\r\n* 3 EXISTS\r\na2 NO two\r\na3 BAD three\r\n");
+        peer.say(
+            "* 2 EXISTS\r\n* 3 EXISTS\r\na2 NO two\r\na3 BAD three\r\n* 4 EXISTS\r\na4 NO four\r\n",
+        );
         peer.hears_nothing_more();
     });
     let (mut connection, _) =
@@ -58,8 +63,10 @@ fn commands_may_be_begun_while_others_are_under_way_and_are_answered_in_turn() {
     let three = connection.begin(command("THREE"));
     let four = connection.begin(command("FOUR"));
     assert_eq!(heard(&mut connection, two), (2, Some(Status::No), false));
-    // Not its turn: whoever asks so has lost his place.
-    assert_eq!(heard(&mut connection, four), (0, None, true));
+    // What comes before it is kept until it is asked for.
+    assert_eq!(heard(&mut connection, four), (1, Some(Status::No), false));
+    assert_eq!(heard(&mut connection, three), (0, Some(Status::Bad), false));
+    // It was heard: whoever asks again has lost his place.
     assert_eq!(heard(&mut connection, three), (0, None, true));
     drop(connection);
     server.finish();

@@ -178,15 +178,12 @@ fn the_copy_of_another_message_of_that_moment_is_not_taken_for_it() {
         let date = chrono::NaiveDate::from_ymd_opt(year, 3, 4).unwrap();
         date.and_hms_opt(5, 6, 7).unwrap().and_utc().fixed_offset()
     };
-    for (id, year) in [
-        ("<1@x>", 2020),
-        ("<2@x>", 2020),
-        ("<cut@x>", 2021),
-        ("<arrived@x>", 2021),
-    ] {
+    let add = |env: &TestEnv, id: &str, year: i32| {
         let bytes = mail(id, DATE, "one of several");
         env.source.add(Mail::new(bytes).at(at(year)));
-    }
+    };
+    add(&env, "<cut@x>", 2021);
+    add(&env, "<arrived@x>", 2021);
     // Two of one batch and of one moment: the first is answered OK, the second is never stored.
     let stored = false;
     env.target
@@ -197,6 +194,8 @@ fn the_copy_of_another_message_of_that_moment_is_not_taken_for_it() {
     assert_eq!(env.run().status, 4);
     assert_eq!(env.held().len(), 1, "{}", env.dump());
     assert_eq!(env.status()["in_flight"], 1, "{}", env.dump());
+    add(&env, "<1@x>", 2020);
+    add(&env, "<2@x>", 2020);
     env.target.clear_faults();
     env.target.poison(the_last(&env), Reach::Header, Harm::Cut);
     env.run_until_done(1);
@@ -309,6 +308,11 @@ fn a_copy_that_cannot_be_verified_holds_up_nobody() {
     other.target.fault(verification(), Fault::CutBefore);
     let ran = other.run();
     assert_eq!(ran.status, 1, "not one can be looked at: {}", ran.err);
+    // Messages were on their way when the session was lost over it: they are looked for.
+    eventually("all were seen to arrive", || {
+        other.run();
+        other.status()["in_flight"] == 0 && other.status()["pending"] == 0
+    });
     other.target.clear_faults();
     let id = the_last(&other);
     other.target.poison(id, Reach::Anything, Harm::Cut);

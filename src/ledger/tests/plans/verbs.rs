@@ -200,6 +200,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
         l.settle(row.id, change, now).unwrap();
     }
     l.unverified().unwrap();
+    l.unverified_among(&[older]).unwrap();
     let verdicts = [
         Verdict::Ours {
             altered: false,
@@ -227,6 +228,7 @@ pub(super) fn use_every_verb(desk: &mut Desk, rows: u32, older: RowId) {
     l.index_went_back(&index, index.next_uid - 3).unwrap();
     l.left().unwrap();
     l.usual_size().unwrap();
+    l.history_ahead().unwrap();
 
     // Afterwards, at the source.
     let (far, first) = (now + TimeDelta::days(2), now + TimeDelta::days(1));

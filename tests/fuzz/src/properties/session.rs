@@ -15,7 +15,7 @@ use std::time::Duration;
 use imap_to_gmail::config::{Endpoint, Intervals, Origin, Secret, Tls};
 use imap_to_gmail::error::{Error, Fault};
 use imap_to_gmail::message::{Flags, Time, UidValidity};
-use imap_to_gmail::session::{Appended, Login, Session, View};
+use imap_to_gmail::session::{Appended, Asked, Login, Session, View};
 
 use super::{assert_printable, assert_same};
 
@@ -181,7 +181,11 @@ fn take(session: &mut Session, step: char, says: &[u8], out: &mut String) -> boo
             fetched((found, end))
         }
         'L' => {
-            let look = session.look("INBOX", "1:*", "(UID)", 4096, &["Spam".to_string()]);
+            let look = session.look(
+                "INBOX",
+                &[Asked::new("1:*", "(UID)", 4096)],
+                &["Spam".to_string()],
+            );
             note(out, look.map(|l| format!("{l:?}")))
         }
         'S' => note(out, session.uids_since(&view, Some(Time::UNIX_EPOCH))),

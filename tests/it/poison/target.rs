@@ -308,20 +308,27 @@ fn a_copy_that_cannot_be_verified_holds_up_nobody() {
     other.target.fault(verification(), Fault::CutBefore);
     let ran = other.run();
     assert_eq!(ran.status, 1, "not one can be looked at: {}", ran.err);
-    // Messages were on their way when the session was lost over it: they are looked for.
-    eventually("all were seen to arrive", || {
-        other.run();
-        other.status()["in_flight"] == 0 && other.status()["pending"] == 0
-    });
+    // Messages may have been on their way when the session was lost over it.
+    let were_lost = other.status()["in_flight"].as_u64().unwrap() > 0;
     other.target.clear_faults();
     let id = the_last(&other);
     other.target.poison(id, Reach::Anything, Harm::Cut);
     other.mail("<later@x>", "text");
     let ran = other.run();
-    assert_eq!(ran.status, 0, "{}", ran.err);
+    assert!(
+        ran.status == 0 || (were_lost && ran.status == 3),
+        "{}",
+        ran.err
+    );
+    let later: String = other.one("SELECT status FROM message WHERE message_id = '<later@x>'");
+    assert_eq!(later, "delivered", "{}", ran.err);
+    let open = "SELECT count(*) FROM message WHERE verified_at IS NULL AND status = 'delivered'";
+    assert_eq!(other.one::<i64>(open), 0, "{}", other.dump());
+    // What may be that message waits until it can be read.
+    other.target.cure(id);
+    other.run_until_done(1);
     for env in [env, other] {
-        let open: i64 = env.one("SELECT count(*) FROM message WHERE verified_at IS NULL");
-        assert_eq!(open, 0, "{}", env.dump());
+        assert_eq!(env.one::<i64>(open), 0, "{}", env.dump());
         let rows: i64 = env.one("SELECT count(*) FROM message");
         assert_eq!(env.held().len(), rows as usize);
     }

@@ -23,7 +23,7 @@ mod mailboxes;
 mod policy;
 mod road;
 
-pub use glance::{Copy, Delivered, Glance, Glancing, News, Question, Told};
+pub use glance::{Copy, Glance, Glancing, News, Question, Told, Wanted};
 pub use holdings::{Held, Holding, Nook};
 pub use labels::Labelled;
 pub use policy::{Policy, Takes};

@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
 
 use super::Engine;
@@ -122,6 +122,18 @@ impl<'e> Ahead<'e> {
         let (batch, came) = self.later.pop_front()?;
         self.came = Some(came);
         Some(batch)
+    }
+
+    /// Is all there that is fetched ahead of the batch that was taken last?
+    pub(super) fn has_come(&mut self) -> bool {
+        if self.to_come {
+            match self.steps.try_recv() {
+                Ok(Step::Came(came)) => (self.came, self.to_come) = (Some(came), false),
+                Err(TryRecvError::Empty) => {}
+                _ => break_down(),
+            }
+        }
+        !self.to_come
     }
 
     /// What came of the batch that was taken last. None where that was taken already.

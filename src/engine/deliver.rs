@@ -135,6 +135,8 @@ impl Engine {
                 ahead.put_off(next.batch);
             }
         }
+        // A batch that newer mail goes ahead of is fetched to its end: nothing on its way waits for that.
+        pipeline.hear_all_but(0)?;
         let mut batch = ahead.next(&pipeline.account)?;
         if batch.is_none() {
             // What is on its way, or not looked at, keeps others of its name from being claimed.
@@ -179,7 +181,7 @@ impl Engine {
             return Ok(());
         };
         self.settle_without_bytes(&pipeline.account, &mut batch, &copies)?;
-        let messages = self.messages_of(&mut batch, ahead)?;
+        let messages = self.messages_of(pipeline, &mut batch, ahead)?;
         self.check_renumbering(&messages)?;
         ahead.prepare_next(&pipeline.account)?;
         let parcels = self.prepare(&mut pipeline.account, &mut batch, messages, &copies)?;
@@ -203,9 +205,14 @@ impl Engine {
     /// The messages of the rows that are left in this batch. Those that cannot be had are settled.
     fn messages_of<'e>(
         &'e self,
+        pipeline: &mut Pipeline<'e>,
         batch: &mut Batch<'e>,
         ahead: &mut Ahead<'e>,
     ) -> Result<Vec<(Row, Message)>> {
+        // What is on its way does not wait for the source: the target may still have to ask for a part of it.
+        if !ahead.has_come() {
+            pipeline.hear_all_but(0)?;
+        }
         let mut fetched = ahead.messages().unwrap_or_else(|| Ok(Vec::new()))?;
         let have: HashSet<RowId> = fetched.iter().map(|f| f.row.id).collect();
         let rest: Vec<Row> = batch
@@ -214,7 +221,10 @@ impl Engine {
             .filter(|r| !have.contains(&r.id))
             .cloned()
             .collect();
-        fetched.extend(self.fetch(&rest)?);
+        if !rest.is_empty() {
+            pipeline.hear_all_but(0)?;
+            fetched.extend(self.fetch(&rest)?);
+        }
         let left: HashSet<RowId> = batch.rows.iter().map(|row| row.id).collect();
         let mut messages = Vec::with_capacity(fetched.len());
         for Fetched { row, came } in fetched {

@@ -16,7 +16,7 @@ use crate::folder::INBOX;
 use crate::ledger::{IndexMailbox, Mark, Place};
 use crate::message::{Discovered, Uid, UidValidity};
 use crate::session::{SET_MAX, View};
-use crate::target::{Account, Copy, Delivered, Told};
+use crate::target::{Account, Copy, Told, Wanted};
 
 /// The index of a mailbox begins this far below UIDNEXT. What is older is added when it is asked for.
 const LATEST: u32 = 200;
@@ -296,7 +296,7 @@ impl<'a> TargetIndex<'a> {
 
     /// UIDVALIDITY of a mailbox, and what is known of these messages of it now. Those that are no longer there, or not
     /// told of, are left out; all of them where their label was taken away meanwhile.
-    pub(super) fn delivered(&mut self, name: &str, wanted: &Delivered) -> Result<Told> {
+    pub(super) fn delivered(&mut self, name: &str, wanted: &Wanted) -> Result<Told> {
         match self.account.delivered(name, wanted) {
             Err(e) if self.is_gone(name, &e) => {
                 return Ok(Told {

@@ -49,7 +49,8 @@ const SECOND_ON_THEIR_WAY: u32 = 50;
 /// Answers that come faster one after the other are settled together, so many at most.
 const TOGETHER: Duration = Duration::from_millis(100);
 const TOGETHER_MAX: usize = 50;
-/// And no later than so long after the first of them: what is not settled when the process dies has to be looked for.
+/// And no later than with the first answer that comes so long after the first of them: what is not settled when the process dies
+/// has to be looked for.
 const UNSETTLED_MAX: Duration = Duration::from_millis(200);
 
 /// A message on its way.
@@ -179,8 +180,10 @@ impl<'e> Pipeline<'e> {
             if give_way || late || self.engine.stopping() || self.account.outlived(Utc::now()) {
                 break;
             }
+            // Where newer mail is there, it is seen to when this batch is out.
             if left == 1
                 && !alone
+                && !self.engine.new_mail.load(Ordering::Relaxed)
                 && let Some(next) = next.take()
             {
                 // Whatever keeps others from being claimed, this one is sent.
@@ -190,8 +193,7 @@ impl<'e> Pipeline<'e> {
                     Err(e) => end = Err(e),
                 }
             }
-            self.send_one(batch, parcel);
-            left -= 1;
+            left -= usize::from(self.send_one(batch, parcel));
         }
         if let Some(upload) = self.uploads.back_mut() {
             upload.messages -= left;
@@ -256,7 +258,8 @@ impl<'e> Pipeline<'e> {
         });
     }
 
-    fn send_one(&mut self, batch: &mut Batch<'_>, parcel: Parcel) {
+    /// True where it is on its way.
+    fn send_one(&mut self, batch: &mut Batch<'_>, parcel: Parcel) -> bool {
         let (row, flags) = (&parcel.row, parcel.intent.flags);
         let body = Arc::clone(&parcel.body);
         let sent = self.account.send(flags, row.internal_date, body);
@@ -269,9 +272,13 @@ impl<'e> Pipeline<'e> {
                 if let Some(asked) = self.next.as_mut().and_then(|next| next.asked.as_mut()) {
                     asked.behind += 1;
                 }
+                true
             }
             // Nothing of it was said: it is released with the others.
-            Err(e) => self.note(Err(e)),
+            Err(e) => {
+                self.note(Err(e));
+                false
+            }
         }
     }
 

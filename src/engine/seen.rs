@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::Engine;
 use crate::ledger::{RowId, Verification};
 use crate::message::{Uid, UidValidity};
-use crate::target::{Copy, Delivered, Told};
+use crate::target::{Copy, Told, Wanted};
 
 /// What was seen of copies in one mailbox.
 pub(super) struct Seen {
@@ -35,8 +35,8 @@ impl Seen {
 
 impl Engine {
     /// What is asked about copies in one mailbox, and of which rows they are whose bytes are compared.
-    pub(super) fn to_be_looked_at(&self, sent: &[Verification]) -> (Delivered, HashSet<RowId>) {
-        let mut wanted = Delivered {
+    pub(super) fn to_be_looked_at(&self, sent: &[Verification]) -> (Wanted, HashSet<RowId>) {
+        let mut wanted = Wanted {
             uids: Vec::with_capacity(sent.len()),
             sampled: Vec::new(),
             sampled_bytes: 0,

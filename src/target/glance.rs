@@ -35,7 +35,7 @@ pub struct News {
 }
 
 /// Messages that were delivered into one mailbox, and are to be looked at. Each list ascends, and holds no more than `SET_MAX`.
-pub struct Delivered {
+pub struct Wanted {
     pub uids: Vec<Uid>,
     /// Those of them whose bytes are asked for, too, and how many these are together at most.
     pub sampled: Vec<Uid>,
@@ -52,7 +52,7 @@ pub struct Told {
 /// What is asked together.
 pub struct Question<'q> {
     /// Messages of the delivery mailbox.
-    pub delivered: &'q Delivered,
+    pub delivered: &'q Wanted,
     /// Messages of the first index mailbox whose names are known.
     pub witnesses: &'q [Uid],
     /// From here on it may hold others.
@@ -105,14 +105,14 @@ impl Account {
 
     /// UIDVALIDITY of a mailbox, what is known of these messages of it now, and the bytes of some of them. Those that are no
     /// longer there are left out.
-    pub fn delivered(&mut self, mailbox: &str, wanted: &Delivered) -> Result<Told> {
+    pub fn delivered(&mut self, mailbox: &str, wanted: &Wanted) -> Result<Told> {
         let asked = self.ask_about(wanted);
         let look = self.mailbox.session.look(mailbox, &asked, &[])?;
         Ok(Told::of(look.view.uid_validity, look.found))
     }
 
-    fn ask_about(&self, wanted: &Delivered) -> Vec<Asked> {
-        let Delivered {
+    fn ask_about(&self, wanted: &Wanted) -> Vec<Asked> {
+        let Wanted {
             uids,
             sampled,
             sampled_bytes,

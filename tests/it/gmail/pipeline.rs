@@ -6,6 +6,7 @@ use std::time::Duration;
 use gmail_stand_in::{Fault, On};
 
 use crate::testkit::env::TestEnv;
+use crate::testkit::eventually;
 
 /// One session, so that what goes out together is seen.
 fn one_session(messages: usize, text: &str) -> TestEnv {
@@ -109,4 +110,19 @@ fn the_gravest_of_several_refusals_is_what_is_acted_on() {
     assert_eq!(ran.status, 3, "{ran:?}");
     assert!(ran.err.contains("bandwidth limits"), "{}", ran.err);
     env.assert_nobody_charged();
+}
+
+/// The last one of a batch goes out when the server asks for it: somebody has to hear that while the source takes its time.
+#[test]
+fn what_is_on_its_way_does_not_wait_for_the_source() {
+    let env = one_session(10, &"big ".repeat(3000));
+    let bodies = On::nth(2, "UID FETCH").line_with("BODY.PEEK[])");
+    env.source.fault(bodies, Fault::Stall);
+    let mut child = env.spawn(&[]);
+    eventually("the first batch is there", || env.held().len() >= 5);
+    // Nobody has lost patience with the source until then.
+    assert_eq!(env.source.transcript().commands("AUTHENTICATE"), 1);
+    assert_eq!(env.held().len(), 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

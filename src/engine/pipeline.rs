@@ -312,6 +312,7 @@ impl<'e> Pipeline<'e> {
                 Ok(())
             }
             Appended::Done(place) => {
+                self.engine.note_done();
                 self.delivered.push(Delivered {
                     row: parcel.row,
                     place,

@@ -190,15 +190,14 @@ impl Engine {
     /// Takes note that a message has been settled.
     pub(super) fn note_settled(&self, row: &Row, change: &Change) {
         self.blame(row.by_import).note_settled(row, change);
-        let is_looked_at_later = matches!(
+        let was_appended = matches!(
             change,
-            Change::Imported { .. }
-                | Change::Delivered {
-                    proof: Proof::Appended,
-                    ..
-                }
+            Change::Delivered {
+                proof: Proof::Appended,
+                ..
+            }
         );
-        if !is_looked_at_later {
+        if !was_appended && !matches!(change, Change::Imported { .. }) {
             self.forget_header(row.id);
         }
         if let Change::Delivered { .. }
@@ -209,7 +208,10 @@ impl Engine {
         {
             // A message that is back after it was gone is looked for twice again.
             self.absent.forget(row.id);
-            self.note_done();
+            // With the answer to its APPEND it was noted as done, which was up to `UNSETTLED_MAX` ago.
+            if !was_appended {
+                self.note_done();
+            }
         }
         self.counter.note_settled(row, change);
     }

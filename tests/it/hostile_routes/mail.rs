@@ -155,8 +155,10 @@ fn all_of_them_together_and_into_gmail() {
     let held = env.target.messages();
     assert_eq!(
         held.len() as i64,
-        rows("status = 'delivered' AND proof = 'appended'"),
-        "{}",
+        // A slow machine may lose a session over the big ones; what was on its way there is found.
+        rows("status = 'delivered' AND proof IN ('appended', 'found')"),
+        "{}\n{}",
+        took.ran.err,
         env.dump()
     );
     let mended: i64 = rows("altered");

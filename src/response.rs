@@ -138,15 +138,14 @@ impl Fetched {
 
     /// What the watcher records of the message; None if there is no UID (the server sent the update unasked).
     pub fn discovered(&self) -> Option<Discovered> {
-        let header = self.naming();
+        let [message_id, date] = self
+            .naming()
+            .map(|h| header_values(h, ["message-id", "date"]))
+            .unwrap_or_default();
         Some(Discovered {
             uid: self.uid?,
-            message_id: header
-                .and_then(|h| header_value(h, "message-id"))
-                .and_then(|v| MessageId::parse(&v)),
-            date: header
-                .and_then(|h| header_value(h, "date"))
-                .and_then(|v| date_text(&v)),
+            message_id: message_id.and_then(|v| MessageId::parse(&v)),
+            date: date.and_then(|v| date_text(&v)),
             internal_date: self.internal_date,
             size: self.size,
             flags: self.flags.unwrap_or_default(),
@@ -438,24 +437,31 @@ fn odd_date(text: &str) -> Option<chrono::DateTime<chrono::FixedOffset>> {
         .ok()
 }
 
-/// A header's raw value from a header block; the first one where there are several. Names are
-/// compared without regard to case (imap4d answers in capitals, docs/servers.md 3.10).
+/// A header's raw value from a header block: see [`header_values`].
 pub fn header_value(block: &[u8], name: &str) -> Option<Vec<u8>> {
+    let [value] = header_values(block, [name]);
+    value
+}
+
+/// The raw values of headers from a header block; of each the first one where there are several. Names are
+/// compared without regard to case (imap4d answers in capitals, docs/servers.md 3.10).
+pub fn header_values<const N: usize>(block: &[u8], names: [&str; N]) -> [Option<Vec<u8>>; N] {
     // mailparse takes quadratic time for a hostile block: no real Message-ID and Date need more than this.
     let block = &block[..block.len().min(64 << 10)];
     let start = block
         .iter()
         .position(|b| !b" \t\r\n".contains(b))
         .unwrap_or(block.len());
-    let (headers, _) = mailparse::parse_headers(&block[start..]).ok()?;
-    headers
-        .iter()
-        .find(|h| {
-            h.get_key_raw()
-                .trim_ascii()
-                .eq_ignore_ascii_case(name.as_bytes())
-        })
-        .map(|h| h.get_value_raw().to_vec())
+    let headers = mailparse::parse_headers(&block[start..]);
+    let headers = headers.map_or_else(|_| Vec::new(), |(headers, _)| headers);
+    names.map(|name| {
+        let is_it = |h: &&mailparse::MailHeader<'_>| {
+            let key = h.get_key_raw().trim_ascii();
+            key.eq_ignore_ascii_case(name.as_bytes())
+        };
+        let header = headers.iter().find(is_it)?;
+        Some(header.get_value_raw().to_vec())
+    })
 }
 
 #[cfg(test)]

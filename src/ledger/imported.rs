@@ -44,7 +44,7 @@ impl Ledger {
     pub fn imported_vouches(&self, row: RowId) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM message m
+                "SELECT EXISTS (SELECT 1 FROM imported) AND EXISTS (SELECT 1 FROM message m
                                   JOIN mailbox b ON b.id = m.mailbox_id
                                   JOIN folder f ON f.id = b.folder_id AND f.name = 'INBOX'
                                   JOIN imported i ON i.message_id_hash = m.message_id_hash

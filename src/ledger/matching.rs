@@ -161,7 +161,9 @@ fn twin_query(reach: Reach) -> String {
                 EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
                            AND m.status = 'delivered' AND {UNVERIFIED} AND {stands_for}),
                 EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256 WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL
-                           AND m.status = 'delivered' AND {UNVERIFIED} AND m.by_import = 1)"
+                           AND m.status = 'delivered' AND {UNVERIFIED} AND m.by_import = 1)
+          WHERE EXISTS (SELECT 1 FROM message m INDEXED BY message_by_sha256
+                         WHERE m.sha256 = ?1 AND m.id <> ?2 AND m.superseded_by IS NULL)"
     )
 }
 
@@ -178,9 +180,14 @@ impl Ledger {
     pub fn twin(&self, id: RowId, sha256: &Sha256) -> Result<Option<Twin>> {
         static TWIN: ByReach = ByReach::new(|| by_reach(twin_query));
         self.read(|db| {
-            let (before, delivered, unverified, by_import): (Option<RowId>, bool, bool, bool) = db
+            // Of most messages there is no other with these bytes.
+            let twin: Option<(Option<RowId>, bool, bool, bool)> = db
                 .prepare_cached(TWIN.text(self.reach))?
-                .query_row(params![sha256, id], |r| r.try_into())?;
+                .query_row(params![sha256, id], |r| r.try_into())
+                .optional()?;
+            let Some((before, delivered, unverified, by_import)) = twin else {
+                return Ok(None);
+            };
             Ok(match before {
                 Some(before) => Some(Twin::Before(before)),
                 None if delivered => Some(Twin::Delivered),

@@ -66,12 +66,12 @@ pub struct Glancing {
     looking: Looking,
     mailbox: String,
     from: u32,
+    witnesses: Vec<Uid>,
 }
 
 /// The answer.
 pub struct Glance {
     pub delivered: Told,
-    /// All that were named, the witnesses among them.
     pub witnesses: Vec<Discovered>,
     pub news: News,
 }
@@ -160,6 +160,7 @@ impl Account {
             looking: self.mailbox.session.begin_look(both, &others)?,
             mailbox,
             from: question.from,
+            witnesses: question.witnesses.to_vec(),
         })
     }
 
@@ -177,7 +178,8 @@ impl Account {
         // Where what was delivered lies in the mailbox of the index, one answer tells of both.
         let of_index = second.map(|(_, of_index)| of_index);
         let news = of_index.as_ref().unwrap_or(&of_delivery);
-        let witnesses = news.iter().filter_map(named).collect();
+        let is_asked = |f: &&Fetched| f.uid.is_some_and(|uid| glancing.witnesses.contains(&uid));
+        let witnesses = news.iter().filter(is_asked).filter_map(named).collect();
         let news = arrived(&glancing.mailbox, glancing.from, view, news, moved)?;
         Ok(Glance {
             delivered: Told::of(validity, of_delivery),
@@ -214,10 +216,12 @@ fn arrived(
             format!("the target does not tell what names a message ({mailbox})"),
         ));
     }
-    let arrived = found.iter().filter_map(named);
+    let arrived = found
+        .iter()
+        .filter(|f| f.uid.is_some_and(|uid| uid.0 >= from));
     Ok(News {
         view,
-        arrived: arrived.filter(|d| d.uid.0 >= from).collect(),
+        arrived: arrived.filter_map(named).collect(),
         others,
     })
 }

@@ -112,7 +112,7 @@ fn tell(count: usize, looks: &[Look], peak: u64, ledger: u64) {
         before = *look;
     }
     println!(
-        "after the last one: {:.1} s, {:.1} s of the processor",
+        "after the last of these: {:.1} s, {:.1} s of the processor",
         (last.at - before.at).as_secs_f64(),
         (last.cpu - before.cpu).as_secs_f64()
     );

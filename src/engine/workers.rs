@@ -388,7 +388,8 @@ impl Engine {
         Ok(self.workers.plan().portion())
     }
 
-    /// Takes note of a message that needs nothing more, and has others help where that is of use.
+    /// Takes note of a message that the target has answered, or that needs nothing more, and has others help where that is
+    /// of use.
     pub(super) fn note_done(&self) {
         let sessions = self.sessions.at_work();
         let more = self.workers.plan().note_done(sessions, Instant::now());

@@ -72,6 +72,7 @@ pub struct Glancing {
 /// The answer.
 pub struct Glance {
     pub delivered: Told,
+    /// Those of the witnesses that are there.
     pub witnesses: Vec<Discovered>,
     pub news: News,
 }

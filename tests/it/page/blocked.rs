@@ -110,11 +110,14 @@ fn a_thousand_routes_are_shown_at_once() {
         "/healthz",
         "/status.json",
     ] {
-        let begun = Instant::now();
-        let answer = get(at, path);
-        let took = begun.elapsed();
-        // A busy machine took five seconds once.
-        assert!(took < Duration::from_secs(30), "{path}: {took:?}");
+        let ask = || {
+            let begun = Instant::now();
+            (get(at, path), begun.elapsed())
+        };
+        // A machine that is busy with others is asked again.
+        let mut tries = (0..5).map(|_| ask());
+        let soon = tries.find(|(_, took)| *took < Duration::from_secs(4));
+        let (answer, _) = soon.unwrap_or_else(|| panic!("{path}: more than 4 s, five times"));
         assert!(
             answer.body.len() < 3_000_000,
             "{path}: {}",

@@ -1,7 +1,7 @@
 //! The next batch of a worker: claimed and fetched by a thread of its own while the one before it is sent, and fetched
 //! while the target is looked at. Not for what is done with it (`deliver`), nor for how much it is (`portion`).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -13,7 +13,7 @@ use super::dedup::{DATE_SLACK, earliest};
 use super::fetch::Fetched;
 use super::road::Standing;
 use crate::error::{Error, Result};
-use crate::ledger::{Claim, Row, RowId};
+use crate::ledger::{Claim, Row};
 use crate::message::Time;
 use crate::target::Account;
 use crate::threads;
@@ -206,43 +206,40 @@ impl Engine {
             Err(e) => return done.send(Step::Claimed(Err(e))).ok(),
         };
         self.workers.note_claimed(rows.len());
-        let wanted = rows.clone();
+        // Asked before the worker has the batch: it uses an imported id up, which then vouches for nothing here.
+        let wanted = self.to_be_fetched_now(&rows, wish.covered);
         let batch = Batch { engine: self, rows };
         if wish.ahead && self.holds_new_mail(&batch).unwrap_or(false) {
             // It is not to wait until the batch is through that is sent now.
             self.note_new_mail();
         }
         done.send(Step::Claimed(Ok(batch))).ok()?;
-        let came = self
-            .to_be_fetched_now(wanted, wish.covered)
-            .and_then(|rows| self.fetch(&rows));
+        let came = wanted.and_then(|rows| self.fetch(&rows));
         done.send(Step::Came(came)).ok()
     }
 
     /// Those of these of which the target is known to hold nothing, as far as was seen: the others wait for the look.
-    fn to_be_fetched_now(&self, rows: Vec<Row>, covered: Option<Time>) -> Result<Vec<Row>> {
+    fn to_be_fetched_now(&self, rows: &[Row], covered: Option<Time>) -> Result<Vec<Row>> {
         let Some(covered) = covered else {
             return Ok(Vec::new());
         };
         if let Standing::Rests(_) = self.import_standing(&self.known_target.policy()) {
             return Ok(Vec::new());
         }
-        let known = |row: &Row| earliest(row) - DATE_SLACK >= covered;
-        let rows: Vec<Row> = rows.into_iter().filter(known).collect();
-        let held: HashSet<RowId> = self.ledger.view(|l| {
-            let mut held = HashSet::new();
-            for row in &rows {
+        let known = |row: &&Row| earliest(row) - DATE_SLACK >= covered;
+        self.ledger.view(|l| {
+            let mut wanted = Vec::new();
+            for row in rows.iter().filter(known) {
                 let named = match &row.about.message_id {
                     Some(id) => !l.index_hits(id, row.about.date.as_deref())?.is_empty(),
                     None => false,
                 };
-                if named || l.imported_vouches(row.id)? {
-                    held.insert(row.id);
+                if !named && !l.imported_vouches(row.id)? {
+                    wanted.push(row.clone());
                 }
             }
-            Ok(held)
-        })?;
-        Ok(rows.into_iter().filter(|r| !held.contains(&r.id)).collect())
+            Ok(wanted)
+        })
     }
 
     /// Is mail in it that has come, and was not there before?

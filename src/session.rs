@@ -173,6 +173,7 @@ impl Session {
     /// As [`examine`](Self::examine), with a limit of its own: All Mail may take minutes.
     pub fn examine_within(&mut self, mailbox: &str, limit: Duration) -> Result<View> {
         self.leave_mailbox();
+        self.exists = 0;
         let command = format!("EXAMINE {}", quoted(mailbox)?);
         let heard = self.run(Phase::Examine, &command, limit, 0);
         self.opened(mailbox, heard)
@@ -221,7 +222,6 @@ impl Session {
             uid_next_stated: next.is_some(),
             exists,
         };
-        self.exists = exists;
         self.selected = Some((mailbox.to_string(), view));
         Ok(view)
     }

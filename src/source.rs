@@ -4,6 +4,7 @@
 //! Not for deciding what is recorded or sent (`engine`); sets of UIDs in, what the server tells
 //! of them out.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::{Endpoint, Intervals};
@@ -13,7 +14,9 @@ use crate::mailbox::{Mailbox, NAME, named, uids_within};
 use crate::message::{Discovered, Message, MessageId, Time, Uid, date_text, uid_set};
 use crate::response::{Fetched, header_value};
 pub use crate::session::Meanwhile;
-use crate::session::{List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, Standing, View};
+use crate::session::{
+    Asked, List, Login, MESSAGE_MAX, METADATA_MAX, SET_MAX, Session, Standing, View,
+};
 
 mod cleanup;
 
@@ -33,8 +36,16 @@ pub struct Source {
     /// The mailbox that is open. None: the last one did not open.
     name: Option<String>,
     view: View,
+    /// What names the latest messages, as was told with the view.
+    latest: Option<Latest>,
     /// A message had fewer bytes than its size said, twice the same ones: the sizes of this server are estimates.
     estimates: bool,
+}
+
+/// What was told of the messages with these UIDs.
+struct Latest {
+    uids: RangeInclusive<u32>,
+    found: Vec<Fetched>,
 }
 
 impl Source {
@@ -45,6 +56,7 @@ impl Source {
             mailbox: Mailbox::new(session, "FLAGS INTERNALDATE"),
             name: None,
             view: View::of_nothing(),
+            latest: None,
             estimates: false,
         })
     }
@@ -80,9 +92,34 @@ impl Source {
 
     /// Opens a mailbox, also one that is open, for a view of this moment.
     pub fn look_at(&mut self, name: &str) -> Result<View> {
-        self.name = None;
+        (self.name, self.latest) = (None, None);
         self.view = self.mailbox.session.examine(name)?;
         self.name = Some(name.into());
+        Ok(self.view)
+    }
+
+    /// The same, and asks in the same flight what [`metadata_from`](Self::metadata_from) will ask for: what names the messages
+    /// with these UIDs.
+    pub fn look_at_latest(&mut self, name: &str, uids: RangeInclusive<u32>) -> Result<View> {
+        (self.name, self.latest) = (None, None);
+        let set = format!("{}:{}", uids.start(), uids.end());
+        let most = u64::from(uids.end().saturating_sub(*uids.start()).saturating_add(1));
+        let asked = Asked::new(
+            set,
+            self.mailbox.items(NAME),
+            METADATA_MAX * most.min(SET_MAX as u64),
+        );
+        let session = &mut self.mailbox.session;
+        let looking = session.begin_look(&[(name, &[asked])], &[])?;
+        let looked = session.end_look(looking)?;
+        self.view = looked.view;
+        self.name = Some(name.into());
+        let found = looked
+            .found
+            .into_iter()
+            .flat_map(|(_, found)| found)
+            .collect();
+        self.latest = Some(Latest { uids, found });
         Ok(self.view)
     }
 
@@ -126,13 +163,14 @@ impl Source {
     /// What names the messages from `from` on that the view holds, and whether the list is whole: in one round trip,
     /// for few messages. Of some only the UID may be told.
     pub fn metadata_from(&mut self, from: u32) -> Result<(Vec<Named>, bool)> {
-        let expected = u64::from(self.view.uid_next.saturating_sub(from)).min(SET_MAX as u64);
-        let (set, items) = (self.set_from(from), self.mailbox.items(NAME));
-        let (found, end) = self
-            .mailbox
-            .session
-            .uid_fetch(&set, &items, METADATA_MAX * expected);
-        end?;
+        let told = self.latest.take_if(|latest| {
+            *latest.uids.start() == from
+                && *latest.uids.end() >= self.view.uid_next.saturating_sub(1)
+        });
+        let found = match told {
+            Some(latest) => latest.found,
+            None => self.ask_from(from)?,
+        };
         let whole = self.reaches_down_to(&found, from)?;
         let range = from..self.view.uid_next;
         let uids = found.iter().filter_map(|f| Some((f.uid?, f)));
@@ -141,6 +179,16 @@ impl Source {
             .map(|(uid, f)| (uid, named(f)))
             .collect();
         Ok((named, whole))
+    }
+
+    fn ask_from(&mut self, from: u32) -> Result<Vec<Fetched>> {
+        let expected = u64::from(self.view.uid_next.saturating_sub(from)).min(SET_MAX as u64);
+        let (set, items) = (self.set_from(from), self.mailbox.items(NAME));
+        let (found, end) = self
+            .mailbox
+            .session
+            .uid_fetch(&set, &items, METADATA_MAX * expected);
+        end.map(|()| found)
     }
 
     /// Are these all the messages of the view from `from` on? They are where their sequence numbers go up to the last

@@ -188,6 +188,7 @@ impl Engine {
             Ok(Usable::ByAnotherRun(_)) if watch.begun_anew => {
                 info!("the configuration has changed: beginning anew with it");
                 self.events.end_as_outdated();
+                self.pause.end();
                 return Ok(true);
             }
             Ok(Usable::ByAnotherRun(e)) | Err(e) => {

@@ -2,6 +2,7 @@
 //! Both go by a list of everything, which is counted. Not for what comes (`watch`).
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use chrono::TimeDelta;
 use log::{debug, warn};
@@ -48,6 +49,20 @@ pub(super) fn record_history(
         ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
     }
     Ok((new, list.whole))
+}
+
+/// Takes note of that all was recorded which the mailbox held at its first look.
+pub(super) fn note_all_recorded(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &mut MailboxRow,
+    now: Time,
+) -> Result<()> {
+    ledger.step(|l| l.record(mailbox.id, &[], Progress::HistoryDone, now))?;
+    mailbox.history_done = true;
+    reader.note_list(true);
+    reader.here.reconciled_at = Some(Instant::now());
+    Ok(())
 }
 
 /// Records what the mailbox holds and has no row. Sources are restored from backups, and lists have left out messages.

@@ -2,6 +2,7 @@
 //! what is fetched. Not for what is recorded of it (`watch`, `history`).
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use crate::message::{Discovered, Message, Uid, UidValidity};
 use crate::session::View;
 use crate::source::Source;
 
+/// A server that has failed so often in a row is asked for one thing after the other.
+const AT_ONCE_MAX: u32 = 2;
 /// Bytes of messages after which a batch whose sizes lied asks for no more.
 const HELD_MAX: u64 = 32 << 20;
 
@@ -28,6 +31,8 @@ pub(super) struct Reader {
     waits_for_all: bool,
     /// The source lets no other session of ours in beside the one that it has.
     one_too_many: bool,
+    /// It has told of new mail, and was not looked at since.
+    told: bool,
     /// The folder that is asked about.
     folder: Folder,
     /// What is known of it.
@@ -48,6 +53,8 @@ pub(super) struct Here {
     pub(super) reused: bool,
     /// Each time that the mailbox is opened its UIDs are other ones: they hold within one view only.
     pub(super) unstable: bool,
+    /// So often in a row the server failed where a look asked for all that it takes at once. It may do so each time.
+    pub(super) failed_at_once: u32,
     /// The view in which there was nothing left to record, as long as its session lasts.
     pub(super) settled: Option<View>,
     /// When all that the mailbox holds was last compared with the rows.
@@ -83,6 +90,7 @@ impl Reader {
             source: None,
             waits_for_all: false,
             one_too_many: false,
+            told: false,
             here: Here::default(),
             others: HashMap::new(),
         }
@@ -153,12 +161,38 @@ impl Reader {
         Arc::clone(&self.setup)
     }
 
-    /// The mailbox as of this moment. Its UIDs are ours from now on.
-    pub(super) fn look(&mut self) -> Result<View> {
-        let view = self.fresh_view()?;
+    /// The source has told of new mail: what that is will be asked for together with the view.
+    pub(super) fn note_told(&mut self, told: bool) {
+        self.told = told;
+    }
+
+    /// The mailbox as of this moment. Its UIDs are ours from now on. `latest`: of which of them is asked at once what they name,
+    /// where there is news.
+    pub(super) fn look(&mut self, latest: Option<RangeInclusive<u32>>) -> Result<View> {
+        let told = std::mem::take(&mut self.told);
+        let latest = latest.filter(|_| told && self.here.failed_at_once < AT_ONCE_MAX);
+        let view = match latest.map(|latest| self.look_at_latest(latest)) {
+            Some(Ok(view)) => view,
+            Some(Err(e)) if e.scope() >= Scope::Account => return Err(e),
+            _ => self.fresh_view()?,
+        };
         self.here.incarnation = Some(view.uid_validity);
         self.here.renumbered = false;
         Ok(view)
+    }
+
+    /// A server may fail over one of the messages, or over the two together.
+    fn look_at_latest(&mut self, latest: RangeInclusive<u32>) -> Result<View> {
+        let name = self.folder.source.clone();
+        let looked = self.session()?.look_at_latest(&name, latest);
+        match &looked {
+            Ok(_) => self.here.failed_at_once = 0,
+            Err(e) => {
+                self.here.failed_at_once += 1;
+                debug!("{}", e.then("looking first, and asking then"));
+            }
+        }
+        looked
     }
 
     /// From now on UIDs of this mailbox row are asked for. The row may be newer than the open view, also under the same

@@ -76,6 +76,7 @@ impl Stopper {
         if let Some(engine) = self.engine.upgrade() {
             engine.events.stop.store(true, Ordering::Relaxed);
             engine.events.send(Event::Stop);
+            engine.pause.end();
             engine.take_up_run();
         }
     }

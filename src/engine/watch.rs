@@ -3,6 +3,7 @@
 //! New mail is everything from the cursor on, whatever its date. History is what came since the
 //! configured start and was there at the first look. Nothing here touches the target.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, warn};
@@ -97,11 +98,14 @@ pub(super) fn discover(
     look: Look,
 ) -> Result<Looked> {
     let folder = &reader.folder().clone();
-    let mut view = reader.look()?;
     let known = ledger.step(|l| l.mailbox(folder.id))?;
+    let mut view = reader.look(latest(ledger, known.as_ref())?)?;
     let first = known.is_none();
+    let is_same = |known: &&MailboxRow| known.uid_validity == view.uid_validity;
     if known
-        .is_some_and(|known| known.uid_validity == view.uid_validity && went_back(&view, &known))
+        .as_ref()
+        .filter(is_same)
+        .is_some_and(|known| went_back(&view, known))
     {
         view = reader.source()?.look_past_uid_next()?;
     }
@@ -262,6 +266,27 @@ fn say_renumbered(name: &str, old: &MailboxRow, unstable: bool, view: &View) {
 /// The same, and the view that was counted.
 type Latest = (usize, bool, View);
 
+/// The UIDs from which on messages are looked at, of which few are likely to be new.
+fn latest(ledger: &Shared, known: Option<&MailboxRow>) -> Result<Option<RangeInclusive<u32>>> {
+    let Some(mailbox) = known.filter(|known| known.history_done) else {
+        return Ok(None);
+    };
+    let newest = ledger.step(|l| l.newest(mailbox.id))?;
+    let from = looked_at_from(mailbox, &newest);
+    Ok(Some(from..=mailbox.next_uid.saturating_add(FEW)))
+}
+
+/// The UID from which on a look compares and records: that of the first of the newest rows.
+fn looked_at_from(mailbox: &MailboxRow, newest: &[Row]) -> u32 {
+    let lowest = newest
+        .first()
+        .map_or(mailbox.next_uid, |row| row.about.uid.0);
+    // Below the first look there may be any number of messages without a row.
+    lowest
+        .max(mailbox.history_below.saturating_sub(FEW).max(1))
+        .min(mailbox.next_uid)
+}
+
 /// Records the latest messages. Where UIDs turn out to name other messages than they did, a new incarnation
 /// of the mailbox begins, and they are recorded in that.
 fn record_latest(
@@ -270,14 +295,14 @@ fn record_latest(
     mailbox: &mut MailboxRow,
     look: Look,
 ) -> Result<Latest> {
-    if let Some(latest) = compare_and_record(reader, ledger, mailbox, look.now)? {
+    if let Some(latest) = compare_and_record(reader, ledger, mailbox, look)? {
         return Ok(latest);
     }
     let view = reader.source()?.view();
     let folder = reader.folder().clone();
     *mailbox = renew_mailbox(ledger, &folder, &view, true, look)?;
     reader.note_row(mailbox);
-    let latest = compare_and_record(reader, ledger, mailbox, look.now)?;
+    let latest = compare_and_record(reader, ledger, mailbox, look)?;
     latest.ok_or_else(|| {
         Error::connection(format!(
             "{} of the source changes the meaning of its UIDs while it is looked at",
@@ -292,17 +317,17 @@ fn record_latest(
 fn compare_and_record(
     reader: &mut Reader,
     ledger: &Shared,
-    mailbox: &MailboxRow,
-    now: Time,
+    mailbox: &mut MailboxRow,
+    look: Look,
 ) -> Result<Option<Latest>> {
+    let now = look.now;
     let newest = ledger.step(|l| l.newest(mailbox.id))?;
-    let lowest = newest
-        .first()
-        .map_or(mailbox.next_uid, |row| row.about.uid.0);
-    // Below the first look there may be any number of messages without a row.
-    let from = lowest
-        .max(mailbox.history_below.saturating_sub(FEW).max(1))
-        .min(mailbox.next_uid);
+    if newest.is_empty()
+        && let Some(latest) = record_all_at_once(reader, ledger, mailbox, look)?
+    {
+        return Ok(Some(latest));
+    }
+    let from = looked_at_from(mailbox, &newest);
     let mut new = 0;
     for n in 0..LISTS_MAX {
         let view = if n == 0 {
@@ -331,6 +356,41 @@ fn compare_and_record(
         debug!("{} was told of in part", reader.name());
     }
     Ok(Some((new, false, reader.source()?.view())))
+}
+
+/// Records all that a mailbox holds of which no row is there, in one flight, where it is little. None where that is not the
+/// way: then it goes in pieces, new mail first.
+fn record_all_at_once(
+    reader: &mut Reader,
+    ledger: &Shared,
+    mailbox: &mut MailboxRow,
+    look: Look,
+) -> Result<Option<Latest>> {
+    let source = reader.source()?;
+    let view = source.view();
+    let few = (1..=at_once(look.since)).contains(&view.exists);
+    if mailbox.history_done || !few || reader.here.failed_at_once > 0 {
+        return Ok(None);
+    }
+    reader.here.failed_at_once += 1;
+    let Some(told) = told_at_once(reader, 1)?.filter(|told| told.whole) else {
+        return Ok(None);
+    };
+    let Some(new) = record_told(reader, ledger, mailbox, told, look.now)? else {
+        return Ok(None);
+    };
+    record(ledger, mailbox, Vec::new(), view.uid_next, look.now)?;
+    history::note_all_recorded(reader, ledger, mailbox, look.now)?;
+    reader.here.failed_at_once = 0;
+    Ok(Some((new, true, view)))
+}
+
+/// So many messages at most are asked for at once. Where most of them may be older than what is wanted only few are worth it.
+fn at_once(since: Since) -> u32 {
+    match since {
+        Since::All => SET_MAX as u32,
+        Since::Days(_) | Since::Date(_) => FEW,
+    }
 }
 
 /// The rows, in ascending order, whose UIDs are said to name messages that they cannot be.
@@ -386,27 +446,11 @@ struct Told {
 }
 
 fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) -> Result<Told> {
-    if view.uid_next.saturating_sub(mailbox.next_uid) <= FEW {
-        // The usual case takes one round trip. Where it fails, the way below finds out why.
-        match reader.source()?.metadata_from(from) {
-            Ok((told, whole)) => {
-                let mut uids: Vec<Uid> = told.iter().map(|(uid, _)| *uid).collect();
-                uids.sort_unstable();
-                let named = told.into_iter().filter_map(|(_, named)| named);
-                return Ok(Told {
-                    uids,
-                    named: named.filter(|d| d.size.is_some()).collect(),
-                    whole,
-                });
-            }
-            // The account's affair: asking on would make it worse.
-            Err(e) if e.scope() >= Scope::Account => return Err(e),
-            // What loses a session without a goodbye may have taken minutes.
-            Err(e) if e.scope() == Scope::Session && !e.goodbye => {
-                warn!("{}", e.then("listing the messages first"));
-            }
-            Err(e) => debug!("{}", e.then("listing the messages first")),
-        }
+    // The usual case takes one round trip. Where it fails, the way below finds out why.
+    if view.uid_next.saturating_sub(mailbox.next_uid) <= FEW
+        && let Some(told) = told_at_once(reader, from)?
+    {
+        return Ok(told);
     }
     let (uids, whole) = reader.source()?.uids_from(from)?;
     // Of rows that are known the names are wanted all the same.
@@ -417,4 +461,31 @@ fn told_from(reader: &mut Reader, mailbox: &MailboxRow, from: u32, view: &View) 
         .collect();
     let named = reader.metadata(&known)?.found;
     Ok(Told { uids, named, whole })
+}
+
+/// None where that fails, and not because of the account: one message may be to blame.
+fn told_at_once(reader: &mut Reader, from: u32) -> Result<Option<Told>> {
+    match reader.source()?.metadata_from(from) {
+        Ok((told, whole)) => {
+            let mut uids: Vec<Uid> = told.iter().map(|(uid, _)| *uid).collect();
+            uids.sort_unstable();
+            let named = told.into_iter().filter_map(|(_, named)| named);
+            Ok(Some(Told {
+                uids,
+                named: named.filter(|d| d.size.is_some()).collect(),
+                whole,
+            }))
+        }
+        // Asking on would make it worse.
+        Err(e) if e.scope() >= Scope::Account => Err(e),
+        // What loses a session without a goodbye may have taken minutes.
+        Err(e) if e.scope() == Scope::Session && !e.goodbye => {
+            warn!("{}", e.then("listing the messages first"));
+            Ok(None)
+        }
+        Err(e) => {
+            debug!("{}", e.then("listing the messages first"));
+            Ok(None)
+        }
+    }
 }

@@ -100,6 +100,7 @@ impl Engine {
     /// when the server tells of more.
     fn look_and_tell(&self, watcher: &mut Watcher, how: &Watch) -> Result<bool> {
         let shares = self.shares_a_session(watcher, how);
+        watcher.reader.note_told(watcher.told);
         let looked = self.look(watcher, shares)?;
         watcher.looked = true;
         if looked.matching {
@@ -154,7 +155,7 @@ impl Engine {
             self.discover(&mut reader)
         } else if watcher.reader.here.unstable {
             // Of what comes from now on this session is told in IDLE.
-            watcher.reader.look()?;
+            watcher.reader.look(None)?;
             // UIDs hold within one view alone here, so those of the deliverer's view are recorded.
             let mut reader = self.reader();
             let looked = self.discover(&mut reader)?;

@@ -207,6 +207,8 @@ impl Session {
     }
 
     fn hear_opening(&mut self, opening: Opening) -> Result<Opened> {
+        // What it is told after that, while the messages are, is news.
+        self.exists = 0;
         let examined = self.hear(opening.examine);
         let fetches = self.hear_fetches(opening.fetches);
         if let Err(e) = &examined.end {

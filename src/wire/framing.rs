@@ -112,7 +112,9 @@ impl Connection {
             PIECE
         };
         let mut piece = std::mem::take(&mut self.piece);
-        piece.resize(size, 0);
+        if piece.len() != size {
+            piece = vec![0; size];
+        }
         let n = self.receive(&mut piece);
         let came = &piece[..*n.as_ref().unwrap_or(&0)];
         self.inbox.extend_from_slice(came);

@@ -1,9 +1,11 @@
 //! Several messages on their way through one session: what it saves, counted in round trips, and that each answer is one
 //! message's alone.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use gmail_stand_in::{Fault, On};
+use serde_json::json;
 
 use crate::testkit::env::TestEnv;
 use crate::testkit::eventually;
@@ -92,6 +94,37 @@ fn a_server_short_of_breath_gets_one_at_a_time() {
     let trips = round_trips(&env);
     // Those are excepted that went out together before it had said so.
     assert!(trips > 20 + 12, "{trips} round trips for 40 messages");
+}
+
+/// The real intervals: it waits 2 s after the first answers that ask for patience, then 4, then 8, which is longer than a run that
+/// is to end is given.
+#[test]
+fn who_waits_because_the_target_is_short_of_breath_ends_at_once() {
+    let env = one_session(5, "small");
+    env.target
+        .knobs(|knobs| knobs.throttled = Some(Duration::ZERO));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_imap-to-gmail"))
+        .args(["run", "--log", "stderr", "--config"])
+        .arg(env.config_file())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("four are there", || env.held().len() >= 4);
+    let told = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(told.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let status = env.status();
+    assert_eq!(
+        (
+            &status["delivered"],
+            &status["pending"],
+            &status["in_flight"]
+        ),
+        (&json!(4), &json!(1), &json!(0)),
+        "{}",
+        env.dump()
+    );
 }
 
 /// What is refused for the whole account while another refusal is answered for counts for more.

@@ -31,7 +31,7 @@ fn arrives(env: &TestEnv, count: usize) -> Duration {
 }
 
 #[test]
-fn new_mail_costs_four_round_trips_at_the_source_and_three_at_gmail() {
+fn new_mail_costs_three_round_trips_at_the_source_and_three_at_gmail() {
     let env = TestEnv::new();
     env.mail("<0@x>", "opens the sessions");
     let _running = Running(env.spawn_for_good(&[]));
@@ -59,7 +59,7 @@ fn new_mail_costs_four_round_trips_at_the_source_and_three_at_gmail() {
         let gmail = env.target.transcript().after(gmail);
         // The IDLE that follows waits for the next mail.
         let trips = source.flights() - source.commands("IDLE");
-        assert!(trips <= 4, "{trips} at the source\n{source}");
+        assert!(trips <= 3, "{trips} at the source\n{source}");
         assert!(
             gmail.flights() <= 3,
             "{} at Gmail\n{gmail}",

@@ -200,7 +200,9 @@ fn a_daemon_that_does_not_know_the_history_sends_new_mail() {
     let env = TestEnv::new();
     env.mail("<list@x>", "the first");
     env.import(&script_file_of(&["<list@x>"]));
-    // Only the listing of the history: new mail is asked for by UID.
+    // All at once is refused, and then the listing of the history: new mail is asked for by UID.
+    let all = On::nth(1, "UID FETCH").line_with(" 1:1 ");
+    env.source.fault(all, Fault::CutBefore);
     let looks = env.source.fault(On::each("FETCH"), Fault::CutBefore);
     let _running = Running(env.spawn_for_good(&[]));
     crate::testkit::eventually("it looks for the history", || looks.count() > 0);

@@ -35,6 +35,7 @@ mod fetch;
 mod fidelity;
 mod folders;
 mod forecast;
+mod gate;
 mod glance;
 mod heartbeat;
 mod history;

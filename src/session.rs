@@ -125,7 +125,19 @@ impl Session {
     /// `Connection`: try again. `NeedsUser`: credentials or certificate refused. `Throttled`: the
     /// server has enough of us for now.
     pub fn open(endpoint: &Endpoint, login: &Login, times: &Intervals) -> Result<Session> {
-        Greeted::connect(endpoint, times, login.masks())?.sign_in(login)
+        Session::open_when(endpoint, login, times, &|| Ok(()))
+    }
+
+    /// The same. `ready` is asked when the server has greeted us, before it hears who we are: an error ends it there.
+    pub fn open_when(
+        endpoint: &Endpoint,
+        login: &Login,
+        times: &Intervals,
+        ready: &dyn Fn() -> Result<()>,
+    ) -> Result<Session> {
+        let greeted = Greeted::connect(endpoint, times, login.masks())?;
+        ready()?;
+        greeted.sign_in(login)
     }
 
     /// `host:port`.

@@ -45,6 +45,8 @@ pub struct Entry<'a> {
     pub renew_at: Option<Time>,
     /// Mailboxes that are not looked into for copies now: they did not open.
     pub without: &'a [String],
+    /// Asked when the server has greeted us, before it hears who we are. An error ends it there.
+    pub ready: &'a dyn Fn() -> Result<()>,
     pub times: &'a Intervals,
 }
 
@@ -83,7 +85,8 @@ pub struct Account {
 
 impl Account {
     pub fn open(entry: &Entry<'_>) -> Result<Account> {
-        let mut session = Session::open(&entry.config.target, entry.login, entry.times)?;
+        let (server, ready) = (&entry.config.target, entry.ready);
+        let mut session = Session::open_when(server, entry.login, entry.times, ready)?;
         let policy = Policy::of(&session, entry.times);
         let (mut all_mail, mut besides, mut junk) = (None, Vec::new(), None);
         if policy.labels {

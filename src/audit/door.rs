@@ -80,6 +80,7 @@ pub(super) fn doors<'a>(
                 login,
                 renew_at,
                 without: &[],
+                ready: &|| Ok(()),
                 times,
             })
         })

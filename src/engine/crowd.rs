@@ -52,6 +52,15 @@ impl Engine {
         }
     }
 
+    /// Nothing more goes through this session. Where other routes may want to come in it is gone when this returns.
+    pub(super) fn let_go(&self, account: Account) {
+        if self.crowd.get().is_some() {
+            account.logout();
+        } else {
+            self.sessions.let_go(account);
+        }
+    }
+
     /// After a pass: idle sessions are let go, but for a few, and for one where other routes may want to come in.
     pub(super) fn leave_room(&self) {
         let kept = if self.crowd.get().is_some() { 1 } else { FEW };

@@ -58,8 +58,10 @@ impl Engine {
         }
         self.note_shut(&account);
         end = self.unless_fewer_will_do(end);
-        if once || !account.usable() || seat.is_one_too_many() {
+        if !account.usable() || seat.is_one_too_many() {
             account.logout()
+        } else if once {
+            self.let_go(account)
         } else {
             let mut account = account;
             account.wait();

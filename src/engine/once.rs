@@ -28,6 +28,7 @@ impl Engine {
         let end = self.until_done();
         self.sessions.await_opened(self.times.farewell);
         self.sessions.end_idle();
+        self.sessions.await_left();
         let notice = self.notice();
         let trouble = end.as_ref().err().or(notice.as_ref()).map(Error::advised);
         self.ledger.step(|l| {

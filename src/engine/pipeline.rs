@@ -43,8 +43,8 @@ const BYTES_ON_THEIR_WAY: u64 = 256 << 10;
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// After a rest it begins with no more than so many, however fast those before it went: the target may have become slow.
 const FIRST_ON_THEIR_WAY: u32 = 20;
-/// And so many once two answers have told how fast it is.
-const SECOND_ON_THEIR_WAY: u32 = 50;
+/// And so many once two answers have told how fast it is: as many as are in a batch then.
+const SECOND_ON_THEIR_WAY: u32 = 64;
 
 /// Answers that come faster one after the other are settled together, so many at most.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -254,7 +254,12 @@ impl<'e> Pipeline<'e> {
         let took = before.elapsed();
         self.each = Some(match self.each {
             Some(each) => (each * 2 + took) / 3,
-            None => took.max(WAIT_MAX / SECOND_ON_THEIR_WAY),
+            None => {
+                let each = took.max(WAIT_MAX / SECOND_ON_THEIR_WAY);
+                // Those that begin now need not find out for themselves.
+                self.engine.workers.note_each(each);
+                each
+            }
         });
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
+use super::gate::Gate;
 use super::setup::Setup;
 use super::{Engine, lock};
 use crate::error::Result;
@@ -13,6 +14,7 @@ use crate::ledger::Reach;
 use crate::message::Time;
 use crate::session::Login;
 use crate::target::{Account, Entry};
+use crate::threads;
 
 #[derive(Default)]
 pub(super) struct Sessions(Arc<Shared>);
@@ -20,7 +22,7 @@ pub(super) struct Sessions(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     pool: Mutex<Pool>,
-    /// One was opened, or was not.
+    /// One was opened, or was not, or has left.
     opened: Condvar,
 }
 
@@ -29,6 +31,8 @@ struct Pool {
     at_work: usize,
     /// Being opened for whoever takes them.
     opening: usize,
+    /// Saying goodbye.
+    leaving: usize,
     /// And since when each waits.
     idle: Vec<(Account, Instant)>,
 }
@@ -38,6 +42,16 @@ pub(super) struct AtWork<'a>(&'a Sessions);
 
 /// One session that is being opened, until this goes.
 pub(super) struct Opening(Arc<Shared>);
+
+/// One that says goodbye, until this goes.
+struct Leaving(Arc<Shared>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        lock(&self.0.pool).leaving -= 1;
+        self.0.opened.notify_all();
+    }
+}
 
 impl Drop for Opening {
     fn drop(&mut self) {
@@ -93,6 +107,22 @@ impl Sessions {
         good.then(|| (account, since.elapsed()))
     }
 
+    /// This one says goodbye, and nobody waits for it who opens no other one.
+    pub(super) fn let_go(&self, account: Account) {
+        self.pool().leaving += 1;
+        let leaving = Leaving(Arc::clone(&self.0));
+        let _ = threads::spawn(move || {
+            account.logout();
+            drop(leaving);
+        });
+    }
+
+    /// Waits until all have left that say goodbye: a server may let in no more than there were.
+    pub(super) fn await_left(&self) {
+        let left = &self.0.opened;
+        drop(left.wait_while(self.pool(), |pool| pool.leaving > 0));
+    }
+
     /// This one waits for the next mail.
     pub(super) fn keep(&self, account: Account) {
         self.pool().idle.push((account, Instant::now()));
@@ -139,19 +169,35 @@ impl Sessions {
 impl Engine {
     /// A new session, with a renewed token where the one at hand is refused.
     pub(super) fn open_account(&self) -> Result<Account> {
-        let setup = self.setup();
-        setup
-            .target
-            .enter(|login, renew_at| self.open_as(&setup, login, renew_at))
+        self.open_account_when(&|| Ok(()))
     }
 
-    fn open_as(&self, setup: &Setup, login: &Login, renew_at: Option<Time>) -> Result<Account> {
+    /// The same, which is let in when the gate opens.
+    pub(super) fn open_account_behind(&self, gate: &Gate) -> Result<Account> {
+        self.open_account_when(&|| gate.pass())
+    }
+
+    fn open_account_when(&self, ready: &dyn Fn() -> Result<()>) -> Result<Account> {
+        self.sessions.await_left();
+        let setup = self.setup();
+        let target = &setup.target;
+        target.enter(|login, renew_at| self.open_as(&setup, login, renew_at, ready))
+    }
+
+    fn open_as(
+        &self,
+        setup: &Setup,
+        login: &Login,
+        renew_at: Option<Time>,
+        ready: &dyn Fn() -> Result<()>,
+    ) -> Result<Account> {
         let without = self.known_target.closed_now();
         let account = Account::open(&Entry {
             config: &setup.config,
             login,
             renew_at,
             without: &without,
+            ready,
             times: &self.times,
         })?;
         self.known_target.note_opened(&account, &without);

@@ -8,9 +8,11 @@ use std::time::Instant;
 use chrono::Utc;
 use log::debug;
 
+use super::gate::Gate;
 use super::index::TargetIndex;
 use super::tasks::Task;
 use super::{Engine, lock};
+use crate::config::Since;
 use crate::error::{Again, Error, Result};
 use crate::target::Account;
 use crate::threads;
@@ -129,13 +131,21 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         Some(Box::new(move |e: &Engine| {
+            let (gate, keeper) = Gate::new();
+            let expected = e.many_may_come()?;
+            if expected {
+                engine.open_beside(&gate);
+            }
             let end = e.open_account();
             // What refused an earlier try is over, or it is another one now.
             e.entrance.note_refused(end.as_ref().err().cloned());
             if let Ok(mut account) = end {
-                let ahead = e.ledger.step(|l| Ok(l.left()?.0 + l.history_ahead()?))?;
-                if ahead >= MANY {
-                    engine.open_beside(e.workers.useful(ahead, e.connections()) - 1);
+                let many = e.many_are_to_come()?;
+                keeper.decide(many);
+                if many {
+                    if !expected {
+                        engine.open_beside(&gate);
+                    }
                     e.look_beside(&mut account);
                 }
                 if account.usable() {
@@ -146,17 +156,31 @@ impl Engine {
         }))
     }
 
-    /// Opens so many others, for the workers to come. Where several routes share the account each waits for its turn.
-    fn open_beside(self: &Arc<Engine>, sessions: usize) {
+    fn many_are_to_come(&self) -> Result<bool> {
+        self.ledger
+            .step(|l| Ok(l.left()?.0 + l.history_ahead()? >= MANY))
+    }
+
+    /// Are many to come, or is it likely? A mailbox that was never looked at holds many, as a rule.
+    fn many_may_come(&self) -> Result<bool> {
+        let all = self.setup().config.since == Since::All;
+        let untouched = all && self.ledger.step(|l| l.is_untouched())?;
+        Ok(untouched || self.many_are_to_come()?)
+    }
+
+    /// Opens others for the workers to come, up to the gate, and further when that opens. Where several routes share the account
+    /// each waits for its turn.
+    fn open_beside(self: &Arc<Engine>, gate: &Gate) {
         if self.crowd.get().is_some() {
             return;
         }
-        for _ in 0..sessions {
+        for _ in 1..self.workers.useful(MANY, self.connections()) {
             let (opening, engine) = (self.sessions.note_opening(), Arc::clone(self));
+            let gate = gate.clone();
             let begun = threads::spawn(move || {
                 // Whoever hears that it is open may end the process: the ledger is to be closed by then.
                 let (_opening, engine) = (opening, engine);
-                match engine.open_account() {
+                match engine.open_account_behind(&gate) {
                     Ok(account) => engine.sessions.keep(account),
                     // Whoever needs it tries again, and says so.
                     Err(e) => debug!("{}", e.then("going on without this session for now")),

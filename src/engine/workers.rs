@@ -57,6 +57,8 @@ struct Plan {
     share: u64,
     /// How long a session takes for a message, as was last measured.
     each: Option<Duration>,
+    /// The same as one session has seen it, which is there sooner.
+    seen: Option<Duration>,
     measure: Measure,
     trial: Option<Trial>,
 }
@@ -139,6 +141,7 @@ impl Plan {
             size: 0,
             share: 0,
             each: None,
+            seen: None,
             measure: Measure::default(),
             trial: None,
         }
@@ -317,9 +320,15 @@ impl Workers {
         plan.trial = None;
     }
 
-    /// How long a session takes for a message, as was last measured.
+    /// How long a session takes for a message, as far as that is known.
     pub(super) fn each(&self) -> Option<Duration> {
-        self.plan().each
+        let plan = self.plan();
+        plan.each.or(plan.seen)
+    }
+
+    /// A session has seen how long it takes for one.
+    pub(super) fn note_each(&self, each: Duration) {
+        self.plan().seen = Some(each);
     }
 
     pub(super) fn any(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::process::{Child, Command};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::testkit::dovecot::Dovecot;
@@ -14,41 +15,50 @@ use serde_json::json;
 const T0: i64 = 1_700_000_000;
 
 /// The program running, ended with SIGTERM when dropped.
-struct Running(Option<Child>);
+struct Running {
+    child: Child,
+    /// What it writes, which is read all the time: a pipe that is full would stop it.
+    log: Option<JoinHandle<String>>,
+}
 
 impl Running {
     fn start(env: &DovecotEnv, extra: &[&str]) -> Running {
-        Running(Some(env.spawn_for_good(extra)))
+        let mut child = env.spawn_for_good(extra);
+        let mut stderr = child.stderr.take().unwrap();
+        let log = thread::spawn(move || {
+            let mut log = Vec::new();
+            stderr.read_to_end(&mut log).unwrap();
+            String::from_utf8(log).unwrap()
+        });
+        Running {
+            child,
+            log: Some(log),
+        }
     }
 
     /// SIGTERM, and how it ended: exit status, what it wrote, and how long that took.
     fn end(mut self) -> (Option<i32>, String, Duration) {
-        let mut child = self.0.take().unwrap();
         let begun = Instant::now();
-        terminate(&child);
-        let status = child.wait().unwrap();
+        terminate(&self.child);
+        let status = self.child.wait().unwrap();
         let took = begun.elapsed();
-        let mut err = String::new();
-        child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut err)
-            .unwrap();
-        (status.code(), err, took)
+        (
+            status.code(),
+            self.log.take().unwrap().join().unwrap(),
+            took,
+        )
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-            let mut err = String::new();
-            if let (true, Some(mut pipe)) = (std::thread::panicking(), child.stderr.take()) {
-                let _ = pipe.read_to_string(&mut err);
-                println!("{err}");
-            }
+        let Some(log) = self.log.take() else {
+            return;
+        };
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let (true, Ok(log)) = (thread::panicking(), log.join()) {
+            println!("{log}");
         }
     }
 }

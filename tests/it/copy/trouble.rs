@@ -317,10 +317,11 @@ fn a_refusal_that_passes_does_not_end_a_run() {
         once("NO System Error (Failure)", "UID FETCH"),
     );
     env.plain("target", port);
-    let port = answering::start(
-        env.source.port(),
-        once("NO [SERVERBUG] Internal error", "FETCH 1:"),
-    );
+    // All at once, and then the list.
+    let all = once("NO [SERVERBUG] Internal error", "UID FETCH 1:");
+    let list = once("NO [SERVERBUG] Internal error", "FETCH 1:");
+    let refusals = move |command: &str| all(command).or_else(|| list(command));
+    let port = answering::start(env.source.port(), refusals);
     env.plain("source", port);
     let ran = env.run();
     assert_eq!(ran.status, 0, "{}", ran.err);

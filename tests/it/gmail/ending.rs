@@ -71,10 +71,9 @@ fn a_daemon_says_it_once_and_goes_on() {
         .args(["-TERM", &pid])
         .status();
     assert!(sent.unwrap().success());
-    let status = child.wait().unwrap();
-    assert!(status.success());
     let mut log = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut log).unwrap();
+    assert!(child.wait().unwrap().success());
     // A slow machine says besides how far it is, and what for it waits.
     let told =
         |line: &&str| line.contains("still in \"Testing\"") && !line.contains(" waits for you: ");

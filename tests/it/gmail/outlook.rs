@@ -84,8 +84,9 @@ impl Running {
     /// SIGTERM, and what it logged.
     fn end(mut self) -> String {
         self.terminate();
+        let log = self.log();
         assert_eq!(self.0.wait().unwrap().code(), Some(0));
-        self.log()
+        log
     }
 
     fn terminate(&self) {

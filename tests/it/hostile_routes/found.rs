@@ -32,10 +32,10 @@ impl Running {
             let kill = Command::new("kill").arg(self.0.id().to_string()).status();
             assert!(kill.unwrap().success());
         }
-        self.0.wait().unwrap();
         let mut err = String::new();
         let mut stderr = self.0.stderr.take().unwrap();
         stderr.read_to_string(&mut err).unwrap();
+        self.0.wait().unwrap();
         err
     }
 }

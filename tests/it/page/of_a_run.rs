@@ -29,15 +29,10 @@ impl Running {
     fn end(mut self) -> (Option<i32>, String) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").arg(pid).status().unwrap().success());
-        let status = self.0.wait().unwrap();
         let mut log = String::new();
-        self.0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
-        (status.code(), log)
+        let mut stderr = self.0.stderr.take().unwrap();
+        stderr.read_to_string(&mut log).unwrap();
+        (self.0.wait().unwrap().code(), log)
     }
 }
 

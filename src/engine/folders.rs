@@ -221,7 +221,7 @@ impl Engine {
             .step(|l| l.absent_folders(Utc::now() - moment))?;
         for folder in absent {
             reader.turn_to(&folder);
-            match reader.look(None) {
+            match reader.look() {
                 Ok(_) => continue,
                 Err(_) if reader.does_not_open() => {}
                 Err(e) => return Err(e),
@@ -327,7 +327,7 @@ impl Engine {
         };
         reader.turn_to(&renamed);
         let uids: Vec<Uid> = newest.iter().map(|row| row.about.uid).collect();
-        match reader.look(None) {
+        match reader.look() {
             Ok(view) if view.uid_validity != mailbox.uid_validity => return Ok(Some(false)),
             Ok(_) => {}
             Err(e) if reader.does_not_open() => {

@@ -161,38 +161,47 @@ impl Reader {
         Arc::clone(&self.setup)
     }
 
-    /// The source has told of new mail: what that is will be asked for together with the view.
+    /// Has the source told of new mail? Then what that is will be asked for together with the view.
     pub(super) fn note_told(&mut self, told: bool) {
         self.told = told;
     }
 
-    /// The mailbox as of this moment. Its UIDs are ours from now on. `latest`: of which of them is asked at once what they name,
-    /// where there is news.
-    pub(super) fn look(&mut self, latest: Option<RangeInclusive<u32>>) -> Result<View> {
-        let told = std::mem::take(&mut self.told);
-        let latest = latest.filter(|_| told && self.here.failed_at_once < AT_ONCE_MAX);
-        let view = match latest.map(|latest| self.look_at_latest(latest)) {
-            Some(Ok(view)) => view,
-            Some(Err(e)) if e.scope() >= Scope::Account => return Err(e),
-            _ => self.fresh_view()?,
-        };
-        self.here.incarnation = Some(view.uid_validity);
-        self.here.renumbered = false;
-        Ok(view)
+    /// Has it, and was it not looked at since?
+    pub(super) fn take_told(&mut self) -> bool {
+        std::mem::take(&mut self.told)
     }
 
-    /// A server may fail over one of the messages, or over the two together.
-    fn look_at_latest(&mut self, latest: RangeInclusive<u32>) -> Result<View> {
+    /// The mailbox as of this moment. Its UIDs are ours from now on.
+    pub(super) fn look(&mut self) -> Result<View> {
+        let view = self.fresh_view()?;
+        Ok(self.take_over(view))
+    }
+
+    /// The same, and what these UIDs name is asked for at once. A server may fail over one of the messages, or over the two
+    /// together.
+    pub(super) fn look_at_latest(&mut self, uids: RangeInclusive<u32>) -> Result<View> {
+        if self.here.failed_at_once >= AT_ONCE_MAX {
+            return self.look();
+        }
         let name = self.folder.source.clone();
-        let looked = self.session()?.look_at_latest(&name, latest);
-        match &looked {
-            Ok(_) => self.here.failed_at_once = 0,
+        match self.session()?.look_at_latest(&name, uids) {
+            Ok(view) => {
+                self.here.failed_at_once = 0;
+                Ok(self.take_over(view))
+            }
+            Err(e) if e.scope() >= Scope::Account => Err(e),
             Err(e) => {
                 self.here.failed_at_once += 1;
                 debug!("{}", e.then("looking first, and asking then"));
+                self.look()
             }
         }
-        looked
+    }
+
+    fn take_over(&mut self, view: View) -> View {
+        self.here.incarnation = Some(view.uid_validity);
+        self.here.renumbered = false;
+        view
     }
 
     /// From now on UIDs of this mailbox row are asked for. The row may be newer than the open view, also under the same

@@ -172,8 +172,11 @@ impl Engine {
         self.open_account_when(&|| Ok(()))
     }
 
-    /// The same, which is let in when the gate opens.
+    /// The same, which is let in when the gate opens. A token is had, and renewed where it has to be, by whoever goes first.
     pub(super) fn open_account_behind(&self, gate: &Gate) -> Result<Account> {
+        if self.setup().target.has_token() {
+            gate.pass()?;
+        }
         self.open_account_when(&|| gate.pass())
     }
 

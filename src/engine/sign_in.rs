@@ -132,7 +132,7 @@ impl Engine {
         let engine = Arc::clone(self);
         Some(Box::new(move |e: &Engine| {
             let (gate, keeper) = Gate::new();
-            let expected = e.many_may_come()?;
+            let expected = e.many_are_likely()?;
             if expected {
                 engine.open_beside(&gate);
             }
@@ -161,11 +161,11 @@ impl Engine {
             .step(|l| Ok(l.left()?.0 + l.history_ahead()? >= MANY))
     }
 
-    /// Are many to come, or is it likely? A mailbox that was never looked at holds many, as a rule.
-    fn many_may_come(&self) -> Result<bool> {
+    /// A mailbox holds many, as a rule, when it is looked at for the first time. Later it is known, and a server that refused us
+    /// then sees no more of us than it has to.
+    fn many_are_likely(&self) -> Result<bool> {
         let all = self.setup().config.since == Since::All;
-        let untouched = all && self.ledger.step(|l| l.is_untouched())?;
-        Ok(untouched || self.many_are_to_come()?)
+        Ok(all && self.ledger.step(|l| l.is_untouched())?)
     }
 
     /// Opens others for the workers to come, up to the gate, and further when that opens. Where several routes share the account

@@ -99,13 +99,14 @@ pub(super) fn discover(
 ) -> Result<Looked> {
     let folder = &reader.folder().clone();
     let known = ledger.step(|l| l.mailbox(folder.id))?;
-    let mut view = reader.look(latest(ledger, known.as_ref())?)?;
+    let told = reader.take_told();
+    let mut view = match known.as_ref().filter(|known| told && known.history_done) {
+        Some(known) => reader.look_at_latest(latest(ledger, known)?)?,
+        None => reader.look()?,
+    };
     let first = known.is_none();
-    let is_same = |known: &&MailboxRow| known.uid_validity == view.uid_validity;
     if known
-        .as_ref()
-        .filter(is_same)
-        .is_some_and(|known| went_back(&view, known))
+        .is_some_and(|known| known.uid_validity == view.uid_validity && went_back(&view, &known))
     {
         view = reader.source()?.look_past_uid_next()?;
     }
@@ -266,14 +267,10 @@ fn say_renumbered(name: &str, old: &MailboxRow, unstable: bool, view: &View) {
 /// The same, and the view that was counted.
 type Latest = (usize, bool, View);
 
-/// The UIDs from which on messages are looked at, of which few are likely to be new.
-fn latest(ledger: &Shared, known: Option<&MailboxRow>) -> Result<Option<RangeInclusive<u32>>> {
-    let Some(mailbox) = known.filter(|known| known.history_done) else {
-        return Ok(None);
-    };
+/// The UIDs of the newest messages that are known, and of those that may have come since.
+fn latest(ledger: &Shared, mailbox: &MailboxRow) -> Result<RangeInclusive<u32>> {
     let newest = ledger.step(|l| l.newest(mailbox.id))?;
-    let from = looked_at_from(mailbox, &newest);
-    Ok(Some(from..=mailbox.next_uid.saturating_add(FEW)))
+    Ok(looked_at_from(mailbox, &newest)..=mailbox.next_uid.saturating_add(FEW))
 }
 
 /// The UID from which on a look compares and records: that of the first of the newest rows.

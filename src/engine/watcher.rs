@@ -100,7 +100,6 @@ impl Engine {
     /// when the server tells of more.
     fn look_and_tell(&self, watcher: &mut Watcher, how: &Watch) -> Result<bool> {
         let shares = self.shares_a_session(watcher, how);
-        watcher.reader.note_told(watcher.told);
         let looked = self.look(watcher, shares)?;
         watcher.looked = true;
         if looked.matching {
@@ -155,7 +154,7 @@ impl Engine {
             self.discover(&mut reader)
         } else if watcher.reader.here.unstable {
             // Of what comes from now on this session is told in IDLE.
-            watcher.reader.look(None)?;
+            watcher.reader.look()?;
             // UIDs hold within one view alone here, so those of the deliverer's view are recorded.
             let mut reader = self.reader();
             let looked = self.discover(&mut reader)?;
@@ -197,6 +196,7 @@ impl Engine {
             watcher.poll_instead("does not wait with IDLE", how);
         }
         watcher.told = end?;
+        watcher.reader.note_told(watcher.told);
         Ok(())
     }
 

@@ -68,6 +68,27 @@ fn new_mail_costs_three_round_trips_at_the_source_and_three_at_gmail() {
     }
 }
 
+/// What is new is asked for together with the view: where that goes wrong, the one after the other.
+#[test]
+fn a_source_that_fails_over_news_is_asked_in_two_steps() {
+    let env = TestEnv::new();
+    env.mail("<0@x>", "is known");
+    let _running = Running(env.spawn_for_good(&[]));
+    arrives(&env, 1);
+    let refused = Fault::Answer("NO [SERVERBUG] Internal error".into());
+    for (n, fault) in [refused, Fault::CutBefore].into_iter().enumerate() {
+        eventually("it waits", || {
+            let said = env.source.transcript();
+            said.client().last().is_some_and(|l| l.ends_with("IDLE"))
+        });
+        let metadata = On::nth(1, "UID FETCH").line_with("MESSAGE-ID DATE)])");
+        let hits = env.source.fault(metadata, fault);
+        env.mail(&format!("<{n}.new@x>"), "is new");
+        arrives(&env, n + 2);
+        assert_eq!(hits.count(), 1);
+    }
+}
+
 #[test]
 fn an_idle_that_never_says_a_word_is_seen_through() {
     let env = TestEnv::new();

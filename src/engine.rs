@@ -260,6 +260,7 @@ impl Engine {
             };
             let tasks = [look].into_iter().chain(beside).collect();
             looked = self.all(tasks);
+            self.decide_about_others();
             *discovered = looked.is_ok();
         }
         // What the source told of is delivered, also where that was not all.

@@ -40,6 +40,7 @@ impl Gate {
 }
 
 impl Keeper {
+    /// Only what was decided first counts.
     pub(super) fn decide(&self, opens: bool) {
         lock(&self.0.0.opens).get_or_insert(opens);
         self.0.0.decided.notify_all();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use chrono::Utc;
 use log::debug;
 
-use super::gate::Gate;
+use super::gate::{Gate, Keeper};
 use super::index::TargetIndex;
 use super::tasks::Task;
 use super::{Engine, lock};
@@ -25,6 +25,8 @@ const MANY: u64 = 100;
 pub(super) struct Entrance {
     known: Mutex<Known>,
     first: Mutex<FirstSession>,
+    /// Others are opened beside the first session, and nobody has decided yet whether they are let in.
+    keeper: Mutex<Option<Keeper>>,
 }
 
 /// What is known of it.
@@ -79,6 +81,12 @@ impl Entrance {
         lock(&self.first).refused = None;
     }
 
+    fn decide_about_others(&self, opens: impl FnOnce() -> bool) {
+        if let Some(keeper) = lock(&self.keeper).take() {
+            keeper.decide(opens());
+        }
+    }
+
     fn refused(&self) -> Option<Error> {
         lock(&self.known).refused.clone()
     }
@@ -130,8 +138,9 @@ impl Engine {
             return None;
         }
         let engine = Arc::clone(self);
+        let (gate, keeper) = Gate::new();
+        *lock(&self.entrance.keeper) = Some(keeper);
         Some(Box::new(move |e: &Engine| {
-            let (gate, keeper) = Gate::new();
             let expected = e.many_are_likely()?;
             if expected {
                 engine.open_beside(&gate);
@@ -139,21 +148,28 @@ impl Engine {
             let end = e.open_account();
             // What refused an earlier try is over, or it is another one now.
             e.entrance.note_refused(end.as_ref().err().cloned());
-            if let Ok(mut account) = end {
-                let many = e.many_are_to_come()?;
-                keeper.decide(many);
-                if many {
-                    if !expected {
-                        engine.open_beside(&gate);
-                    }
-                    e.look_beside(&mut account);
+            let Ok(mut account) = end else {
+                e.entrance.decide_about_others(|| false);
+                return Ok(());
+            };
+            if e.many_are_to_come()? {
+                e.entrance.decide_about_others(|| true);
+                if !expected {
+                    engine.open_beside(&gate);
                 }
-                if account.usable() {
-                    e.sessions.keep(account);
-                }
+                e.look_beside(&mut account);
+            }
+            if account.usable() {
+                e.sessions.keep(account);
             }
             Ok(())
         }))
+    }
+
+    /// The source was looked at: whether others are needed besides the first session is known by now.
+    pub(super) fn decide_about_others(&self) {
+        let many = || self.many_are_to_come().unwrap_or(false);
+        self.entrance.decide_about_others(many);
     }
 
     fn many_are_to_come(&self) -> Result<bool> {

@@ -39,7 +39,7 @@ pub(crate) fn in_ci() -> bool {
 /// Where every point of a run is to be tried, one of so many is in `.ci/run`, from another one on each time, so that all have
 /// their turn within a few of its runs. Whoever touches what is tried there has all of them tried: `just test-long`.
 pub(crate) fn one_in() -> usize {
-    if in_ci() { 6 } else { 1 }
+    if in_ci() { 10 } else { 1 }
 }
 
 /// This test program once more, for a single test (`logs::child`).

@@ -1,5 +1,5 @@
-//! What sessions wait at that are opened beside the first one, connected and greeted, until that one is let in: a wrong password is
-//! tried once. Not for how they are opened (`sessions`), nor for how many (`sign_in`).
+//! Where sessions that are opened beside the first one wait, connected and greeted, until that one is let in: so a wrong password
+//! is tried once. Not for how they are opened (`sessions`), nor for how many (`sign_in`).
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 

@@ -12,13 +12,23 @@ use crate::testkit::eventually;
 /// The program running; ended when dropped.
 struct Running(Child);
 
+impl Running {
+    /// SIGTERM, and what it had said.
+    fn end(&mut self) -> String {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        let mut log = String::new();
+        if let Some(mut stderr) = self.0.stderr.take() {
+            let _ = stderr.read_to_string(&mut log);
+        }
+        let _ = self.0.wait();
+        log
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
+        let log = self.end();
         if std::thread::panicking() {
-            let mut log = String::new();
-            let _ = self.0.stderr.take().unwrap().read_to_string(&mut log);
             println!("{log}");
         }
     }
@@ -73,7 +83,7 @@ fn new_mail_costs_three_round_trips_at_the_source_and_three_at_gmail() {
 fn a_source_that_fails_over_news_is_asked_in_two_steps() {
     let env = TestEnv::new();
     env.mail("<0@x>", "is known");
-    let _running = Running(env.spawn_for_good(&[]));
+    let mut running = Running(env.spawn_for_good(&[]));
     arrives(&env, 1);
     let refused = Fault::Answer("NO [SERVERBUG] Internal error".into());
     for (n, fault) in [refused, Fault::CutBefore].into_iter().enumerate() {
@@ -87,6 +97,8 @@ fn a_source_that_fails_over_news_is_asked_in_two_steps() {
         arrives(&env, n + 2);
         assert_eq!(hits.count(), 1);
     }
+    let log = running.end();
+    assert!(!log.contains("WARN"), "it is no trouble: {log}");
 }
 
 #[test]
